@@ -1,1 +1,13 @@
-//! Placeholder.
+//! Kafka's wire protocol: messages of every served version, record batches, framing, error codes.
+//!
+//! Owns: the codec and its limits. Never does I/O, never reads a clock, never panics on input.
+//! Decoding borrows from the frame and checks every length and count against the bytes that are left before
+//! it allocates; encoding yields segments, so that record bytes are never copied.
+
+pub mod batch;
+pub mod wire;
+
+pub use wire::{
+    Decode, DecodeError, Encode, EncodeError, FileRange, FileSource, Message, Reader, Records, Segment,
+    Writer,
+};

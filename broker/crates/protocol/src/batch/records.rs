@@ -1,0 +1,153 @@
+//! The records inside a batch. No I/O; nothing is allocated for a count that the bytes cannot hold.
+
+use std::borrow::Cow;
+
+use super::{BatchError, BatchHeader, Compression, HEADER_LEN, TimestampType};
+use crate::wire::{DecodeError, Reader};
+
+/// A header has at least a key length and a value length.
+const RECORD_HEADER_BYTES_MIN: usize = 2;
+
+/// A header of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordHeader<'a> {
+    /// The key; clients write UTF-8, the broker does not insist.
+    pub key: &'a [u8],
+    /// The value.
+    pub value: Option<&'a [u8]>,
+}
+
+/// One record, borrowed from its (decompressed) batch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its offset in the log.
+    pub offset: i64,
+    /// Its time in ms: the producer's, or the broker's with log append time.
+    pub timestamp: i64,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; none is a tombstone on a compacted topic.
+    pub value: Option<&'a [u8]>,
+    /// The headers, in their order.
+    pub headers: Vec<RecordHeader<'a>>,
+}
+
+/// The records of one batch, decompressed if need be.
+#[derive(Clone, Debug)]
+pub struct BatchRecords<'a> {
+    header: BatchHeader,
+    body: Cow<'a, [u8]>,
+}
+
+/// Opens the records of `batch`, which starts with `header`. Compressed ones may take at most `output_max`
+/// bytes once decompressed.
+pub fn records<'a>(
+    header: &BatchHeader,
+    batch: &'a [u8],
+    output_max: usize,
+) -> Result<BatchRecords<'a>, BatchError> {
+    let body = &header.slice(batch)?[HEADER_LEN..];
+    let body = match header.attributes.compression() {
+        Compression::None => Cow::Borrowed(body),
+        codec => Cow::Owned(codec.decompress(body, output_max)?),
+    };
+    Ok(BatchRecords { header: *header, body })
+}
+
+impl BatchRecords<'_> {
+    /// The records in their order; a malformed one is an error and the last item.
+    pub fn iter(&self) -> RecordIter<'_> {
+        RecordIter { header: self.header, reader: Reader::new(&self.body), left: self.header.record_count }
+    }
+}
+
+impl<'a> IntoIterator for &'a BatchRecords<'_> {
+    type Item = Result<Record<'a>, BatchError>;
+    type IntoIter = RecordIter<'a>;
+
+    fn into_iter(self) -> RecordIter<'a> {
+        self.iter()
+    }
+}
+
+/// Iterator over a batch's records.
+#[derive(Clone, Debug)]
+pub struct RecordIter<'a> {
+    header: BatchHeader,
+    reader: Reader<'a>,
+    left: i32,
+}
+
+impl<'a> Iterator for RecordIter<'a> {
+    type Item = Result<Record<'a>, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.left == 0 {
+            let surplus = self.reader.remaining() > 0;
+            self.reader = Reader::new(&[]);
+            return surplus.then_some(Err(BatchError::RecordCount { announced: self.header.record_count }));
+        }
+        let record = self.read();
+        match record {
+            Ok(_) => self.left -= 1,
+            Err(_) => {
+                self.left = 0;
+                self.reader = Reader::new(&[]);
+            }
+        }
+        Some(record)
+    }
+}
+
+impl<'a> RecordIter<'a> {
+    fn read(&mut self) -> Result<Record<'a>, BatchError> {
+        if self.reader.remaining() == 0 {
+            return Err(BatchError::RecordCount { announced: self.header.record_count });
+        }
+        let length = length(self.reader.varint()?)?.ok_or(DecodeError::UnexpectedNull)?;
+        let mut r = Reader::new(self.reader.take(length)?);
+        // Record attributes carry nothing yet.
+        r.i8()?;
+        let timestamp_delta = r.varlong()?;
+        let offset_delta = r.varint()?;
+        let key = nullable(&mut r)?;
+        let value = nullable(&mut r)?;
+        let count = length_of_headers(&mut r)?;
+        let mut headers = Vec::with_capacity(count);
+        for _ in 0..count {
+            let key = nullable(&mut r)?.ok_or(DecodeError::UnexpectedNull)?;
+            headers.push(RecordHeader { key, value: nullable(&mut r)? });
+        }
+        r.finish()?;
+        let timestamp = match self.header.attributes.timestamp_type() {
+            TimestampType::CreateTime => self.header.base_timestamp.wrapping_add(timestamp_delta),
+            TimestampType::LogAppendTime => self.header.max_timestamp,
+        };
+        let offset = self.header.base_offset.wrapping_add(i64::from(offset_delta));
+        Ok(Record { offset, timestamp, key, value, headers })
+    }
+}
+
+fn length(value: i32) -> Result<Option<usize>, DecodeError> {
+    match value {
+        -1 => Ok(None),
+        0.. => Ok(Some(value as usize)),
+        _ => Err(DecodeError::NegativeLength { length: i64::from(value) }),
+    }
+}
+
+fn nullable<'a>(r: &mut Reader<'a>) -> Result<Option<&'a [u8]>, DecodeError> {
+    match length(r.varint()?)? {
+        Some(len) => r.take(len).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn length_of_headers(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
+    let count = length(r.varint()?)?.ok_or(DecodeError::UnexpectedNull)?;
+    let left = r.remaining();
+    if count > left / RECORD_HEADER_BYTES_MIN {
+        return Err(DecodeError::TooManyElements { count, left });
+    }
+    Ok(count)
+}
