@@ -1,0 +1,31 @@
+//! Who leads the metadata quorum. No I/O.
+
+use std::fmt;
+
+use ottla_broker_types::NodeId;
+
+use crate::MetadataOffset;
+
+/// Counts the leaders of the metadata quorum; Kafka calls it the leader epoch of `__cluster_metadata`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Term(pub u64);
+
+impl fmt::Display for Term {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What this node knows about who leads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Leadership {
+    /// The leader, if one is known. A leader that has lost touch with the majority does not name itself.
+    pub leader: Option<NodeId>,
+    /// The newest term that this node has seen.
+    pub term: Term,
+    /// Whether this node leads, has committed an entry of its own term and has applied everything before it.
+    pub is_self: bool,
+    /// Exclusive. With `is_self`: an image that has applied every offset below this one is complete, and
+    /// decisions may be made on it. Meaningless otherwise.
+    pub complete_end: MetadataOffset,
+}
