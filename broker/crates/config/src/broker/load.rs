@@ -1,0 +1,304 @@
+//! From the file's pairs to a configuration that works, or every reason why not. No I/O.
+
+use ottla_broker_types::{ClusterId, NodeId};
+
+use super::net;
+use super::parts::{
+    FetchConfig, GroupsConfig, LogsConfig, NetworkConfig, ProcessRoles, QuorumConfig, ReplicationConfig,
+    TopicDefaults, TransactionsConfig,
+};
+use crate::effective::{BrokerLayers, ConfigMap};
+use crate::listeners::{HostPort, Listener, parse_servers, parse_voters};
+use crate::setting::Effect;
+use crate::table::broker_setting;
+use crate::typed::Typed;
+use crate::value::{ConfigError, Value, known_broker};
+
+/// A broker's settings, checked and typed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// `node.id`.
+    pub node_id: NodeId,
+    /// `process.roles`.
+    pub roles: ProcessRoles,
+    /// `ottla.cluster.id`; `None` means that the first formatting draws one.
+    pub cluster_id: Option<ClusterId>,
+    /// `broker.rack`; the file of `rack_file` wins once it is not empty.
+    pub rack: Option<String>,
+    /// `ottla.broker.rack.file`.
+    pub rack_file: Option<std::path::PathBuf>,
+    /// `listeners`; never empty.
+    pub listeners: Vec<Listener>,
+    /// `advertised.listeners`, or `listeners`; an empty host means this machine's name, port 0 the bound one.
+    pub advertised_listeners: Vec<Listener>,
+    /// The name of the listener between brokers; it is among `listeners`.
+    pub inter_broker_listener_name: String,
+    /// The names of the listeners for controllers; never empty.
+    pub controller_listener_names: Vec<String>,
+    /// Sockets.
+    pub network: NetworkConfig,
+    /// Fetches.
+    pub fetch: FetchConfig,
+    /// The metadata quorum.
+    pub quorum: QuorumConfig,
+    /// Replication.
+    pub replication: ReplicationConfig,
+    /// Logs.
+    pub logs: LogsConfig,
+    /// Defaults of new topics.
+    pub topics: TopicDefaults,
+    /// Consumer groups.
+    pub groups: GroupsConfig,
+    /// Transactions.
+    pub transactions: TransactionsConfig,
+    /// The pairs as given: the static layer of every effective value.
+    pub statics: ConfigMap,
+}
+
+impl BrokerConfig {
+    /// The lowest layers, for a broker without dynamic settings.
+    pub fn layers<'a>(&'a self, dynamic: &'a ConfigMap, dynamic_default: &'a ConfigMap) -> BrokerLayers<'a> {
+        BrokerLayers { dynamic, dynamic_default, statics: &self.statics }
+    }
+
+    /// The advertised listener between brokers.
+    pub fn inter_broker_listener(&self) -> Option<&Listener> {
+        self.advertised_listeners.iter().find(|listener| listener.name == self.inter_broker_listener_name)
+    }
+}
+
+/// Something in the file that has no effect.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ConfigWarning {
+    /// Kafka knows the name, Ottla does nothing with it yet.
+    NoEffect {
+        /// The setting.
+        name: &'static str,
+    },
+    /// Nobody knows the name; Kafka ignores such names too, since plug-ins may read them.
+    Ignored {
+        /// What was given, and what was probably meant or what to do about it.
+        message: String,
+    },
+}
+
+impl std::fmt::Display for ConfigWarning {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            ConfigWarning::NoEffect { name } => write!(f, "{name} has no effect yet"),
+            ConfigWarning::Ignored { message } => write!(f, "ignored: {message}"),
+        }
+    }
+}
+
+/// Checks every pair and resolves the configuration; gives all errors at once, so that one edit mends the file.
+pub fn load_broker(pairs: ConfigMap) -> Result<(BrokerConfig, Vec<ConfigWarning>), Vec<ConfigError>> {
+    let (mut errors, mut warnings) = (Vec::new(), Vec::new());
+    let mut statics = ConfigMap::new();
+    for (name, text) in pairs {
+        let setting = match known_broker(&name) {
+            Ok(setting) => setting,
+            Err(unknown) => {
+                // An own name is never a plug-in's: a misspelling of it must not pass.
+                if name.starts_with("ottla.") {
+                    errors.push(unknown);
+                } else {
+                    warnings.push(ConfigWarning::Ignored { message: unknown.to_string() });
+                }
+                continue;
+            }
+        };
+        if text.trim().is_empty() && setting.default.is_none() {
+            continue;
+        }
+        match Value::parse(setting, &text) {
+            Ok(_) if setting.effect == Effect::Accepted => {
+                warnings.push(ConfigWarning::NoEffect { name: setting.name });
+            }
+            Ok(_) => {}
+            Err(error) => errors.push(error),
+        }
+        statics.insert(name, text);
+    }
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    warnings.sort();
+    resolve(statics).map(|config| (config, warnings)).map_err(|error| vec![error])
+}
+
+fn resolve(statics: ConfigMap) -> Result<BrokerConfig, ConfigError> {
+    let none = ConfigMap::new();
+    let typed = Typed::of_broker(BrokerLayers { dynamic: &none, dynamic_default: &none, statics: &statics });
+    let node_id = node_id(&typed, &statics)?;
+    let voters = addresses("controller.quorum.voters", &typed, parse_voters)?;
+    let bootstrap_servers = addresses("controller.quorum.bootstrap.servers", &typed, parse_servers)?;
+    let listeners = net::resolve(&statics)?;
+    let roles = match typed.list("process.roles") {
+        roles if roles.is_empty() => {
+            ProcessRoles { broker: true, controller: voters.iter().any(|voter| voter.id == node_id) }
+        }
+        roles => {
+            let has = |role: &str| roles.iter().any(|other| other == role);
+            ProcessRoles { broker: has("broker"), controller: has("controller") }
+        }
+    };
+    check_metrics_listener(&typed)?;
+    check_bounds(&typed)?;
+    Ok(BrokerConfig {
+        node_id,
+        roles,
+        cluster_id: typed.text("ottla.cluster.id").map(ClusterId),
+        rack: typed.text("broker.rack"),
+        rack_file: typed.text("ottla.broker.rack.file").map(Into::into),
+        listeners: listeners.bound,
+        advertised_listeners: listeners.advertised,
+        inter_broker_listener_name: listeners.inter_broker,
+        controller_listener_names: listeners.controller,
+        network: NetworkConfig::resolve(&typed),
+        fetch: FetchConfig::resolve(&typed),
+        quorum: QuorumConfig::resolve(&typed, voters, bootstrap_servers),
+        replication: ReplicationConfig::resolve(&typed),
+        logs: LogsConfig::resolve(&typed),
+        topics: TopicDefaults::resolve(&typed),
+        groups: GroupsConfig::resolve(&typed),
+        transactions: TransactionsConfig::resolve(&typed),
+        statics,
+    })
+}
+
+fn addresses<T>(
+    name: &'static str,
+    typed: &Typed<'_>,
+    parse: fn(&str) -> Result<Vec<T>, crate::listeners::AddressError>,
+) -> Result<Vec<T>, ConfigError> {
+    parse(&typed.list(name).join(","))
+        .map_err(|error| ConfigError::Conflict { name, problem: error.to_string() })
+}
+
+fn node_id(typed: &Typed<'_>, statics: &ConfigMap) -> Result<NodeId, ConfigError> {
+    let set = |name: &str| statics.contains_key(name).then(|| typed.i32(name)).and_then(NodeId::from_wire);
+    match (set("node.id"), set("broker.id")) {
+        (Some(node), Some(broker)) if node != broker => Err(ConfigError::Conflict {
+            name: "broker.id",
+            problem: format!("it is {broker} and node.id is {node}: drop broker.id"),
+        }),
+        (Some(id), _) | (None, Some(id)) => Ok(id),
+        (None, None) => {
+            let advice = "give each node of the cluster its own number, from 0";
+            Err(ConfigError::Missing { name: "node.id", advice })
+        }
+    }
+}
+
+fn check_metrics_listener(typed: &Typed<'_>) -> Result<(), ConfigError> {
+    match typed.text("ottla.metrics.listener") {
+        Some(value) if HostPort::parse(&value).is_none() => Err(ConfigError::Invalid {
+            name: "ottla.metrics.listener",
+            value,
+            expected: "host:port such as 0.0.0.0:9404, or nothing".to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// Pairs of settings of which the first must not be above the second.
+const ORDERED: &[(&str, &str)] = &[
+    ("group.min.session.timeout.ms", "group.max.session.timeout.ms"),
+    ("replica.fetch.wait.max.ms", "replica.lag.time.max.ms"),
+    ("group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms"),
+    ("group.consumer.min.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"),
+];
+
+fn check_bounds(typed: &Typed<'_>) -> Result<(), ConfigError> {
+    for (low, high) in ORDERED {
+        if typed.integer(low) > typed.integer(high) {
+            let name = broker_setting(low).map_or("", |setting| setting.name);
+            let problem = format!(
+                "{} is above {high} = {}: lower it or raise {high}",
+                typed.integer(low),
+                typed.integer(high)
+            );
+            return Err(ConfigError::Conflict { name, problem });
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ottla_broker_types::DurationMs;
+
+    fn load(text: &str) -> Result<(BrokerConfig, Vec<ConfigWarning>), Vec<String>> {
+        let pairs = crate::properties::parse_properties(text).expect("the text reads");
+        load_broker(pairs).map_err(|errors| errors.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn a_node_id_is_enough_to_start_from() {
+        let (config, warnings) = load("node.id=3").expect("it loads");
+        assert_eq!(config.node_id, NodeId(3));
+        assert_eq!(config.roles, ProcessRoles { broker: true, controller: false });
+        assert_eq!(config.topics.partitions, 1);
+        assert_eq!(config.quorum.broker_lease_ms, DurationMs(500));
+        assert_eq!(config.quorum.heartbeat_interval_ms, DurationMs(100));
+        assert_eq!(config.network.metrics_listener.map(|at| at.port), Some(9404));
+        assert_eq!(config.groups.offsets_partitions, 50);
+        assert_eq!(config.logs.metadata_dir, std::path::PathBuf::from("/tmp/kafka-logs"));
+        assert!(warnings.is_empty());
+    }
+
+    #[test]
+    fn a_listed_voter_is_a_controller_unless_told_otherwise() {
+        let voter = "node.id=0\ncontroller.quorum.voters=0@a:9091,1@b:9091\n";
+        assert!(load(voter).expect("it loads").0.roles.controller);
+        assert!(!load(&format!("{voter}process.roles=broker")).expect("it loads").0.roles.controller);
+    }
+
+    #[test]
+    fn kafkas_default_file_starts_with_warnings_only() {
+        let (config, warnings) = load(
+            "process.roles=broker,controller\nnode.id=1\ncontroller.quorum.bootstrap.servers=localhost:9093\n\
+             listeners=PLAINTEXT://:9092,CONTROLLER://:9093\ninter.broker.listener.name=PLAINTEXT\n\
+             advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093\n\
+             controller.listener.names=CONTROLLER\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL\n\
+             num.network.threads=3\nnum.io.threads=8\nlog.dirs=/tmp/kraft-combined-logs\nnum.partitions=1\n\
+             log.retention.hours=168\nzookeeper.connect=x\nmy.plugin.setting=1\n",
+        )
+        .expect("it loads");
+        assert!(config.roles.broker && config.roles.controller);
+        assert!(warnings.contains(&ConfigWarning::NoEffect { name: "num.io.threads" }));
+        let ignored = warnings.iter().filter(|w| matches!(w, ConfigWarning::Ignored { .. })).count();
+        assert_eq!(ignored, 2);
+    }
+
+    #[test]
+    fn all_errors_come_at_once() {
+        let errors =
+            load("num.partitions=0\nlog.retention.ms=soon\nottla.clusterid=x").expect_err("three errors");
+        assert_eq!(errors.len(), 3, "{errors:?}");
+        assert!(errors.iter().any(|error| error.contains("did you mean \"ottla.cluster.id\"")), "{errors:?}");
+    }
+
+    #[test]
+    fn a_node_without_a_number_is_told_to_get_one() {
+        assert!(load("").expect_err("missing")[0].contains("node.id is missing"));
+        assert!(load("node.id=1\nbroker.id=2").expect_err("two ids")[0].contains("drop broker.id"));
+        assert_eq!(load("broker.id=2").expect("old name").0.node_id, NodeId(2));
+    }
+
+    #[test]
+    fn bounds_that_cross_are_refused() {
+        let errors = load("node.id=1\ngroup.min.session.timeout.ms=10\ngroup.max.session.timeout.ms=9");
+        assert!(errors.expect_err("crossed")[0].contains("lower it or raise"));
+    }
+
+    #[test]
+    fn an_empty_value_of_a_nullable_setting_is_null() {
+        let (config, _) = load("node.id=1\nbroker.rack=\nadvertised.listeners=").expect("it loads");
+        assert_eq!(config.rack, None);
+        assert!(!config.statics.contains_key("advertised.listeners"));
+    }
+}

@@ -1,0 +1,11 @@
+//! The settings of one broker: read, checked and typed once at boot.
+
+mod load;
+mod net;
+mod parts;
+
+pub use load::{BrokerConfig, ConfigWarning, load_broker};
+pub use parts::{
+    DynamicBrokerConfig, FetchConfig, GroupsConfig, LogsConfig, NetworkConfig, ProcessRoles, QuorumConfig,
+    ReplicationConfig, TopicDefaults, TransactionsConfig,
+};
