@@ -4,10 +4,15 @@
 //! Decoding borrows from the frame and checks every length and count against the bytes that are left before
 //! it allocates; encoding yields segments, so that record bytes are never copied.
 
+mod api_key;
 pub mod batch;
+#[allow(missing_docs, reason = "the modules are named after their one message, whose header says the rest")]
+mod generated;
+pub mod messages;
 pub mod wire;
 
+pub use generated::api_key::ApiKey;
 pub use wire::{
-    Decode, DecodeError, Encode, EncodeError, FileRange, FileSource, Message, Reader, Records, Segment,
-    Writer,
+    Decode, DecodeError, Encode, EncodeError, FileRange, FileSource, Message, Reader, Records, Request,
+    Segment, Writer,
 };

@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use super::{DecodeError, EncodeError, Reader, Writer};
+use crate::ApiKey;
 
 /// A value that can be read from the wire, borrowing text and bytes from the buffer.
 pub trait Decode<'a>: Sized {
@@ -24,4 +25,12 @@ pub trait Message: Encode {
     const VERSIONS: RangeInclusive<i16>;
     /// First version with compact lengths and tagged fields; `i16::MAX` if there is none.
     const FLEXIBLE_FROM: i16;
+}
+
+/// A request, tied to its key and its response.
+pub trait Request: Message {
+    /// The API that the request calls.
+    const KEY: ApiKey;
+    /// What answers it.
+    type Response<'b>: Message + Decode<'b>;
 }

@@ -8,7 +8,7 @@ mod records;
 mod segment;
 mod writer;
 
-pub use codec::{Decode, Encode, Message};
+pub use codec::{Decode, Encode, Message, Request};
 pub use error::{DecodeError, EncodeError};
 pub use reader::{Reader, TAGGED_FIELD_BYTES_MAX};
 pub use records::Records;

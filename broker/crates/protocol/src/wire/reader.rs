@@ -12,15 +12,26 @@ use super::{DecodeError, Records};
 /// a peer that sends more is refused.
 pub const TAGGED_FIELD_BYTES_MAX: usize = 128 * 1024;
 
+/// Bytes of memory that arrays may take for each byte of the frame. The densest honest requests, long lists of
+/// two-letter topic names, stay below it.
+const HEAP_BYTES_PER_BYTE: usize = 16;
+/// Allowance on top, so that small frames need not count.
+const HEAP_BYTES_BASE: usize = 64 * 1024;
+
 /// Longest encoding of a 32-bit varint.
 const VARINT_BYTES_MAX: u32 = 5;
 /// Longest encoding of a 64-bit varint.
 const VARLONG_BYTES_MAX: u32 = 10;
 
 /// A cursor over the bytes of one frame.
+///
+/// Besides the bytes it holds a budget for what decoding may allocate, so that many small elements in a large
+/// frame cannot unfold into many times its size.
 #[derive(Clone, Debug)]
 pub struct Reader<'a> {
     rest: &'a [u8],
+    /// Bytes of memory that arrays may still reserve.
+    heap_left: usize,
 }
 
 macro_rules! fixed {
@@ -44,7 +55,8 @@ impl<'a> Reader<'a> {
     /// A reader at the first of `bytes`.
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Reader { rest: bytes }
+        let heap_left = bytes.len().saturating_mul(HEAP_BYTES_PER_BYTE).saturating_add(HEAP_BYTES_BASE);
+        Reader { rest: bytes, heap_left }
     }
 
     /// Bytes that are left.
@@ -222,37 +234,87 @@ impl<'a> Reader<'a> {
         Ok(self.nullable_slice(flexible)?.map(Records::Borrowed))
     }
 
-    /// A nullable array's element count. An element takes at least `element_bytes_min` (≥ 1) bytes, so a
-    /// count that could not be true is refused before anything is allocated.
+    /// Record batches.
     #[inline]
-    pub fn nullable_array_len(
+    pub fn records(&mut self, flexible: bool) -> Result<Records<'a>, DecodeError> {
+        self.nullable_records(flexible)?.ok_or(DecodeError::UnexpectedNull)
+    }
+
+    /// A nullable array. An element takes at least `element_bytes_min` (≥ 1) bytes, so a count that could not be
+    /// true, or whose elements would exceed the budget, is refused before anything is allocated.
+    #[inline]
+    pub fn nullable_array<T>(
         &mut self,
         flexible: bool,
         element_bytes_min: usize,
-    ) -> Result<Option<usize>, DecodeError> {
-        let count = if flexible { self.len_compact()? } else { self.len32()? };
-        match count {
-            Some(count) if count > self.rest.len() / element_bytes_min => {
-                Err(DecodeError::TooManyElements { count, left: self.rest.len() })
-            }
-            other => Ok(other),
+        mut element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Option<Vec<T>>, DecodeError> {
+        let Some(count) = (if flexible { self.len_compact()? } else { self.len32()? }) else {
+            return Ok(None);
+        };
+        let too_many = DecodeError::TooManyElements { count, left: self.rest.len() };
+        if count > self.rest.len() / element_bytes_min.max(1) {
+            return Err(too_many);
+        }
+        self.heap_left = self.heap_left.checked_sub(count.saturating_mul(size_of::<T>())).ok_or(too_many)?;
+        let mut items = Vec::with_capacity(count);
+        for _ in 0..count {
+            items.push(element(self)?);
+        }
+        Ok(Some(items))
+    }
+
+    /// An array, bounded as in [`Reader::nullable_array`].
+    #[inline]
+    pub fn array<T>(
+        &mut self,
+        flexible: bool,
+        element_bytes_min: usize,
+        element: impl FnMut(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, DecodeError> {
+        self.nullable_array(flexible, element_bytes_min, element)?.ok_or(DecodeError::UnexpectedNull)
+    }
+
+    /// A nullable value that must not be null unless `allowed`.
+    #[inline]
+    pub fn null_only_if<T>(
+        &mut self,
+        allowed: bool,
+        value: impl FnOnce(&mut Self) -> Result<Option<T>, DecodeError>,
+    ) -> Result<Option<T>, DecodeError> {
+        match value(self)? {
+            None if !allowed => Err(DecodeError::UnexpectedNull),
+            value => Ok(value),
         }
     }
 
-    /// An array's element count, bounded as in [`Reader::nullable_array_len`].
-    #[inline]
-    pub fn array_len(&mut self, flexible: bool, element_bytes_min: usize) -> Result<usize, DecodeError> {
-        self.nullable_array_len(flexible, element_bytes_min)?.ok_or(DecodeError::UnexpectedNull)
+    /// The value of a tagged field whose tag was read: its size, then exactly as many bytes.
+    pub fn tagged_value<T>(
+        &mut self,
+        value: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
+    ) -> Result<T, DecodeError> {
+        let bytes = self.tagged_bytes()?;
+        let mut inner = Reader { rest: bytes, heap_left: self.heap_left };
+        let value = value(&mut inner)?;
+        self.heap_left = inner.heap_left;
+        if inner.rest.is_empty() {
+            Ok(value)
+        } else {
+            Err(DecodeError::TaggedFieldSize { size: bytes.len() })
+        }
     }
 
-    /// The next tagged field: its tag and a reader over exactly its bytes.
-    pub fn tagged_field(&mut self) -> Result<(u32, Reader<'a>), DecodeError> {
-        let tag = self.uvarint()?;
+    /// Skips the value of a tagged field whose tag was read.
+    pub fn skip_tagged_value(&mut self) -> Result<(), DecodeError> {
+        self.tagged_bytes().map(drop)
+    }
+
+    fn tagged_bytes(&mut self) -> Result<&'a [u8], DecodeError> {
         let size = self.uvarint()? as usize;
         if size > TAGGED_FIELD_BYTES_MAX {
             return Err(DecodeError::TaggedFieldSize { size });
         }
-        Ok((tag, Reader::new(self.take(size)?)))
+        self.take(size)
     }
 
     /// Skips a whole tag section of which no tag is known.
@@ -260,7 +322,8 @@ impl<'a> Reader<'a> {
     pub fn skip_tagged_fields(&mut self) -> Result<(), DecodeError> {
         // Each field takes two bytes or more, so the buffer bounds this loop.
         for _ in 0..self.uvarint()? {
-            self.tagged_field()?;
+            self.uvarint()?;
+            self.skip_tagged_value()?;
         }
         Ok(())
     }
@@ -310,11 +373,23 @@ mod tests {
     fn a_count_beyond_the_bytes_left_is_refused() {
         let bytes = [0x7f, 0xff, 0xff, 0xff, 0, 0];
         assert_eq!(
-            Reader::new(&bytes).array_len(false, 1),
+            Reader::new(&bytes).array(false, 1, Reader::i8),
             Err(DecodeError::TooManyElements { count: i32::MAX as usize, left: 2 })
         );
-        assert_eq!(Reader::new(&[0, 0, 0, 2, 0, 0]).array_len(false, 1), Ok(2));
-        assert!(Reader::new(&[0, 0, 0, 2, 0, 0]).array_len(false, 2).is_err());
+        assert_eq!(Reader::new(&[0, 0, 0, 2, 0, 0]).array(false, 1, Reader::i8), Ok(vec![0, 0]));
+        assert!(Reader::new(&[0, 0, 0, 2, 0, 0]).array(false, 2, Reader::i16).is_err());
+    }
+
+    #[test]
+    fn elements_that_would_unfold_beyond_the_budget_are_refused() {
+        let count = 1_000_000;
+        let mut w = Writer::new();
+        w.put_i32(count);
+        w.put_slice(&vec![0; count as usize]);
+        let bytes = w.into_bytes().unwrap();
+        let read = Reader::new(&bytes).array(false, 1, |r| r.i8().map(|_| [0u64; 4]));
+        assert!(matches!(read, Err(DecodeError::TooManyElements { .. })));
+        assert!(Reader::new(&bytes).array(false, 1, |r| r.i8().map(|_| [0u64; 2])).is_ok());
     }
 
     #[test]

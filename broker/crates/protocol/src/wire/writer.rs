@@ -219,17 +219,30 @@ impl Writer {
         self.put_nullable_array_len(Some(count), flexible)
     }
 
-    /// One tagged field: tag, size, and what `content` holds.
-    pub fn put_tagged_field(&mut self, tag: u32, content: Writer) -> Result<(), EncodeError> {
-        let length = content.len();
+    /// One tagged field: tag, size, and what `content` writes.
+    pub fn put_tagged_field(
+        &mut self,
+        tag: u32,
+        content: impl FnOnce(&mut Writer) -> Result<(), EncodeError>,
+    ) -> Result<(), EncodeError> {
+        let mut inner = Writer::new();
+        content(&mut inner)?;
+        let length = inner.len();
         let size = u32::try_from(length).map_err(|_| EncodeError::TooLong { length })?;
         self.put_uvarint(tag);
         self.put_uvarint(size);
         let base = self.owned.len();
-        self.owned.extend_from_slice(&content.owned);
-        self.foreign_bytes += content.foreign_bytes;
-        self.foreign.extend(content.foreign.into_iter().map(|(at, segment)| (base + at, segment)));
+        self.owned.extend_from_slice(&inner.owned);
+        self.foreign_bytes += inner.foreign_bytes;
+        self.foreign.extend(inner.foreign.into_iter().map(|(at, segment)| (base + at, segment)));
         Ok(())
+    }
+
+    /// Overwrites the int32 that was put at the very start.
+    pub(crate) fn set_leading_i32(&mut self, value: i32) {
+        if let Some(slot) = self.owned.first_chunk_mut::<4>() {
+            *slot = value.to_be_bytes();
+        }
     }
 
     /// The message, in the order in which it goes out. No segment is empty.
@@ -286,12 +299,14 @@ mod tests {
 
     #[test]
     fn a_segment_inside_a_tagged_field_keeps_its_place() {
-        let mut content = Writer::new();
-        content.put_slice(b"x");
-        content.put_segment(Segment::Bytes(Bytes::from_static(b"yz")));
         let mut w = Writer::new();
         w.put_slice(b"a");
-        w.put_tagged_field(5, content).unwrap();
+        let write = |w: &mut Writer| {
+            w.put_slice(b"x");
+            w.put_segment(Segment::Bytes(Bytes::from_static(b"yz")));
+            Ok(())
+        };
+        w.put_tagged_field(5, write).unwrap();
         w.put_slice(b"b");
         assert_eq!(w.into_bytes().unwrap(), b"a\x05\x03xyzb"[..]);
     }
