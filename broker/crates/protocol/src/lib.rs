@@ -6,12 +6,18 @@
 
 mod api_key;
 pub mod batch;
+pub mod error_code;
+pub mod frame;
 #[allow(missing_docs, reason = "the modules are named after their one message, whose header says the rest")]
 mod generated;
+pub mod header;
 pub mod messages;
+pub mod persisted;
 pub mod wire;
 
+pub use error_code::ErrorCode;
 pub use generated::api_key::ApiKey;
+pub use header::{RequestHeader, ResponseHeader};
 pub use wire::{
     Decode, DecodeError, Encode, EncodeError, FileRange, FileSource, Message, Reader, Records, Request,
     Segment, Writer,
