@@ -1,0 +1,17 @@
+# Sourced by run: clusters in the docker daemon that the user runs anyway.
+
+# shared_up: a stand-in process whose end the watchdog waits for. It dies with `run`, unless the cluster is kept.
+shared_up() {
+  local deathsig=(setpriv --pdeathsig KILL)
+  [ -z "$keep" ] || deathsig=()
+  rm -f "$state/kept"
+  [ -z "$keep" ] || : > "$state/kept"
+  setsid "${deathsig[@]}" sleep infinity < /dev/null > /dev/null 2>&1 9>&- &
+  echo $! > "$state/outer.pid"
+  setsid "$here/host/watchdog" $! "$state" shared > "$state/watchdog.log" 2>&1 < /dev/null &
+}
+
+shared_stop() {
+  rm -f "$state/kept"
+  kill -KILL "$(cat "$state/outer.pid" 2>/dev/null)" 2>/dev/null || true
+}
