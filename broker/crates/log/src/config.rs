@@ -1,0 +1,75 @@
+//! The settings of one log. Plain values, no I/O.
+
+use ottla_broker_protocol::batch::TimestampType;
+use ottla_broker_types::DurationMs;
+
+/// `cleanup.policy`: what happens to old records. Neither of the two keeps everything.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CleanupPolicy {
+    /// Old segments are deleted by time and size.
+    pub delete: bool,
+    /// Older records of a key are dropped. A topic that is only compacted is never deleted by time or size.
+    pub compact: bool,
+}
+
+impl CleanupPolicy {
+    /// `cleanup.policy=delete`.
+    pub const DELETE: CleanupPolicy = CleanupPolicy { delete: true, compact: false };
+    /// `cleanup.policy=compact`.
+    pub const COMPACT: CleanupPolicy = CleanupPolicy { delete: false, compact: true };
+}
+
+/// The settings of one log; the default is Kafka's for a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogConfig {
+    /// `segment.bytes`: a segment is sealed before it grows beyond this.
+    pub segment_bytes_max: u32,
+    /// `segment.ms`: a segment is sealed by the first append this long after its first record.
+    pub segment_ms: DurationMs,
+    /// `segment.index.bytes`: a segment is sealed when its index reaches this.
+    pub segment_index_bytes_max: u32,
+    /// `index.interval.bytes`: bytes of log from one index entry to the next, about.
+    pub index_interval_bytes: u32,
+    /// `retention.bytes`; `None` is unlimited.
+    pub retention_bytes: Option<u64>,
+    /// `retention.ms`; `None` is unlimited.
+    pub retention_ms: Option<DurationMs>,
+    /// `cleanup.policy`.
+    pub cleanup_policy: CleanupPolicy,
+    /// `max.message.bytes`: the largest batch a producer may send, compressed as it is.
+    pub max_message_bytes: u32,
+    /// `message.timestamp.type`.
+    pub timestamp_type: TimestampType,
+    /// `message.timestamp.before.max.ms`; `None` is unlimited. A limit costs decoding each record.
+    pub timestamp_before_max_ms: Option<DurationMs>,
+    /// `message.timestamp.after.max.ms`; `None` is unlimited.
+    pub timestamp_after_max_ms: Option<DurationMs>,
+    /// `producer.id.expiration.ms`: the state of a producer silent for this long is forgotten.
+    pub producer_id_expiration_ms: DurationMs,
+    /// `flush.messages`: records after which an append also syncs; `None` leaves it to the operating system.
+    pub flush_messages: Option<u64>,
+    /// `flush.ms`: time after which [`crate::Log::flush_due`] asks for a flush; `None` is never.
+    pub flush_ms: Option<DurationMs>,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        const HOUR_MS: u64 = 60 * 60 * 1000;
+        LogConfig {
+            segment_bytes_max: 1 << 30,
+            segment_ms: DurationMs(7 * 24 * HOUR_MS),
+            segment_index_bytes_max: 10 << 20,
+            index_interval_bytes: 4096,
+            retention_bytes: None,
+            retention_ms: Some(DurationMs(7 * 24 * HOUR_MS)),
+            cleanup_policy: CleanupPolicy::DELETE,
+            max_message_bytes: (1 << 20) + 12,
+            timestamp_type: TimestampType::CreateTime,
+            timestamp_before_max_ms: None,
+            timestamp_after_max_ms: Some(DurationMs(HOUR_MS)),
+            producer_id_expiration_ms: DurationMs(24 * HOUR_MS),
+            flush_messages: None,
+            flush_ms: None,
+        }
+    }
+}

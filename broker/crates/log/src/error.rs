@@ -1,0 +1,180 @@
+//! Why a log refuses: one enum per operation, a variant for each way in which a caller acts. No I/O.
+
+use std::io;
+use std::path::PathBuf;
+
+use ottla_broker_protocol::batch::BatchError;
+use ottla_broker_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicId};
+
+/// A change of the log that the disk refused.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Space ran out. The log is as it was before the call and works again when there is space.
+    #[error("no space is left on the disk of the log")]
+    NoSpace(#[source] io::Error),
+    /// An I/O error. It is final: what is on disk is not known any more, so this handle refuses further work.
+    #[error("the log failed: {0}")]
+    Failed(#[source] io::Error),
+    /// A file holds something that the log never wrote.
+    #[error("the log is corrupt at offset {offset}: {source}")]
+    Corrupt {
+        /// About where.
+        offset: Offset,
+        /// What is wrong.
+        source: BatchError,
+    },
+}
+
+/// An append that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    /// The bytes are not what their writer checksummed, or not one whole batch (CORRUPT_MESSAGE).
+    #[error("the batch is corrupt: {0}")]
+    CorruptBatch(#[source] BatchError),
+    /// A format other than v2 (UNSUPPORTED_FOR_MESSAGE_FORMAT).
+    #[error("the batch has magic {magic}, only 2 is supported")]
+    UnsupportedMagic {
+        /// The magic byte.
+        magic: i8,
+    },
+    /// A codec that nobody knows (UNSUPPORTED_COMPRESSION_TYPE).
+    #[error("the batch names the unknown compression codec {codec}")]
+    UnsupportedCompression {
+        /// Value of the codec bits.
+        codec: i16,
+    },
+    /// The batch breaks a rule for producers (INVALID_RECORD).
+    #[error("the batch is invalid: {reason}")]
+    InvalidRecord {
+        /// Index of the first offending record in the batch, where the rule is about records.
+        record_index: Option<i32>,
+        /// The rule, in words.
+        reason: &'static str,
+    },
+    /// A timestamp lies too far from the broker's clock (INVALID_TIMESTAMP).
+    #[error("the timestamp {timestamp} is outside of the allowed {allowed_from}..={allowed_to}")]
+    InvalidTimestamp {
+        /// Index of the first offending record in the batch, where it is known.
+        record_index: Option<i32>,
+        /// The timestamp in ms.
+        timestamp: i64,
+        /// Earliest allowed timestamp in ms.
+        allowed_from: i64,
+        /// Latest allowed timestamp in ms.
+        allowed_to: i64,
+    },
+    /// Larger than `max.message.bytes` (MESSAGE_TOO_LARGE).
+    #[error("the batch has {size} bytes, {size_max} are allowed")]
+    TooLarge {
+        /// Bytes of the batch.
+        size: usize,
+        /// Bytes allowed.
+        size_max: usize,
+    },
+    /// Larger than `segment.bytes` (RECORD_LIST_TOO_LARGE).
+    #[error("the batch has {size} bytes, a segment holds {segment_bytes_max}")]
+    LargerThanSegment {
+        /// Bytes of the batch.
+        size: usize,
+        /// Bytes of a segment.
+        segment_bytes_max: usize,
+    },
+    /// A record is missing before this batch, or it came too late to be known as a duplicate
+    /// (OUT_OF_ORDER_SEQUENCE_NUMBER).
+    #[error("producer {producer_id} sent sequence {found}, {expected} comes next")]
+    OutOfOrderSequence {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The sequence that would have been accepted.
+        expected: Sequence,
+        /// The batch's first sequence.
+        found: Sequence,
+    },
+    /// The producer was fenced by a newer epoch (INVALID_PRODUCER_EPOCH).
+    #[error("producer {producer_id} has epoch {found}, epoch {current} is known")]
+    InvalidProducerEpoch {
+        /// The producer.
+        producer_id: ProducerId,
+        /// The newest epoch known.
+        current: ProducerEpoch,
+        /// The batch's epoch.
+        found: ProducerEpoch,
+    },
+    /// A leader epoch below that of the last batch: whoever appends is not the leader any more.
+    #[error("leader epoch {found} is older than epoch {latest} of the log")]
+    StaleLeaderEpoch {
+        /// Epoch of the last batch in the log.
+        latest: LeaderEpoch,
+        /// Epoch of the append.
+        found: LeaderEpoch,
+    },
+    /// A fetched batch lies before the log end: the follower must truncate first.
+    #[error("the batch at offset {found} lies before the log end {log_end}")]
+    OffsetNotIncreasing {
+        /// The log's end.
+        log_end: Offset,
+        /// The batch's base offset.
+        found: i64,
+    },
+    /// Space ran out. Of an append of one batch nothing is left; of several, whole batches may have been kept.
+    #[error("no space is left on the disk of the log")]
+    NoSpace(#[source] io::Error),
+    /// An I/O error; final, as [`LogError::Failed`].
+    #[error("the log failed: {0}")]
+    Failed(#[source] io::Error),
+}
+
+/// A read that gives nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The offset is outside the log (OFFSET_OUT_OF_RANGE).
+    #[error("offset {asked} is outside of {log_start}..={log_end}")]
+    OffsetOutOfRange {
+        /// The offset asked for.
+        asked: Offset,
+        /// First offset of the log.
+        log_start: Offset,
+        /// First offset after the log.
+        log_end: Offset,
+    },
+    /// The disk or the handle failed (KAFKA_STORAGE_ERROR).
+    #[error("the log cannot be read: {0}")]
+    Io(#[from] io::Error),
+    /// A file holds something that the log never wrote (KAFKA_STORAGE_ERROR).
+    #[error("the log is corrupt at offset {offset}: {source}")]
+    Corrupt {
+        /// About where.
+        offset: Offset,
+        /// What is wrong.
+        source: BatchError,
+    },
+}
+
+/// A directory that cannot be opened as the log asked for; nothing in it was changed but what recovery removes.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The disk refused.
+    #[error("cannot open {path}: {source}", path = path.display())]
+    Io {
+        /// The directory or file.
+        path: PathBuf,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// The directory belongs to another topic of the same name (INCONSISTENT_TOPIC_ID).
+    #[error("the directory holds topic id {found}, not {expected}")]
+    TopicIdMismatch {
+        /// The id asked for.
+        expected: TopicId,
+        /// The id in `partition.metadata`.
+        found: TopicId,
+    },
+    /// What was synced before the recovery point is damaged. The replica has to be built anew from another one.
+    #[error("{path} is damaged at position {position}, below the recovery point", path = path.display())]
+    Damaged {
+        /// The segment.
+        path: PathBuf,
+        /// Position of the first bad batch in bytes.
+        position: u64,
+    },
+}
