@@ -106,7 +106,7 @@ error_codes! {
     InvalidTxnState 48 final "INVALID_TXN_STATE" "The transaction's state does not allow this.",
     InvalidProducerIdMapping 49 final "INVALID_PRODUCER_ID_MAPPING" "The producer id does not belong to the transactional id.",
     InvalidTransactionTimeout 50 final "INVALID_TRANSACTION_TIMEOUT" "The transaction timeout is above the broker's limit.",
-    ConcurrentTransactions 51 final "CONCURRENT_TRANSACTIONS" "The transaction is still being completed.",
+    ConcurrentTransactions 51 retry "CONCURRENT_TRANSACTIONS" "The transaction is still being completed.",
     TransactionCoordinatorFenced 52 final "TRANSACTION_COORDINATOR_FENCED" "A newer transaction coordinator has taken over.",
     TransactionalIdAuthorizationFailed 53 final "TRANSACTIONAL_ID_AUTHORIZATION_FAILED" "Not authorized to use the transactional id.",
     SecurityDisabled 54 final "SECURITY_DISABLED" "Security features are switched off.",
@@ -192,6 +192,11 @@ error_codes! {
 }
 
 impl ErrorCode {
+    /// The error of a number on the wire; one that is newer than this table counts as unknown.
+    pub fn from_wire(code: i16) -> ErrorCode {
+        ErrorCode::from_i16(code).unwrap_or(ErrorCode::UnknownServerError)
+    }
+
     /// The number on the wire.
     pub fn code(self) -> i16 {
         self as i16
@@ -203,6 +208,7 @@ impl ErrorCode {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the table's macro cannot mark one variant")]
 impl Default for ErrorCode {
     fn default() -> Self {
         ErrorCode::None

@@ -183,7 +183,8 @@ mod tests {
             let opened = records(&header, &batch, OUTPUT_MAX).unwrap();
             let read: Vec<_> = opened.iter().map(Result::unwrap).collect();
             let facts: Vec<_> = read.iter().map(|r| (r.offset, r.timestamp, r.key, r.value)).collect();
-            let expected: [(i64, i64, Option<&[u8]>, Option<&[u8]>); 3] = [
+            type Facts<'a> = (i64, i64, Option<&'a [u8]>, Option<&'a [u8]>);
+            let expected: [Facts<'_>; 3] = [
                 (40, 1_000, Some(b"k"), Some(b"one")),
                 (41, 1_007, None, Some(b"")),
                 (42, 990, Some(b""), None),

@@ -407,8 +407,8 @@ impl ApiKey {
             },
             ApiKey::WriteTxnMarkers => ApiFacts {
                 name: "WriteTxnMarkers",
-                versions: 1..=2,
-                advertised: 1..=2,
+                versions: 1..=1,
+                advertised: 1..=1,
                 flexible_from: 1,
                 broker_only: false,
             },

@@ -56,6 +56,8 @@ impl Encode for DescribeGroupsResponse<'_> {
 pub struct DescribedGroup<'a> {
     /// Int16, versions 0 to 6.
     pub error_code: i16,
+    /// String, version 6, nullable, dropped silently elsewhere.
+    pub error_message: Option<Cow<'a, str>>,
     /// String, versions 0 to 6.
     pub group_id: Cow<'a, str>,
     /// String, versions 0 to 6.
@@ -74,6 +76,7 @@ impl Default for DescribedGroup<'_> {
     fn default() -> Self {
         Self {
             error_code: 0,
+            error_message: None,
             group_id: Cow::Borrowed(""),
             group_state: Cow::Borrowed(""),
             protocol_type: Cow::Borrowed(""),
@@ -88,6 +91,7 @@ impl<'a> Decode<'a> for DescribedGroup<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 5;
         let error_code = r.i16()?;
+        let error_message = if version >= 6 { r.nullable_string(flexible)? } else { None };
         let group_id = r.string(flexible)?;
         let group_state = r.string(flexible)?;
         let protocol_type = r.string(flexible)?;
@@ -99,6 +103,7 @@ impl<'a> Decode<'a> for DescribedGroup<'a> {
         }
         Ok(Self {
             error_code,
+            error_message,
             group_id,
             group_state,
             protocol_type,
@@ -113,6 +118,9 @@ impl Encode for DescribedGroup<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 5;
         w.put_i16(self.error_code);
+        if version >= 6 {
+            w.put_nullable_string(self.error_message.as_deref(), flexible)?;
+        }
         w.put_string(&self.group_id, flexible)?;
         w.put_string(&self.group_state, flexible)?;
         w.put_string(&self.protocol_type, flexible)?;

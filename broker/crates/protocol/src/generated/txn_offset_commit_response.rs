@@ -52,8 +52,10 @@ impl Encode for TxnOffsetCommitResponse<'_> {
 /// Part of [`TxnOffsetCommitResponse`], versions 0 to 6.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponseTopic<'a> {
-    /// String, versions 0 to 6.
+    /// String, versions 0 to 5.
     pub name: Cow<'a, str>,
+    /// Uuid, version 6.
+    pub topic_id: Uuid,
     /// Array of [`TxnOffsetCommitResponsePartition`], versions 0 to 6.
     pub partitions: Vec<TxnOffsetCommitResponsePartition>,
 }
@@ -61,19 +63,35 @@ pub struct TxnOffsetCommitResponseTopic<'a> {
 impl<'a> Decode<'a> for TxnOffsetCommitResponseTopic<'a> {
     fn decode(r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
         let flexible = version >= 3;
-        let name = r.string(flexible)?;
+        let name = if version <= 5 { r.string(flexible)? } else { Cow::Borrowed("") };
+        let topic_id = if version >= 6 { r.uuid()? } else { Uuid::ZERO };
         let partitions = r.array(flexible, 6, |r| TxnOffsetCommitResponsePartition::decode(r, version))?;
         if flexible {
             r.skip_tagged_fields()?;
         }
-        Ok(Self { name, partitions })
+        Ok(Self { name, topic_id, partitions })
     }
 }
 
 impl Encode for TxnOffsetCommitResponseTopic<'_> {
     fn encode(&self, w: &mut Writer, version: i16) -> Result<(), EncodeError> {
         let flexible = version >= 3;
-        w.put_string(&self.name, flexible)?;
+        if version <= 5 {
+            w.put_string(&self.name, flexible)?;
+        } else if !self.name.is_empty() {
+            return Err(EncodeError::UnsupportedField {
+                field: "TxnOffsetCommitResponseTopic.name",
+                version,
+            });
+        }
+        if version >= 6 {
+            w.put_uuid(self.topic_id);
+        } else if self.topic_id != Uuid::ZERO {
+            return Err(EncodeError::UnsupportedField {
+                field: "TxnOffsetCommitResponseTopic.topic_id",
+                version,
+            });
+        }
         w.put_array_len(self.partitions.len(), flexible)?;
         for item in &self.partitions {
             item.encode(w, version)?;

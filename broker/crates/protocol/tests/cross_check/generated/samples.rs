@@ -843,6 +843,11 @@ impl Sample for describe_groups_response::DescribedGroup<'static> {
     fn sample(e: &mut Entropy, version: i16) -> Self {
         Self {
             error_code: e.i16(),
+            error_message: if version >= 6 {
+                e.nullable(version >= 6, |e| Cow::Owned(e.string()))
+            } else {
+                None
+            },
             group_id: Cow::Owned(e.string()),
             group_state: Cow::Owned(e.string()),
             protocol_type: Cow::Owned(e.string()),
@@ -1407,7 +1412,8 @@ impl Sample for txn_offset_commit_request::TxnOffsetCommitRequest<'static> {
 impl Sample for txn_offset_commit_request::TxnOffsetCommitRequestTopic<'static> {
     fn sample(e: &mut Entropy, version: i16) -> Self {
         Self {
-            name: Cow::Owned(e.string()),
+            name: if version <= 5 { Cow::Owned(e.string()) } else { Cow::Borrowed("") },
+            topic_id: if version >= 6 { e.uuid() } else { Default::default() },
             partitions: e
                 .array(|e| txn_offset_commit_request::TxnOffsetCommitRequestPartition::sample(e, version)),
         }
@@ -1437,7 +1443,8 @@ impl Sample for txn_offset_commit_response::TxnOffsetCommitResponse<'static> {
 impl Sample for txn_offset_commit_response::TxnOffsetCommitResponseTopic<'static> {
     fn sample(e: &mut Entropy, version: i16) -> Self {
         Self {
-            name: Cow::Owned(e.string()),
+            name: if version <= 5 { Cow::Owned(e.string()) } else { Cow::Borrowed("") },
+            topic_id: if version >= 6 { e.uuid() } else { Default::default() },
             partitions: e
                 .array(|e| txn_offset_commit_response::TxnOffsetCommitResponsePartition::sample(e, version)),
         }
