@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The replication core: leader and follower of one partition, in-sync replicas, high watermark, truncation.
+//!
+//! Owns: [`Replica`], one hosted partition with its log. Does no I/O but what the log's `Disk` does, never asks for
+//! time: every entry takes `now`. Invariants: `log_start <= high_watermark <= log_end`; one leader epoch is led by
+//! one node; the high watermark moves down only when an unclean election took committed records away.
+
+mod assignment;
+mod effects;
+mod errors;
+mod facts;
+mod fetch;
+mod follower;
+mod isr;
+mod leader;
+mod offsets;
+mod produce;
+mod remote;
+mod replica;
+mod upkeep;
+
+pub use assignment::Assignment;
+pub use effects::{Became, Effects, IsrMember, IsrProposal};
+pub use errors::{FetchError, FollowError, LeadershipError, ListOffsetsError, ProduceError};
+pub use facts::{Acks, EpochEnd, FetchFacts, FollowerId, Isolation, ReplicationConfig};
+pub use fetch::FetchOutcome;
+pub use follower::{FetchPosition, FollowerFetched, FollowerStep, LeaderOffsets};
+pub use isr::IsrDecided;
+pub use offsets::{ListedOffset, OffsetSpec};
+pub use produce::{AckState, AckWait, Produced};
+pub use remote::RemoteReplica;
+pub use replica::Replica;

@@ -1,0 +1,96 @@
+//! Why a replica refuses: one enum per operation, a variant for each way in which a caller acts. No I/O.
+
+use ottla_broker_log::{AppendError, LogError, ReadError};
+use ottla_broker_types::Offset;
+
+/// The asker and this replica disagree about who leads (KIP-320).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LeadershipError {
+    /// The asker knows an older epoch than this replica.
+    #[error("the leader epoch is older than this replica's")]
+    FencedLeaderEpoch,
+    /// The asker knows a newer epoch than this replica.
+    #[error("the leader epoch is newer than this replica's")]
+    UnknownLeaderEpoch,
+    /// This replica does not lead.
+    #[error("this replica does not lead the partition")]
+    NotLeaderOrFollower,
+}
+
+/// A produce that was not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum ProduceError {
+    /// This replica does not lead.
+    #[error("this replica does not lead the partition")]
+    NotLeaderOrFollower,
+    /// acks=all with fewer in-sync replicas than `min.insync.replicas`.
+    #[error("{in_sync} replicas are in sync, {required} are required")]
+    NotEnoughReplicas {
+        /// Size of the committed ISR.
+        in_sync: usize,
+        /// Required size.
+        required: usize,
+    },
+    /// The log refused the batch or could not write it.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+}
+
+/// A fetch that gets no records.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// See [`LeadershipError`].
+    #[error(transparent)]
+    Leadership(#[from] LeadershipError),
+    /// The offset is outside the log.
+    #[error("the offset is outside of {log_start}..{log_end}")]
+    OffsetOutOfRange {
+        /// First offset there is.
+        log_start: Offset,
+        /// First offset there is not yet.
+        log_end: Offset,
+    },
+    /// The follower is not a replica of this partition, as far as this leader knows.
+    #[error("the fetching node is not a replica of the partition")]
+    NotAReplica,
+    /// The follower's registration was replaced by a newer one.
+    #[error("the fetching broker has registered anew since")]
+    StaleBrokerEpoch,
+    /// The log could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+}
+
+/// A ListOffsets without an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ListOffsetsError {
+    /// See [`LeadershipError`].
+    #[error(transparent)]
+    Leadership(#[from] LeadershipError),
+    /// A new leader's high watermark has not reached the start of its epoch, so what is committed is not known yet
+    /// (KIP-207).
+    #[error("the new leader does not know yet what is committed")]
+    OffsetNotAvailable,
+    /// The log could not be read.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}
+
+/// A fetched answer that could not be applied to the follower's log.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// The leader sent records of an epoch after its own: nothing was appended.
+    #[error("the leader of epoch {leader} sent records of epoch {found}")]
+    EpochFromTheFuture {
+        /// The leader's epoch.
+        leader: i32,
+        /// Epoch of the batch.
+        found: i32,
+    },
+    /// The log refused or could not write the records.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The log could not be truncated.
+    #[error(transparent)]
+    Log(#[from] LogError),
+}

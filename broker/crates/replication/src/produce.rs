@@ -1,0 +1,80 @@
+//! The leader's side of Produce: append, and what acks=all waits for. The only I/O is the log's.
+
+use ottla_broker_log::Appended;
+use ottla_broker_types::{LeaderEpoch, Now, Offset};
+
+use crate::effects::Effects;
+use crate::errors::ProduceError;
+use crate::facts::Acks;
+use crate::replica::{Replica, Role};
+
+/// An append that succeeded, or a duplicate of an earlier one.
+#[derive(Debug)]
+pub struct Produced {
+    /// Where the records are.
+    pub appended: Appended,
+    /// What acks=all waits for.
+    pub wait: AckWait,
+    /// What changed.
+    pub effects: Effects,
+}
+
+/// The condition under which an acks=all produce is answered; see [`Replica::acks_satisfied`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AckWait {
+    /// The high watermark must reach this offset.
+    pub end: Offset,
+    /// The epoch in which the records were appended.
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// How an acks=all produce stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AckState {
+    /// The high watermark has not passed the records yet.
+    Pending,
+    /// Committed: answer without error.
+    Committed,
+    /// Committed, but fewer replicas than `min.insync.replicas` are in sync by now:
+    /// NOT_ENOUGH_REPLICAS_AFTER_APPEND.
+    NotEnoughReplicas,
+    /// Another epoch has begun, so the records may be gone: NOT_LEADER_OR_FOLLOWER.
+    NotLeaderOrFollower,
+}
+
+impl Replica {
+    /// Appends one batch as the leader and stamps it in place.
+    ///
+    /// With [`Acks::All`] the append is refused while fewer replicas than `min.insync.replicas` are in sync.
+    pub fn append(&mut self, now: Now, batch: &mut [u8], acks: Acks) -> Result<Produced, ProduceError> {
+        let Role::Leader(leader) = &self.role else { return Err(ProduceError::NotLeaderOrFollower) };
+        let (in_sync, required) = (leader.isr.members().len(), leader.min_isr(&self.config));
+        if acks == Acks::All && in_sync < required {
+            return Err(ProduceError::NotEnoughReplicas { in_sync, required });
+        }
+        let leader_epoch = leader.epoch;
+        let appended = self.log.append_as_leader(batch, leader_epoch, now)?;
+        let mut effects = Effects::default();
+        if !appended.duplicate {
+            effects.log_end = Some(self.log.log_end());
+            self.advance_high_watermark(now, &mut effects);
+        }
+        let wait = AckWait { end: appended.last_offset.next(), leader_epoch };
+        Ok(Produced { appended, wait, effects })
+    }
+
+    /// Whether an acks=all produce can be answered. Ask again when the high watermark moves or the role changes.
+    pub fn acks_satisfied(&self, wait: AckWait) -> AckState {
+        let Role::Leader(leader) = &self.role else { return AckState::NotLeaderOrFollower };
+        if leader.epoch != wait.leader_epoch {
+            return AckState::NotLeaderOrFollower;
+        }
+        if self.high_watermark < wait.end {
+            return AckState::Pending;
+        }
+        if leader.isr.maximal_len() < leader.min_isr(&self.config) {
+            return AckState::NotEnoughReplicas;
+        }
+        AckState::Committed
+    }
+}

@@ -1,0 +1,89 @@
+//! The log's upkeep as far as it depends on what is committed, and the facts that status and metrics show.
+//! The only I/O is the log's.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_broker_log::{Deleted, Log, LogConfig, LogError};
+use ottla_broker_types::{NodeId, Now, Offset};
+
+use crate::effects::Effects;
+use crate::facts::ReplicationConfig;
+use crate::remote::RemoteReplica;
+use crate::replica::{Replica, Role};
+
+impl Replica {
+    /// Deletes what retention no longer keeps, never above the high watermark. Only leaders decide on it; a follower's
+    /// log start follows its leader's.
+    /// The files of what is returned wait for their removal.
+    pub fn apply_retention(&mut self, now: Now) -> Result<(Deleted, Effects), LogError> {
+        if !self.is_leader() {
+            return Ok(Default::default());
+        }
+        let before = self.log.log_start();
+        let deleted = self.log.apply_retention(now, self.high_watermark)?;
+        let start = self.log.log_start();
+        let log_start = (start != before).then_some(start);
+        Ok((deleted, Effects { log_start, ..Effects::default() }))
+    }
+
+    /// Makes all records durable; returns the offset before which recovery need not look.
+    pub fn flush(&mut self) -> Result<Offset, LogError> {
+        self.log.flush()
+    }
+
+    /// Closes the log cleanly. The replica serves nothing afterwards.
+    pub fn close(&mut self) -> Result<(), LogError> {
+        self.role = Role::Idle;
+        self.log.close()
+    }
+
+    /// Takes over changed settings of the log.
+    pub fn set_log_config(&mut self, config: LogConfig) {
+        self.log.set_config(config);
+    }
+
+    /// Takes over changed settings of replication. A lower `min_isr` may commit more.
+    pub fn set_config(&mut self, now: Now, config: ReplicationConfig) -> Effects {
+        self.config = config;
+        let mut effects = Effects::default();
+        self.advance_high_watermark(now, &mut effects);
+        effects
+    }
+
+    /// Gives the log up, for deletion.
+    pub fn into_log(self) -> Log {
+        self.log
+    }
+
+    /// The committed ISR; `None` unless this replica leads.
+    pub fn isr(&self) -> Option<&BTreeSet<NodeId>> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader.isr.members()),
+            Role::Follower(_) | Role::Idle => None,
+        }
+    }
+
+    /// Followers and their progress; `None` unless this replica leads.
+    pub fn followers(&self) -> Option<&BTreeMap<NodeId, RemoteReplica>> {
+        match &self.role {
+            Role::Leader(leader) => Some(leader.remotes()),
+            Role::Follower(_) | Role::Idle => None,
+        }
+    }
+
+    /// Whether replicas are missing from the ISR; false unless this replica leads.
+    pub fn is_under_replicated(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.isr.members().len() < leader.remotes().len() + 1,
+            Role::Follower(_) | Role::Idle => false,
+        }
+    }
+
+    /// Whether acks=all is refused for lack of in-sync replicas; false unless this replica leads.
+    pub fn is_under_min_isr(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.isr.members().len() < leader.min_isr(&self.config),
+            Role::Follower(_) | Role::Idle => false,
+        }
+    }
+}

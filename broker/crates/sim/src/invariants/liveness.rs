@@ -1,0 +1,73 @@
+//! When the faults stop, the cluster heals: every partition is led, all replicas are in sync and everything is
+//! committed, and every producer has its answers.
+//!
+//! Source: an ISR that never grew back, and consumers stuck for ever, were found in peers by their own system tests
+//! and by Jepsen. No I/O.
+
+use std::collections::BTreeSet;
+
+use ottla_broker_types::{NodeId, Offset, TopicPartition};
+
+use super::violation::Violation;
+
+/// One replica after the time to heal.
+#[derive(Clone, Debug)]
+pub struct HealedReplica {
+    /// Its partition.
+    pub partition: TopicPartition,
+    /// Its node.
+    pub node: NodeId,
+    /// The ISR, if it leads.
+    pub isr: Option<BTreeSet<NodeId>>,
+    /// Its high watermark.
+    pub high_watermark: Offset,
+    /// Its log end.
+    pub log_end: Offset,
+}
+
+/// Checks one partition's replicas; `replication_factor` of them should be in sync.
+pub fn check_healed(replicas: &[HealedReplica], replication_factor: usize) -> Result<(), Violation> {
+    let leaders: Vec<_> = replicas.iter().filter(|replica| replica.isr.is_some()).collect();
+    let [leader] = leaders[..] else {
+        return Err(violation(format!("{} leaders: {replicas:?}", leaders.len())));
+    };
+    let in_sync = leader.isr.as_ref().map_or(0, BTreeSet::len);
+    if in_sync != replication_factor {
+        return Err(violation(format!("the ISR has {in_sync} members: {replicas:?}")));
+    }
+    let settled = |replica: &HealedReplica| {
+        replica.high_watermark == leader.log_end && replica.log_end == leader.log_end
+    };
+    if replicas.iter().all(settled) {
+        return Ok(());
+    }
+    Err(violation(format!("not all is committed everywhere: {replicas:?}")))
+}
+
+pub(crate) fn violation(seen: String) -> Violation {
+    Violation::new("liveness", seen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::partition;
+    use super::*;
+
+    fn replica(node: i32, isr: Option<&[i32]>, high_watermark: i64) -> HealedReplica {
+        HealedReplica {
+            partition: partition(),
+            node: NodeId(node),
+            isr: isr.map(|nodes| nodes.iter().copied().map(NodeId).collect()),
+            high_watermark: Offset::clamped(high_watermark),
+            log_end: Offset::clamped(9),
+        }
+    }
+
+    #[test]
+    fn a_missing_leader_a_short_isr_and_a_late_high_watermark_are_violations() {
+        assert!(check_healed(&[replica(1, Some(&[1, 2]), 9), replica(2, None, 9)], 2).is_ok());
+        assert!(check_healed(&[replica(1, None, 9), replica(2, None, 9)], 2).is_err());
+        assert!(check_healed(&[replica(1, Some(&[1]), 9), replica(2, None, 9)], 2).is_err());
+        assert!(check_healed(&[replica(1, Some(&[1, 2]), 9), replica(2, None, 8)], 2).is_err());
+    }
+}
