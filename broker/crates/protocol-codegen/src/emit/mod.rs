@@ -2,6 +2,7 @@
 
 mod decode;
 mod encode;
+mod owned;
 mod samples;
 mod structs;
 mod tables;
@@ -60,6 +61,7 @@ fn module(message: &Message) -> String {
         code.push_str(&structs::definition(message, s));
         code.push_str(&decode::implementation(message, s));
         code.push_str(&encode::implementation(message, s));
+        code.push_str(&owned::implementation(message, s));
     }
     code.push_str(&structs::message_impl(message));
     code

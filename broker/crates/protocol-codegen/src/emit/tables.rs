@@ -30,10 +30,12 @@ pub(super) fn request_impl(api: &Api) -> String {
     let top = &api.request.structs[0];
     let response = &api.response.name;
     let module = snake(response);
-    let borrowed = if has_lifetime(&api.response) { "<'b>" } else { "" };
+    let (borrowed, own) =
+        if has_lifetime(&api.response) { ("<'b>", "response.into_owned()") } else { ("", "response") };
     format!(
         "\nimpl Request for {}{} {{\nconst KEY: crate::ApiKey = crate::ApiKey::{};\ntype Response<'b> = \
-         super::{module}::{response}{borrowed};\n}}\n",
+         super::{module}::{response}{borrowed};\n\nfn own_response(response: Self::Response<'_>) -> \
+         Self::Response<'static> {{\n{own}\n}}\n}}\n",
         api.request.name,
         lifetime(&api.request, top, "'_"),
         api.name,

@@ -54,6 +54,18 @@ impl Encode for AddOffsetsToTxnRequest<'_> {
     }
 }
 
+impl AddOffsetsToTxnRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AddOffsetsToTxnRequest<'static> {
+        AddOffsetsToTxnRequest {
+            transactional_id: Cow::Owned(self.transactional_id.into_owned()),
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+            group_id: Cow::Owned(self.group_id.into_owned()),
+        }
+    }
+}
+
 impl Message for AddOffsetsToTxnRequest<'_> {
     const NAME: &'static str = "AddOffsetsToTxnRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=4;
@@ -63,4 +75,8 @@ impl Message for AddOffsetsToTxnRequest<'_> {
 impl Request for AddOffsetsToTxnRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::AddOffsetsToTxn;
     type Response<'b> = super::add_offsets_to_txn_response::AddOffsetsToTxnResponse;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response
+    }
 }

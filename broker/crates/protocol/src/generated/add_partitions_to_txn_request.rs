@@ -114,6 +114,19 @@ impl Encode for AddPartitionsToTxnRequest<'_> {
     }
 }
 
+impl AddPartitionsToTxnRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AddPartitionsToTxnRequest<'static> {
+        AddPartitionsToTxnRequest {
+            transactions: self.transactions.into_iter().map(|item| item.into_owned()).collect(),
+            v3_and_below_transactional_id: Cow::Owned(self.v3_and_below_transactional_id.into_owned()),
+            v3_and_below_producer_id: self.v3_and_below_producer_id,
+            v3_and_below_producer_epoch: self.v3_and_below_producer_epoch,
+            v3_and_below_topics: self.v3_and_below_topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`AddPartitionsToTxnRequest`], versions 4 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnTransaction<'a> {
@@ -156,6 +169,19 @@ impl Encode for AddPartitionsToTxnTransaction<'_> {
     }
 }
 
+impl AddPartitionsToTxnTransaction<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AddPartitionsToTxnTransaction<'static> {
+        AddPartitionsToTxnTransaction {
+            transactional_id: Cow::Owned(self.transactional_id.into_owned()),
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+            verify_only: self.verify_only,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`AddPartitionsToTxnRequest`], versions 0 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnTopic<'a> {
@@ -192,6 +218,13 @@ impl Encode for AddPartitionsToTxnTopic<'_> {
     }
 }
 
+impl AddPartitionsToTxnTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AddPartitionsToTxnTopic<'static> {
+        AddPartitionsToTxnTopic { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
+    }
+}
+
 impl Message for AddPartitionsToTxnRequest<'_> {
     const NAME: &'static str = "AddPartitionsToTxnRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;
@@ -201,4 +234,8 @@ impl Message for AddPartitionsToTxnRequest<'_> {
 impl Request for AddPartitionsToTxnRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::AddPartitionsToTxn;
     type Response<'b> = super::add_partitions_to_txn_response::AddPartitionsToTxnResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -84,6 +84,26 @@ impl Encode for AddPartitionsToTxnResponse<'_> {
     }
 }
 
+impl AddPartitionsToTxnResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AddPartitionsToTxnResponse<'static> {
+        AddPartitionsToTxnResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            results_by_transaction: self
+                .results_by_transaction
+                .into_iter()
+                .map(|item| item.into_owned())
+                .collect(),
+            results_by_topic_v3_and_below: self
+                .results_by_topic_v3_and_below
+                .into_iter()
+                .map(|item| item.into_owned())
+                .collect(),
+        }
+    }
+}
+
 /// Part of [`AddPartitionsToTxnResponse`], versions 4 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AddPartitionsToTxnResult<'a> {
@@ -111,6 +131,16 @@ impl Encode for AddPartitionsToTxnResult<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl AddPartitionsToTxnResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AddPartitionsToTxnResult<'static> {
+        AddPartitionsToTxnResult {
+            transactional_id: Cow::Owned(self.transactional_id.into_owned()),
+            topic_results: self.topic_results.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -148,6 +178,16 @@ impl Encode for AddPartitionsToTxnTopicResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl AddPartitionsToTxnTopicResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AddPartitionsToTxnTopicResult<'static> {
+        AddPartitionsToTxnTopicResult {
+            name: Cow::Owned(self.name.into_owned()),
+            results_by_partition: self.results_by_partition,
+        }
     }
 }
 

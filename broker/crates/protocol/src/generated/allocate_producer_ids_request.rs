@@ -55,4 +55,8 @@ impl Message for AllocateProducerIdsRequest {
 impl Request for AllocateProducerIdsRequest {
     const KEY: crate::ApiKey = crate::ApiKey::AllocateProducerIds;
     type Response<'b> = super::allocate_producer_ids_response::AllocateProducerIdsResponse;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response
+    }
 }

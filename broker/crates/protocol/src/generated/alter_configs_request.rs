@@ -49,6 +49,16 @@ impl Encode for AlterConfigsRequest<'_> {
     }
 }
 
+impl AlterConfigsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterConfigsRequest<'static> {
+        AlterConfigsRequest {
+            resources: self.resources.into_iter().map(|item| item.into_owned()).collect(),
+            validate_only: self.validate_only,
+        }
+    }
+}
+
 /// Part of [`AlterConfigsRequest`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterConfigsResource<'a> {
@@ -89,6 +99,17 @@ impl Encode for AlterConfigsResource<'_> {
     }
 }
 
+impl AlterConfigsResource<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterConfigsResource<'static> {
+        AlterConfigsResource {
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            configs: self.configs.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`AlterConfigsRequest`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterableConfig<'a> {
@@ -122,6 +143,16 @@ impl Encode for AlterableConfig<'_> {
     }
 }
 
+impl AlterableConfig<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterableConfig<'static> {
+        AlterableConfig {
+            name: Cow::Owned(self.name.into_owned()),
+            value: self.value.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for AlterConfigsRequest<'_> {
     const NAME: &'static str = "AlterConfigsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=2;
@@ -131,4 +162,8 @@ impl Message for AlterConfigsRequest<'_> {
 impl Request for AlterConfigsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::AlterConfigs;
     type Response<'b> = super::alter_configs_response::AlterConfigsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -49,6 +49,16 @@ impl Encode for AlterConfigsResponse<'_> {
     }
 }
 
+impl AlterConfigsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterConfigsResponse<'static> {
+        AlterConfigsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            responses: self.responses.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`AlterConfigsResponse`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterConfigsResourceResponse<'a> {
@@ -87,6 +97,18 @@ impl Encode for AlterConfigsResourceResponse<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl AlterConfigsResourceResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterConfigsResourceResponse<'static> {
+        AlterConfigsResourceResponse {
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+        }
     }
 }
 

@@ -66,6 +66,17 @@ impl Encode for AlterPartitionReassignmentsRequest<'_> {
     }
 }
 
+impl AlterPartitionReassignmentsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterPartitionReassignmentsRequest<'static> {
+        AlterPartitionReassignmentsRequest {
+            timeout_ms: self.timeout_ms,
+            allow_replication_factor_change: self.allow_replication_factor_change,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`AlterPartitionReassignmentsRequest`], versions 0 to 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReassignableTopic<'a> {
@@ -93,6 +104,13 @@ impl Encode for ReassignableTopic<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl ReassignableTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ReassignableTopic<'static> {
+        ReassignableTopic { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 
@@ -136,4 +154,8 @@ impl Request for AlterPartitionReassignmentsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::AlterPartitionReassignments;
     type Response<'b> =
         super::alter_partition_reassignments_response::AlterPartitionReassignmentsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -75,6 +75,19 @@ impl Encode for AlterPartitionReassignmentsResponse<'_> {
     }
 }
 
+impl AlterPartitionReassignmentsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterPartitionReassignmentsResponse<'static> {
+        AlterPartitionReassignmentsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            allow_replication_factor_change: self.allow_replication_factor_change,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            responses: self.responses.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`AlterPartitionReassignmentsResponse`], versions 0 to 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReassignableTopicResponse<'a> {
@@ -102,6 +115,16 @@ impl Encode for ReassignableTopicResponse<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl ReassignableTopicResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ReassignableTopicResponse<'static> {
+        ReassignableTopicResponse {
+            name: Cow::Owned(self.name.into_owned()),
+            partitions: self.partitions.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -133,6 +156,17 @@ impl Encode for ReassignablePartitionResponse<'_> {
         w.put_nullable_string(self.error_message.as_deref(), true)?;
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl ReassignablePartitionResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ReassignablePartitionResponse<'static> {
+        ReassignablePartitionResponse {
+            partition_index: self.partition_index,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

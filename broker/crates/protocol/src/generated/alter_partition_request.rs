@@ -193,4 +193,8 @@ impl Message for AlterPartitionRequest {
 impl Request for AlterPartitionRequest {
     const KEY: crate::ApiKey = crate::ApiKey::AlterPartition;
     type Response<'b> = super::alter_partition_response::AlterPartitionResponse;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response
+    }
 }

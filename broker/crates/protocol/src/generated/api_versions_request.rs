@@ -73,6 +73,18 @@ impl Encode for ApiVersionsRequest<'_> {
     }
 }
 
+impl ApiVersionsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ApiVersionsRequest<'static> {
+        ApiVersionsRequest {
+            client_software_name: Cow::Owned(self.client_software_name.into_owned()),
+            client_software_version: Cow::Owned(self.client_software_version.into_owned()),
+            cluster_id: self.cluster_id.map(|value| Cow::Owned(value.into_owned())),
+            node_id: self.node_id,
+        }
+    }
+}
+
 impl Message for ApiVersionsRequest<'_> {
     const NAME: &'static str = "ApiVersionsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;
@@ -82,4 +94,8 @@ impl Message for ApiVersionsRequest<'_> {
 impl Request for ApiVersionsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::ApiVersions;
     type Response<'b> = super::api_versions_response::ApiVersionsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -138,6 +138,21 @@ impl Encode for ApiVersionsResponse<'_> {
     }
 }
 
+impl ApiVersionsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ApiVersionsResponse<'static> {
+        ApiVersionsResponse {
+            error_code: self.error_code,
+            api_keys: self.api_keys,
+            throttle_time_ms: self.throttle_time_ms,
+            supported_features: self.supported_features.into_iter().map(|item| item.into_owned()).collect(),
+            finalized_features_epoch: self.finalized_features_epoch,
+            finalized_features: self.finalized_features.into_iter().map(|item| item.into_owned()).collect(),
+            zk_migration_ready: self.zk_migration_ready,
+        }
+    }
+}
+
 /// Part of [`ApiVersionsResponse`], versions 0 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ApiVersion {
@@ -206,6 +221,17 @@ impl Encode for SupportedFeatureKey<'_> {
     }
 }
 
+impl SupportedFeatureKey<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> SupportedFeatureKey<'static> {
+        SupportedFeatureKey {
+            name: Cow::Owned(self.name.into_owned()),
+            min_version: self.min_version,
+            max_version: self.max_version,
+        }
+    }
+}
+
 /// Part of [`ApiVersionsResponse`], versions 3 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FinalizedFeatureKey<'a> {
@@ -234,6 +260,17 @@ impl Encode for FinalizedFeatureKey<'_> {
         w.put_i16(self.min_version_level);
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl FinalizedFeatureKey<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FinalizedFeatureKey<'static> {
+        FinalizedFeatureKey {
+            name: Cow::Owned(self.name.into_owned()),
+            max_version_level: self.max_version_level,
+            min_version_level: self.min_version_level,
+        }
     }
 }
 

@@ -126,4 +126,8 @@ impl Message for BrokerHeartbeatRequest {
 impl Request for BrokerHeartbeatRequest {
     const KEY: crate::ApiKey = crate::ApiKey::BrokerHeartbeat;
     type Response<'b> = super::broker_heartbeat_response::BrokerHeartbeatResponse;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response
+    }
 }

@@ -114,6 +114,23 @@ impl Encode for BrokerRegistrationRequest<'_> {
     }
 }
 
+impl BrokerRegistrationRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> BrokerRegistrationRequest<'static> {
+        BrokerRegistrationRequest {
+            broker_id: self.broker_id,
+            cluster_id: Cow::Owned(self.cluster_id.into_owned()),
+            incarnation_id: self.incarnation_id,
+            listeners: self.listeners.into_iter().map(|item| item.into_owned()).collect(),
+            features: self.features.into_iter().map(|item| item.into_owned()).collect(),
+            rack: self.rack.map(|value| Cow::Owned(value.into_owned())),
+            is_migrating_zk_broker: self.is_migrating_zk_broker,
+            log_dirs: self.log_dirs,
+            previous_broker_epoch: self.previous_broker_epoch,
+        }
+    }
+}
+
 /// Part of [`BrokerRegistrationRequest`], versions 0 to 4.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Listener<'a> {
@@ -149,6 +166,18 @@ impl Encode for Listener<'_> {
     }
 }
 
+impl Listener<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> Listener<'static> {
+        Listener {
+            name: Cow::Owned(self.name.into_owned()),
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            security_protocol: self.security_protocol,
+        }
+    }
+}
+
 /// Part of [`BrokerRegistrationRequest`], versions 0 to 4.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Feature<'a> {
@@ -180,6 +209,17 @@ impl Encode for Feature<'_> {
     }
 }
 
+impl Feature<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> Feature<'static> {
+        Feature {
+            name: Cow::Owned(self.name.into_owned()),
+            min_supported_version: self.min_supported_version,
+            max_supported_version: self.max_supported_version,
+        }
+    }
+}
+
 impl Message for BrokerRegistrationRequest<'_> {
     const NAME: &'static str = "BrokerRegistrationRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=4;
@@ -189,4 +229,8 @@ impl Message for BrokerRegistrationRequest<'_> {
 impl Request for BrokerRegistrationRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::BrokerRegistration;
     type Response<'b> = super::broker_registration_response::BrokerRegistrationResponse;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response
+    }
 }

@@ -48,6 +48,18 @@ impl Encode for ConfigRecord<'_> {
     }
 }
 
+impl ConfigRecord<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ConfigRecord<'static> {
+        ConfigRecord {
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            name: Cow::Owned(self.name.into_owned()),
+            value: self.value.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for ConfigRecord<'_> {
     const NAME: &'static str = "ConfigRecord";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;

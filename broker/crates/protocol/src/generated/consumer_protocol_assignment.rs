@@ -41,6 +41,16 @@ impl Encode for ConsumerProtocolAssignment<'_> {
     }
 }
 
+impl ConsumerProtocolAssignment<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ConsumerProtocolAssignment<'static> {
+        ConsumerProtocolAssignment {
+            assigned_partitions: self.assigned_partitions.into_iter().map(|item| item.into_owned()).collect(),
+            user_data: self.user_data.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 /// Part of [`ConsumerProtocolAssignment`], versions 0 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicPartition<'a> {
@@ -66,6 +76,13 @@ impl Encode for TopicPartition<'_> {
             w.put_i32(*item);
         }
         Ok(())
+    }
+}
+
+impl TopicPartition<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicPartition<'static> {
+        TopicPartition { topic: Cow::Owned(self.topic.into_owned()), partitions: self.partitions }
     }
 }
 

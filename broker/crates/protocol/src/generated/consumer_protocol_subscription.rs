@@ -78,6 +78,19 @@ impl Encode for ConsumerProtocolSubscription<'_> {
     }
 }
 
+impl ConsumerProtocolSubscription<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ConsumerProtocolSubscription<'static> {
+        ConsumerProtocolSubscription {
+            topics: self.topics.into_iter().map(|item| Cow::Owned(item.into_owned())).collect(),
+            user_data: self.user_data.map(|value| Cow::Owned(value.into_owned())),
+            owned_partitions: self.owned_partitions.into_iter().map(|item| item.into_owned()).collect(),
+            generation_id: self.generation_id,
+            rack_id: self.rack_id.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 /// Part of [`ConsumerProtocolSubscription`], versions 1 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicPartition<'a> {
@@ -103,6 +116,13 @@ impl Encode for TopicPartition<'_> {
             w.put_i32(*item);
         }
         Ok(())
+    }
+}
+
+impl TopicPartition<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicPartition<'static> {
+        TopicPartition { topic: Cow::Owned(self.topic.into_owned()), partitions: self.partitions }
     }
 }
 

@@ -45,6 +45,13 @@ impl Encode for CreateAclsRequest<'_> {
     }
 }
 
+impl CreateAclsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreateAclsRequest<'static> {
+        CreateAclsRequest { creations: self.creations.into_iter().map(|item| item.into_owned()).collect() }
+    }
+}
+
 /// Part of [`CreateAclsRequest`], versions 1 to 3.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AclCreation<'a> {
@@ -120,6 +127,21 @@ impl Encode for AclCreation<'_> {
     }
 }
 
+impl AclCreation<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AclCreation<'static> {
+        AclCreation {
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            resource_pattern_type: self.resource_pattern_type,
+            principal: Cow::Owned(self.principal.into_owned()),
+            host: Cow::Owned(self.host.into_owned()),
+            operation: self.operation,
+            permission_type: self.permission_type,
+        }
+    }
+}
+
 impl Message for CreateAclsRequest<'_> {
     const NAME: &'static str = "CreateAclsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 1..=3;
@@ -129,4 +151,8 @@ impl Message for CreateAclsRequest<'_> {
 impl Request for CreateAclsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::CreateAcls;
     type Response<'b> = super::create_acls_response::CreateAclsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

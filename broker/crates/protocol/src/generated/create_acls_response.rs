@@ -49,6 +49,16 @@ impl Encode for CreateAclsResponse<'_> {
     }
 }
 
+impl CreateAclsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreateAclsResponse<'static> {
+        CreateAclsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            results: self.results.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`CreateAclsResponse`], versions 1 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AclCreationResult<'a> {
@@ -79,6 +89,16 @@ impl Encode for AclCreationResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl AclCreationResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AclCreationResult<'static> {
+        AclCreationResult {
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

@@ -53,6 +53,17 @@ impl Encode for CreatePartitionsRequest<'_> {
     }
 }
 
+impl CreatePartitionsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreatePartitionsRequest<'static> {
+        CreatePartitionsRequest {
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            timeout_ms: self.timeout_ms,
+            validate_only: self.validate_only,
+        }
+    }
+}
+
 /// Part of [`CreatePartitionsRequest`], versions 0 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatePartitionsTopic<'a> {
@@ -91,6 +102,17 @@ impl Encode for CreatePartitionsTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl CreatePartitionsTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreatePartitionsTopic<'static> {
+        CreatePartitionsTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            count: self.count,
+            assignments: self.assignments,
+        }
     }
 }
 
@@ -135,4 +157,8 @@ impl Message for CreatePartitionsRequest<'_> {
 impl Request for CreatePartitionsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::CreatePartitions;
     type Response<'b> = super::create_partitions_response::CreatePartitionsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -49,6 +49,16 @@ impl Encode for CreatePartitionsResponse<'_> {
     }
 }
 
+impl CreatePartitionsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreatePartitionsResponse<'static> {
+        CreatePartitionsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            results: self.results.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`CreatePartitionsResponse`], versions 0 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatePartitionsTopicResult<'a> {
@@ -83,6 +93,17 @@ impl Encode for CreatePartitionsTopicResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl CreatePartitionsTopicResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreatePartitionsTopicResult<'static> {
+        CreatePartitionsTopicResult {
+            name: Cow::Owned(self.name.into_owned()),
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

@@ -59,6 +59,17 @@ impl Encode for CreateTopicsRequest<'_> {
     }
 }
 
+impl CreateTopicsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreateTopicsRequest<'static> {
+        CreateTopicsRequest {
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            timeout_ms: self.timeout_ms,
+            validate_only: self.validate_only,
+        }
+    }
+}
+
 /// Part of [`CreateTopicsRequest`], versions 2 to 7.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct CreatableTopic<'a> {
@@ -107,6 +118,19 @@ impl Encode for CreatableTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl CreatableTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreatableTopic<'static> {
+        CreatableTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            num_partitions: self.num_partitions,
+            replication_factor: self.replication_factor,
+            assignments: self.assignments,
+            configs: self.configs.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -179,6 +203,16 @@ impl Encode for CreatableTopicConfig<'_> {
     }
 }
 
+impl CreatableTopicConfig<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreatableTopicConfig<'static> {
+        CreatableTopicConfig {
+            name: Cow::Owned(self.name.into_owned()),
+            value: self.value.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for CreateTopicsRequest<'_> {
     const NAME: &'static str = "CreateTopicsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 2..=7;
@@ -188,4 +222,8 @@ impl Message for CreateTopicsRequest<'_> {
 impl Request for CreateTopicsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::CreateTopics;
     type Response<'b> = super::create_topics_response::CreateTopicsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

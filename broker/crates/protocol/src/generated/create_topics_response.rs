@@ -49,6 +49,16 @@ impl Encode for CreateTopicsResponse<'_> {
     }
 }
 
+impl CreateTopicsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreateTopicsResponse<'static> {
+        CreateTopicsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`CreateTopicsResponse`], versions 2 to 7.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatableTopicResult<'a> {
@@ -155,6 +165,22 @@ impl Encode for CreatableTopicResult<'_> {
     }
 }
 
+impl CreatableTopicResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreatableTopicResult<'static> {
+        CreatableTopicResult {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            topic_config_error_code: self.topic_config_error_code,
+            num_partitions: self.num_partitions,
+            replication_factor: self.replication_factor,
+            configs: self.configs.map(|value| value.into_iter().map(|item| item.into_owned()).collect()),
+        }
+    }
+}
+
 /// Part of [`CreateTopicsResponse`], versions 5 to 7.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatableTopicConfigs<'a> {
@@ -203,6 +229,19 @@ impl Encode for CreatableTopicConfigs<'_> {
         w.put_bool(self.is_sensitive);
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl CreatableTopicConfigs<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> CreatableTopicConfigs<'static> {
+        CreatableTopicConfigs {
+            name: Cow::Owned(self.name.into_owned()),
+            value: self.value.map(|value| Cow::Owned(value.into_owned())),
+            read_only: self.read_only,
+            config_source: self.config_source,
+            is_sensitive: self.is_sensitive,
+        }
     }
 }
 

@@ -45,6 +45,13 @@ impl Encode for DeleteAclsRequest<'_> {
     }
 }
 
+impl DeleteAclsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteAclsRequest<'static> {
+        DeleteAclsRequest { filters: self.filters.into_iter().map(|item| item.into_owned()).collect() }
+    }
+}
+
 /// Part of [`DeleteAclsRequest`], versions 1 to 3.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteAclsFilter<'a> {
@@ -120,6 +127,21 @@ impl Encode for DeleteAclsFilter<'_> {
     }
 }
 
+impl DeleteAclsFilter<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteAclsFilter<'static> {
+        DeleteAclsFilter {
+            resource_type_filter: self.resource_type_filter,
+            resource_name_filter: self.resource_name_filter.map(|value| Cow::Owned(value.into_owned())),
+            pattern_type_filter: self.pattern_type_filter,
+            principal_filter: self.principal_filter.map(|value| Cow::Owned(value.into_owned())),
+            host_filter: self.host_filter.map(|value| Cow::Owned(value.into_owned())),
+            operation: self.operation,
+            permission_type: self.permission_type,
+        }
+    }
+}
+
 impl Message for DeleteAclsRequest<'_> {
     const NAME: &'static str = "DeleteAclsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 1..=3;
@@ -129,4 +151,8 @@ impl Message for DeleteAclsRequest<'_> {
 impl Request for DeleteAclsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DeleteAcls;
     type Response<'b> = super::delete_acls_response::DeleteAclsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -49,6 +49,16 @@ impl Encode for DeleteAclsResponse<'_> {
     }
 }
 
+impl DeleteAclsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteAclsResponse<'static> {
+        DeleteAclsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            filter_results: self.filter_results.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DeleteAclsResponse`], versions 1 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteAclsFilterResult<'a> {
@@ -86,6 +96,17 @@ impl Encode for DeleteAclsFilterResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DeleteAclsFilterResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteAclsFilterResult<'static> {
+        DeleteAclsFilterResult {
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            matching_acls: self.matching_acls.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -173,6 +194,23 @@ impl Encode for DeleteAclsMatchingAcl<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DeleteAclsMatchingAcl<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteAclsMatchingAcl<'static> {
+        DeleteAclsMatchingAcl {
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            pattern_type: self.pattern_type,
+            principal: Cow::Owned(self.principal.into_owned()),
+            host: Cow::Owned(self.host.into_owned()),
+            operation: self.operation,
+            permission_type: self.permission_type,
+        }
     }
 }
 

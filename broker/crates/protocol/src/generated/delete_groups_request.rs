@@ -45,6 +45,15 @@ impl Encode for DeleteGroupsRequest<'_> {
     }
 }
 
+impl DeleteGroupsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteGroupsRequest<'static> {
+        DeleteGroupsRequest {
+            groups_names: self.groups_names.into_iter().map(|item| Cow::Owned(item.into_owned())).collect(),
+        }
+    }
+}
+
 impl Message for DeleteGroupsRequest<'_> {
     const NAME: &'static str = "DeleteGroupsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=3;
@@ -54,4 +63,8 @@ impl Message for DeleteGroupsRequest<'_> {
 impl Request for DeleteGroupsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DeleteGroups;
     type Response<'b> = super::delete_groups_response::DeleteGroupsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -49,6 +49,16 @@ impl Encode for DeleteGroupsResponse<'_> {
     }
 }
 
+impl DeleteGroupsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteGroupsResponse<'static> {
+        DeleteGroupsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            results: self.results.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DeleteGroupsResponse`], versions 0 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeletableGroupResult<'a> {
@@ -85,6 +95,17 @@ impl Encode for DeletableGroupResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DeletableGroupResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeletableGroupResult<'static> {
+        DeletableGroupResult {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

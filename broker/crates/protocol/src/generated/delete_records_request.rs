@@ -49,6 +49,16 @@ impl Encode for DeleteRecordsRequest<'_> {
     }
 }
 
+impl DeleteRecordsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteRecordsRequest<'static> {
+        DeleteRecordsRequest {
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            timeout_ms: self.timeout_ms,
+        }
+    }
+}
+
 /// Part of [`DeleteRecordsRequest`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsTopic<'a> {
@@ -82,6 +92,13 @@ impl Encode for DeleteRecordsTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DeleteRecordsTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteRecordsTopic<'static> {
+        DeleteRecordsTopic { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 
@@ -127,4 +144,8 @@ impl Message for DeleteRecordsRequest<'_> {
 impl Request for DeleteRecordsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DeleteRecords;
     type Response<'b> = super::delete_records_response::DeleteRecordsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -49,6 +49,16 @@ impl Encode for DeleteRecordsResponse<'_> {
     }
 }
 
+impl DeleteRecordsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteRecordsResponse<'static> {
+        DeleteRecordsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DeleteRecordsResponse`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteRecordsTopicResult<'a> {
@@ -82,6 +92,13 @@ impl Encode for DeleteRecordsTopicResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DeleteRecordsTopicResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteRecordsTopicResult<'static> {
+        DeleteRecordsTopicResult { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 

@@ -67,6 +67,17 @@ impl Encode for DeleteTopicsRequest<'_> {
     }
 }
 
+impl DeleteTopicsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteTopicsRequest<'static> {
+        DeleteTopicsRequest {
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            topic_names: self.topic_names.into_iter().map(|item| Cow::Owned(item.into_owned())).collect(),
+            timeout_ms: self.timeout_ms,
+        }
+    }
+}
+
 /// Part of [`DeleteTopicsRequest`], versions 6.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DeleteTopicState<'a> {
@@ -94,6 +105,16 @@ impl Encode for DeleteTopicState<'_> {
     }
 }
 
+impl DeleteTopicState<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteTopicState<'static> {
+        DeleteTopicState {
+            name: self.name.map(|value| Cow::Owned(value.into_owned())),
+            topic_id: self.topic_id,
+        }
+    }
+}
+
 impl Message for DeleteTopicsRequest<'_> {
     const NAME: &'static str = "DeleteTopicsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 1..=6;
@@ -103,4 +124,8 @@ impl Message for DeleteTopicsRequest<'_> {
 impl Request for DeleteTopicsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DeleteTopics;
     type Response<'b> = super::delete_topics_response::DeleteTopicsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

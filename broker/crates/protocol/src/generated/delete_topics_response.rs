@@ -49,6 +49,16 @@ impl Encode for DeleteTopicsResponse<'_> {
     }
 }
 
+impl DeleteTopicsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeleteTopicsResponse<'static> {
+        DeleteTopicsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            responses: self.responses.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DeleteTopicsResponse`], versions 1 to 6.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeletableTopicResult<'a> {
@@ -100,6 +110,18 @@ impl Encode for DeletableTopicResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DeletableTopicResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DeletableTopicResult<'static> {
+        DeletableTopicResult {
+            name: self.name.map(|value| Cow::Owned(value.into_owned())),
+            topic_id: self.topic_id,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

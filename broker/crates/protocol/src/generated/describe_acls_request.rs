@@ -88,6 +88,21 @@ impl Encode for DescribeAclsRequest<'_> {
     }
 }
 
+impl DescribeAclsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeAclsRequest<'static> {
+        DescribeAclsRequest {
+            resource_type_filter: self.resource_type_filter,
+            resource_name_filter: self.resource_name_filter.map(|value| Cow::Owned(value.into_owned())),
+            pattern_type_filter: self.pattern_type_filter,
+            principal_filter: self.principal_filter.map(|value| Cow::Owned(value.into_owned())),
+            host_filter: self.host_filter.map(|value| Cow::Owned(value.into_owned())),
+            operation: self.operation,
+            permission_type: self.permission_type,
+        }
+    }
+}
+
 impl Message for DescribeAclsRequest<'_> {
     const NAME: &'static str = "DescribeAclsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 1..=3;
@@ -97,4 +112,8 @@ impl Message for DescribeAclsRequest<'_> {
 impl Request for DescribeAclsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DescribeAcls;
     type Response<'b> = super::describe_acls_response::DescribeAclsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

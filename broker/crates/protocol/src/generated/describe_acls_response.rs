@@ -57,6 +57,18 @@ impl Encode for DescribeAclsResponse<'_> {
     }
 }
 
+impl DescribeAclsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeAclsResponse<'static> {
+        DescribeAclsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            resources: self.resources.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DescribeAclsResponse`], versions 1 to 3.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeAclsResource<'a> {
@@ -107,6 +119,18 @@ impl Encode for DescribeAclsResource<'_> {
     }
 }
 
+impl DescribeAclsResource<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeAclsResource<'static> {
+        DescribeAclsResource {
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            pattern_type: self.pattern_type,
+            acls: self.acls.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DescribeAclsResponse`], versions 1 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AclDescription<'a> {
@@ -145,6 +169,18 @@ impl Encode for AclDescription<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl AclDescription<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AclDescription<'static> {
+        AclDescription {
+            principal: Cow::Owned(self.principal.into_owned()),
+            host: Cow::Owned(self.host.into_owned()),
+            operation: self.operation,
+            permission_type: self.permission_type,
+        }
     }
 }
 

@@ -73,4 +73,8 @@ impl Message for DescribeClusterRequest {
 impl Request for DescribeClusterRequest {
     const KEY: crate::ApiKey = crate::ApiKey::DescribeCluster;
     type Response<'b> = super::describe_cluster_response::DescribeClusterResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

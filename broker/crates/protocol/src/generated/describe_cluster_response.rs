@@ -98,6 +98,22 @@ impl Encode for DescribeClusterResponse<'_> {
     }
 }
 
+impl DescribeClusterResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeClusterResponse<'static> {
+        DescribeClusterResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            endpoint_type: self.endpoint_type,
+            cluster_id: Cow::Owned(self.cluster_id.into_owned()),
+            controller_id: self.controller_id,
+            brokers: self.brokers.into_iter().map(|item| item.into_owned()).collect(),
+            cluster_authorized_operations: self.cluster_authorized_operations,
+        }
+    }
+}
+
 /// Part of [`DescribeClusterResponse`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeClusterBroker<'a> {
@@ -138,6 +154,19 @@ impl Encode for DescribeClusterBroker<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl DescribeClusterBroker<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeClusterBroker<'static> {
+        DescribeClusterBroker {
+            broker_id: self.broker_id,
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            rack: self.rack.map(|value| Cow::Owned(value.into_owned())),
+            is_fenced: self.is_fenced,
+        }
     }
 }
 

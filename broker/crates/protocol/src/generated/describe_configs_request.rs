@@ -60,6 +60,17 @@ impl Encode for DescribeConfigsRequest<'_> {
     }
 }
 
+impl DescribeConfigsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeConfigsRequest<'static> {
+        DescribeConfigsRequest {
+            resources: self.resources.into_iter().map(|item| item.into_owned()).collect(),
+            include_synonyms: self.include_synonyms,
+            include_documentation: self.include_documentation,
+        }
+    }
+}
+
 /// Part of [`DescribeConfigsRequest`], versions 1 to 4.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsResource<'a> {
@@ -100,6 +111,19 @@ impl Encode for DescribeConfigsResource<'_> {
     }
 }
 
+impl DescribeConfigsResource<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeConfigsResource<'static> {
+        DescribeConfigsResource {
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            configuration_keys: self
+                .configuration_keys
+                .map(|value| value.into_iter().map(|item| Cow::Owned(item.into_owned())).collect()),
+        }
+    }
+}
+
 impl Message for DescribeConfigsRequest<'_> {
     const NAME: &'static str = "DescribeConfigsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 1..=4;
@@ -109,4 +133,8 @@ impl Message for DescribeConfigsRequest<'_> {
 impl Request for DescribeConfigsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DescribeConfigs;
     type Response<'b> = super::describe_configs_response::DescribeConfigsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -49,6 +49,16 @@ impl Encode for DescribeConfigsResponse<'_> {
     }
 }
 
+impl DescribeConfigsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeConfigsResponse<'static> {
+        DescribeConfigsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            results: self.results.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DescribeConfigsResponse`], versions 1 to 4.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsResult<'a> {
@@ -94,6 +104,19 @@ impl Encode for DescribeConfigsResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DescribeConfigsResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeConfigsResult<'static> {
+        DescribeConfigsResult {
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            configs: self.configs.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -176,6 +199,22 @@ impl Encode for DescribeConfigsResourceResult<'_> {
     }
 }
 
+impl DescribeConfigsResourceResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeConfigsResourceResult<'static> {
+        DescribeConfigsResourceResult {
+            name: Cow::Owned(self.name.into_owned()),
+            value: self.value.map(|value| Cow::Owned(value.into_owned())),
+            read_only: self.read_only,
+            config_source: self.config_source,
+            is_sensitive: self.is_sensitive,
+            synonyms: self.synonyms.into_iter().map(|item| item.into_owned()).collect(),
+            config_type: self.config_type,
+            documentation: self.documentation.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 /// Part of [`DescribeConfigsResponse`], versions 1 to 4.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeConfigsSynonym<'a> {
@@ -210,6 +249,17 @@ impl Encode for DescribeConfigsSynonym<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DescribeConfigsSynonym<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeConfigsSynonym<'static> {
+        DescribeConfigsSynonym {
+            name: Cow::Owned(self.name.into_owned()),
+            value: self.value.map(|value| Cow::Owned(value.into_owned())),
+            source: self.source,
+        }
     }
 }
 

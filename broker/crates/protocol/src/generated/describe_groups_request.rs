@@ -56,6 +56,16 @@ impl Encode for DescribeGroupsRequest<'_> {
     }
 }
 
+impl DescribeGroupsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeGroupsRequest<'static> {
+        DescribeGroupsRequest {
+            groups: self.groups.into_iter().map(|item| Cow::Owned(item.into_owned())).collect(),
+            include_authorized_operations: self.include_authorized_operations,
+        }
+    }
+}
+
 impl Message for DescribeGroupsRequest<'_> {
     const NAME: &'static str = "DescribeGroupsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=6;
@@ -65,4 +75,8 @@ impl Message for DescribeGroupsRequest<'_> {
 impl Request for DescribeGroupsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DescribeGroups;
     type Response<'b> = super::describe_groups_response::DescribeGroupsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -51,6 +51,16 @@ impl Encode for DescribeGroupsResponse<'_> {
     }
 }
 
+impl DescribeGroupsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeGroupsResponse<'static> {
+        DescribeGroupsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            groups: self.groups.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DescribeGroupsResponse`], versions 0 to 6.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribedGroup<'a> {
@@ -144,6 +154,22 @@ impl Encode for DescribedGroup<'_> {
     }
 }
 
+impl DescribedGroup<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribedGroup<'static> {
+        DescribedGroup {
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            group_state: Cow::Owned(self.group_state.into_owned()),
+            protocol_type: Cow::Owned(self.protocol_type.into_owned()),
+            protocol_data: Cow::Owned(self.protocol_data.into_owned()),
+            members: self.members.into_iter().map(|item| item.into_owned()).collect(),
+            authorized_operations: self.authorized_operations,
+        }
+    }
+}
+
 /// Part of [`DescribeGroupsResponse`], versions 0 to 6.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribedGroupMember<'a> {
@@ -192,6 +218,20 @@ impl Encode for DescribedGroupMember<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DescribedGroupMember<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribedGroupMember<'static> {
+        DescribedGroupMember {
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            client_id: Cow::Owned(self.client_id.into_owned()),
+            client_host: Cow::Owned(self.client_host.into_owned()),
+            member_metadata: Cow::Owned(self.member_metadata.into_owned()),
+            member_assignment: Cow::Owned(self.member_assignment.into_owned()),
+        }
     }
 }
 

@@ -45,6 +45,15 @@ impl Encode for DescribeLogDirsRequest<'_> {
     }
 }
 
+impl DescribeLogDirsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeLogDirsRequest<'static> {
+        DescribeLogDirsRequest {
+            topics: self.topics.map(|value| value.into_iter().map(|item| item.into_owned()).collect()),
+        }
+    }
+}
+
 /// Part of [`DescribeLogDirsRequest`], versions 1 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribableLogDirTopic<'a> {
@@ -81,6 +90,13 @@ impl Encode for DescribableLogDirTopic<'_> {
     }
 }
 
+impl DescribableLogDirTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribableLogDirTopic<'static> {
+        DescribableLogDirTopic { topic: Cow::Owned(self.topic.into_owned()), partitions: self.partitions }
+    }
+}
+
 impl Message for DescribeLogDirsRequest<'_> {
     const NAME: &'static str = "DescribeLogDirsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 1..=5;
@@ -90,4 +106,8 @@ impl Message for DescribeLogDirsRequest<'_> {
 impl Request for DescribeLogDirsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DescribeLogDirs;
     type Response<'b> = super::describe_log_dirs_response::DescribeLogDirsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

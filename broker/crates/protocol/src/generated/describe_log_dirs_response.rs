@@ -55,6 +55,17 @@ impl Encode for DescribeLogDirsResponse<'_> {
     }
 }
 
+impl DescribeLogDirsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeLogDirsResponse<'static> {
+        DescribeLogDirsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            results: self.results.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DescribeLogDirsResponse`], versions 1 to 5.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeLogDirsResult<'a> {
@@ -126,6 +137,20 @@ impl Encode for DescribeLogDirsResult<'_> {
     }
 }
 
+impl DescribeLogDirsResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeLogDirsResult<'static> {
+        DescribeLogDirsResult {
+            error_code: self.error_code,
+            log_dir: Cow::Owned(self.log_dir.into_owned()),
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            total_bytes: self.total_bytes,
+            usable_bytes: self.usable_bytes,
+            is_cordoned: self.is_cordoned,
+        }
+    }
+}
+
 /// Part of [`DescribeLogDirsResponse`], versions 1 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct DescribeLogDirsTopic<'a> {
@@ -159,6 +184,13 @@ impl Encode for DescribeLogDirsTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl DescribeLogDirsTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeLogDirsTopic<'static> {
+        DescribeLogDirsTopic { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 

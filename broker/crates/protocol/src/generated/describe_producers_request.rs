@@ -39,6 +39,13 @@ impl Encode for DescribeProducersRequest<'_> {
     }
 }
 
+impl DescribeProducersRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeProducersRequest<'static> {
+        DescribeProducersRequest { topics: self.topics.into_iter().map(|item| item.into_owned()).collect() }
+    }
+}
+
 /// Part of [`DescribeProducersRequest`], versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicRequest<'a> {
@@ -69,6 +76,13 @@ impl Encode for TopicRequest<'_> {
     }
 }
 
+impl TopicRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicRequest<'static> {
+        TopicRequest { name: Cow::Owned(self.name.into_owned()), partition_indexes: self.partition_indexes }
+    }
+}
+
 impl Message for DescribeProducersRequest<'_> {
     const NAME: &'static str = "DescribeProducersRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;
@@ -78,4 +92,8 @@ impl Message for DescribeProducersRequest<'_> {
 impl Request for DescribeProducersRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DescribeProducers;
     type Response<'b> = super::describe_producers_response::DescribeProducersResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

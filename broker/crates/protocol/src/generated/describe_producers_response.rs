@@ -43,6 +43,16 @@ impl Encode for DescribeProducersResponse<'_> {
     }
 }
 
+impl DescribeProducersResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeProducersResponse<'static> {
+        DescribeProducersResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DescribeProducersResponse`], versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicResponse<'a> {
@@ -70,6 +80,16 @@ impl Encode for TopicResponse<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl TopicResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicResponse<'static> {
+        TopicResponse {
+            name: Cow::Owned(self.name.into_owned()),
+            partitions: self.partitions.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -108,6 +128,18 @@ impl Encode for PartitionResponse<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl PartitionResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> PartitionResponse<'static> {
+        PartitionResponse {
+            partition_index: self.partition_index,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            active_producers: self.active_producers,
+        }
     }
 }
 

@@ -39,6 +39,13 @@ impl Encode for DescribeQuorumRequest<'_> {
     }
 }
 
+impl DescribeQuorumRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeQuorumRequest<'static> {
+        DescribeQuorumRequest { topics: self.topics.into_iter().map(|item| item.into_owned()).collect() }
+    }
+}
+
 /// Part of [`DescribeQuorumRequest`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicData<'a> {
@@ -66,6 +73,13 @@ impl Encode for TopicData<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl TopicData<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicData<'static> {
+        TopicData { topic_name: Cow::Owned(self.topic_name.into_owned()), partitions: self.partitions }
     }
 }
 
@@ -101,4 +115,8 @@ impl Message for DescribeQuorumRequest<'_> {
 impl Request for DescribeQuorumRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DescribeQuorum;
     type Response<'b> = super::describe_quorum_response::DescribeQuorumResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -60,6 +60,18 @@ impl Encode for DescribeQuorumResponse<'_> {
     }
 }
 
+impl DescribeQuorumResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeQuorumResponse<'static> {
+        DescribeQuorumResponse {
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            nodes: self.nodes.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DescribeQuorumResponse`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicData<'a> {
@@ -87,6 +99,16 @@ impl Encode for TopicData<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl TopicData<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicData<'static> {
+        TopicData {
+            topic_name: Cow::Owned(self.topic_name.into_owned()),
+            partitions: self.partitions.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -155,6 +177,22 @@ impl Encode for PartitionData<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl PartitionData<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> PartitionData<'static> {
+        PartitionData {
+            partition_index: self.partition_index,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            leader_id: self.leader_id,
+            leader_epoch: self.leader_epoch,
+            high_watermark: self.high_watermark,
+            current_voters: self.current_voters,
+            observers: self.observers,
+        }
     }
 }
 
@@ -256,6 +294,16 @@ impl Encode for Node<'_> {
     }
 }
 
+impl Node<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> Node<'static> {
+        Node {
+            node_id: self.node_id,
+            listeners: self.listeners.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`DescribeQuorumResponse`], versions 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Listener<'a> {
@@ -284,6 +332,17 @@ impl Encode for Listener<'_> {
         w.put_u16(self.port);
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl Listener<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> Listener<'static> {
+        Listener {
+            name: Cow::Owned(self.name.into_owned()),
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+        }
     }
 }
 

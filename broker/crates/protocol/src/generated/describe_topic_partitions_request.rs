@@ -65,6 +65,17 @@ impl Encode for DescribeTopicPartitionsRequest<'_> {
     }
 }
 
+impl DescribeTopicPartitionsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeTopicPartitionsRequest<'static> {
+        DescribeTopicPartitionsRequest {
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            response_partition_limit: self.response_partition_limit,
+            cursor: self.cursor.map(|value| value.into_owned()),
+        }
+    }
+}
+
 /// Part of [`DescribeTopicPartitionsRequest`], versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicRequest<'a> {
@@ -85,6 +96,13 @@ impl Encode for TopicRequest<'_> {
         w.put_string(&self.name, true)?;
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl TopicRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicRequest<'static> {
+        TopicRequest { name: Cow::Owned(self.name.into_owned()) }
     }
 }
 
@@ -115,6 +133,13 @@ impl Encode for Cursor<'_> {
     }
 }
 
+impl Cursor<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> Cursor<'static> {
+        Cursor { topic_name: Cow::Owned(self.topic_name.into_owned()), partition_index: self.partition_index }
+    }
+}
+
 impl Message for DescribeTopicPartitionsRequest<'_> {
     const NAME: &'static str = "DescribeTopicPartitionsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;
@@ -124,4 +149,8 @@ impl Message for DescribeTopicPartitionsRequest<'_> {
 impl Request for DescribeTopicPartitionsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::DescribeTopicPartitions;
     type Response<'b> = super::describe_topic_partitions_response::DescribeTopicPartitionsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -59,6 +59,17 @@ impl Encode for DescribeTopicPartitionsResponse<'_> {
     }
 }
 
+impl DescribeTopicPartitionsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeTopicPartitionsResponse<'static> {
+        DescribeTopicPartitionsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            next_cursor: self.next_cursor.map(|value| value.into_owned()),
+        }
+    }
+}
+
 /// Part of [`DescribeTopicPartitionsResponse`], versions 0.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DescribeTopicPartitionsResponseTopic<'a> {
@@ -116,6 +127,20 @@ impl Encode for DescribeTopicPartitionsResponseTopic<'_> {
         w.put_i32(self.topic_authorized_operations);
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl DescribeTopicPartitionsResponseTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> DescribeTopicPartitionsResponseTopic<'static> {
+        DescribeTopicPartitionsResponseTopic {
+            error_code: self.error_code,
+            name: self.name.map(|value| Cow::Owned(value.into_owned())),
+            topic_id: self.topic_id,
+            is_internal: self.is_internal,
+            partitions: self.partitions,
+            topic_authorized_operations: self.topic_authorized_operations,
+        }
     }
 }
 
@@ -239,6 +264,13 @@ impl Encode for Cursor<'_> {
         w.put_i32(self.partition_index);
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl Cursor<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> Cursor<'static> {
+        Cursor { topic_name: Cow::Owned(self.topic_name.into_owned()), partition_index: self.partition_index }
     }
 }
 

@@ -66,6 +66,19 @@ impl Encode for ElectLeadersRequest<'_> {
     }
 }
 
+impl ElectLeadersRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ElectLeadersRequest<'static> {
+        ElectLeadersRequest {
+            election_type: self.election_type,
+            topic_partitions: self
+                .topic_partitions
+                .map(|value| value.into_iter().map(|item| item.into_owned()).collect()),
+            timeout_ms: self.timeout_ms,
+        }
+    }
+}
+
 /// Part of [`ElectLeadersRequest`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicPartitions<'a> {
@@ -102,6 +115,13 @@ impl Encode for TopicPartitions<'_> {
     }
 }
 
+impl TopicPartitions<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicPartitions<'static> {
+        TopicPartitions { topic: Cow::Owned(self.topic.into_owned()), partitions: self.partitions }
+    }
+}
+
 impl Message for ElectLeadersRequest<'_> {
     const NAME: &'static str = "ElectLeadersRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=2;
@@ -111,4 +131,8 @@ impl Message for ElectLeadersRequest<'_> {
 impl Request for ElectLeadersRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::ElectLeaders;
     type Response<'b> = super::elect_leaders_response::ElectLeadersResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

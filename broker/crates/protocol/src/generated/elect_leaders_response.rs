@@ -57,6 +57,21 @@ impl Encode for ElectLeadersResponse<'_> {
     }
 }
 
+impl ElectLeadersResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ElectLeadersResponse<'static> {
+        ElectLeadersResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            replica_election_results: self
+                .replica_election_results
+                .into_iter()
+                .map(|item| item.into_owned())
+                .collect(),
+        }
+    }
+}
+
 /// Part of [`ElectLeadersResponse`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ReplicaElectionResult<'a> {
@@ -90,6 +105,16 @@ impl Encode for ReplicaElectionResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl ReplicaElectionResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ReplicaElectionResult<'static> {
+        ReplicaElectionResult {
+            topic: Cow::Owned(self.topic.into_owned()),
+            partition_result: self.partition_result.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -127,6 +152,17 @@ impl Encode for PartitionResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl PartitionResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> PartitionResult<'static> {
+        PartitionResult {
+            partition_id: self.partition_id,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

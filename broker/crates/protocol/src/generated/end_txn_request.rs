@@ -54,6 +54,18 @@ impl Encode for EndTxnRequest<'_> {
     }
 }
 
+impl EndTxnRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> EndTxnRequest<'static> {
+        EndTxnRequest {
+            transactional_id: Cow::Owned(self.transactional_id.into_owned()),
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+            committed: self.committed,
+        }
+    }
+}
+
 impl Message for EndTxnRequest<'_> {
     const NAME: &'static str = "EndTxnRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;
@@ -63,4 +75,8 @@ impl Message for EndTxnRequest<'_> {
 impl Request for EndTxnRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::EndTxn;
     type Response<'b> = super::end_txn_response::EndTxnResponse;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response
+    }
 }

@@ -40,6 +40,13 @@ impl Encode for FeatureLevelRecord<'_> {
     }
 }
 
+impl FeatureLevelRecord<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FeatureLevelRecord<'static> {
+        FeatureLevelRecord { name: Cow::Owned(self.name.into_owned()), feature_level: self.feature_level }
+    }
+}
+
 impl Message for FeatureLevelRecord<'_> {
     const NAME: &'static str = "FeatureLevelRecord";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;

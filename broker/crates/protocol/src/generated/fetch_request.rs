@@ -169,6 +169,30 @@ impl Encode for FetchRequest<'_> {
     }
 }
 
+impl FetchRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FetchRequest<'static> {
+        FetchRequest {
+            cluster_id: self.cluster_id.map(|value| Cow::Owned(value.into_owned())),
+            replica_id: self.replica_id,
+            replica_state: self.replica_state,
+            max_wait_ms: self.max_wait_ms,
+            min_bytes: self.min_bytes,
+            max_bytes: self.max_bytes,
+            isolation_level: self.isolation_level,
+            session_id: self.session_id,
+            session_epoch: self.session_epoch,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            forgotten_topics_data: self
+                .forgotten_topics_data
+                .into_iter()
+                .map(|item| item.into_owned())
+                .collect(),
+            rack_id: Cow::Owned(self.rack_id.into_owned()),
+        }
+    }
+}
+
 /// Part of [`FetchRequest`], versions 15 to 18.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ReplicaState {
@@ -243,6 +267,17 @@ impl Encode for FetchTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl FetchTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FetchTopic<'static> {
+        FetchTopic {
+            topic: Cow::Owned(self.topic.into_owned()),
+            topic_id: self.topic_id,
+            partitions: self.partitions,
+        }
     }
 }
 
@@ -401,6 +436,17 @@ impl Encode for ForgottenTopic<'_> {
     }
 }
 
+impl ForgottenTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ForgottenTopic<'static> {
+        ForgottenTopic {
+            topic: Cow::Owned(self.topic.into_owned()),
+            topic_id: self.topic_id,
+            partitions: self.partitions,
+        }
+    }
+}
+
 impl Message for FetchRequest<'_> {
     const NAME: &'static str = "FetchRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 4..=18;
@@ -410,4 +456,8 @@ impl Message for FetchRequest<'_> {
 impl Request for FetchRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::Fetch;
     type Response<'b> = super::fetch_response::FetchResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -86,6 +86,19 @@ impl Encode for FetchResponse<'_> {
     }
 }
 
+impl FetchResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FetchResponse<'static> {
+        FetchResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            session_id: self.session_id,
+            responses: self.responses.into_iter().map(|item| item.into_owned()).collect(),
+            node_endpoints: self.node_endpoints.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`FetchResponse`], versions 4 to 18.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct FetchableTopicResponse<'a> {
@@ -127,6 +140,17 @@ impl Encode for FetchableTopicResponse<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl FetchableTopicResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FetchableTopicResponse<'static> {
+        FetchableTopicResponse {
+            topic: Cow::Owned(self.topic.into_owned()),
+            topic_id: self.topic_id,
+            partitions: self.partitions.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -274,6 +298,25 @@ impl Encode for PartitionData<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl PartitionData<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> PartitionData<'static> {
+        PartitionData {
+            partition_index: self.partition_index,
+            error_code: self.error_code,
+            high_watermark: self.high_watermark,
+            last_stable_offset: self.last_stable_offset,
+            log_start_offset: self.log_start_offset,
+            diverging_epoch: self.diverging_epoch,
+            current_leader: self.current_leader,
+            snapshot_id: self.snapshot_id,
+            aborted_transactions: self.aborted_transactions,
+            preferred_read_replica: self.preferred_read_replica,
+            records: self.records.map(|value| value.into_owned()),
+        }
     }
 }
 
@@ -441,6 +484,18 @@ impl Encode for NodeEndpoint<'_> {
         w.put_nullable_string(self.rack.as_deref(), true)?;
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl NodeEndpoint<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> NodeEndpoint<'static> {
+        NodeEndpoint {
+            node_id: self.node_id,
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            rack: self.rack.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

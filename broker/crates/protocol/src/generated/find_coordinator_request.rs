@@ -69,6 +69,21 @@ impl Encode for FindCoordinatorRequest<'_> {
     }
 }
 
+impl FindCoordinatorRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FindCoordinatorRequest<'static> {
+        FindCoordinatorRequest {
+            key: Cow::Owned(self.key.into_owned()),
+            key_type: self.key_type,
+            coordinator_keys: self
+                .coordinator_keys
+                .into_iter()
+                .map(|item| Cow::Owned(item.into_owned()))
+                .collect(),
+        }
+    }
+}
+
 impl Message for FindCoordinatorRequest<'_> {
     const NAME: &'static str = "FindCoordinatorRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=6;
@@ -78,4 +93,8 @@ impl Message for FindCoordinatorRequest<'_> {
 impl Request for FindCoordinatorRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::FindCoordinator;
     type Response<'b> = super::find_coordinator_response::FindCoordinatorResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

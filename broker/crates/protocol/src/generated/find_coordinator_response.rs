@@ -103,6 +103,21 @@ impl Encode for FindCoordinatorResponse<'_> {
     }
 }
 
+impl FindCoordinatorResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FindCoordinatorResponse<'static> {
+        FindCoordinatorResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            node_id: self.node_id,
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            coordinators: self.coordinators.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`FindCoordinatorResponse`], versions 4 to 6.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct Coordinator<'a> {
@@ -143,6 +158,20 @@ impl Encode for Coordinator<'_> {
         w.put_nullable_string(self.error_message.as_deref(), true)?;
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl Coordinator<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> Coordinator<'static> {
+        Coordinator {
+            key: Cow::Owned(self.key.into_owned()),
+            node_id: self.node_id,
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

@@ -52,6 +52,19 @@ impl Encode for ForwardAdminRequest<'_> {
     }
 }
 
+impl ForwardAdminRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ForwardAdminRequest<'static> {
+        ForwardAdminRequest {
+            principal: Cow::Owned(self.principal.into_owned()),
+            client_id: self.client_id.map(|value| Cow::Owned(value.into_owned())),
+            api_key: self.api_key,
+            api_version: self.api_version,
+            body: Cow::Owned(self.body.into_owned()),
+        }
+    }
+}
+
 impl Message for ForwardAdminRequest<'_> {
     const NAME: &'static str = "ForwardAdminRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;
@@ -61,4 +74,8 @@ impl Message for ForwardAdminRequest<'_> {
 impl Request for ForwardAdminRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::ForwardAdmin;
     type Response<'b> = super::forward_admin_response::ForwardAdminResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

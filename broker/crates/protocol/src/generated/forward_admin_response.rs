@@ -40,6 +40,13 @@ impl Encode for ForwardAdminResponse<'_> {
     }
 }
 
+impl ForwardAdminResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ForwardAdminResponse<'static> {
+        ForwardAdminResponse { error_code: self.error_code, body: Cow::Owned(self.body.into_owned()) }
+    }
+}
+
 impl Message for ForwardAdminResponse<'_> {
     const NAME: &'static str = "ForwardAdminResponse";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;

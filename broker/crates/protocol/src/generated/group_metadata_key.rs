@@ -34,6 +34,13 @@ impl Encode for GroupMetadataKey<'_> {
     }
 }
 
+impl GroupMetadataKey<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> GroupMetadataKey<'static> {
+        GroupMetadataKey { group: Cow::Owned(self.group.into_owned()) }
+    }
+}
+
 impl Message for GroupMetadataKey<'_> {
     const NAME: &'static str = "GroupMetadataKey";
     const VERSIONS: std::ops::RangeInclusive<i16> = 2..=2;

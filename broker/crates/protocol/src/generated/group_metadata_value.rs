@@ -80,6 +80,20 @@ impl Encode for GroupMetadataValue<'_> {
     }
 }
 
+impl GroupMetadataValue<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> GroupMetadataValue<'static> {
+        GroupMetadataValue {
+            protocol_type: Cow::Owned(self.protocol_type.into_owned()),
+            generation: self.generation,
+            protocol: self.protocol.map(|value| Cow::Owned(value.into_owned())),
+            leader: self.leader.map(|value| Cow::Owned(value.into_owned())),
+            current_state_timestamp: self.current_state_timestamp,
+            members: self.members.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`GroupMetadataValue`], versions 0 to 4.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MemberMetadata<'a> {
@@ -162,6 +176,22 @@ impl Encode for MemberMetadata<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl MemberMetadata<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MemberMetadata<'static> {
+        MemberMetadata {
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            client_id: Cow::Owned(self.client_id.into_owned()),
+            client_host: Cow::Owned(self.client_host.into_owned()),
+            rebalance_timeout: self.rebalance_timeout,
+            session_timeout: self.session_timeout,
+            subscription: Cow::Owned(self.subscription.into_owned()),
+            assignment: Cow::Owned(self.assignment.into_owned()),
+        }
     }
 }
 

@@ -61,6 +61,18 @@ impl Encode for HeartbeatRequest<'_> {
     }
 }
 
+impl HeartbeatRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> HeartbeatRequest<'static> {
+        HeartbeatRequest {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            generation_id: self.generation_id,
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for HeartbeatRequest<'_> {
     const NAME: &'static str = "HeartbeatRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=4;
@@ -70,4 +82,8 @@ impl Message for HeartbeatRequest<'_> {
 impl Request for HeartbeatRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::Heartbeat;
     type Response<'b> = super::heartbeat_response::HeartbeatResponse;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response
+    }
 }

@@ -55,6 +55,16 @@ impl Encode for IncrementalAlterConfigsRequest<'_> {
     }
 }
 
+impl IncrementalAlterConfigsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> IncrementalAlterConfigsRequest<'static> {
+        IncrementalAlterConfigsRequest {
+            resources: self.resources.into_iter().map(|item| item.into_owned()).collect(),
+            validate_only: self.validate_only,
+        }
+    }
+}
+
 /// Part of [`IncrementalAlterConfigsRequest`], versions 0 to 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterConfigsResource<'a> {
@@ -95,6 +105,17 @@ impl Encode for AlterConfigsResource<'_> {
     }
 }
 
+impl AlterConfigsResource<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterConfigsResource<'static> {
+        AlterConfigsResource {
+            resource_type: self.resource_type,
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            configs: self.configs.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`IncrementalAlterConfigsRequest`], versions 0 to 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct AlterableConfig<'a> {
@@ -132,6 +153,17 @@ impl Encode for AlterableConfig<'_> {
     }
 }
 
+impl AlterableConfig<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> AlterableConfig<'static> {
+        AlterableConfig {
+            name: Cow::Owned(self.name.into_owned()),
+            config_operation: self.config_operation,
+            value: self.value.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for IncrementalAlterConfigsRequest<'_> {
     const NAME: &'static str = "IncrementalAlterConfigsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;
@@ -141,4 +173,8 @@ impl Message for IncrementalAlterConfigsRequest<'_> {
 impl Request for IncrementalAlterConfigsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::IncrementalAlterConfigs;
     type Response<'b> = super::incremental_alter_configs_response::IncrementalAlterConfigsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -74,6 +74,18 @@ impl Encode for InitProducerIdRequest<'_> {
     }
 }
 
+impl InitProducerIdRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> InitProducerIdRequest<'static> {
+        InitProducerIdRequest {
+            transactional_id: self.transactional_id.map(|value| Cow::Owned(value.into_owned())),
+            transaction_timeout_ms: self.transaction_timeout_ms,
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+        }
+    }
+}
+
 impl Message for InitProducerIdRequest<'_> {
     const NAME: &'static str = "InitProducerIdRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;
@@ -83,4 +95,8 @@ impl Message for InitProducerIdRequest<'_> {
 impl Request for InitProducerIdRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::InitProducerId;
     type Response<'b> = super::init_producer_id_response::InitProducerIdResponse;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response
+    }
 }

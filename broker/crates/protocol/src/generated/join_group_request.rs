@@ -108,6 +108,22 @@ impl Encode for JoinGroupRequest<'_> {
     }
 }
 
+impl JoinGroupRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> JoinGroupRequest<'static> {
+        JoinGroupRequest {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            session_timeout_ms: self.session_timeout_ms,
+            rebalance_timeout_ms: self.rebalance_timeout_ms,
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            protocol_type: Cow::Owned(self.protocol_type.into_owned()),
+            protocols: self.protocols.into_iter().map(|item| item.into_owned()).collect(),
+            reason: self.reason.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 /// Part of [`JoinGroupRequest`], versions 0 to 9.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct JoinGroupRequestProtocol<'a> {
@@ -141,6 +157,16 @@ impl Encode for JoinGroupRequestProtocol<'_> {
     }
 }
 
+impl JoinGroupRequestProtocol<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> JoinGroupRequestProtocol<'static> {
+        JoinGroupRequestProtocol {
+            name: Cow::Owned(self.name.into_owned()),
+            metadata: Cow::Owned(self.metadata.into_owned()),
+        }
+    }
+}
+
 impl Message for JoinGroupRequest<'_> {
     const NAME: &'static str = "JoinGroupRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=9;
@@ -150,4 +176,8 @@ impl Message for JoinGroupRequest<'_> {
 impl Request for JoinGroupRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::JoinGroup;
     type Response<'b> = super::join_group_response::JoinGroupResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -117,6 +117,23 @@ impl Encode for JoinGroupResponse<'_> {
     }
 }
 
+impl JoinGroupResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> JoinGroupResponse<'static> {
+        JoinGroupResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            generation_id: self.generation_id,
+            protocol_type: self.protocol_type.map(|value| Cow::Owned(value.into_owned())),
+            protocol_name: self.protocol_name.map(|value| Cow::Owned(value.into_owned())),
+            leader: Cow::Owned(self.leader.into_owned()),
+            skip_assignment: self.skip_assignment,
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            members: self.members.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`JoinGroupResponse`], versions 0 to 9.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct JoinGroupResponseMember<'a> {
@@ -153,6 +170,17 @@ impl Encode for JoinGroupResponseMember<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl JoinGroupResponseMember<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> JoinGroupResponseMember<'static> {
+        JoinGroupResponseMember {
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            metadata: Cow::Owned(self.metadata.into_owned()),
+        }
     }
 }
 

@@ -65,6 +65,17 @@ impl Encode for LeaveGroupRequest<'_> {
     }
 }
 
+impl LeaveGroupRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> LeaveGroupRequest<'static> {
+        LeaveGroupRequest {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            members: self.members.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`LeaveGroupRequest`], versions 3 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MemberIdentity<'a> {
@@ -104,6 +115,17 @@ impl Encode for MemberIdentity<'_> {
     }
 }
 
+impl MemberIdentity<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MemberIdentity<'static> {
+        MemberIdentity {
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            reason: self.reason.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for LeaveGroupRequest<'_> {
     const NAME: &'static str = "LeaveGroupRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;
@@ -113,4 +135,8 @@ impl Message for LeaveGroupRequest<'_> {
 impl Request for LeaveGroupRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::LeaveGroup;
     type Response<'b> = super::leave_group_response::LeaveGroupResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -63,6 +63,17 @@ impl Encode for LeaveGroupResponse<'_> {
     }
 }
 
+impl LeaveGroupResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> LeaveGroupResponse<'static> {
+        LeaveGroupResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            members: self.members.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`LeaveGroupResponse`], versions 3 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MemberResponse<'a> {
@@ -97,6 +108,17 @@ impl Encode for MemberResponse<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl MemberResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MemberResponse<'static> {
+        MemberResponse {
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            error_code: self.error_code,
+        }
     }
 }
 

@@ -55,4 +55,8 @@ impl Message for ListConfigResourcesRequest {
 impl Request for ListConfigResourcesRequest {
     const KEY: crate::ApiKey = crate::ApiKey::ListConfigResources;
     type Response<'b> = super::list_config_resources_response::ListConfigResourcesResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -47,6 +47,17 @@ impl Encode for ListConfigResourcesResponse<'_> {
     }
 }
 
+impl ListConfigResourcesResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListConfigResourcesResponse<'static> {
+        ListConfigResourcesResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            config_resources: self.config_resources.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`ListConfigResourcesResponse`], versions 0 to 1.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ConfigResource<'a> {
@@ -79,6 +90,16 @@ impl Encode for ConfigResource<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl ConfigResource<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ConfigResource<'static> {
+        ConfigResource {
+            resource_name: Cow::Owned(self.resource_name.into_owned()),
+            resource_type: self.resource_type,
+        }
     }
 }
 

@@ -62,6 +62,16 @@ impl Encode for ListGroupsRequest<'_> {
     }
 }
 
+impl ListGroupsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListGroupsRequest<'static> {
+        ListGroupsRequest {
+            states_filter: self.states_filter.into_iter().map(|item| Cow::Owned(item.into_owned())).collect(),
+            types_filter: self.types_filter.into_iter().map(|item| Cow::Owned(item.into_owned())).collect(),
+        }
+    }
+}
+
 impl Message for ListGroupsRequest<'_> {
     const NAME: &'static str = "ListGroupsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;
@@ -71,4 +81,8 @@ impl Message for ListGroupsRequest<'_> {
 impl Request for ListGroupsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::ListGroups;
     type Response<'b> = super::list_groups_response::ListGroupsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

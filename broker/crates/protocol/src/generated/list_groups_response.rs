@@ -55,6 +55,17 @@ impl Encode for ListGroupsResponse<'_> {
     }
 }
 
+impl ListGroupsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListGroupsResponse<'static> {
+        ListGroupsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            groups: self.groups.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`ListGroupsResponse`], versions 0 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListedGroup<'a> {
@@ -97,6 +108,18 @@ impl Encode for ListedGroup<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl ListedGroup<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListedGroup<'static> {
+        ListedGroup {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            protocol_type: Cow::Owned(self.protocol_type.into_owned()),
+            group_state: Cow::Owned(self.group_state.into_owned()),
+            group_type: Cow::Owned(self.group_type.into_owned()),
+        }
     }
 }
 

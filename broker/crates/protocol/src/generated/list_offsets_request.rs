@@ -66,6 +66,18 @@ impl Encode for ListOffsetsRequest<'_> {
     }
 }
 
+impl ListOffsetsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListOffsetsRequest<'static> {
+        ListOffsetsRequest {
+            replica_id: self.replica_id,
+            isolation_level: self.isolation_level,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            timeout_ms: self.timeout_ms,
+        }
+    }
+}
+
 /// Part of [`ListOffsetsRequest`], versions 1 to 11.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsTopic<'a> {
@@ -99,6 +111,13 @@ impl Encode for ListOffsetsTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl ListOffsetsTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListOffsetsTopic<'static> {
+        ListOffsetsTopic { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 
@@ -156,4 +175,8 @@ impl Message for ListOffsetsRequest<'_> {
 impl Request for ListOffsetsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::ListOffsets;
     type Response<'b> = super::list_offsets_response::ListOffsetsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

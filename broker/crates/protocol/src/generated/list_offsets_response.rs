@@ -51,6 +51,16 @@ impl Encode for ListOffsetsResponse<'_> {
     }
 }
 
+impl ListOffsetsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListOffsetsResponse<'static> {
+        ListOffsetsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`ListOffsetsResponse`], versions 1 to 11.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListOffsetsTopicResponse<'a> {
@@ -84,6 +94,13 @@ impl Encode for ListOffsetsTopicResponse<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl ListOffsetsTopicResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListOffsetsTopicResponse<'static> {
+        ListOffsetsTopicResponse { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 

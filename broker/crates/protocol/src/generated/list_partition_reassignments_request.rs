@@ -55,6 +55,16 @@ impl Encode for ListPartitionReassignmentsRequest<'_> {
     }
 }
 
+impl ListPartitionReassignmentsRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListPartitionReassignmentsRequest<'static> {
+        ListPartitionReassignmentsRequest {
+            timeout_ms: self.timeout_ms,
+            topics: self.topics.map(|value| value.into_iter().map(|item| item.into_owned()).collect()),
+        }
+    }
+}
+
 /// Part of [`ListPartitionReassignmentsRequest`], versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct ListPartitionReassignmentsTopics<'a> {
@@ -85,6 +95,16 @@ impl Encode for ListPartitionReassignmentsTopics<'_> {
     }
 }
 
+impl ListPartitionReassignmentsTopics<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListPartitionReassignmentsTopics<'static> {
+        ListPartitionReassignmentsTopics {
+            name: Cow::Owned(self.name.into_owned()),
+            partition_indexes: self.partition_indexes,
+        }
+    }
+}
+
 impl Message for ListPartitionReassignmentsRequest<'_> {
     const NAME: &'static str = "ListPartitionReassignmentsRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;
@@ -94,4 +114,8 @@ impl Message for ListPartitionReassignmentsRequest<'_> {
 impl Request for ListPartitionReassignmentsRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::ListPartitionReassignments;
     type Response<'b> = super::list_partition_reassignments_response::ListPartitionReassignmentsResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -57,6 +57,18 @@ impl Encode for ListPartitionReassignmentsResponse<'_> {
     }
 }
 
+impl ListPartitionReassignmentsResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ListPartitionReassignmentsResponse<'static> {
+        ListPartitionReassignmentsResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`ListPartitionReassignmentsResponse`], versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OngoingTopicReassignment<'a> {
@@ -84,6 +96,13 @@ impl Encode for OngoingTopicReassignment<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl OngoingTopicReassignment<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OngoingTopicReassignment<'static> {
+        OngoingTopicReassignment { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 

@@ -61,4 +61,8 @@ impl Message for MetadataFetchRequest {
 impl Request for MetadataFetchRequest {
     const KEY: crate::ApiKey = crate::ApiKey::MetadataFetch;
     type Response<'b> = super::metadata_fetch_response::MetadataFetchResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

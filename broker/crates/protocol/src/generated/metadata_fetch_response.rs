@@ -77,6 +77,21 @@ impl Encode for MetadataFetchResponse<'_> {
     }
 }
 
+impl MetadataFetchResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MetadataFetchResponse<'static> {
+        MetadataFetchResponse {
+            error_code: self.error_code,
+            leader_id: self.leader_id,
+            term: self.term,
+            committed_end: self.committed_end,
+            snapshot_end: self.snapshot_end,
+            snapshot: self.snapshot.map(|value| Cow::Owned(value.into_owned())),
+            entries: self.entries.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`MetadataFetchResponse`], versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MetadataEntry<'a> {
@@ -108,6 +123,17 @@ impl Encode for MetadataEntry<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl MetadataEntry<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MetadataEntry<'static> {
+        MetadataEntry {
+            offset: self.offset,
+            term: self.term,
+            records: self.records.into_iter().map(|item| Cow::Owned(item.into_owned())).collect(),
+        }
     }
 }
 

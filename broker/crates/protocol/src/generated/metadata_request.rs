@@ -100,6 +100,18 @@ impl Encode for MetadataRequest<'_> {
     }
 }
 
+impl MetadataRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MetadataRequest<'static> {
+        MetadataRequest {
+            topics: self.topics.map(|value| value.into_iter().map(|item| item.into_owned()).collect()),
+            allow_auto_topic_creation: self.allow_auto_topic_creation,
+            include_cluster_authorized_operations: self.include_cluster_authorized_operations,
+            include_topic_authorized_operations: self.include_topic_authorized_operations,
+        }
+    }
+}
+
 /// Part of [`MetadataRequest`], versions 0 to 13.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetadataRequestTopic<'a> {
@@ -144,6 +156,16 @@ impl Encode for MetadataRequestTopic<'_> {
     }
 }
 
+impl MetadataRequestTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MetadataRequestTopic<'static> {
+        MetadataRequestTopic {
+            topic_id: self.topic_id,
+            name: self.name.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for MetadataRequest<'_> {
     const NAME: &'static str = "MetadataRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=13;
@@ -153,4 +175,8 @@ impl Message for MetadataRequest<'_> {
 impl Request for MetadataRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::Metadata;
     type Response<'b> = super::metadata_response::MetadataResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -109,6 +109,21 @@ impl Encode for MetadataResponse<'_> {
     }
 }
 
+impl MetadataResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MetadataResponse<'static> {
+        MetadataResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            brokers: self.brokers.into_iter().map(|item| item.into_owned()).collect(),
+            cluster_id: self.cluster_id.map(|value| Cow::Owned(value.into_owned())),
+            controller_id: self.controller_id,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            cluster_authorized_operations: self.cluster_authorized_operations,
+            error_code: self.error_code,
+        }
+    }
+}
+
 /// Part of [`MetadataResponse`], versions 0 to 13.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct MetadataResponseBroker<'a> {
@@ -149,6 +164,18 @@ impl Encode for MetadataResponseBroker<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl MetadataResponseBroker<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MetadataResponseBroker<'static> {
+        MetadataResponseBroker {
+            node_id: self.node_id,
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            rack: self.rack.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 
@@ -228,6 +255,20 @@ impl Encode for MetadataResponseTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl MetadataResponseTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> MetadataResponseTopic<'static> {
+        MetadataResponseTopic {
+            error_code: self.error_code,
+            name: self.name.map(|value| Cow::Owned(value.into_owned())),
+            topic_id: self.topic_id,
+            is_internal: self.is_internal,
+            partitions: self.partitions,
+            topic_authorized_operations: self.topic_authorized_operations,
+        }
     }
 }
 

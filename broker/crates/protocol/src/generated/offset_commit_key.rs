@@ -42,6 +42,17 @@ impl Encode for OffsetCommitKey<'_> {
     }
 }
 
+impl OffsetCommitKey<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetCommitKey<'static> {
+        OffsetCommitKey {
+            group: Cow::Owned(self.group.into_owned()),
+            topic: Cow::Owned(self.topic.into_owned()),
+            partition: self.partition,
+        }
+    }
+}
+
 impl Message for OffsetCommitKey<'_> {
     const NAME: &'static str = "OffsetCommitKey";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;

@@ -94,6 +94,20 @@ impl Encode for OffsetCommitRequest<'_> {
     }
 }
 
+impl OffsetCommitRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetCommitRequest<'static> {
+        OffsetCommitRequest {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            generation_id_or_member_epoch: self.generation_id_or_member_epoch,
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            retention_time_ms: self.retention_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`OffsetCommitRequest`], versions 2 to 10.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitRequestTopic<'a> {
@@ -142,6 +156,17 @@ impl Encode for OffsetCommitRequestTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl OffsetCommitRequestTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetCommitRequestTopic<'static> {
+        OffsetCommitRequestTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            partitions: self.partitions.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -194,6 +219,18 @@ impl Encode for OffsetCommitRequestPartition<'_> {
     }
 }
 
+impl OffsetCommitRequestPartition<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetCommitRequestPartition<'static> {
+        OffsetCommitRequestPartition {
+            partition_index: self.partition_index,
+            committed_offset: self.committed_offset,
+            committed_leader_epoch: self.committed_leader_epoch,
+            committed_metadata: self.committed_metadata.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for OffsetCommitRequest<'_> {
     const NAME: &'static str = "OffsetCommitRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 2..=10;
@@ -203,4 +240,8 @@ impl Message for OffsetCommitRequest<'_> {
 impl Request for OffsetCommitRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::OffsetCommit;
     type Response<'b> = super::offset_commit_response::OffsetCommitResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

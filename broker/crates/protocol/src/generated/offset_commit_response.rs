@@ -51,6 +51,16 @@ impl Encode for OffsetCommitResponse<'_> {
     }
 }
 
+impl OffsetCommitResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetCommitResponse<'static> {
+        OffsetCommitResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`OffsetCommitResponse`], versions 2 to 10.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetCommitResponseTopic<'a> {
@@ -99,6 +109,17 @@ impl Encode for OffsetCommitResponseTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl OffsetCommitResponseTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetCommitResponseTopic<'static> {
+        OffsetCommitResponseTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            partitions: self.partitions,
+        }
     }
 }
 

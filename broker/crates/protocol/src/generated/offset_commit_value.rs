@@ -89,6 +89,20 @@ impl Encode for OffsetCommitValue<'_> {
     }
 }
 
+impl OffsetCommitValue<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetCommitValue<'static> {
+        OffsetCommitValue {
+            offset: self.offset,
+            leader_epoch: self.leader_epoch,
+            metadata: Cow::Owned(self.metadata.into_owned()),
+            commit_timestamp: self.commit_timestamp,
+            expire_timestamp: self.expire_timestamp,
+            topic_id: self.topic_id,
+        }
+    }
+}
+
 impl Message for OffsetCommitValue<'_> {
     const NAME: &'static str = "OffsetCommitValue";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=4;

@@ -41,6 +41,16 @@ impl Encode for OffsetDeleteRequest<'_> {
     }
 }
 
+impl OffsetDeleteRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetDeleteRequest<'static> {
+        OffsetDeleteRequest {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`OffsetDeleteRequest`], versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetDeleteRequestTopic<'a> {
@@ -66,6 +76,13 @@ impl Encode for OffsetDeleteRequestTopic<'_> {
             item.encode(w, version)?;
         }
         Ok(())
+    }
+}
+
+impl OffsetDeleteRequestTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetDeleteRequestTopic<'static> {
+        OffsetDeleteRequestTopic { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 
@@ -99,4 +116,8 @@ impl Message for OffsetDeleteRequest<'_> {
 impl Request for OffsetDeleteRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::OffsetDelete;
     type Response<'b> = super::offset_delete_response::OffsetDeleteResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

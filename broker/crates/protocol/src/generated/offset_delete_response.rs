@@ -45,6 +45,17 @@ impl Encode for OffsetDeleteResponse<'_> {
     }
 }
 
+impl OffsetDeleteResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetDeleteResponse<'static> {
+        OffsetDeleteResponse {
+            error_code: self.error_code,
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`OffsetDeleteResponse`], versions 0.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetDeleteResponseTopic<'a> {
@@ -70,6 +81,13 @@ impl Encode for OffsetDeleteResponseTopic<'_> {
             item.encode(w, version)?;
         }
         Ok(())
+    }
+}
+
+impl OffsetDeleteResponseTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetDeleteResponseTopic<'static> {
+        OffsetDeleteResponseTopic { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 

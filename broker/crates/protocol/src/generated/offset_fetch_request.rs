@@ -103,6 +103,18 @@ impl Encode for OffsetFetchRequest<'_> {
     }
 }
 
+impl OffsetFetchRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchRequest<'static> {
+        OffsetFetchRequest {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            topics: self.topics.map(|value| value.into_iter().map(|item| item.into_owned()).collect()),
+            groups: self.groups.into_iter().map(|item| item.into_owned()).collect(),
+            require_stable: self.require_stable,
+        }
+    }
+}
+
 /// Part of [`OffsetFetchRequest`], versions 1 to 7.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchRequestTopic<'a> {
@@ -136,6 +148,16 @@ impl Encode for OffsetFetchRequestTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl OffsetFetchRequestTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchRequestTopic<'static> {
+        OffsetFetchRequestTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            partition_indexes: self.partition_indexes,
+        }
     }
 }
 
@@ -187,6 +209,18 @@ impl Encode for OffsetFetchRequestGroup<'_> {
     }
 }
 
+impl OffsetFetchRequestGroup<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchRequestGroup<'static> {
+        OffsetFetchRequestGroup {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            member_id: self.member_id.map(|value| Cow::Owned(value.into_owned())),
+            member_epoch: self.member_epoch,
+            topics: self.topics.map(|value| value.into_iter().map(|item| item.into_owned()).collect()),
+        }
+    }
+}
+
 /// Part of [`OffsetFetchRequest`], versions 8 to 10.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchRequestTopics<'a> {
@@ -232,6 +266,17 @@ impl Encode for OffsetFetchRequestTopics<'_> {
     }
 }
 
+impl OffsetFetchRequestTopics<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchRequestTopics<'static> {
+        OffsetFetchRequestTopics {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            partition_indexes: self.partition_indexes,
+        }
+    }
+}
+
 impl Message for OffsetFetchRequest<'_> {
     const NAME: &'static str = "OffsetFetchRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 1..=10;
@@ -241,4 +286,8 @@ impl Message for OffsetFetchRequest<'_> {
 impl Request for OffsetFetchRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::OffsetFetch;
     type Response<'b> = super::offset_fetch_response::OffsetFetchResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -80,6 +80,18 @@ impl Encode for OffsetFetchResponse<'_> {
     }
 }
 
+impl OffsetFetchResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchResponse<'static> {
+        OffsetFetchResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            error_code: self.error_code,
+            groups: self.groups.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`OffsetFetchResponse`], versions 1 to 7.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponseTopic<'a> {
@@ -113,6 +125,16 @@ impl Encode for OffsetFetchResponseTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl OffsetFetchResponseTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchResponseTopic<'static> {
+        OffsetFetchResponseTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            partitions: self.partitions.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -175,6 +197,19 @@ impl Encode for OffsetFetchResponsePartition<'_> {
     }
 }
 
+impl OffsetFetchResponsePartition<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchResponsePartition<'static> {
+        OffsetFetchResponsePartition {
+            partition_index: self.partition_index,
+            committed_offset: self.committed_offset,
+            committed_leader_epoch: self.committed_leader_epoch,
+            metadata: self.metadata.map(|value| Cow::Owned(value.into_owned())),
+            error_code: self.error_code,
+        }
+    }
+}
+
 /// Part of [`OffsetFetchResponse`], versions 8 to 10.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetFetchResponseGroup<'a> {
@@ -206,6 +241,17 @@ impl Encode for OffsetFetchResponseGroup<'_> {
         w.put_i16(self.error_code);
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl OffsetFetchResponseGroup<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchResponseGroup<'static> {
+        OffsetFetchResponseGroup {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            error_code: self.error_code,
+        }
     }
 }
 
@@ -251,6 +297,17 @@ impl Encode for OffsetFetchResponseTopics<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl OffsetFetchResponseTopics<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchResponseTopics<'static> {
+        OffsetFetchResponseTopics {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            partitions: self.partitions.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -302,6 +359,19 @@ impl Encode for OffsetFetchResponsePartitions<'_> {
         w.put_i16(self.error_code);
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl OffsetFetchResponsePartitions<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetFetchResponsePartitions<'static> {
+        OffsetFetchResponsePartitions {
+            partition_index: self.partition_index,
+            committed_offset: self.committed_offset,
+            committed_leader_epoch: self.committed_leader_epoch,
+            metadata: self.metadata.map(|value| Cow::Owned(value.into_owned())),
+            error_code: self.error_code,
+        }
     }
 }
 

@@ -57,6 +57,16 @@ impl Encode for OffsetForLeaderEpochRequest<'_> {
     }
 }
 
+impl OffsetForLeaderEpochRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetForLeaderEpochRequest<'static> {
+        OffsetForLeaderEpochRequest {
+            replica_id: self.replica_id,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`OffsetForLeaderEpochRequest`], versions 2 to 4.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetForLeaderTopic<'a> {
@@ -90,6 +100,13 @@ impl Encode for OffsetForLeaderTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl OffsetForLeaderTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetForLeaderTopic<'static> {
+        OffsetForLeaderTopic { topic: Cow::Owned(self.topic.into_owned()), partitions: self.partitions }
     }
 }
 
@@ -145,4 +162,8 @@ impl Message for OffsetForLeaderEpochRequest<'_> {
 impl Request for OffsetForLeaderEpochRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::OffsetForLeaderEpoch;
     type Response<'b> = super::offset_for_leader_epoch_response::OffsetForLeaderEpochResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

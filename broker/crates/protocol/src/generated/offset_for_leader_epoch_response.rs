@@ -49,6 +49,16 @@ impl Encode for OffsetForLeaderEpochResponse<'_> {
     }
 }
 
+impl OffsetForLeaderEpochResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetForLeaderEpochResponse<'static> {
+        OffsetForLeaderEpochResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`OffsetForLeaderEpochResponse`], versions 2 to 4.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct OffsetForLeaderTopicResult<'a> {
@@ -82,6 +92,13 @@ impl Encode for OffsetForLeaderTopicResult<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl OffsetForLeaderTopicResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> OffsetForLeaderTopicResult<'static> {
+        OffsetForLeaderTopicResult { topic: Cow::Owned(self.topic.into_owned()), partitions: self.partitions }
     }
 }
 

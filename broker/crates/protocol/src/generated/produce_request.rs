@@ -57,6 +57,18 @@ impl Encode for ProduceRequest<'_> {
     }
 }
 
+impl ProduceRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ProduceRequest<'static> {
+        ProduceRequest {
+            transactional_id: self.transactional_id.map(|value| Cow::Owned(value.into_owned())),
+            acks: self.acks,
+            timeout_ms: self.timeout_ms,
+            topic_data: self.topic_data.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`ProduceRequest`], versions 3 to 13.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicProduceData<'a> {
@@ -105,6 +117,17 @@ impl Encode for TopicProduceData<'_> {
     }
 }
 
+impl TopicProduceData<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicProduceData<'static> {
+        TopicProduceData {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            partition_data: self.partition_data.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`ProduceRequest`], versions 3 to 13.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct PartitionProduceData<'a> {
@@ -138,6 +161,13 @@ impl Encode for PartitionProduceData<'_> {
     }
 }
 
+impl PartitionProduceData<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> PartitionProduceData<'static> {
+        PartitionProduceData { index: self.index, records: self.records.map(|value| value.into_owned()) }
+    }
+}
+
 impl Message for ProduceRequest<'_> {
     const NAME: &'static str = "ProduceRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 3..=13;
@@ -147,4 +177,8 @@ impl Message for ProduceRequest<'_> {
 impl Request for ProduceRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::Produce;
     type Response<'b> = super::produce_response::ProduceResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -72,6 +72,17 @@ impl Encode for ProduceResponse<'_> {
     }
 }
 
+impl ProduceResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> ProduceResponse<'static> {
+        ProduceResponse {
+            responses: self.responses.into_iter().map(|item| item.into_owned()).collect(),
+            throttle_time_ms: self.throttle_time_ms,
+            node_endpoints: self.node_endpoints.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`ProduceResponse`], versions 3 to 13.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TopicProduceResponse<'a> {
@@ -117,6 +128,17 @@ impl Encode for TopicProduceResponse<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl TopicProduceResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicProduceResponse<'static> {
+        TopicProduceResponse {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            partition_responses: self.partition_responses.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -232,6 +254,22 @@ impl Encode for PartitionProduceResponse<'_> {
     }
 }
 
+impl PartitionProduceResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> PartitionProduceResponse<'static> {
+        PartitionProduceResponse {
+            index: self.index,
+            error_code: self.error_code,
+            base_offset: self.base_offset,
+            log_append_time_ms: self.log_append_time_ms,
+            log_start_offset: self.log_start_offset,
+            record_errors: self.record_errors.into_iter().map(|item| item.into_owned()).collect(),
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            current_leader: self.current_leader,
+        }
+    }
+}
+
 /// Part of [`ProduceResponse`], versions 8 to 13.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BatchIndexAndErrorMessage<'a> {
@@ -262,6 +300,18 @@ impl Encode for BatchIndexAndErrorMessage<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl BatchIndexAndErrorMessage<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> BatchIndexAndErrorMessage<'static> {
+        BatchIndexAndErrorMessage {
+            batch_index: self.batch_index,
+            batch_index_error_message: self
+                .batch_index_error_message
+                .map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 
@@ -330,6 +380,18 @@ impl Encode for NodeEndpoint<'_> {
         w.put_nullable_string(self.rack.as_deref(), true)?;
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl NodeEndpoint<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> NodeEndpoint<'static> {
+        NodeEndpoint {
+            node_id: self.node_id,
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            rack: self.rack.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

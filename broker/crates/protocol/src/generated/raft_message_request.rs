@@ -40,6 +40,13 @@ impl Encode for RaftMessageRequest<'_> {
     }
 }
 
+impl RaftMessageRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> RaftMessageRequest<'static> {
+        RaftMessageRequest { kind: self.kind, payload: Cow::Owned(self.payload.into_owned()) }
+    }
+}
+
 impl Message for RaftMessageRequest<'_> {
     const NAME: &'static str = "RaftMessageRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;
@@ -49,4 +56,8 @@ impl Message for RaftMessageRequest<'_> {
 impl Request for RaftMessageRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::RaftMessage;
     type Response<'b> = super::raft_message_response::RaftMessageResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

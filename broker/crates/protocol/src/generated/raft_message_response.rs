@@ -40,6 +40,13 @@ impl Encode for RaftMessageResponse<'_> {
     }
 }
 
+impl RaftMessageResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> RaftMessageResponse<'static> {
+        RaftMessageResponse { error_code: self.error_code, payload: Cow::Owned(self.payload.into_owned()) }
+    }
+}
+
 impl Message for RaftMessageResponse<'_> {
     const NAME: &'static str = "RaftMessageResponse";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;

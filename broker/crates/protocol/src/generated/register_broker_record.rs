@@ -136,6 +136,24 @@ impl Encode for RegisterBrokerRecord<'_> {
     }
 }
 
+impl RegisterBrokerRecord<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> RegisterBrokerRecord<'static> {
+        RegisterBrokerRecord {
+            broker_id: self.broker_id,
+            is_migrating_zk_broker: self.is_migrating_zk_broker,
+            incarnation_id: self.incarnation_id,
+            broker_epoch: self.broker_epoch,
+            end_points: self.end_points.into_iter().map(|item| item.into_owned()).collect(),
+            features: self.features.into_iter().map(|item| item.into_owned()).collect(),
+            rack: self.rack.map(|value| Cow::Owned(value.into_owned())),
+            fenced: self.fenced,
+            in_controlled_shutdown: self.in_controlled_shutdown,
+            log_dirs: self.log_dirs,
+        }
+    }
+}
+
 /// Part of [`RegisterBrokerRecord`], versions 0 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BrokerEndpoint<'a> {
@@ -171,6 +189,18 @@ impl Encode for BrokerEndpoint<'_> {
     }
 }
 
+impl BrokerEndpoint<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> BrokerEndpoint<'static> {
+        BrokerEndpoint {
+            name: Cow::Owned(self.name.into_owned()),
+            host: Cow::Owned(self.host.into_owned()),
+            port: self.port,
+            security_protocol: self.security_protocol,
+        }
+    }
+}
+
 /// Part of [`RegisterBrokerRecord`], versions 0 to 3.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct BrokerFeature<'a> {
@@ -199,6 +229,17 @@ impl Encode for BrokerFeature<'_> {
         w.put_i16(self.max_supported_version);
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl BrokerFeature<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> BrokerFeature<'static> {
+        BrokerFeature {
+            name: Cow::Owned(self.name.into_owned()),
+            min_supported_version: self.min_supported_version,
+            max_supported_version: self.max_supported_version,
+        }
     }
 }
 

@@ -42,6 +42,13 @@ impl Encode for SaslAuthenticateRequest<'_> {
     }
 }
 
+impl SaslAuthenticateRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> SaslAuthenticateRequest<'static> {
+        SaslAuthenticateRequest { auth_bytes: Cow::Owned(self.auth_bytes.into_owned()) }
+    }
+}
+
 impl Message for SaslAuthenticateRequest<'_> {
     const NAME: &'static str = "SaslAuthenticateRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=2;
@@ -51,4 +58,8 @@ impl Message for SaslAuthenticateRequest<'_> {
 impl Request for SaslAuthenticateRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::SaslAuthenticate;
     type Response<'b> = super::sasl_authenticate_response::SaslAuthenticateResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

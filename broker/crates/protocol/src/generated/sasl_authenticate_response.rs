@@ -56,6 +56,18 @@ impl Encode for SaslAuthenticateResponse<'_> {
     }
 }
 
+impl SaslAuthenticateResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> SaslAuthenticateResponse<'static> {
+        SaslAuthenticateResponse {
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            auth_bytes: Cow::Owned(self.auth_bytes.into_owned()),
+            session_lifetime_ms: self.session_lifetime_ms,
+        }
+    }
+}
+
 impl Message for SaslAuthenticateResponse<'_> {
     const NAME: &'static str = "SaslAuthenticateResponse";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=2;

@@ -34,6 +34,13 @@ impl Encode for SaslHandshakeRequest<'_> {
     }
 }
 
+impl SaslHandshakeRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> SaslHandshakeRequest<'static> {
+        SaslHandshakeRequest { mechanism: Cow::Owned(self.mechanism.into_owned()) }
+    }
+}
+
 impl Message for SaslHandshakeRequest<'_> {
     const NAME: &'static str = "SaslHandshakeRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;
@@ -43,4 +50,8 @@ impl Message for SaslHandshakeRequest<'_> {
 impl Request for SaslHandshakeRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::SaslHandshake;
     type Response<'b> = super::sasl_handshake_response::SaslHandshakeResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -41,6 +41,16 @@ impl Encode for SaslHandshakeResponse<'_> {
     }
 }
 
+impl SaslHandshakeResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> SaslHandshakeResponse<'static> {
+        SaslHandshakeResponse {
+            error_code: self.error_code,
+            mechanisms: self.mechanisms.into_iter().map(|item| Cow::Owned(item.into_owned())).collect(),
+        }
+    }
+}
+
 impl Message for SaslHandshakeResponse<'_> {
     const NAME: &'static str = "SaslHandshakeResponse";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;

@@ -88,6 +88,21 @@ impl Encode for SyncGroupRequest<'_> {
     }
 }
 
+impl SyncGroupRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> SyncGroupRequest<'static> {
+        SyncGroupRequest {
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            generation_id: self.generation_id,
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            protocol_type: self.protocol_type.map(|value| Cow::Owned(value.into_owned())),
+            protocol_name: self.protocol_name.map(|value| Cow::Owned(value.into_owned())),
+            assignments: self.assignments.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`SyncGroupRequest`], versions 0 to 5.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SyncGroupRequestAssignment<'a> {
@@ -121,6 +136,16 @@ impl Encode for SyncGroupRequestAssignment<'_> {
     }
 }
 
+impl SyncGroupRequestAssignment<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> SyncGroupRequestAssignment<'static> {
+        SyncGroupRequestAssignment {
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            assignment: Cow::Owned(self.assignment.into_owned()),
+        }
+    }
+}
+
 impl Message for SyncGroupRequest<'_> {
     const NAME: &'static str = "SyncGroupRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;
@@ -130,4 +155,8 @@ impl Message for SyncGroupRequest<'_> {
 impl Request for SyncGroupRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::SyncGroup;
     type Response<'b> = super::sync_group_response::SyncGroupResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -64,6 +64,19 @@ impl Encode for SyncGroupResponse<'_> {
     }
 }
 
+impl SyncGroupResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> SyncGroupResponse<'static> {
+        SyncGroupResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            protocol_type: self.protocol_type.map(|value| Cow::Owned(value.into_owned())),
+            protocol_name: self.protocol_name.map(|value| Cow::Owned(value.into_owned())),
+            assignment: Cow::Owned(self.assignment.into_owned()),
+        }
+    }
+}
+
 impl Message for SyncGroupResponse<'_> {
     const NAME: &'static str = "SyncGroupResponse";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;

@@ -40,6 +40,13 @@ impl Encode for TopicRecord<'_> {
     }
 }
 
+impl TopicRecord<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TopicRecord<'static> {
+        TopicRecord { name: Cow::Owned(self.name.into_owned()), topic_id: self.topic_id }
+    }
+}
+
 impl Message for TopicRecord<'_> {
     const NAME: &'static str = "TopicRecord";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;

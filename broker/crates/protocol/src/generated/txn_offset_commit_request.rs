@@ -115,6 +115,22 @@ impl Encode for TxnOffsetCommitRequest<'_> {
     }
 }
 
+impl TxnOffsetCommitRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TxnOffsetCommitRequest<'static> {
+        TxnOffsetCommitRequest {
+            transactional_id: Cow::Owned(self.transactional_id.into_owned()),
+            group_id: Cow::Owned(self.group_id.into_owned()),
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+            generation_id: self.generation_id,
+            member_id: Cow::Owned(self.member_id.into_owned()),
+            group_instance_id: self.group_instance_id.map(|value| Cow::Owned(value.into_owned())),
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`TxnOffsetCommitRequest`], versions 0 to 6.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitRequestTopic<'a> {
@@ -163,6 +179,17 @@ impl Encode for TxnOffsetCommitRequestTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl TxnOffsetCommitRequestTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TxnOffsetCommitRequestTopic<'static> {
+        TxnOffsetCommitRequestTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            partitions: self.partitions.into_iter().map(|item| item.into_owned()).collect(),
+        }
     }
 }
 
@@ -215,6 +242,18 @@ impl Encode for TxnOffsetCommitRequestPartition<'_> {
     }
 }
 
+impl TxnOffsetCommitRequestPartition<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TxnOffsetCommitRequestPartition<'static> {
+        TxnOffsetCommitRequestPartition {
+            partition_index: self.partition_index,
+            committed_offset: self.committed_offset,
+            committed_leader_epoch: self.committed_leader_epoch,
+            committed_metadata: self.committed_metadata.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for TxnOffsetCommitRequest<'_> {
     const NAME: &'static str = "TxnOffsetCommitRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=6;
@@ -224,4 +263,8 @@ impl Message for TxnOffsetCommitRequest<'_> {
 impl Request for TxnOffsetCommitRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::TxnOffsetCommit;
     type Response<'b> = super::txn_offset_commit_response::TxnOffsetCommitResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -49,6 +49,16 @@ impl Encode for TxnOffsetCommitResponse<'_> {
     }
 }
 
+impl TxnOffsetCommitResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TxnOffsetCommitResponse<'static> {
+        TxnOffsetCommitResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`TxnOffsetCommitResponse`], versions 0 to 6.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct TxnOffsetCommitResponseTopic<'a> {
@@ -100,6 +110,17 @@ impl Encode for TxnOffsetCommitResponseTopic<'_> {
             w.put_uvarint(0);
         }
         Ok(())
+    }
+}
+
+impl TxnOffsetCommitResponseTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> TxnOffsetCommitResponseTopic<'static> {
+        TxnOffsetCommitResponseTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            topic_id: self.topic_id,
+            partitions: self.partitions,
+        }
     }
 }
 

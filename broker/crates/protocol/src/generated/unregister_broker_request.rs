@@ -45,4 +45,8 @@ impl Message for UnregisterBrokerRequest {
 impl Request for UnregisterBrokerRequest {
     const KEY: crate::ApiKey = crate::ApiKey::UnregisterBroker;
     type Response<'b> = super::unregister_broker_response::UnregisterBrokerResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -44,6 +44,17 @@ impl Encode for UnregisterBrokerResponse<'_> {
     }
 }
 
+impl UnregisterBrokerResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> UnregisterBrokerResponse<'static> {
+        UnregisterBrokerResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
+    }
+}
+
 impl Message for UnregisterBrokerResponse<'_> {
     const NAME: &'static str = "UnregisterBrokerResponse";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=0;

@@ -60,6 +60,17 @@ impl Encode for UpdateFeaturesRequest<'_> {
     }
 }
 
+impl UpdateFeaturesRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> UpdateFeaturesRequest<'static> {
+        UpdateFeaturesRequest {
+            timeout_ms: self.timeout_ms,
+            feature_updates: self.feature_updates.into_iter().map(|item| item.into_owned()).collect(),
+            validate_only: self.validate_only,
+        }
+    }
+}
+
 /// Part of [`UpdateFeaturesRequest`], versions 0 to 2.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FeatureUpdateKey<'a> {
@@ -109,6 +120,18 @@ impl Encode for FeatureUpdateKey<'_> {
     }
 }
 
+impl FeatureUpdateKey<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> FeatureUpdateKey<'static> {
+        FeatureUpdateKey {
+            feature: Cow::Owned(self.feature.into_owned()),
+            max_version_level: self.max_version_level,
+            allow_downgrade: self.allow_downgrade,
+            upgrade_type: self.upgrade_type,
+        }
+    }
+}
+
 impl Message for UpdateFeaturesRequest<'_> {
     const NAME: &'static str = "UpdateFeaturesRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 0..=2;
@@ -118,4 +141,8 @@ impl Message for UpdateFeaturesRequest<'_> {
 impl Request for UpdateFeaturesRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::UpdateFeatures;
     type Response<'b> = super::update_features_response::UpdateFeaturesResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -57,6 +57,18 @@ impl Encode for UpdateFeaturesResponse<'_> {
     }
 }
 
+impl UpdateFeaturesResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> UpdateFeaturesResponse<'static> {
+        UpdateFeaturesResponse {
+            throttle_time_ms: self.throttle_time_ms,
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+            results: self.results.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`UpdateFeaturesResponse`], versions 0 to 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct UpdatableFeatureResult<'a> {
@@ -85,6 +97,17 @@ impl Encode for UpdatableFeatureResult<'_> {
         w.put_nullable_string(self.error_message.as_deref(), true)?;
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl UpdatableFeatureResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> UpdatableFeatureResult<'static> {
+        UpdatableFeatureResult {
+            feature: Cow::Owned(self.feature.into_owned()),
+            error_code: self.error_code,
+            error_message: self.error_message.map(|value| Cow::Owned(value.into_owned())),
+        }
     }
 }
 

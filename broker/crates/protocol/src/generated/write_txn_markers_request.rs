@@ -39,6 +39,13 @@ impl Encode for WriteTxnMarkersRequest<'_> {
     }
 }
 
+impl WriteTxnMarkersRequest<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> WriteTxnMarkersRequest<'static> {
+        WriteTxnMarkersRequest { markers: self.markers.into_iter().map(|item| item.into_owned()).collect() }
+    }
+}
+
 /// Part of [`WriteTxnMarkersRequest`], versions 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WritableTxnMarker<'a> {
@@ -81,6 +88,19 @@ impl Encode for WritableTxnMarker<'_> {
     }
 }
 
+impl WritableTxnMarker<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> WritableTxnMarker<'static> {
+        WritableTxnMarker {
+            producer_id: self.producer_id,
+            producer_epoch: self.producer_epoch,
+            transaction_result: self.transaction_result,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+            coordinator_epoch: self.coordinator_epoch,
+        }
+    }
+}
+
 /// Part of [`WriteTxnMarkersRequest`], versions 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WritableTxnMarkerTopic<'a> {
@@ -111,6 +131,16 @@ impl Encode for WritableTxnMarkerTopic<'_> {
     }
 }
 
+impl WritableTxnMarkerTopic<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> WritableTxnMarkerTopic<'static> {
+        WritableTxnMarkerTopic {
+            name: Cow::Owned(self.name.into_owned()),
+            partition_indexes: self.partition_indexes,
+        }
+    }
+}
+
 impl Message for WriteTxnMarkersRequest<'_> {
     const NAME: &'static str = "WriteTxnMarkersRequest";
     const VERSIONS: std::ops::RangeInclusive<i16> = 1..=1;
@@ -120,4 +150,8 @@ impl Message for WriteTxnMarkersRequest<'_> {
 impl Request for WriteTxnMarkersRequest<'_> {
     const KEY: crate::ApiKey = crate::ApiKey::WriteTxnMarkers;
     type Response<'b> = super::write_txn_markers_response::WriteTxnMarkersResponse<'b>;
+
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static> {
+        response.into_owned()
+    }
 }

@@ -39,6 +39,13 @@ impl Encode for WriteTxnMarkersResponse<'_> {
     }
 }
 
+impl WriteTxnMarkersResponse<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> WriteTxnMarkersResponse<'static> {
+        WriteTxnMarkersResponse { markers: self.markers.into_iter().map(|item| item.into_owned()).collect() }
+    }
+}
+
 /// Part of [`WriteTxnMarkersResponse`], versions 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WritableTxnMarkerResult<'a> {
@@ -69,6 +76,16 @@ impl Encode for WritableTxnMarkerResult<'_> {
     }
 }
 
+impl WritableTxnMarkerResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> WritableTxnMarkerResult<'static> {
+        WritableTxnMarkerResult {
+            producer_id: self.producer_id,
+            topics: self.topics.into_iter().map(|item| item.into_owned()).collect(),
+        }
+    }
+}
+
 /// Part of [`WriteTxnMarkersResponse`], versions 1.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct WritableTxnMarkerTopicResult<'a> {
@@ -96,6 +113,13 @@ impl Encode for WritableTxnMarkerTopicResult<'_> {
         }
         w.put_uvarint(0);
         Ok(())
+    }
+}
+
+impl WritableTxnMarkerTopicResult<'_> {
+    /// The same value, free of the buffer it was decoded from.
+    pub fn into_owned(self) -> WritableTxnMarkerTopicResult<'static> {
+        WritableTxnMarkerTopicResult { name: Cow::Owned(self.name.into_owned()), partitions: self.partitions }
     }
 }
 

@@ -33,4 +33,6 @@ pub trait Request: Message {
     const KEY: ApiKey;
     /// What answers it.
     type Response<'b>: Message + Decode<'b>;
+    /// The response, free of the frame it was decoded from.
+    fn own_response(response: Self::Response<'_>) -> Self::Response<'static>;
 }

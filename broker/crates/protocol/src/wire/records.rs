@@ -20,6 +20,16 @@ impl Records<'_> {
         }
     }
 
+    /// The same bytes, free of the frame: borrowed ones are copied into one segment.
+    pub fn into_owned(self) -> Records<'static> {
+        match self {
+            Records::Borrowed(bytes) => {
+                Records::Segments(vec![Segment::Bytes(bytes::Bytes::copy_from_slice(bytes))])
+            }
+            Records::Segments(segments) => Records::Segments(segments),
+        }
+    }
+
     /// Whether there are no bytes at all.
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -5,6 +5,7 @@ use ottla_broker_protocol::messages::api_versions_request::ApiVersionsRequest;
 use ottla_broker_protocol::messages::api_versions_response::{ApiVersion, ApiVersionsResponse};
 use ottla_broker_protocol::messages::delete_groups_response::{DeletableGroupResult, DeleteGroupsResponse};
 use ottla_broker_protocol::messages::fetch_request::FetchRequest;
+use ottla_broker_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
 use ottla_broker_protocol::messages::group_metadata_value::{GroupMetadataValue, MemberMetadata};
 use ottla_broker_protocol::messages::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
@@ -14,7 +15,7 @@ use ottla_broker_protocol::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
 use ottla_broker_protocol::messages::offset_commit_value::OffsetCommitValue;
-use ottla_broker_protocol::{Encode, EncodeError, Writer};
+use ottla_broker_protocol::{Encode, EncodeError, Records, Writer};
 use ottla_broker_types::Uuid;
 
 fn bytes(message: &impl Encode, version: i16) -> Vec<u8> {
@@ -164,4 +165,14 @@ fn versions_outside_of_the_spec_are_refused() {
         let error = FetchRequest::default().encode(&mut Writer::new(), version).unwrap_err();
         assert_eq!(error, EncodeError::UnsupportedVersion { message: "FetchRequest", version });
     }
+}
+
+#[test]
+fn an_owned_message_has_the_bytes_of_the_borrowed_one() {
+    let partition = PartitionData { records: Some(Records::Borrowed(b"batches")), ..Default::default() };
+    let topic =
+        FetchableTopicResponse { topic: "t".into(), partitions: vec![partition], ..Default::default() };
+    let response = FetchResponse { responses: vec![topic], ..Default::default() };
+    let before = bytes(&response, 12);
+    assert_eq!(bytes(&response.into_owned(), 12), before);
 }
