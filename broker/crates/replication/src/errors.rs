@@ -94,3 +94,17 @@ pub enum FollowError {
     #[error(transparent)]
     Log(#[from] LogError),
 }
+
+/// A DeleteRecords that deleted nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteRecordsError {
+    /// This replica does not lead.
+    #[error("this replica does not lead the partition")]
+    NotLeaderOrFollower,
+    /// Only committed records can be deleted.
+    #[error("the offset lies above the high watermark {high_watermark}")]
+    OffsetOutOfRange {
+        /// The largest offset allowed.
+        high_watermark: Offset,
+    },
+}

@@ -20,7 +20,9 @@ mod upkeep;
 
 pub use assignment::Assignment;
 pub use effects::{Became, Effects, IsrMember, IsrProposal};
-pub use errors::{FetchError, FollowError, LeadershipError, ListOffsetsError, ProduceError};
+pub use errors::{
+    DeleteRecordsError, FetchError, FollowError, LeadershipError, ListOffsetsError, ProduceError,
+};
 pub use facts::{Acks, EpochEnd, FetchFacts, FollowerId, Isolation, ReplicationConfig};
 pub use fetch::FetchOutcome;
 pub use follower::{FetchPosition, FollowerFetched, FollowerStep, LeaderOffsets};

@@ -7,6 +7,7 @@ use ottla_broker_log::{Deleted, Log, LogConfig, LogError};
 use ottla_broker_types::{NodeId, Now, Offset};
 
 use crate::effects::Effects;
+use crate::errors::DeleteRecordsError;
 use crate::facts::ReplicationConfig;
 use crate::remote::RemoteReplica;
 use crate::replica::{Replica, Role};
@@ -24,6 +25,24 @@ impl Replica {
         let start = self.log.log_start();
         let log_start = (start != before).then_some(start);
         Ok((deleted, Effects { log_start, ..Effects::default() }))
+    }
+
+    /// Moves the log start up to `before`, or to the high watermark (DeleteRecords, KIP-107). The followers learn it by
+    /// fetching; the files go with the next retention.
+    pub fn delete_records(&mut self, before: Option<Offset>) -> Result<Effects, DeleteRecordsError> {
+        if !self.is_leader() {
+            return Err(DeleteRecordsError::NotLeaderOrFollower);
+        }
+        let high_watermark = self.high_watermark;
+        let before = before.unwrap_or(high_watermark);
+        if before > high_watermark {
+            return Err(DeleteRecordsError::OffsetOutOfRange { high_watermark });
+        }
+        if before <= self.log.log_start() {
+            return Ok(Effects::default());
+        }
+        self.log.advance_log_start(before);
+        Ok(Effects { log_start: Some(before), ..Effects::default() })
     }
 
     /// Makes all records durable; returns the offset before which recovery need not look.

@@ -1,0 +1,8 @@
+//! Several replicas of one partition on simulated disks, driven step by step: the known failures of replication
+//! protocols by name, and random histories.
+
+mod failover;
+mod harness;
+mod histories;
+mod isr;
+mod truncation;
