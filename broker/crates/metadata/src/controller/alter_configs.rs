@@ -1,0 +1,302 @@
+//! IncrementalAlterConfigs and AlterConfigs (KIP-339). No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_broker_config::{
+    ConfigError, ConfigMap, Setting, TopicConfig, Update, Value, ValueType, effective_broker,
+    effective_topic, known_broker, known_group, known_topic, split_list,
+};
+use ottla_broker_protocol::ErrorCode;
+
+use super::decision::{Context, Decision, Refused};
+use crate::image::Topic;
+use crate::record::{ConfigResource, PartitionChange, Record};
+
+/// What to do with a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConfigOp {
+    /// Give it this value.
+    Set,
+    /// Unset it.
+    Delete,
+    /// Add these to its list.
+    Append,
+    /// Take these off its list.
+    Subtract,
+}
+
+/// One setting's change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigAlteration {
+    /// The setting.
+    pub name: String,
+    /// What to do.
+    pub op: ConfigOp,
+    /// The value; ignored by [`ConfigOp::Delete`].
+    pub value: Option<String>,
+}
+
+/// Changes of one resource: all or none.
+pub type IncrementalAlteration = (ConfigResource, Vec<ConfigAlteration>);
+/// The settings that a resource shall have, and no others; `None` leaves one out.
+pub type FullAlteration = (ConfigResource, BTreeMap<String, Option<String>>);
+
+/// What came of one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigResult {
+    /// The resource.
+    pub resource: ConfigResource,
+    /// Done, or why nothing of it was.
+    pub outcome: Result<(), Refused>,
+}
+
+/// Changes single settings; each resource stands for itself. With `validate_only` nothing is proposed.
+///
+/// Errors of one resource: UNKNOWN_TOPIC_OR_PARTITION, BROKER_ID_NOT_REGISTERED, INVALID_REQUEST (named twice,
+/// not changeable at run time), INVALID_CONFIG.
+pub fn incremental_alter_configs(
+    context: Context<'_>,
+    alterations: &[IncrementalAlteration],
+    validate_only: bool,
+) -> Decision<Vec<ConfigResult>> {
+    let wanted = |(resource, changes): &IncrementalAlteration| {
+        (resource.clone(), apply_changes(context, resource, changes))
+    };
+    decide(context, alterations.iter().map(wanted), validate_only)
+}
+
+/// Replaces all settings; each resource stands for itself. With `validate_only` nothing is proposed.
+///
+/// Errors: as [`incremental_alter_configs`].
+pub fn alter_configs(
+    context: Context<'_>,
+    alterations: &[FullAlteration],
+    validate_only: bool,
+) -> Decision<Vec<ConfigResult>> {
+    let wanted = |(resource, settings): &FullAlteration| {
+        let set = settings.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
+        (resource.clone(), Ok(set.collect()))
+    };
+    decide(context, alterations.iter().map(wanted), validate_only)
+}
+
+/// Checks a topic's settings, by themselves and against each other.
+pub(crate) fn check_topic_configs(context: Context<'_>, configs: &ConfigMap) -> Result<(), Refused> {
+    for (name, value) in configs {
+        known_topic(name).and_then(|setting| Value::parse(setting, value)).map_err(refuse)?;
+    }
+    let layers = context.image.cluster_layers(&context.config.statics);
+    let config = TopicConfig::resolve(configs, layers);
+    if config.max_compaction_lag_ms.is_some_and(|max| config.min_compaction_lag_ms > max) {
+        let message = "min.compaction.lag.ms is above max.compaction.lag.ms: lower it or raise the other";
+        return Err(Refused::new(ErrorCode::InvalidConfig, message));
+    }
+    Ok(())
+}
+
+fn refuse(error: ConfigError) -> Refused {
+    let code = match &error {
+        ConfigError::Static { .. } | ConfigError::PerBrokerOnly { .. } => ErrorCode::InvalidRequest,
+        _ => ErrorCode::InvalidConfig,
+    };
+    Refused::new(code, error.to_string())
+}
+
+fn decide(
+    context: Context<'_>,
+    wanted: impl Iterator<Item = (ConfigResource, Result<ConfigMap, Refused>)>,
+    validate_only: bool,
+) -> Decision<Vec<ConfigResult>> {
+    let wanted: Vec<_> = wanted.collect();
+    let mut decision = Decision::reply(Vec::new());
+    for (resource, target) in &wanted {
+        if decision.reply.iter().any(|result: &ConfigResult| result.resource == *resource) {
+            continue;
+        }
+        let twice = wanted.iter().filter(|(other, _)| other == resource).count() > 1;
+        let outcome = if twice {
+            Err(Refused::new(ErrorCode::InvalidRequest, "the resource is named twice"))
+        } else {
+            target.clone().and_then(|target| replace(context, resource, &target))
+        };
+        let outcome = outcome.map(|records| decision.records.extend(records));
+        decision.reply.push(ConfigResult { resource: resource.clone(), outcome });
+    }
+    if validate_only {
+        decision.records.clear();
+    }
+    decision
+}
+
+fn known(resource: &ConfigResource, name: &str) -> Result<&'static Setting, Refused> {
+    match resource {
+        ConfigResource::Topic(_) => known_topic(name),
+        ConfigResource::Broker(_) => known_broker(name),
+        ConfigResource::Group(_) => known_group(name),
+        ConfigResource::ClientMetrics(_) => {
+            let message = "client metrics are not served";
+            return Err(Refused::new(ErrorCode::InvalidRequest, message));
+        }
+    }
+    .map_err(refuse)
+}
+
+/// The resource's settings after the changes, not yet checked.
+fn apply_changes(
+    context: Context<'_>,
+    resource: &ConfigResource,
+    changes: &[ConfigAlteration],
+) -> Result<ConfigMap, Refused> {
+    let mut target = context.image.config(resource).clone();
+    let mut seen = BTreeSet::new();
+    for change in changes {
+        if !seen.insert(change.name.as_str()) {
+            let message = format!("{} is named twice", change.name);
+            return Err(Refused::new(ErrorCode::InvalidRequest, message));
+        }
+        if change.op == ConfigOp::Delete {
+            // A setting that an older release knew can still be unset.
+            if !target.contains_key(&change.name) {
+                known(resource, &change.name)?;
+            }
+            target.remove(&change.name);
+            continue;
+        }
+        let setting = known(resource, &change.name)?;
+        let Some(value) = change.value.as_deref() else {
+            let message = format!("{} has no value: give one, or use DELETE", change.name);
+            return Err(Refused::new(ErrorCode::InvalidConfig, message));
+        };
+        let value = match change.op {
+            ConfigOp::Append | ConfigOp::Subtract => edit_list(context, resource, setting, change.op, value)?,
+            ConfigOp::Set | ConfigOp::Delete => value.to_owned(),
+        };
+        target.insert(change.name.clone(), value);
+    }
+    Ok(target)
+}
+
+/// Adds to or takes from the list that is in force.
+fn edit_list(
+    context: Context<'_>,
+    resource: &ConfigResource,
+    setting: &'static Setting,
+    op: ConfigOp,
+    value: &str,
+) -> Result<String, Refused> {
+    if setting.value_type != ValueType::List {
+        return Err(refuse(ConfigError::NotAList { name: setting.name }));
+    }
+    let layers = context.image.cluster_layers(&context.config.statics);
+    let own = context.image.config(resource);
+    let present = match resource {
+        ConfigResource::Topic(_) | ConfigResource::Group(_) => effective_topic(setting, own, layers).value,
+        _ => own.get(setting.name).cloned().or_else(|| effective_broker(setting, layers).value),
+    };
+    let mut parts = split_list(&present.unwrap_or_default());
+    for part in split_list(value) {
+        if op == ConfigOp::Subtract {
+            parts.retain(|other| *other != part);
+        } else if !parts.contains(&part) {
+            parts.push(part);
+        }
+    }
+    Ok(parts.join(","))
+}
+
+/// Records that bring a resource to `target`.
+fn replace(
+    context: Context<'_>,
+    resource: &ConfigResource,
+    target: &ConfigMap,
+) -> Result<Vec<Record>, Refused> {
+    check_exists(context, resource)?;
+    let present = context.image.config(resource);
+    let changed = |name: &&String| present.get(*name) != target.get(*name);
+    let names: BTreeSet<&String> = present.keys().chain(target.keys()).filter(changed).collect();
+    match resource {
+        ConfigResource::Topic(_) => check_topic_configs(context, target)?,
+        ConfigResource::Broker(id) => {
+            for name in &names {
+                check_broker_change(context, id.is_none(), name, target.get(*name))?;
+            }
+        }
+        ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => {
+            for (name, value) in target {
+                Value::parse(known(resource, name)?, value).map_err(refuse)?;
+            }
+        }
+    }
+    let record = |name: &&String| Record::Config {
+        resource: resource.clone(),
+        name: (*name).clone(),
+        value: target.get(*name).cloned(),
+    };
+    let mut records: Vec<Record> = names.iter().map(record).collect();
+    if names.iter().any(|name| *name == "min.insync.replicas") {
+        records.extend(forget_elr(context, resource));
+    }
+    Ok(records)
+}
+
+fn check_exists(context: Context<'_>, resource: &ConfigResource) -> Result<(), Refused> {
+    match resource {
+        ConfigResource::Topic(name) if context.image.topic(name).is_none() => {
+            Err(Refused::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}")))
+        }
+        ConfigResource::Broker(Some(id)) if context.image.broker(*id).is_none() => {
+            Err(Refused::new(ErrorCode::BrokerIdNotRegistered, format!("broker {id} is not registered")))
+        }
+        ConfigResource::Group(name) | ConfigResource::ClientMetrics(name) if name.is_empty() => {
+            Err(Refused::new(ErrorCode::InvalidRequest, "the resource has no name"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_broker_change(
+    context: Context<'_>,
+    for_all: bool,
+    name: &str,
+    value: Option<&String>,
+) -> Result<(), Refused> {
+    let Some(value) = value else { return Ok(()) };
+    let setting = known_broker(name).map_err(refuse)?;
+    match setting.update {
+        Update::ClusterWide => {}
+        Update::PerBroker if for_all => {
+            return Err(refuse(ConfigError::PerBrokerOnly { name: setting.name }));
+        }
+        Update::PerBroker => {}
+        _ => return Err(refuse(ConfigError::Static { name: setting.name })),
+    }
+    // Brokers that disagreed on it would disagree on who is eligible (KIP-966).
+    if name == "min.insync.replicas" && !for_all && context.elr_enabled() {
+        let message = "min.insync.replicas can only be set for all brokers or for a topic";
+        return Err(Refused::new(ErrorCode::InvalidConfig, message));
+    }
+    Value::parse(setting, value).map(|_| ()).map_err(refuse)
+}
+
+/// With another `min.insync.replicas` the ELR no longer says who holds all that is committed.
+fn forget_elr(context: Context<'_>, resource: &ConfigResource) -> Vec<Record> {
+    let concerned = |topic: &Topic| match resource {
+        ConfigResource::Topic(name) => topic.name.as_str() == name,
+        ConfigResource::Broker(None) => {
+            !context.image.topic_config(topic.name.as_str()).contains_key("min.insync.replicas")
+        }
+        _ => false,
+    };
+    let mut records = Vec::new();
+    for topic in context.image.topics().filter(|topic| concerned(topic)) {
+        for (index, partition) in &topic.partitions {
+            let mut change = PartitionChange::none(topic.id, *index);
+            change.elr = (!partition.elr.is_empty()).then(Vec::new);
+            change.last_known_elr = (!partition.last_known_elr.is_empty()).then(Vec::new);
+            if !change.is_none() {
+                records.push(Record::PartitionChange(change));
+            }
+        }
+    }
+    records
+}

@@ -1,0 +1,127 @@
+//! CreatePartitions (KIP-195). No I/O.
+
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_types::{NodeId, PartitionIndex};
+
+use super::create_topics::{check_manual, new_partition};
+use super::decision::{Context, Decision, Refused};
+use super::placement::Placer;
+use super::seed::Seed;
+use crate::image::Topic;
+use crate::record::Record;
+
+/// How many partitions a topic shall have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewPartitions {
+    /// The topic's name.
+    pub topic: String,
+    /// The new count, the present partitions included.
+    pub count: i32,
+    /// The replicas of each new partition; `None` leaves the choice to the controller.
+    pub assignments: Option<Vec<Vec<NodeId>>>,
+}
+
+/// What came of one topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CreatePartitionsResult {
+    /// The topic's name as asked.
+    pub topic: String,
+    /// Done, or why not.
+    pub outcome: Result<(), Refused>,
+}
+
+/// Kafka's limit for one request; the batch must fit the metadata log.
+const NEW_PARTITIONS_MAX: usize = 10_000;
+
+/// Adds partitions; one result a topic. With `validate_only` nothing is proposed.
+///
+/// Errors of one topic: INVALID_REQUEST (named twice), UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS,
+/// INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR.
+pub fn create_partitions(
+    context: Context<'_>,
+    requests: &[NewPartitions],
+    validate_only: bool,
+    seed: Seed,
+) -> Decision<Vec<CreatePartitionsResult>> {
+    let mut placer = Placer::new(context.image, seed);
+    let mut records = Vec::new();
+    let mut reply: Vec<CreatePartitionsResult> = Vec::with_capacity(requests.len());
+    for request in requests {
+        let topic = request.topic.clone();
+        if reply.iter().any(|result| result.topic == topic) {
+            continue;
+        }
+        let twice = requests.iter().filter(|other| other.topic == topic).count() > 1;
+        let outcome = if twice {
+            Err(Refused::new(ErrorCode::InvalidRequest, format!("topic {topic} is named twice")))
+        } else {
+            grow(context, &mut placer, request).and_then(|new| {
+                if records.len() + new.len() > NEW_PARTITIONS_MAX {
+                    return Err(too_many());
+                }
+                records.extend(new);
+                Ok(())
+            })
+        };
+        reply.push(CreatePartitionsResult { topic, outcome });
+    }
+    if validate_only {
+        records.clear();
+    }
+    Decision { records, reply }
+}
+
+fn too_many() -> Refused {
+    let message = format!("one request creates at most {NEW_PARTITIONS_MAX} partitions: split it");
+    Refused::new(ErrorCode::InvalidPartitions, message)
+}
+
+fn grow(
+    context: Context<'_>,
+    placer: &mut Placer<'_>,
+    request: &NewPartitions,
+) -> Result<Vec<Record>, Refused> {
+    let Some(topic) = context.image.topic(&request.topic) else {
+        let message = format!("there is no topic {}", request.topic);
+        return Err(Refused::new(ErrorCode::UnknownTopicOrPartition, message));
+    };
+    let count_new = added_count(topic, request.count)?;
+    let assignments = match &request.assignments {
+        Some(lists) if lists.len() != count_new => {
+            let message = format!("{count_new} partitions are added but {} are assigned", lists.len());
+            return Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
+        }
+        Some(lists) => {
+            check_manual(context, lists.iter().map(Vec::as_slice), Some(topic.replication_factor()))?;
+            lists.clone()
+        }
+        None => {
+            let factor = topic.replication_factor();
+            placer.check(factor)?;
+            placer.begin_topic(Some(topic));
+            (0..count_new).map(|_| placer.place(factor)).collect()
+        }
+    };
+    let first = topic.partition_count();
+    let record = |(at, replicas)| {
+        let index = PartitionIndex((first + at) as i32);
+        Record::Partition(new_partition(context, topic.id, index, replicas))
+    };
+    Ok(assignments.into_iter().enumerate().map(record).collect())
+}
+
+fn added_count(topic: &Topic, count: i32) -> Result<usize, Refused> {
+    let present = topic.partition_count();
+    let refuse = |message| Err(Refused::new(ErrorCode::InvalidPartitions, message));
+    match usize::try_from(count) {
+        Ok(count) if count == present => {
+            refuse(format!("topic {} has {present} partitions already", topic.name))
+        }
+        Ok(count) if count > present + NEW_PARTITIONS_MAX => Err(too_many()),
+        Ok(count) if count > present => Ok(count - present),
+        _ => refuse(format!(
+            "topic {} has {present} partitions: they can only become more, not {count}",
+            topic.name
+        )),
+    }
+}

@@ -1,0 +1,277 @@
+//! CreateTopics. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_broker_config::{ConfigMap, EffectiveConfig, describe_topic};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_types::{LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName};
+
+use super::alter_configs::check_topic_configs;
+use super::decision::{Context, Decision, Refused};
+use super::placement::Placer;
+use super::seed::{Purpose, Random, Seed};
+use crate::record::{ConfigResource, LeaderRecoveryState, PartitionRecord, Record};
+
+/// A topic to create.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NewTopic {
+    /// Its name.
+    pub name: String,
+    /// How many partitions; `None` is `num.partitions`.
+    pub partitions: Option<i32>,
+    /// How many replicas; `None` is `default.replication.factor`.
+    pub replication_factor: Option<i16>,
+    /// The replicas of each partition, instead of both numbers; empty leaves the choice to the controller.
+    pub assignments: Vec<(PartitionIndex, Vec<NodeId>)>,
+    /// Its settings; `None` as a value is refused.
+    pub configs: Vec<(String, Option<String>)>,
+}
+
+/// A topic as created.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreatedTopic {
+    /// Its id.
+    pub id: TopicId,
+    /// How many partitions it has.
+    pub partitions: usize,
+    /// How many replicas each has.
+    pub replication_factor: usize,
+    /// All its settings with the values in force.
+    pub configs: Vec<EffectiveConfig>,
+}
+
+/// What came of one topic.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CreateTopicResult {
+    /// The name as asked.
+    pub name: String,
+    /// The topic, or why it was not created.
+    pub outcome: Result<CreatedTopic, Refused>,
+}
+
+/// Kafka's limit for one request; the batch must fit the metadata log.
+const NEW_PARTITIONS_MAX: usize = 10_000;
+
+/// Creates topics; each stands for itself. With `validate_only` nothing is proposed.
+///
+/// Errors of one topic: INVALID_REQUEST (named twice, numbers beside assignments), INVALID_TOPIC_EXCEPTION,
+/// TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT,
+/// INVALID_CONFIG, POLICY_VIOLATION (too many partitions in one request).
+pub fn create_topics(
+    context: Context<'_>,
+    topics: &[NewTopic],
+    validate_only: bool,
+    seed: Seed,
+) -> Decision<Vec<CreateTopicResult>> {
+    let mut creation = Creation {
+        context,
+        placer: Placer::new(context.image, seed),
+        ids: seed.stream(Purpose::TopicIds),
+        collisions: context.image.topics().map(|t| (t.name.collision_key(), t.name.to_string())).collect(),
+        partitions: 0,
+        records: Vec::new(),
+    };
+    let mut counts = BTreeMap::<&str, usize>::new();
+    for topic in topics {
+        *counts.entry(&topic.name).or_default() += 1;
+    }
+    let mut reply: Vec<CreateTopicResult> = Vec::with_capacity(topics.len());
+    for topic in topics {
+        let name = topic.name.clone();
+        if counts[topic.name.as_str()] == 1 {
+            reply.push(CreateTopicResult { outcome: creation.create(topic), name });
+        } else if !reply.iter().any(|result| result.name == name) {
+            let message = format!("topic {name} is named twice");
+            reply.push(CreateTopicResult {
+                name,
+                outcome: Err(Refused::new(ErrorCode::InvalidRequest, message)),
+            });
+        }
+    }
+    let records = if validate_only { Vec::new() } else { creation.records };
+    Decision { records, reply }
+}
+
+struct Creation<'a> {
+    context: Context<'a>,
+    placer: Placer<'a>,
+    ids: Random,
+    collisions: BTreeMap<String, String>,
+    partitions: usize,
+    records: Vec<Record>,
+}
+
+impl Creation<'_> {
+    fn create(&mut self, topic: &NewTopic) -> Result<CreatedTopic, Refused> {
+        let name = self.check_name(&topic.name)?;
+        let configs = check_new_configs(self.context, topic)?;
+        let assignments = if topic.assignments.is_empty() { self.place(topic)? } else { self.manual(topic)? };
+        if self.partitions + assignments.len() > NEW_PARTITIONS_MAX {
+            let message = format!("one request creates at most {NEW_PARTITIONS_MAX} partitions: split it");
+            return Err(Refused::new(ErrorCode::PolicyViolation, message));
+        }
+        self.partitions += assignments.len();
+        self.collisions.insert(name.collision_key(), name.to_string());
+        let id = self.new_id();
+        let replication_factor = assignments.first().map_or(0, Vec::len);
+        self.records.push(Record::Topic { name, id });
+        for (config, value) in &configs {
+            self.records.push(Record::Config {
+                resource: ConfigResource::Topic(topic.name.clone()),
+                name: config.clone(),
+                value: Some(value.clone()),
+            });
+        }
+        let partitions = assignments.len();
+        for (index, replicas) in assignments.into_iter().enumerate() {
+            let partition = PartitionIndex(index as i32);
+            self.records.push(Record::Partition(new_partition(self.context, id, partition, replicas)));
+        }
+        let layers = self.context.image.cluster_layers(&self.context.config.statics);
+        Ok(CreatedTopic { id, partitions, replication_factor, configs: describe_topic(&configs, layers) })
+    }
+
+    fn new_id(&mut self) -> TopicId {
+        loop {
+            let id = self.ids.topic_id();
+            if self.context.image.topic_by_id(id).is_none() {
+                return id;
+            }
+        }
+    }
+
+    fn check_name(&self, name: &str) -> Result<TopicName, Refused> {
+        let invalid = |message: String| Refused::new(ErrorCode::InvalidTopicException, message);
+        let name = TopicName::new(name).map_err(|error| invalid(error.to_string()))?;
+        match self.collisions.get(&name.collision_key()) {
+            Some(other) if other == name.as_str() => {
+                Err(Refused::new(ErrorCode::TopicAlreadyExists, format!("topic {name} exists already")))
+            }
+            Some(other) => Err(invalid(format!(
+                "topic {name} collides with topic {other}: names must differ in more than '.' and '_'"
+            ))),
+            None => Ok(name),
+        }
+    }
+
+    fn place(&mut self, topic: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refused> {
+        let defaults = &self.context.config.topics;
+        let partitions = topic.partitions.unwrap_or(defaults.partitions as i32);
+        if partitions <= 0 {
+            let message = "the number of partitions must be above 0, or -1 for the default";
+            return Err(Refused::new(ErrorCode::InvalidPartitions, message));
+        }
+        let factor = topic.replication_factor.unwrap_or(defaults.replication_factor as i16);
+        if factor <= 0 {
+            let message = "the replication factor must be above 0, or -1 for the default";
+            return Err(Refused::new(ErrorCode::InvalidReplicationFactor, message));
+        }
+        // Checked before anything is placed: the numbers come from outside and cost memory.
+        if partitions as usize > NEW_PARTITIONS_MAX {
+            let message = format!("one request creates at most {NEW_PARTITIONS_MAX} partitions: split it");
+            return Err(Refused::new(ErrorCode::PolicyViolation, message));
+        }
+        self.placer.check(factor as usize)?;
+        self.placer.begin_topic(None);
+        Ok((0..partitions).map(|_| self.placer.place(factor as usize)).collect())
+    }
+
+    fn manual(&self, topic: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refused> {
+        for (given, what) in [
+            (topic.replication_factor.is_some(), "replication factor"),
+            (topic.partitions.is_some(), "number of partitions"),
+        ] {
+            if given {
+                let message = format!("replicas are assigned by hand: leave the {what} at -1");
+                return Err(Refused::new(ErrorCode::InvalidRequest, message));
+            }
+        }
+        let sorted: BTreeMap<PartitionIndex, &Vec<NodeId>> =
+            topic.assignments.iter().map(|(index, replicas)| (*index, replicas)).collect();
+        let consecutive = sorted.keys().enumerate().all(|(at, index)| index.0 as usize == at);
+        if sorted.len() != topic.assignments.len() || !consecutive {
+            let message = "assigned partitions must be numbered from 0 without gaps, each once";
+            return Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
+        }
+        check_manual(self.context, sorted.values().map(|replicas| replicas.as_slice()), None)?;
+        Ok(sorted.into_values().cloned().collect())
+    }
+}
+
+fn check_new_configs(context: Context<'_>, topic: &NewTopic) -> Result<ConfigMap, Refused> {
+    let mut configs = ConfigMap::new();
+    for (name, value) in &topic.configs {
+        let Some(value) = value else {
+            let message = format!("{name} has no value: give one or leave the setting out");
+            return Err(Refused::new(ErrorCode::InvalidConfig, message));
+        };
+        configs.insert(name.clone(), value.clone());
+    }
+    check_topic_configs(context, &configs)?;
+    Ok(configs)
+}
+
+/// Checks assignments by hand: registered brokers, each once, all lists of one length, one of each list active.
+pub(crate) fn check_manual<'r>(
+    context: Context<'_>,
+    assignments: impl Iterator<Item = &'r [NodeId]>,
+    factor: Option<usize>,
+) -> Result<(), Refused> {
+    let refuse = |message| Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
+    let mut factor = factor;
+    for replicas in assignments {
+        check_replicas(context, replicas)?;
+        let wanted = *factor.get_or_insert(replicas.len());
+        if replicas.len() != wanted {
+            return refuse(format!("{replicas:?} has {} replicas, others have {wanted}", replicas.len()));
+        }
+        if !replicas.iter().any(|id| context.image.is_active(*id)) {
+            return refuse(format!("all of {replicas:?} are fenced or shutting down: name a running broker"));
+        }
+    }
+    Ok(())
+}
+
+/// Checks one list of replicas: not empty, registered brokers, each once.
+pub(crate) fn check_replicas(context: Context<'_>, replicas: &[NodeId]) -> Result<(), Refused> {
+    let refuse = |message| Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
+    if replicas.is_empty() {
+        return refuse("a partition needs at least one replica".to_owned());
+    }
+    if replicas.iter().collect::<BTreeSet<_>>().len() != replicas.len() {
+        return refuse(format!("{replicas:?} names a broker twice"));
+    }
+    match replicas.iter().find(|id| context.image.broker(**id).is_none()) {
+        Some(id) => refuse(format!("{replicas:?} names broker {id}, which is not registered")),
+        None => Ok(()),
+    }
+}
+
+/// A new partition: the active replicas are in sync, since nothing has been written.
+pub(crate) fn new_partition(
+    context: Context<'_>,
+    topic: TopicId,
+    partition: PartitionIndex,
+    replicas: Vec<NodeId>,
+) -> PartitionRecord {
+    let mut isr: Vec<NodeId> = replicas.iter().copied().filter(|id| context.image.is_active(*id)).collect();
+    let leader = isr.first().copied();
+    if isr.is_empty() {
+        isr.extend(replicas.first());
+    }
+    PartitionRecord {
+        topic,
+        partition,
+        directories: replicas.iter().map(|id| context.directory_for(*id)).collect(),
+        replicas,
+        isr,
+        removing: Vec::new(),
+        adding: Vec::new(),
+        leader,
+        recovery: LeaderRecoveryState::Recovered,
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(0),
+        elr: Vec::new(),
+        last_known_elr: Vec::new(),
+    }
+}

@@ -1,0 +1,140 @@
+//! ElectLeaders and the elections that happen by themselves (KIP-460). No I/O.
+
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_types::PartitionIndex;
+
+use super::change::{Change, Election};
+use super::decision::{Context, Decision, Refused};
+use super::isr_updates::{leaderless, rules_of};
+use crate::image::{Partition, Topic};
+use crate::record::Record;
+
+/// What kind of election is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ElectionType {
+    /// The first replica, if it is eligible.
+    Preferred,
+    /// Any replica, if no eligible one is left; acknowledged records may be lost.
+    Unclean,
+}
+
+/// What came of one partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ElectionResult {
+    /// The topic's name as asked.
+    pub topic: String,
+    /// The partition.
+    pub partition: PartitionIndex,
+    /// Done, or why not.
+    pub outcome: Result<(), Refused>,
+}
+
+/// Elects leaders for the named partitions, or wherever it is needed.
+///
+/// Errors of one partition: UNKNOWN_TOPIC_OR_PARTITION, ELECTION_NOT_NEEDED (left out when none were named),
+/// PREFERRED_LEADER_NOT_AVAILABLE, ELIGIBLE_LEADERS_NOT_AVAILABLE.
+pub fn elect_leaders(
+    context: Context<'_>,
+    kind: ElectionType,
+    partitions: Option<&[(String, PartitionIndex)]>,
+) -> Decision<Vec<ElectionResult>> {
+    let mut decision = Decision::reply(Vec::new());
+    let mut take = |topic: String, partition: PartitionIndex, outcome: Result<Option<Record>, Refused>| {
+        let outcome = outcome.map(|record| decision.records.extend(record));
+        decision.reply.push(ElectionResult { topic, partition, outcome });
+    };
+    match partitions {
+        Some(named) => {
+            for (at, (name, index)) in named.iter().enumerate() {
+                let repeated = named[..at].contains(&(name.clone(), *index));
+                let outcome =
+                    if repeated { Err(not_needed()) } else { elect_named(context, kind, name, *index) };
+                take(name.clone(), *index, outcome);
+            }
+        }
+        None => {
+            for (topic, index, partition) in context.image.partitions() {
+                let outcome = elect_one(context, kind, topic, index, partition);
+                if !matches!(&outcome, Err(refused) if refused.code == ErrorCode::ElectionNotNeeded) {
+                    take(topic.name.to_string(), index, outcome);
+                }
+            }
+        }
+    }
+    decision
+}
+
+fn not_needed() -> Refused {
+    Refused::new(ErrorCode::ElectionNotNeeded, "the partition is led as it should be")
+}
+
+fn elect_named(
+    context: Context<'_>,
+    kind: ElectionType,
+    name: &str,
+    index: PartitionIndex,
+) -> Result<Option<Record>, Refused> {
+    let unknown = |message: String| Refused::new(ErrorCode::UnknownTopicOrPartition, message);
+    let topic = context.image.topic(name).ok_or_else(|| unknown(format!("there is no topic {name}")))?;
+    let partition = topic.partition(index);
+    let partition = partition.ok_or_else(|| unknown(format!("topic {name} has no partition {index}")))?;
+    elect_one(context, kind, topic, index, partition)
+}
+
+fn elect_one(
+    context: Context<'_>,
+    kind: ElectionType,
+    topic: &Topic,
+    index: PartitionIndex,
+    partition: &Partition,
+) -> Result<Option<Record>, Refused> {
+    let led_well = match kind {
+        ElectionType::Preferred => {
+            partition.leader.is_some() && partition.leader == partition.preferred_leader()
+        }
+        ElectionType::Unclean => partition.leader.is_some(),
+    };
+    if led_well {
+        return Err(not_needed());
+    }
+    let (min_isr, _) = rules_of(context, topic);
+    let (election, code, why) = match kind {
+        ElectionType::Preferred => (
+            Election::Preferred,
+            ErrorCode::PreferredLeaderNotAvailable,
+            "the preferred replica is not in sync or not running",
+        ),
+        ElectionType::Unclean => (
+            Election::Unclean,
+            ErrorCode::EligibleLeadersNotAvailable,
+            "no replica of the partition is running",
+        ),
+    };
+    let record = Change::new(context, topic, index, partition, min_isr).election(election).build();
+    record.map(Some).ok_or_else(|| Refused::new(code, why))
+}
+
+/// Gives at most `limit` partitions back to their preferred leaders (`auto.leader.rebalance.enable`); the reply
+/// says how many. Partitions that are being reassigned are left alone: their first replica may not have data yet.
+pub fn rebalance_leaders(context: Context<'_>, limit: usize) -> Decision<usize> {
+    let away = |p: &Partition| p.leader.is_some() && p.leader != p.preferred_leader() && !p.is_reassigning();
+    let mut records = Vec::new();
+    for (topic, index, partition) in context.image.partitions().filter(|(_, _, p)| away(p)) {
+        if records.len() >= limit {
+            break;
+        }
+        let (min_isr, _) = rules_of(context, topic);
+        let change = Change::new(context, topic, index, partition, min_isr).election(Election::Preferred);
+        records.extend(change.build());
+    }
+    let count = records.len();
+    Decision { records, reply: count }
+}
+
+/// Elects leaders wherever there is none and one may be elected, uncleanly where the topic allows it; the reply
+/// says how many.
+pub fn elect_leaderless(context: Context<'_>) -> Decision<usize> {
+    let records = leaderless(context);
+    let count = records.len();
+    Decision { records, reply: count }
+}

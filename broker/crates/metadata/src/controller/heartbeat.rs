@@ -1,0 +1,122 @@
+//! BrokerHeartbeat: unfencing a broker that has caught up, and letting one stop in peace (KIP-631). No I/O.
+//!
+//! The lease itself is the shell's: it renews it on every heartbeat of the present epoch.
+
+use ottla_broker_types::{BrokerEpoch, NodeId, Offset};
+
+use super::decision::{Context, Decision, Refused};
+use super::fence_broker::fencing_records;
+use super::isr_updates::{broker_leaves, broker_returns};
+use crate::image::Broker;
+use crate::record::{BrokerRegistrationChange, Record};
+
+/// What a broker says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeartbeatRequest {
+    /// The broker.
+    pub broker: NodeId,
+    /// Its registration.
+    pub epoch: BrokerEpoch,
+    /// Exclusive end of the metadata that it has applied.
+    pub applied_end: Offset,
+    /// Whether it wants to be fenced, since it cannot serve yet.
+    pub want_fence: bool,
+    /// Whether it wants to stop.
+    pub want_shut_down: bool,
+}
+
+/// What the controller knows besides the image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct HeartbeatFacts {
+    /// Exclusive end of the batch that took this broker's leaderships away, once there was one.
+    pub handed_over_end: Option<Offset>,
+    /// The lowest `applied_end` among the other active brokers; `None` if there is none.
+    pub others_applied_end: Option<Offset>,
+}
+
+/// What the broker is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeartbeatReply {
+    /// Whether it has applied its own registration.
+    pub caught_up: bool,
+    /// Whether it is fenced.
+    pub fenced: bool,
+    /// Whether it may stop now: it leads nothing, and every other broker knows.
+    pub should_shut_down: bool,
+}
+
+/// Takes a heartbeat.
+///
+/// Errors: BROKER_ID_NOT_REGISTERED, STALE_BROKER_EPOCH; after either the broker must register again.
+pub fn heartbeat(
+    context: Context<'_>,
+    request: &HeartbeatRequest,
+    facts: &HeartbeatFacts,
+) -> Result<Decision<HeartbeatReply>, Refused> {
+    let broker = context.registered(request.broker, request.epoch)?;
+    let caught_up = request.applied_end.get() > broker.epoch.get();
+    let reply = |fenced, should_shut_down| HeartbeatReply { caught_up, fenced, should_shut_down };
+    let stay = Ok(Decision::reply(reply(broker.fenced, false)));
+    if request.want_shut_down {
+        if broker.fenced {
+            return Ok(Decision::reply(reply(true, true)));
+        }
+        if request.want_fence || may_stop(context, broker, facts) {
+            let records = fencing_records(context, broker.id, broker.epoch);
+            return Ok(Decision { records, reply: reply(true, true) });
+        }
+        if broker.in_controlled_shutdown {
+            return stay;
+        }
+        return Ok(Decision { records: hand_over(context, broker), reply: reply(false, false) });
+    }
+    match (broker.fenced, request.want_fence) {
+        (true, false) if caught_up => {
+            Ok(Decision { records: unfence(context, broker), reply: reply(false, false) })
+        }
+        (false, true) => {
+            let records = fencing_records(context, broker.id, broker.epoch);
+            Ok(Decision { records, reply: reply(true, false) })
+        }
+        _ => stay,
+    }
+}
+
+fn may_stop(context: Context<'_>, broker: &Broker, facts: &HeartbeatFacts) -> bool {
+    if context.image.partitions().any(|(_, _, partition)| partition.leader == Some(broker.id)) {
+        return false;
+    }
+    if !broker.in_controlled_shutdown {
+        return true;
+    }
+    match (facts.handed_over_end, facts.others_applied_end) {
+        (Some(needed), Some(applied)) => applied >= needed,
+        // A new controller does not know the batch; its own image holds it, so that end is enough.
+        (None, Some(applied)) => applied >= context.image.applied_end(),
+        (_, None) => true,
+    }
+}
+
+fn hand_over(context: Context<'_>, broker: &Broker) -> Vec<Record> {
+    let mut records = broker_leaves(context, broker.id, false);
+    records.push(Record::BrokerRegistrationChange(BrokerRegistrationChange {
+        broker: broker.id,
+        epoch: broker.epoch,
+        fenced: None,
+        in_controlled_shutdown: Some(true),
+        log_dirs: None,
+    }));
+    records
+}
+
+fn unfence(context: Context<'_>, broker: &Broker) -> Vec<Record> {
+    let mut records = vec![Record::BrokerRegistrationChange(BrokerRegistrationChange {
+        broker: broker.id,
+        epoch: broker.epoch,
+        fenced: Some(false),
+        in_controlled_shutdown: None,
+        log_dirs: None,
+    })];
+    records.extend(broker_returns(context, broker.id));
+    records
+}

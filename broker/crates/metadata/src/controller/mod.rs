@@ -1,0 +1,45 @@
+//! What shall be: one file a decision, each a pure function of the image, the request and its facts.
+
+mod alter_configs;
+mod alter_partition;
+mod change;
+mod create_partitions;
+mod create_topics;
+mod decision;
+mod delete_topics;
+mod elect_leaders;
+mod features;
+mod fence_broker;
+mod heartbeat;
+mod isr_updates;
+mod list_reassignments;
+mod placement;
+mod producer_ids;
+mod reassign;
+mod register_broker;
+mod seed;
+mod unregister_broker;
+mod update_features;
+
+pub use alter_configs::{
+    ConfigAlteration, ConfigOp, ConfigResult, FullAlteration, IncrementalAlteration, alter_configs,
+    incremental_alter_configs,
+};
+pub use alter_partition::{
+    AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult, AlteredPartition, alter_partition,
+};
+pub use create_partitions::{CreatePartitionsResult, NewPartitions, create_partitions};
+pub use create_topics::{CreateTopicResult, CreatedTopic, NewTopic, create_topics};
+pub use decision::{Context, Decision, Refused};
+pub use delete_topics::{DeleteTopicResult, TopicSelector, delete_topics};
+pub use elect_leaders::{ElectionResult, ElectionType, elect_leaderless, elect_leaders, rebalance_leaders};
+pub use features::{ELR_FEATURE, METADATA_VERSION_FEATURE, bootstrap_records, supported_features};
+pub use fence_broker::fence_broker;
+pub use heartbeat::{HeartbeatFacts, HeartbeatReply, HeartbeatRequest, heartbeat};
+pub use list_reassignments::{Reassignment, list_reassignments};
+pub use producer_ids::{PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, allocate_producer_ids};
+pub use reassign::{ReassignmentItem, ReassignmentResult, alter_partition_reassignments};
+pub use register_broker::{RegisterFacts, RegisterRequest, register_broker};
+pub use seed::Seed;
+pub use unregister_broker::unregister_broker;
+pub use update_features::{FeatureUpdate, FeatureUpgradeType, update_features};

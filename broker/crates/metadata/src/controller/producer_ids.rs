@@ -1,0 +1,36 @@
+//! AllocateProducerIds: blocks of ids for brokers to hand out (KIP-730). No I/O.
+
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_types::{BrokerEpoch, NodeId, ProducerId};
+
+use super::decision::{Context, Decision, Refused};
+use crate::record::Record;
+
+/// Ids in a block; Kafka's number.
+pub const PRODUCER_ID_BLOCK_LEN: i32 = 1000;
+
+/// A block of ids, for one broker alone and for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ProducerIdBlock {
+    /// The first.
+    pub first: ProducerId,
+    /// How many.
+    pub len: i32,
+}
+
+/// Gives a broker the next block.
+///
+/// Errors: BROKER_ID_NOT_REGISTERED, STALE_BROKER_EPOCH, UNKNOWN_SERVER_ERROR (2^63 ids are used up).
+pub fn allocate_producer_ids(
+    context: Context<'_>,
+    broker: NodeId,
+    epoch: BrokerEpoch,
+) -> Result<Decision<ProducerIdBlock>, Refused> {
+    context.registered(broker, epoch)?;
+    let first = context.image.producer_id_next();
+    let Some(next) = first.get().checked_add(PRODUCER_ID_BLOCK_LEN.into()) else {
+        return Err(Refused::new(ErrorCode::UnknownServerError, "all producer ids are used up"));
+    };
+    let records = vec![Record::ProducerIds { broker, epoch, next: ProducerId(next) }];
+    Ok(Decision { records, reply: ProducerIdBlock { first, len: PRODUCER_ID_BLOCK_LEN } })
+}

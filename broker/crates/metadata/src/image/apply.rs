@@ -1,0 +1,178 @@
+//! How a record changes the image. No I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ottla_broker_types::{BrokerEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicName};
+
+use super::{Broker, Image, Partition, Topic};
+use crate::record::{BrokerRegistrationChange, ConfigResource, PartitionChange, PartitionRecord, Record};
+
+/// A committed record that contradicts the image: the log and the image are not of one history, and whoever
+/// applies it must not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ApplyError {
+    /// No topic has this id.
+    #[error("no topic has the id {id}")]
+    UnknownTopic {
+        /// The id.
+        id: TopicId,
+    },
+    /// The topic has no such partition.
+    #[error("topic {name} has no partition {partition}")]
+    UnknownPartition {
+        /// The topic.
+        name: TopicName,
+        /// The partition.
+        partition: PartitionIndex,
+    },
+    /// The broker is not registered, or under another epoch.
+    #[error("broker {id} is not registered with epoch {epoch}")]
+    UnknownBroker {
+        /// The broker.
+        id: NodeId,
+        /// The epoch.
+        epoch: BrokerEpoch,
+    },
+    /// The topic exists already.
+    #[error("topic {name} exists already")]
+    TopicExists {
+        /// The topic.
+        name: TopicName,
+    },
+}
+
+impl Image {
+    /// Applies one record of the batch at `at`. After an error the image is as before.
+    pub fn apply(&mut self, record: &Record, at: Offset) -> Result<(), ApplyError> {
+        match record {
+            Record::RegisterBroker(r) => {
+                let epoch = r.epoch.unwrap_or(BrokerEpoch(at.get()));
+                let broker = Broker::from_record(r, epoch);
+                Arc::make_mut(&mut self.brokers).insert(r.broker, Arc::new(broker));
+            }
+            Record::UnregisterBroker { broker, epoch } => {
+                self.registered(*broker, *epoch)?;
+                Arc::make_mut(&mut self.brokers).remove(broker);
+            }
+            Record::Topic { name, id } => self.add_topic(name, *id)?,
+            Record::Partition(record) => self.add_partition(record)?,
+            Record::PartitionChange(change) => self.change_partition(change)?,
+            Record::RemoveTopic { id } => self.remove_topic(*id)?,
+            Record::Config { resource, name, value } => self.set_config(resource, name, value.as_deref()),
+            Record::FenceBroker { broker, epoch } => self.change_broker(&fencing(*broker, *epoch, true))?,
+            Record::UnfenceBroker { broker, epoch } => {
+                self.change_broker(&fencing(*broker, *epoch, false))?
+            }
+            Record::BrokerRegistrationChange(change) => self.change_broker(change)?,
+            Record::FeatureLevel { name, level } => {
+                let features = Arc::make_mut(&mut self.features);
+                if *level == 0 {
+                    features.remove(name);
+                } else {
+                    features.insert(name.clone(), *level);
+                }
+            }
+            Record::ProducerIds { next, .. } => self.producer_id_next = *next,
+            Record::NoOp => {}
+        }
+        self.advance_to(at.next());
+        Ok(())
+    }
+
+    /// Applies every record of the batch at `at`; an empty batch moves the end on.
+    pub fn apply_batch<'r>(
+        &mut self,
+        records: impl IntoIterator<Item = &'r Record>,
+        at: Offset,
+    ) -> Result<(), ApplyError> {
+        for record in records {
+            self.apply(record, at)?;
+        }
+        self.advance_to(at.next());
+        Ok(())
+    }
+
+    /// Moves the end on to `end`, never back.
+    pub fn advance_to(&mut self, end: Offset) {
+        self.applied_end = self.applied_end.max(end);
+    }
+
+    fn registered(&self, id: NodeId, epoch: BrokerEpoch) -> Result<(), ApplyError> {
+        match self.broker(id) {
+            Some(broker) if broker.epoch == epoch => Ok(()),
+            _ => Err(ApplyError::UnknownBroker { id, epoch }),
+        }
+    }
+
+    fn change_broker(&mut self, change: &BrokerRegistrationChange) -> Result<(), ApplyError> {
+        self.registered(change.broker, change.epoch)?;
+        if let Some(broker) = Arc::make_mut(&mut self.brokers).get_mut(&change.broker) {
+            Arc::make_mut(broker).change(change);
+        }
+        Ok(())
+    }
+
+    fn add_topic(&mut self, name: &TopicName, id: TopicId) -> Result<(), ApplyError> {
+        if self.topics.contains_key(name) {
+            return Err(ApplyError::TopicExists { name: name.clone() });
+        }
+        let topic = Topic { name: name.clone(), id, partitions: BTreeMap::new() };
+        Arc::make_mut(&mut self.topics).insert(name.clone(), Arc::new(topic));
+        Arc::make_mut(&mut self.topic_names).insert(id, name.clone());
+        Ok(())
+    }
+
+    fn remove_topic(&mut self, id: TopicId) -> Result<(), ApplyError> {
+        let name = Arc::make_mut(&mut self.topic_names).remove(&id).ok_or(ApplyError::UnknownTopic { id })?;
+        Arc::make_mut(&mut self.topics).remove(&name);
+        let resource = ConfigResource::Topic(name.as_str().to_owned());
+        if self.configs.contains_key(&resource) {
+            Arc::make_mut(&mut self.configs).remove(&resource);
+        }
+        Ok(())
+    }
+
+    fn topic_mut(&mut self, id: TopicId) -> Result<&mut Topic, ApplyError> {
+        let name = self.topic_names.get(&id).ok_or(ApplyError::UnknownTopic { id })?;
+        let topic = Arc::make_mut(&mut self.topics).get_mut(name).ok_or(ApplyError::UnknownTopic { id })?;
+        Ok(Arc::make_mut(topic))
+    }
+
+    fn add_partition(&mut self, record: &PartitionRecord) -> Result<(), ApplyError> {
+        let topic = self.topic_mut(record.topic)?;
+        topic.partitions.insert(record.partition, Arc::new(Partition::from_record(record)));
+        Ok(())
+    }
+
+    fn change_partition(&mut self, change: &PartitionChange) -> Result<(), ApplyError> {
+        let topic = self.topic_mut(change.topic)?;
+        let (name, partition) = (topic.name.clone(), change.partition);
+        let slot = topic.partitions.get_mut(&partition);
+        let slot = slot.ok_or(ApplyError::UnknownPartition { name, partition })?;
+        *slot = Arc::new(slot.changed(change));
+        Ok(())
+    }
+
+    fn set_config(&mut self, resource: &ConfigResource, name: &str, value: Option<&str>) {
+        let configs = Arc::make_mut(&mut self.configs);
+        let config = Arc::make_mut(configs.entry(resource.clone()).or_default());
+        match value {
+            Some(value) => config.insert(name.to_owned(), value.to_owned()),
+            None => config.remove(name),
+        };
+        if config.is_empty() {
+            configs.remove(resource);
+        }
+    }
+}
+
+fn fencing(broker: NodeId, epoch: BrokerEpoch, fenced: bool) -> BrokerRegistrationChange {
+    BrokerRegistrationChange {
+        broker,
+        epoch,
+        fenced: Some(fenced),
+        in_controlled_shutdown: None,
+        log_dirs: None,
+    }
+}

@@ -1,0 +1,79 @@
+//! What is different between two images of one history, found by comparing pointers first. No I/O.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use ottla_broker_types::{NodeId, PartitionIndex, TopicId, TopicName};
+
+use super::Image;
+use crate::record::ConfigResource;
+
+/// A partition by its topic's name and id.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PartitionRef {
+    /// The topic's name.
+    pub topic: TopicName,
+    /// The topic's id.
+    pub id: TopicId,
+    /// The partition.
+    pub partition: PartitionIndex,
+}
+
+/// What a step from one image to a later one changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageChanges {
+    /// Partitions that are new or different.
+    pub partitions: BTreeSet<PartitionRef>,
+    /// Topics that are gone; one created again under its name is here with the old id.
+    pub topics_removed: BTreeSet<(TopicName, TopicId)>,
+    /// Brokers that are new, different or gone.
+    pub brokers: BTreeSet<NodeId>,
+    /// Resources whose settings differ.
+    pub configs: BTreeSet<ConfigResource>,
+}
+
+impl ImageChanges {
+    /// Whether nothing changed.
+    pub fn is_empty(&self) -> bool {
+        *self == ImageChanges::default()
+    }
+}
+
+impl Image {
+    /// What has changed since `old`.
+    pub fn changes_since(&self, old: &Image) -> ImageChanges {
+        let mut changes = ImageChanges::default();
+        if !Arc::ptr_eq(&self.topics, &old.topics) {
+            self.topic_changes(old, &mut changes);
+        }
+        if !Arc::ptr_eq(&self.brokers, &old.brokers) {
+            let different = |id: &&NodeId| self.brokers.get(id) != old.brokers.get(id);
+            let all = self.brokers.keys().chain(old.brokers.keys());
+            changes.brokers = all.filter(different).copied().collect();
+        }
+        if !Arc::ptr_eq(&self.configs, &old.configs) {
+            let different = |r: &&ConfigResource| self.configs.get(r) != old.configs.get(r);
+            let all = self.configs.keys().chain(old.configs.keys());
+            changes.configs = all.filter(different).cloned().collect();
+        }
+        changes
+    }
+
+    fn topic_changes(&self, old: &Image, changes: &mut ImageChanges) {
+        for (name, topic) in self.topics.iter() {
+            let before = old.topics.get(name).filter(|before| before.id == topic.id);
+            if before.is_some_and(|before| Arc::ptr_eq(before, topic)) {
+                continue;
+            }
+            for (index, partition) in &topic.partitions {
+                let was = before.and_then(|before| before.partitions.get(index));
+                if !was.is_some_and(|was| Arc::ptr_eq(was, partition) || was == partition) {
+                    let at = PartitionRef { topic: name.clone(), id: topic.id, partition: *index };
+                    changes.partitions.insert(at);
+                }
+            }
+        }
+        let gone = old.topic_names.iter().filter(|(id, _)| !self.topic_names.contains_key(id));
+        changes.topics_removed = gone.map(|(id, name)| (name.clone(), *id)).collect();
+    }
+}

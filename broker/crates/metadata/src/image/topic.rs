@@ -1,0 +1,46 @@
+//! One topic with its partitions. No I/O.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use ottla_broker_types::{PartitionIndex, TopicId, TopicName};
+
+use super::Partition;
+
+/// A topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// Its name.
+    pub name: TopicName,
+    /// The id of this life of it.
+    pub id: TopicId,
+    /// Its partitions; shared, so that a change of one copies only that one.
+    pub partitions: BTreeMap<PartitionIndex, Arc<Partition>>,
+}
+
+impl Topic {
+    /// One partition.
+    pub fn partition(&self, index: PartitionIndex) -> Option<&Partition> {
+        self.partitions.get(&index).map(Arc::as_ref)
+    }
+
+    /// How many partitions there are.
+    pub fn partition_count(&self) -> usize {
+        self.partitions.len()
+    }
+
+    /// The replication factor of the first partition, once a running reassignment is done.
+    pub fn replication_factor(&self) -> usize {
+        self.partitions.values().next().map_or(0, |partition| partition.target_replicas().len())
+    }
+
+    /// Whether it is one of Kafka's own.
+    pub fn is_internal(&self) -> bool {
+        is_internal_topic(self.name.as_str())
+    }
+}
+
+/// Whether the topic of that name is one of Kafka's own.
+pub fn is_internal_topic(name: &str) -> bool {
+    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
+}
