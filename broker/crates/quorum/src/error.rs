@@ -7,7 +7,7 @@ use crate::MetadataOffset;
 /// Why a batch was not, or perhaps not, committed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
-    /// This node does not lead in the term that was given; the batch is not in the log.
+    /// This node does not lead, or the session that was given is over; the batch is not in the log.
     #[error("not the leader of the metadata quorum")]
     NotLeader {
         /// Who leads, as far as is known.

@@ -10,20 +10,27 @@
 //! Invariants: a batch is acknowledged only when a majority has it on disk; of each term there is one leader
 //! at most; `log_start <= snapshot_end <= committed_end <= log_end`; an offset, once committed, never changes.
 
+mod codec;
 mod error;
 mod leadership;
 mod membership;
 mod metadata_log;
+mod raft;
 mod status;
+mod storage;
 mod stream;
+mod timing;
 mod transport;
 
 pub use error::{InitializeError, MembershipError, ProposeError, ReadError, SnapshotError, TransferError};
-pub use leadership::{Leadership, Term};
+pub use leadership::{Leadership, Session, Term};
 pub use membership::{Initialized, Member, Membership, VoterId};
-pub use metadata_log::{MetadataLog, MetadataOffset, Proposal};
+pub use metadata_log::{MetadataLog, MetadataOffset, Proposal, StopReason};
+pub use raft::{Quorum, QuorumOptions, StartError};
 pub use status::{QuorumStatus, ReplicaStatus};
+pub use storage::WriteMode;
 pub use stream::{Committed, CommittedReader, CommittedStream};
+pub use timing::{Clock, Timing};
 pub use transport::{Peer, PeerTransport, TransportError};
 
 /// The filter directive that keeps the consensus library quiet: it reports each failed attempt to reach a

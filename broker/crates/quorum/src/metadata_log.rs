@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use crate::{
     Committed, CommittedStream, InitializeError, Initialized, Leadership, Member, Membership,
-    MembershipError, ProposeError, QuorumStatus, ReadError, SnapshotError, Term, TransferError, VoterId,
+    MembershipError, ProposeError, QuorumStatus, ReadError, Session, SnapshotError, TransferError, VoterId,
 };
 
 /// The position of a batch in the metadata log: one offset a batch, without gaps.
@@ -25,13 +25,13 @@ pub type MetadataOffset = Offset;
 pub trait MetadataLog: Send + Sync + 'static {
     /// Enters `records` as one atomic batch and returns at once; batches enter in the order of the calls.
     ///
-    /// `term` is that of the [`Leadership`] under which the batch was decided: in any other term it is refused,
-    /// so decisions on an image that another leader has since changed cannot enter. Within a term batches are
-    /// committed in order and without gaps: if one fails, so do all that entered later.
+    /// `session` is that of the [`Leadership`] under which the batch was decided; once that is over the batch is
+    /// refused, so decisions on an image that another leader has changed since cannot enter. Within a session
+    /// batches are committed in order and without gaps: if one is refused or lost, so are all that entered later.
     ///
-    /// An error returned here means that the batch did not enter. An error of the [`Proposal`] other than
-    /// [`ProposeError::NotLeader`] leaves that open.
-    fn propose(&self, term: Term, records: Vec<Bytes>) -> Result<Proposal, ProposeError>;
+    /// An error returned here means that the batch did not enter and changes nothing for others. Of the errors of
+    /// the [`Proposal`] only [`ProposeError::NotLeader`] says that the batch is not in the log.
+    fn propose(&self, session: Session, records: Vec<Bytes>) -> Result<Proposal, ProposeError>;
 
     /// Who leads; the present value at once, then each change.
     fn leadership(&self) -> watch::Receiver<Leadership>;
@@ -93,8 +93,23 @@ pub trait MetadataLog: Send + Sync + 'static {
     /// misdirected ones get an answer that says so. Never panics on what was sent.
     fn handle_message(&self, kind: i8, payload: Bytes) -> BoxFuture<'_, Bytes>;
 
+    /// Resolves when the log has stopped; then nothing but reading works any more.
+    fn stopped(&self) -> BoxFuture<'static, StopReason>;
+
     /// Stops taking part and waits until everything accepted is on disk.
     fn shutdown(&self) -> BoxFuture<'_, ()>;
+}
+
+/// Why a metadata log stopped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// [`MetadataLog::shutdown`] was called.
+    Shutdown,
+    /// Its disk failed or contradicts itself; the process must not go on under this identity.
+    Failed {
+        /// What went wrong.
+        reason: String,
+    },
 }
 
 /// A batch on its way; resolves to its offset once it is committed and can be read here.

@@ -1,0 +1,41 @@
+//! Reading files to the end. I/O: the `Disk`.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_broker_log::{Disk, DiskFile, OpenMode};
+
+/// What `replace_file` calls a file that it has not finished; such files are removed at start.
+pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// Reads `dir/name`; `None` if there is no such file, an error if it is longer than `bytes_max`.
+pub(crate) fn read(disk: &dyn Disk, dir: &Path, name: &str, bytes_max: u64) -> io::Result<Option<Bytes>> {
+    let path = dir.join(name);
+    if !disk.exists(&path)? {
+        return Ok(None);
+    }
+    let file = disk.open(&path, OpenMode::Read)?;
+    read_file(&*file, bytes_max).map(Some)
+}
+
+/// Reads an open file from its start to its end.
+pub(crate) fn read_file(file: &dyn DiskFile, bytes_max: u64) -> io::Result<Bytes> {
+    let len = file.len()?;
+    if len > bytes_max {
+        return Err(invalid(format!("the file has {len} bytes, more than the {bytes_max} that it can have")));
+    }
+    let len = usize::try_from(len).map_err(|_| invalid("the file does not fit into memory".to_owned()))?;
+    let mut bytes = vec![0; len];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes.into())
+}
+
+/// An error about what a file holds.
+pub(crate) fn invalid(reason: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, reason)
+}
+
+/// The disk, shared.
+pub(crate) type SharedDisk = Arc<dyn Disk>;

@@ -1,0 +1,15 @@
+//! The quorum's files: log segments, vote, snapshot, commit hint (`FORMAT.md`).
+
+mod files;
+mod index;
+mod log;
+mod segment;
+mod snapshot;
+mod vote;
+mod writer;
+
+pub(crate) use log::LogFiles;
+pub(crate) use snapshot::{SnapshotFile, StoredSnapshot};
+pub(crate) use vote::{CommitHint, VoteFile};
+pub use writer::WriteMode;
+pub(crate) use writer::Writer;
