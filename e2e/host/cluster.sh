@@ -16,7 +16,7 @@ node_image() {
     return
   fi
   [ "$(id -u)" != 0 ] || "$here/host/packages" node-image
-  archive=$("$here/node-image/build" | head -1)
+  archive=$("$here/node-image/build" | sed -n 1p)
   name=${archive##*/node-image-}
   name=ottla-e2e/node:${name%.tar.zst}
   docker image inspect "$name" > /dev/null 2>&1 || {

@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The harness of the end-to-end tests: clusters, faults, foreign clients and local processes.
+//!
+//! The tests see what a user sees: manifests, binaries, images, the chart and Kafka's wire protocol. What runs below
+//! them on the machine (docker, kind, its node image) is the business of the script `run` and of the folders `host`
+//! and `node-image` beside it; here is only what happens inside a test.
+
+mod binaries;
+mod cleanup;
+mod clients;
+mod clock;
+mod cluster;
+mod command;
+mod helm;
+mod namespace;
+mod nodes;
+mod process;
+mod requirement;
+mod wait;
+
+pub use binaries::{binary, checkout};
+pub use clients::{Kafka, Kcat, Place, kafka, kcat};
+pub use clock::Stopwatch;
+pub use cluster::Cluster;
+pub use command::{Output, output, run};
+pub use helm::Chart;
+pub use namespace::Namespace;
+pub use nodes::{Fault, Node};
+pub use process::Process;
+pub use requirement::unmet;
+pub use wait::{Waited, until};

@@ -1,0 +1,64 @@
+# Everything a person does with this checkout. Each target does the set-up that it needs and says what it cannot do.
+# Builds go outside of the checkout, so that a fresh clone finds them again.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ottla
+export CARGO_TARGET_DIR ?= $(CACHE)/target
+# What ships is static, so that an image needs nothing below it; `up`, `bench` and `image` use the same build.
+HOST = $(shell rustc -vV | sed -n 's/^host: //p')
+SHIPPED = $(CARGO_TARGET_DIR)/$(HOST)/release
+SHIP = RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(HOST) --package ottla-broker --package ottla-operator
+PROGRAMS = cargo build --locked --package ottla-broker --package ottla-operator
+MINUTES ?= 10
+
+.PHONY: help up build test e2e image verify fix bench sim fuzz clean
+help: ## this list
+	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+
+up: build ## a cluster of local processes from examples/flights
+	exec $(SHIPPED)/ottla-operator local -f examples/flights
+
+build: ## the programs as they ship
+	$(SHIP)
+
+test: ## every test that needs no Kubernetes
+	e2e/clients/install
+	$(PROGRAMS)
+	cargo test --locked --workspace --exclude ottla-e2e
+	cargo test --locked --package ottla-e2e --lib --test tidy --test wire
+
+e2e: build ## tests on Kubernetes: kind, or the cluster of KUBECONFIG
+	e2e/clients/install
+	cargo test --locked --package ottla-e2e --test cluster --no-run
+	OTTLA_BIN_DIR=$(SHIPPED) e2e/run cluster cargo test --locked --offline --package ottla-e2e --test cluster -- --test-threads=1 --nocapture $(E2E_TESTS)
+
+image: build ## ottla:dev, for docker or buildah; saved as a file, too
+	OTTLA_BIN_DIR=$(SHIPPED) e2e/image $(CACHE)/ottla-dev.tar
+
+verify: ## decides, and changes nothing
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
+	cargo test --locked --package ottla-e2e --test tidy
+	@if cargo deny --version > /dev/null 2>&1; then cargo deny --offline check; \
+	else echo "SKIPPED licences and advisories: cargo install --locked cargo-deny"; [ "$${CI:-}" != true ]; fi
+
+fix: ## the only command that rewrites files
+	cargo run --package ottla-broker-protocol-codegen
+	cargo run --package ottla-operator -- crdgen
+	cargo fmt --all
+
+bench: build ## start, memory and cost beside a floor program and Apache Kafka
+	e2e/clients/install
+	OTTLA_BIN_DIR=$(SHIPPED) cargo run --release --locked --package ottla-e2e --bin bench
+
+sim: ## simulated failures for MINUTES
+	cargo run --release --locked --package ottla-broker-sim -- --minutes $(MINUTES)
+
+fuzz: ## every decoder, for MINUTES in all
+	e2e/fuzz $(MINUTES)
+
+clean: ## builds, images and caches
+	-e2e/run down
+	rm -rf $(CACHE)

@@ -1,0 +1,5 @@
+//! Real Kubernetes: what a user installs, applies, breaks and expects. Modules `cluster_*` and `admit_*`.
+//!
+//! Run by `make e2e`, one test at a time: they share the cluster, and some break its nodes.
+
+mod faults;

@@ -1,0 +1,78 @@
+//! Tests about the repository itself: the rules of the house as far as a machine can check them.
+//!
+//! Each rule is a function from the sources to the places that break it; reading the tree and running cargo are in
+//! `tree.rs` and `workspace.rs`. A rule that is worth saying twice in review becomes one here.
+
+mod generated;
+mod lexer;
+mod rules;
+mod tree;
+mod workspace;
+
+use rules::{asserts, headers, layers, order, orphans, purity, sizes, words};
+use tree::Tree;
+use workspace::Workspace;
+
+/// Fails with every place, so that one run shows all that is to do.
+fn expect_none(rule: &str, places: Vec<String>) {
+    assert!(places.is_empty(), "{rule}:\n  {}\n", places.join("\n  "));
+}
+
+#[test]
+fn imports_go_down_the_layers_and_every_arrow_has_a_reason() {
+    let table = layers::Table::read().expect("layers.toml is readable");
+    expect_none("layers (e2e/tidy/layers.toml)", layers::broken(&table, &Workspace::read()));
+}
+
+#[test]
+fn crates_below_the_shell_touch_no_clock_socket_or_environment() {
+    let table = layers::Table::read().expect("layers.toml is readable");
+    expect_none("purity", purity::broken(&table, &Workspace::read(), &Tree::read()));
+}
+
+#[test]
+fn no_order_of_a_hash_map_reaches_an_output() {
+    let table = layers::Table::read().expect("layers.toml is readable");
+    expect_none("order", order::broken(&table, &Workspace::read(), &Tree::read()));
+}
+
+#[test]
+fn every_crate_takes_the_lints_of_the_workspace() {
+    let missing = Workspace::read().packages.into_iter().filter(|package| !package.takes_lints());
+    expect_none("[lints] workspace = true is missing", missing.map(|package| package.name).collect());
+}
+
+#[test]
+fn files_and_functions_stay_readable_in_one_sitting() {
+    expect_none("sizes", sizes::broken(&Tree::read()));
+}
+
+#[test]
+fn every_module_says_what_it_owns() {
+    expect_none("headers", headers::broken(&Tree::read()));
+}
+
+#[test]
+fn every_source_file_is_compiled() {
+    expect_none("orphans", orphans::broken(&Tree::read(), &Workspace::read()));
+}
+
+#[test]
+fn no_test_looks_without_asserting() {
+    expect_none("matches! without assert!", asserts::broken(&Tree::read()));
+}
+
+#[test]
+fn texts_name_no_machine_and_leave_nothing_to_do() {
+    expect_none("words", words::broken(&Tree::read()));
+}
+
+#[test]
+fn the_codec_is_what_its_specification_generates() {
+    generated::check("ottla-broker-protocol-codegen", &["--check"]);
+}
+
+#[test]
+fn the_crds_are_what_their_types_generate() {
+    generated::check("ottla-operator", &["crdgen", "--check"]);
+}

@@ -1,0 +1,78 @@
+//! Which crate may import which, and what only some may import.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use crate::tree::root;
+use crate::workspace::Workspace;
+
+/// `layers.toml`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Table {
+    /// The height of each crate; imports go strictly down.
+    pub(crate) height: BTreeMap<String, u32>,
+    /// Crates whose decisions are plain synchronous code.
+    pub(crate) pure: Vec<String>,
+    /// Crates of others that no pure crate may use, and why.
+    pub(crate) impure: BTreeMap<String, String>,
+    /// Crates of others that only the named ones of ours may use.
+    pub(crate) only: BTreeMap<String, Vec<String>>,
+    /// From crate to crate: the reason.
+    pub(crate) arrows: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl Table {
+    /// Reads the table beside this program.
+    ///
+    /// # Errors
+    /// When it is missing or not of the form that is described above.
+    pub(crate) fn read() -> Result<Table, Box<dyn std::error::Error>> {
+        let text = std::fs::read_to_string(root().join("e2e/tidy/layers.toml"))?;
+        Ok(toml::from_str(&text)?)
+    }
+}
+
+/// Every arrow that goes up or sideways, has no reason, or is listed and not there.
+pub(crate) fn broken(table: &Table, workspace: &Workspace) -> Vec<String> {
+    let ours: BTreeSet<&str> = workspace.packages.iter().map(|package| package.name.as_str()).collect();
+    let mut places = Vec::new();
+    let mut seen = BTreeSet::new();
+    for package in &workspace.packages {
+        let from = package.name.as_str();
+        let Some(height) = table.height.get(from) else {
+            places.push(format!("{from} has no height"));
+            continue;
+        };
+        for dependency in package.dependencies.iter().filter(|dependency| !dependency.is_for_tests()) {
+            let to = dependency.name.as_str();
+            if !ours.contains(to) {
+                if table.only.get(to).is_some_and(|allowed| !allowed.iter().any(|name| name == from)) {
+                    places.push(format!("{from} -> {to}: only {:?} may", table.only[to]));
+                }
+                continue;
+            }
+            seen.insert((from, to));
+            if table.height.get(to).is_some_and(|below| below >= height) {
+                places.push(format!("{from} -> {to} does not go down"));
+            }
+            if !table.arrows.get(from).is_some_and(|reasons| reasons.contains_key(to)) {
+                places.push(format!("{from} -> {to} has no reason"));
+            }
+        }
+    }
+    for (from, reasons) in &table.arrows {
+        for to in reasons.keys().filter(|to| !seen.contains(&(from.as_str(), to.as_str()))) {
+            places.push(format!("{from} -> {to} is listed and not there"));
+        }
+    }
+    places.extend(
+        table
+            .height
+            .keys()
+            .filter(|name| !ours.contains(name.as_str()))
+            .map(|name| format!("{name} is listed and not there")),
+    );
+    places
+}

@@ -1,0 +1,10 @@
+//! The rules, one a file: each a function from the sources to the places that break it.
+
+pub(crate) mod asserts;
+pub(crate) mod headers;
+pub(crate) mod layers;
+pub(crate) mod order;
+pub(crate) mod orphans;
+pub(crate) mod purity;
+pub(crate) mod sizes;
+pub(crate) mod words;
