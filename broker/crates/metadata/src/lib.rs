@@ -8,6 +8,8 @@ pub mod controller;
 pub mod image;
 pub mod record;
 mod restart_safety;
+#[cfg(test)]
+mod testing;
 
 pub use image::{Image, ImageChanges, Partition, Topic};
 pub use record::{ConfigResource, Record};

@@ -187,3 +187,127 @@ fn check_isr(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::{ReassignmentItem, alter_partition_reassignments};
+    use crate::testing::{Cluster, ids};
+    use ottla_broker_types::Uuid;
+
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::of(3);
+        cluster.topic("t", &[&[1, 2, 3]], &[]);
+        cluster
+    }
+
+    fn code(cluster: &Cluster, request: &AlterPartitionRequest) -> ErrorCode {
+        let decision = alter_partition(cluster.context(), request).expect("the leader is registered");
+        let outcome = &decision.reply[0].outcome;
+        outcome.as_ref().map_or_else(|refused| refused.code, |_| ErrorCode::None)
+    }
+
+    #[test]
+    fn a_leader_shrinks_and_grows_the_isr() {
+        let mut cluster = cluster();
+        let altered = cluster.set_isr("t", 0, &[1, 3]).outcome.expect("it shrinks");
+        assert_eq!((altered.isr, altered.leader), (ids(&[1, 3]), Some(NodeId(1))));
+        assert_eq!(altered.leader_epoch, LeaderEpoch(0));
+        assert_eq!(altered.partition_epoch, PartitionEpoch(1));
+        cluster.set_isr("t", 0, &[1, 3, 2]).outcome.expect("it grows");
+        assert_eq!(cluster.state("t", 0).1, [1, 3, 2]);
+    }
+
+    #[test]
+    fn the_same_isr_again_writes_nothing_and_succeeds() {
+        let cluster = cluster();
+        let request = cluster.isr_request("t", 0, &[1, 2, 3]);
+        let decision = alter_partition(cluster.context(), &request).expect("registered");
+        assert!(decision.records.is_empty());
+        assert!(decision.reply[0].outcome.is_ok());
+    }
+
+    #[test]
+    fn epochs_decide_before_anything_else() {
+        let mut cluster = cluster();
+        let good = cluster.isr_request("t", 0, &[1, 2]);
+        let with = |edit: fn(&mut AlterPartitionItem)| {
+            let mut request = good.clone();
+            edit(&mut request.items[0]);
+            request
+        };
+        let later = with(|item| item.leader_epoch = LeaderEpoch(9));
+        assert_eq!(code(&cluster, &later), ErrorCode::NotController);
+        let later = with(|item| item.partition_epoch = PartitionEpoch(9));
+        assert_eq!(code(&cluster, &later), ErrorCode::NotController);
+        cluster.set_isr("t", 0, &[1, 3]);
+        assert_eq!(code(&cluster, &good), ErrorCode::InvalidUpdateVersion);
+        cluster.fence(1);
+        assert_eq!(code(&cluster, &good), ErrorCode::FencedLeaderEpoch);
+    }
+
+    #[test]
+    fn only_the_leader_of_a_known_partition_may_ask() {
+        let cluster = cluster();
+        let good = cluster.isr_request("t", 0, &[1, 2]);
+        let follower = AlterPartitionRequest { broker: NodeId(2), epoch: cluster.epoch(2), ..good.clone() };
+        assert_eq!(code(&cluster, &follower), ErrorCode::InvalidRequest);
+        let mut unknown = good.clone();
+        unknown.items[0].topic = TopicId(Uuid([1; 16]));
+        assert_eq!(code(&cluster, &unknown), ErrorCode::UnknownTopicId);
+        let mut unknown = good.clone();
+        unknown.items[0].partition = PartitionIndex(5);
+        assert_eq!(code(&cluster, &unknown), ErrorCode::UnknownTopicOrPartition);
+        let stale = AlterPartitionRequest { epoch: BrokerEpoch(0), ..good };
+        let refused = alter_partition(cluster.context(), &stale).expect_err("stale");
+        assert_eq!(refused.code, ErrorCode::StaleBrokerEpoch);
+    }
+
+    #[test]
+    fn an_isr_that_cannot_be_is_refused() {
+        let cluster = cluster();
+        for isr in [&[2, 3][..], &[1, 9], &[1, 1], &[]] {
+            assert_eq!(
+                code(&cluster, &cluster.isr_request("t", 0, isr)),
+                ErrorCode::InvalidRequest,
+                "{isr:?}"
+            );
+        }
+        let mut recovering = cluster.isr_request("t", 0, &[1]);
+        recovering.items[0].recovery = LeaderRecoveryState::Recovering;
+        assert_eq!(code(&cluster, &recovering), ErrorCode::InvalidRequest);
+    }
+
+    #[test]
+    fn members_that_do_not_run_as_the_leader_saw_them_are_ineligible() {
+        let mut cluster = cluster();
+        cluster.set_isr("t", 0, &[1]);
+        let mut old_run = cluster.isr_request("t", 0, &[1, 2]);
+        old_run.items[0].isr[1].1 = Some(BrokerEpoch(0));
+        assert_eq!(code(&cluster, &old_run), ErrorCode::IneligibleReplica);
+        cluster.fence(2);
+        assert_eq!(code(&cluster, &cluster.isr_request("t", 0, &[1, 2])), ErrorCode::IneligibleReplica);
+        cluster.topic("u", &[&[3, 1]], &[]);
+        cluster.beat(3, false, true);
+        assert_eq!(code(&cluster, &cluster.isr_request("t", 0, &[1, 3])), ErrorCode::IneligibleReplica);
+    }
+
+    #[test]
+    fn the_isr_change_that_completes_the_target_ends_the_reassignment() {
+        let mut cluster = Cluster::of(4);
+        cluster.topic("t", &[&[1, 2, 3]], &[]);
+        let item = ReassignmentItem {
+            topic: "t".into(),
+            partition: PartitionIndex(0),
+            target: Some(ids(&[4, 2, 3])),
+        };
+        let decision = alter_partition_reassignments(cluster.context(), &[item], true).expect("it starts");
+        cluster.take(decision);
+        assert_eq!(cluster.state("t", 0).0, [4, 2, 3, 1]);
+        let outcome = cluster.set_isr("t", 0, &[1, 2, 3, 4]).outcome;
+        assert_eq!(outcome.expect_err("another leads").code, ErrorCode::NewLeaderElected);
+        assert_eq!(cluster.state("t", 0), (vec![4, 2, 3], vec![2, 3, 4], vec![], Some(4)));
+        assert!(!cluster.partition("t", 0).is_reassigning());
+        assert_eq!(cluster.partition("t", 0).leader_epoch, LeaderEpoch(1));
+    }
+}

@@ -138,3 +138,97 @@ pub fn elect_leaderless(context: Context<'_>) -> Decision<usize> {
     let count = records.len();
     Decision { records, reply: count }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+
+    fn codes(decision: &Decision<Vec<ElectionResult>>) -> Vec<ErrorCode> {
+        let code =
+            |result: &ElectionResult| result.outcome.as_ref().map_or_else(|r| r.code, |()| ErrorCode::None);
+        decision.reply.iter().map(code).collect()
+    }
+
+    fn named(index: i32) -> Vec<(String, PartitionIndex)> {
+        vec![("t".to_owned(), PartitionIndex(index))]
+    }
+
+    #[test]
+    fn the_preferred_replica_leads_again_once_it_is_in_sync() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        cluster.fence(1);
+        cluster.unfence(1);
+        let elect =
+            |cluster: &Cluster| elect_leaders(cluster.context(), ElectionType::Preferred, Some(&named(0)));
+        assert_eq!(codes(&elect(&cluster)), [ErrorCode::PreferredLeaderNotAvailable]);
+        cluster.set_isr("t", 0, &[2, 1]);
+        let decision = elect(&cluster);
+        assert_eq!(codes(&decision), [ErrorCode::None]);
+        cluster.take(decision);
+        assert_eq!(cluster.state("t", 0).3, Some(1));
+        assert_eq!(codes(&elect(&cluster)), [ErrorCode::ElectionNotNeeded]);
+    }
+
+    #[test]
+    fn unclean_election_takes_any_running_replica_and_says_so() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        cluster.set_isr("t", 0, &[1]);
+        cluster.fence(1);
+        let decision = elect_leaders(cluster.context(), ElectionType::Unclean, Some(&named(0)));
+        cluster.take(decision);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2], vec![2], vec![], Some(2)));
+        let recovering = crate::record::LeaderRecoveryState::Recovering;
+        assert_eq!(cluster.partition("t", 0).recovery, recovering);
+    }
+
+    #[test]
+    fn unclean_election_without_running_replicas_is_refused() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1]], &[]);
+        cluster.fence(1);
+        let decision = elect_leaders(cluster.context(), ElectionType::Unclean, Some(&named(0)));
+        assert_eq!(codes(&decision), [ErrorCode::EligibleLeadersNotAvailable]);
+    }
+
+    #[test]
+    fn unknown_partitions_are_named_and_all_means_those_in_need() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2], &[2, 1]], &[]);
+        let decision = elect_leaders(cluster.context(), ElectionType::Preferred, Some(&named(7)));
+        assert_eq!(codes(&decision), [ErrorCode::UnknownTopicOrPartition]);
+        assert!(elect_leaders(cluster.context(), ElectionType::Preferred, None).reply.is_empty());
+        cluster.fence(1);
+        cluster.unfence(1);
+        cluster.set_isr("t", 0, &[2, 1]);
+        let decision = elect_leaders(cluster.context(), ElectionType::Preferred, None);
+        assert_eq!(decision.reply.len(), 1);
+    }
+
+    #[test]
+    fn rebalancing_stops_at_its_limit() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2], &[1, 2], &[1, 2]], &[]);
+        cluster.fence(1);
+        cluster.unfence(1);
+        (0..3).for_each(|index| drop(cluster.set_isr("t", index, &[2, 1])));
+        assert_eq!(rebalance_leaders(cluster.context(), 2).reply, 2);
+        let decision = rebalance_leaders(cluster.context(), 100);
+        assert_eq!(cluster.take(decision), 3);
+        assert_eq!(rebalance_leaders(cluster.context(), 100).reply, 0);
+    }
+
+    #[test]
+    fn a_leaderless_partition_is_led_once_its_topic_allows_unclean_election() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        cluster.set_isr("t", 0, &[1]);
+        cluster.fence(1);
+        assert_eq!(elect_leaderless(cluster.context()).reply, 0);
+        let topic = crate::record::ConfigResource::Topic("t".into());
+        cluster.set(topic, "unclean.leader.election.enable", "true");
+        assert_eq!(elect_leaderless(cluster.context()).reply, 1);
+    }
+}

@@ -32,3 +32,82 @@ pub(crate) fn fencing_records(context: Context<'_>, broker: NodeId, epoch: Broke
     }));
     records
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+    use ottla_broker_protocol::ErrorCode;
+
+    #[test]
+    fn a_fenced_leader_is_replaced_from_the_isr() {
+        let mut cluster = Cluster::of(3);
+        cluster.topic("t", &[&[1, 2, 3]], &[]);
+        let before = cluster.partition("t", 0).clone();
+        cluster.fence(1);
+        let after = cluster.partition("t", 0);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2, 3], vec![2, 3], vec![], Some(2)));
+        assert_eq!(after.leader_epoch, before.leader_epoch.next());
+        assert_eq!(after.partition_epoch, before.partition_epoch.next());
+    }
+
+    #[test]
+    fn a_fenced_follower_changes_no_leader_epoch() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        let before = cluster.partition("t", 0).leader_epoch;
+        cluster.fence(2);
+        assert_eq!(cluster.partition("t", 0).leader_epoch, before);
+        assert_eq!(cluster.state("t", 0).1, [1]);
+    }
+
+    #[test]
+    fn the_last_member_stays_in_the_isr_without_leading() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        cluster.fence(2);
+        cluster.fence(1);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2], vec![1], vec![], None));
+        cluster.unfence(2);
+        assert_eq!(cluster.state("t", 0).3, None, "2 lacks records");
+        cluster.unfence(1);
+        assert_eq!(cluster.state("t", 0).3, Some(1));
+    }
+
+    #[test]
+    fn an_eligible_replica_outside_the_isr_may_lead() {
+        let mut cluster = Cluster::of(3);
+        cluster.topic("t", &[&[1, 2, 3]], &[("min.insync.replicas", "2")]);
+        cluster.fence(3);
+        cluster.fence(2);
+        cluster.fence(1);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2, 3], vec![1], vec![2], None));
+        cluster.unfence(3);
+        assert_eq!(cluster.state("t", 0).3, None, "3 left while the high watermark could move");
+        cluster.unfence(2);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2, 3], vec![2], vec![1], Some(2)));
+    }
+
+    #[test]
+    fn unclean_election_happens_only_where_the_topic_allows_it() {
+        for (allowed, leader) in [("false", None), ("true", Some(2))] {
+            let mut cluster = Cluster::of(2);
+            cluster.topic("t", &[&[1, 2]], &[("unclean.leader.election.enable", allowed)]);
+            cluster.set_isr("t", 0, &[1]);
+            cluster.fence(1);
+            assert_eq!(cluster.state("t", 0).3, leader);
+        }
+    }
+
+    #[test]
+    fn fencing_twice_writes_nothing_and_an_old_epoch_is_refused() {
+        let mut cluster = Cluster::of(1);
+        cluster.fence(1);
+        let again = fence_broker(cluster.context(), NodeId(1), cluster.epoch(1)).expect("it is registered");
+        assert!(again.records.is_empty());
+        let stale = fence_broker(cluster.context(), NodeId(1), BrokerEpoch(0)).expect_err("stale");
+        assert_eq!(stale.code, ErrorCode::StaleBrokerEpoch);
+        let unknown = fence_broker(cluster.context(), NodeId(9), BrokerEpoch(0)).expect_err("unknown");
+        assert_eq!(unknown.code, ErrorCode::BrokerIdNotRegistered);
+    }
+}

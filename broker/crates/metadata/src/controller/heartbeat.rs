@@ -120,3 +120,93 @@ fn unfence(context: Context<'_>, broker: &Broker) -> Vec<Record> {
     records.extend(broker_returns(context, broker.id));
     records
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+
+    fn request(cluster: &Cluster, id: i32) -> HeartbeatRequest {
+        HeartbeatRequest {
+            broker: NodeId(id),
+            epoch: cluster.epoch(id),
+            applied_end: cluster.end(),
+            want_fence: false,
+            want_shut_down: false,
+        }
+    }
+
+    fn beat(cluster: &Cluster, request: HeartbeatRequest, facts: HeartbeatFacts) -> Decision<HeartbeatReply> {
+        heartbeat(cluster.context(), &request, &facts).expect("the broker is registered")
+    }
+
+    #[test]
+    fn a_broker_is_unfenced_only_once_it_has_applied_its_registration() {
+        let mut cluster = Cluster::new(&[]);
+        cluster.register(&cluster.registration(1, 1), false).expect("it registers");
+        let behind = Offset::clamped(cluster.epoch(1).get());
+        let early = HeartbeatRequest { applied_end: behind, ..request(&cluster, 1) };
+        let reply = beat(&cluster, early, HeartbeatFacts::default()).reply;
+        assert_eq!(reply, HeartbeatReply { caught_up: false, fenced: true, should_shut_down: false });
+        let reply = beat(&cluster, request(&cluster, 1), HeartbeatFacts::default()).reply;
+        assert_eq!(reply, HeartbeatReply { caught_up: true, fenced: false, should_shut_down: false });
+    }
+
+    #[test]
+    fn a_broker_may_ask_to_be_fenced() {
+        let mut cluster = Cluster::of(1);
+        assert!(cluster.beat(1, true, false).fenced);
+        assert!(cluster.image.broker(NodeId(1)).expect("registered").fenced);
+    }
+
+    #[test]
+    fn an_active_broker_that_says_nothing_new_writes_nothing() {
+        let cluster = Cluster::of(1);
+        let decision = beat(&cluster, request(&cluster, 1), HeartbeatFacts::default());
+        assert!(decision.records.is_empty());
+        assert!(!decision.reply.fenced);
+    }
+
+    #[test]
+    fn a_stopping_broker_first_hands_over_and_leaves_once_all_know() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        assert!(!cluster.beat(1, false, true).should_shut_down);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2], vec![2], vec![], Some(2)));
+        let stopping = HeartbeatRequest { want_shut_down: true, ..request(&cluster, 1) };
+        let known = |handed_over, others| {
+            let facts = HeartbeatFacts {
+                handed_over_end: Some(Offset::clamped(handed_over)),
+                others_applied_end: Some(Offset::clamped(others)),
+            };
+            beat(&cluster, stopping, facts).reply.should_shut_down
+        };
+        assert!(!known(9, 8));
+        assert!(known(9, 9));
+    }
+
+    #[test]
+    fn a_broker_that_leads_nothing_may_stop_at_once() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        let reply = cluster.beat(2, false, true);
+        assert!(reply.should_shut_down && reply.fenced);
+        assert_eq!(cluster.state("t", 0).1, [1]);
+    }
+
+    #[test]
+    fn the_only_replica_stops_leading_but_stays_in_the_isr() {
+        let mut cluster = Cluster::of(1);
+        cluster.topic("t", &[&[1]], &[]);
+        assert!(!cluster.beat(1, false, true).should_shut_down);
+        assert_eq!(cluster.state("t", 0), (vec![1], vec![1], vec![], None));
+        assert!(cluster.beat(1, false, true).should_shut_down);
+    }
+
+    #[test]
+    fn a_fenced_broker_may_stop_at_once() {
+        let mut cluster = Cluster::of(1);
+        cluster.fence(1);
+        assert!(cluster.beat(1, false, true).should_shut_down);
+    }
+}

@@ -99,7 +99,8 @@ impl<'a> Placer<'a> {
     pub(crate) fn place(&mut self, factor: usize) -> Vec<NodeId> {
         let mut chosen: Vec<usize> = Vec::with_capacity(factor);
         while chosen.len() < factor {
-            let racks_used = |rack: Option<&str>| chosen.iter().filter(|at| self.candidates[**at].rack == rack).count();
+            let racks_used =
+                |rack: Option<&str>| chosen.iter().filter(|at| self.candidates[**at].rack == rack).count();
             let leads = chosen.is_empty();
             let cost = |candidate: &Candidate<'_>| {
                 let leaders = if leads { (candidate.topic_leaders, candidate.leaders) } else { (0, 0) };

@@ -131,3 +131,115 @@ fn cancel(
     let change = Change::new(context, topic, index, partition, min_isr).election(election).isr(isr);
     Ok(change.assignment(partition.settled_replicas(), Vec::new(), Vec::new()).build())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::list_reassignments;
+    use crate::testing::{Cluster, ids};
+
+    fn reassign(cluster: &mut Cluster, target: Option<&[i32]>, factor_may_change: bool) -> ErrorCode {
+        let target = target.map(ids);
+        let item = ReassignmentItem { topic: "t".into(), partition: PartitionIndex(0), target };
+        let decision = alter_partition_reassignments(cluster.context(), &[item], factor_may_change);
+        let reply = cluster.take(decision.expect("one item"));
+        reply[0].outcome.as_ref().map_or_else(|refused| refused.code, |()| ErrorCode::None)
+    }
+
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::of(5);
+        cluster.topic("t", &[&[1, 2, 3]], &[]);
+        cluster
+    }
+
+    #[test]
+    fn a_start_keeps_the_old_replicas_until_the_new_are_in_sync() {
+        let mut cluster = cluster();
+        assert_eq!(reassign(&mut cluster, Some(&[4, 5, 1]), true), ErrorCode::None);
+        let partition = cluster.partition("t", 0);
+        assert_eq!(partition.replicas, ids(&[4, 5, 1, 2, 3]));
+        assert_eq!((&partition.adding, &partition.removing), (&ids(&[4, 5]), &ids(&[2, 3])));
+        assert_eq!((&partition.isr, partition.leader), (&ids(&[1, 2, 3]), Some(NodeId(1))));
+        assert!(!partition.is_under_replicated());
+        let listed = list_reassignments(&cluster.image, None);
+        assert_eq!((listed.len(), &listed[0].adding), (1, &ids(&[4, 5])));
+    }
+
+    #[test]
+    fn a_kept_replica_that_lags_blocks_the_end() {
+        let mut cluster = cluster();
+        reassign(&mut cluster, Some(&[4, 2, 1]), true);
+        cluster.set_isr("t", 0, &[1, 3, 4]).outcome.expect("2 left");
+        assert!(cluster.partition("t", 0).is_reassigning());
+        cluster.set_isr("t", 0, &[1, 3, 4, 2]).outcome.expect("1 leads on");
+        assert_eq!(cluster.state("t", 0), (vec![4, 2, 1], vec![1, 4, 2], vec![], Some(1)));
+        assert!(!cluster.partition("t", 0).is_reassigning());
+    }
+
+    #[test]
+    fn another_order_is_done_at_once_and_moves_no_leader() {
+        let mut cluster = cluster();
+        assert_eq!(reassign(&mut cluster, Some(&[3, 2, 1]), true), ErrorCode::None);
+        assert_eq!(cluster.state("t", 0), (vec![3, 2, 1], vec![1, 2, 3], vec![], Some(1)));
+        assert!(!cluster.partition("t", 0).is_reassigning());
+    }
+
+    #[test]
+    fn fewer_replicas_are_done_at_once_and_raise_the_leader_epoch() {
+        let mut cluster = cluster();
+        let before = cluster.partition("t", 0).leader_epoch;
+        assert_eq!(reassign(&mut cluster, Some(&[2, 3]), true), ErrorCode::None);
+        assert_eq!(cluster.state("t", 0), (vec![2, 3], vec![2, 3], vec![], Some(2)));
+        assert_eq!(cluster.partition("t", 0).leader_epoch, before.next());
+    }
+
+    #[test]
+    fn the_factor_changes_only_where_it_may() {
+        let mut cluster = cluster();
+        assert_eq!(reassign(&mut cluster, Some(&[1, 2]), false), ErrorCode::InvalidReplicationFactor);
+        assert_eq!(reassign(&mut cluster, Some(&[1, 2, 4]), false), ErrorCode::None);
+    }
+
+    #[test]
+    fn a_cancel_restores_the_members() {
+        let mut cluster = cluster();
+        assert_eq!(reassign(&mut cluster, None, true), ErrorCode::NoReassignmentInProgress);
+        reassign(&mut cluster, Some(&[4, 5, 1]), true);
+        cluster.set_isr("t", 0, &[1, 2, 3, 4]).outcome.expect("4 caught up");
+        assert_eq!(reassign(&mut cluster, None, true), ErrorCode::None);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2, 3], vec![1, 2, 3], vec![], Some(1)));
+        assert!(!cluster.partition("t", 0).is_reassigning());
+    }
+
+    #[test]
+    fn a_cancel_that_would_lose_records_is_refused() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1]], &[]);
+        reassign(&mut cluster, Some(&[2, 1]), true);
+        assert!(cluster.partition("t", 0).is_reassigning());
+        cluster.topic("other", &[&[2]], &[]);
+        let mut image = cluster.partition("t", 0).clone();
+        (image.isr, image.leader) = (ids(&[2]), Some(NodeId(2)));
+        let id = cluster.image.topic("t").expect("it exists").id;
+        cluster.commit(&[Record::Partition(image.to_record(id, PartitionIndex(0)))]);
+        assert_eq!(reassign(&mut cluster, None, true), ErrorCode::InvalidReplicaAssignment);
+    }
+
+    #[test]
+    fn targets_that_cannot_be_are_refused() {
+        let mut cluster = cluster();
+        for target in [&[][..], &[1, 1], &[1, 9]] {
+            let code = reassign(&mut cluster, Some(target), true);
+            assert_eq!(code, ErrorCode::InvalidReplicaAssignment, "{target:?}");
+        }
+    }
+
+    #[test]
+    fn a_new_replica_gets_its_brokers_directory() {
+        let mut cluster = cluster();
+        reassign(&mut cluster, Some(&[4, 2, 3]), true);
+        let partition = cluster.partition("t", 0);
+        assert_eq!(partition.directory_of(NodeId(4)), Some(cluster.registration(4, 1).log_dirs[0]));
+        assert_eq!(partition.directories.len(), partition.replicas.len());
+    }
+}

@@ -125,3 +125,98 @@ fn check_directories(context: Context<'_>, request: &RegisterRequest) -> Result<
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+
+    fn refusal(cluster: &mut Cluster, request: &RegisterRequest, lease_held: bool) -> ErrorCode {
+        cluster.register(request, lease_held).expect_err("it is refused").code
+    }
+
+    #[test]
+    fn a_new_broker_is_fenced_and_its_epoch_is_the_offset() {
+        let mut cluster = Cluster::new(&[]);
+        let at = cluster.end();
+        cluster.register(&cluster.registration(1, 1), false).expect("it registers");
+        let broker = cluster.image.broker(NodeId(1)).expect("registered");
+        assert!(broker.fenced);
+        assert_eq!(broker.epoch.get(), at.get());
+    }
+
+    #[test]
+    fn a_second_process_with_a_living_id_is_refused() {
+        let mut cluster = Cluster::of(1);
+        let other = cluster.registration(1, 2);
+        assert_eq!(refusal(&mut cluster, &other, true), ErrorCode::DuplicateBrokerRegistration);
+        assert_eq!(cluster.register(&other, false), Ok(()));
+    }
+
+    #[test]
+    fn the_same_run_registers_again_without_losing_its_place() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        cluster.register(&cluster.registration(1, 1), true).expect("the same run");
+        assert!(!cluster.image.broker(NodeId(1)).expect("registered").fenced);
+        assert_eq!(cluster.state("t", 0).1, [1, 2]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_registration_is_refused() {
+        let mut cluster = Cluster::of(1);
+        let good = cluster.registration(2, 1);
+        let cluster_id = ClusterId("other".into());
+        let foreign = RegisterRequest { cluster_id, ..good.clone() };
+        assert_eq!(refusal(&mut cluster, &foreign, false), ErrorCode::InconsistentClusterId);
+        let old = RegisterRequest { features: Vec::new(), ..good.clone() };
+        assert_eq!(refusal(&mut cluster, &old, false), ErrorCode::UnsupportedVersion);
+        let unreachable = RegisterRequest { endpoints: Vec::new(), ..good.clone() };
+        assert_eq!(refusal(&mut cluster, &unreachable, false), ErrorCode::InvalidRegistration);
+        let stolen = RegisterRequest { log_dirs: cluster.registration(1, 1).log_dirs, ..good.clone() };
+        assert_eq!(refusal(&mut cluster, &stolen, false), ErrorCode::InvalidRegistration);
+        let twice =
+            RegisterRequest { log_dirs: [good.log_dirs.clone(), good.log_dirs.clone()].concat(), ..good };
+        assert_eq!(refusal(&mut cluster, &twice, false), ErrorCode::InvalidRegistration);
+    }
+
+    #[test]
+    fn a_clean_restart_stays_eligible_and_an_unclean_one_does_not() {
+        for (clean, elr) in [(true, vec![2]), (false, vec![])] {
+            let mut cluster = Cluster::of(3);
+            cluster.topic("t", &[&[1, 2, 3]], &[("min.insync.replicas", "2")]);
+            cluster.fence(3);
+            cluster.fence(2);
+            assert_eq!(cluster.state("t", 0), (vec![1, 2, 3], vec![1], vec![2], Some(1)));
+            cluster.restart(2, 2, clean);
+            assert_eq!(cluster.state("t", 0).2, elr);
+        }
+    }
+
+    #[test]
+    fn the_last_leader_stays_when_nobody_is_eligible() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[("min.insync.replicas", "1")]);
+        cluster.fence(2);
+        cluster.fence(1);
+        cluster.restart(1, 2, false);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2], vec![1], vec![], None));
+        assert_eq!(cluster.partition("t", 0).last_known_elr, [NodeId(1)]);
+        cluster.restart(2, 2, false);
+        cluster.unfence(2);
+        assert_eq!(cluster.state("t", 0).3, None);
+        cluster.unfence(1);
+        assert_eq!(cluster.state("t", 0).3, Some(1));
+    }
+
+    #[test]
+    fn a_broker_whose_disk_was_replaced_does_not_lead_with_an_empty_log() {
+        let mut cluster = Cluster::of(1);
+        cluster.topic("t", &[&[1]], &[]);
+        let mut request = cluster.registration(1, 2);
+        request.log_dirs = vec![DirectoryId(Uuid([9; 16]))];
+        cluster.register(&request, false).expect("it registers");
+        cluster.unfence(1);
+        assert_eq!(cluster.state("t", 0).3, None);
+    }
+}

@@ -33,3 +33,45 @@ pub fn unregister_broker(context: Context<'_>, broker: NodeId) -> Result<Decisio
     records.push(Record::UnregisterBroker { broker, epoch: registration.epoch });
     Ok(Decision { records, reply: () })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+
+    #[test]
+    fn a_running_broker_with_replicas_is_kept() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        let refused = unregister_broker(cluster.context(), NodeId(2)).expect_err("it holds a replica");
+        assert_eq!(refused.code, ErrorCode::InvalidRequest);
+        assert!(refused.message.contains("1 replicas"), "{refused}");
+    }
+
+    #[test]
+    fn an_empty_broker_goes_with_its_settings() {
+        let mut cluster = Cluster::of(2);
+        let resource = ConfigResource::Broker(Some(NodeId(2)));
+        cluster.set(resource.clone(), "cordoned.log.dirs", "*");
+        let decision = unregister_broker(cluster.context(), NodeId(2)).expect("it is empty");
+        cluster.take(decision);
+        assert!(cluster.image.broker(NodeId(2)).is_none());
+        assert!(cluster.image.config(&resource).is_empty());
+    }
+
+    #[test]
+    fn a_dead_broker_goes_although_it_is_listed() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        cluster.fence(2);
+        let decision = unregister_broker(cluster.context(), NodeId(2)).expect("it is fenced");
+        cluster.take(decision);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2], vec![1], vec![], Some(1)));
+    }
+
+    #[test]
+    fn an_unknown_broker_is_refused() {
+        let refused = unregister_broker(Cluster::of(1).context(), NodeId(7)).expect_err("unknown");
+        assert_eq!(refused.code, ErrorCode::BrokerIdNotRegistered);
+    }
+}
