@@ -39,14 +39,13 @@ pub(crate) struct Failover {
 impl Failover {
     /// The only voter need not wait for anybody.
     pub(crate) async fn elect_if_alone(&self) {
-        let is_alone = {
-            let metrics = self.raft.metrics();
-            let metrics = metrics.borrow_watched();
-            let mut voters = metrics.membership_config.voter_ids();
-            voters.next() == Some(self.me) && voters.next().is_none()
-        };
-        if is_alone {
-            // If the library has stopped, the driver says so.
+        let me = self.me;
+        let is_alone = self.raft.with_raft_state(move |state| {
+            let mut voters = state.membership_state.effective().voter_ids();
+            voters.next() == Some(me) && voters.next().is_none()
+        });
+        // If the library has stopped, the driver says so.
+        if is_alone.await.unwrap_or(false) {
             drop(self.raft.trigger().elect(false).await);
         }
     }

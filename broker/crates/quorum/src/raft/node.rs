@@ -28,7 +28,7 @@ use super::observe::Observer;
 use super::receive::Receiver;
 use super::state_machine::{SnapshotStore, StateMachine};
 use super::types::{Batch, Types};
-use crate::storage::{LogFiles, SnapshotFile, WriteMode, Writer};
+use crate::storage::{LogFiles, SnapshotFile, WriteMode, Writer, make_dir};
 use crate::{
     BATCH_BYTES_MAX, Clock, Committed, CommittedStream, InitializeError, Initialized, Leadership, Member,
     Membership, MembershipError, MetadataLog, MetadataOffset, PeerTransport, Proposal, ProposeError,
@@ -132,7 +132,7 @@ impl Quorum {
     pub async fn start(options: QuorumOptions) -> Result<Quorum, StartError> {
         let QuorumOptions { id, dir, disk, transport, clock, timing, write_mode } = options;
         let storage = |source| StartError::Storage { dir: dir.clone(), source };
-        disk.create_dir_all(&dir).map_err(storage)?;
+        make_dir(&*disk, &dir).map_err(storage)?;
         let writer = Writer::start(write_mode).map_err(storage)?;
         let log = LogFiles::open(disk.clone(), &dir, writer.clone()).map_err(storage)?;
         let log_storage = LogStorage::open(&disk, &dir, writer.clone(), log.clone()).map_err(storage)?;

@@ -10,6 +10,22 @@ use ottla_broker_log::{Disk, DiskFile, OpenMode};
 /// What `replace_file` calls a file that it has not finished; such files are removed at start.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
+/// Makes `dir` and its missing parents, durably.
+pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    for folder in dir.ancestors() {
+        if folder.as_os_str().is_empty() || disk.exists(folder)? {
+            break;
+        }
+        missing.push(folder);
+    }
+    disk.create_dir_all(dir)?;
+    for parent in missing.iter().rev().filter_map(|folder| folder.parent()) {
+        disk.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+    }
+    Ok(())
+}
+
 /// Reads `dir/name`; `None` if there is no such file, an error if it is longer than `bytes_max`.
 pub(crate) fn read(disk: &dyn Disk, dir: &Path, name: &str, bytes_max: u64) -> io::Result<Option<Bytes>> {
     let path = dir.join(name);

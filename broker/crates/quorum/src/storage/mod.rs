@@ -8,6 +8,7 @@ mod snapshot;
 mod vote;
 mod writer;
 
+pub(crate) use files::make_dir;
 pub(crate) use log::LogFiles;
 pub(crate) use snapshot::{SnapshotFile, StoredSnapshot};
 pub(crate) use vote::{CommitHint, VoteFile};

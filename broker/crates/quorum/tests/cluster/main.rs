@@ -200,6 +200,16 @@ async fn a_follower_that_is_far_behind_gets_the_snapshot() {
     assert_eq!(log.snapshot_end(), Some(end));
     let last = write(&log, "last").await;
     wanted.push("last".to_owned());
+    // The start of the log goes once the attempt to send it to the lost peer has failed.
+    let cut = async {
+        while !matches!(
+            log.read_committed(MetadataOffset::ZERO, 1).as_deref(),
+            Ok([Committed::Snapshot { .. }])
+        ) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, cut).await.expect("the log is cut");
 
     net.heal(machines[behind].id.node.get());
     let follower = machines[behind].log();
@@ -314,6 +324,7 @@ async fn the_leader_tells_how_far_everybody_is() {
     let end = write(log, "two").await.next();
     tokio::time::sleep(Duration::from_secs(5)).await;
     let status = log.status();
+    let now = net.clock()().wall.0;
     assert_eq!(status.leader, Some(machines[first].id.node));
     assert_eq!(status.committed_end, end);
     assert_eq!(status.voters.len(), 3);
@@ -321,10 +332,10 @@ async fn the_leader_tells_how_far_everybody_is() {
         let caught_up = replica.last_caught_up.unwrap();
         if replica.id == behind {
             assert!(replica.log_end.unwrap() < end);
-            assert!(caught_up.0 < net::WALL.0, "{replica:?}");
+            assert!(caught_up.0 < now - 4_500, "{replica:?}");
         } else {
             assert_eq!(replica.log_end, Some(end));
-            assert!(net::WALL.0 - caught_up.0 <= 200, "{replica:?}");
+            assert!(now - caught_up.0 <= 200, "{replica:?}");
         }
     }
 }

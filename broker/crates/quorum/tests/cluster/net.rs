@@ -15,9 +15,10 @@ use ottla_broker_quorum::{
     ProposeError, Quorum, QuorumOptions, Timing, TransportError, VoterId, WriteMode,
 };
 use ottla_broker_types::{DirectoryId, MonotonicMs, NodeId, Now, TimestampMs, Uuid};
+use tokio::time::Instant;
 
-/// What the wall clock of every node shows.
-pub(crate) const WALL: TimestampMs = TimestampMs(1_000_000);
+/// What the wall clock of every node shows when the test begins.
+const WALL: TimestampMs = TimestampMs(1_000_000);
 /// Virtual time within which everything that a test waits for must have happened.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,6 +31,7 @@ pub(crate) struct Net {
 struct State {
     nodes: BTreeMap<NodeId, Quorum>,
     cut: BTreeSet<NodeId>,
+    started: Option<Instant>,
 }
 
 struct Wire {
@@ -53,6 +55,16 @@ impl PeerTransport for Wire {
 }
 
 impl Net {
+    /// A clock that goes with the virtual time.
+    #[expect(clippy::disallowed_methods, reason = "the test's one clock")]
+    pub(crate) fn clock(&self) -> impl Fn() -> Now + Send + Sync + 'static {
+        let started = *self.state.lock().unwrap().started.get_or_insert_with(Instant::now);
+        move || {
+            let elapsed = started.elapsed().as_millis();
+            Now { mono: MonotonicMs(elapsed as u64), wall: TimestampMs(WALL.0 + elapsed as i64) }
+        }
+    }
+
     fn reach(&self, from: NodeId, to: NodeId) -> Result<Option<Quorum>, TransportError> {
         let state = self.state.lock().unwrap();
         if state.cut.contains(&from) || state.cut.contains(&to) {
@@ -90,7 +102,7 @@ impl Machine {
     }
 
     pub(crate) async fn start(&mut self) -> &Quorum {
-        let clock = Arc::new(|| Now { mono: MonotonicMs(0), wall: WALL });
+        let clock = Arc::new(self.net.clock());
         let options = QuorumOptions {
             id: self.id,
             dir: PathBuf::from("/quorum"),
