@@ -174,3 +174,122 @@ fn quorum_risk(brokers: &BTreeSet<NodeId>, quorum: &QuorumFacts) -> Option<Quoru
     };
     (left < caught_up.count() && left < needed).then_some(QuorumRisk { left, needed })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cluster, ids};
+
+    fn report(cluster: &Cluster, brokers: &[i32]) -> SafetyReport {
+        let context = cluster.context();
+        let min_isr = |topic: &Topic| context.min_insync_replicas(topic.name.as_str());
+        let brokers = ids(brokers).into_iter().collect();
+        restart_safety(&cluster.image, &brokers, min_isr, &QuorumFacts::default())
+    }
+
+    fn cluster(replicas: &[i32], min: &str) -> Cluster {
+        let mut cluster = Cluster::of(4);
+        cluster.topic("t", &[replicas], &[("min.insync.replicas", min)]);
+        cluster
+    }
+
+    #[test]
+    fn one_of_three_may_stop_and_two_may_not() {
+        let cluster = cluster(&[1, 2, 3], "2");
+        assert!(report(&cluster, &[1]).safe);
+        assert!(report(&cluster, &[4]).safe);
+        let two = report(&cluster, &[1, 2]);
+        assert!(!two.safe);
+        assert_eq!((two.under_min_isr.count, two.offline.count), (1, 0));
+        assert_eq!(two.under_min_isr.listed[0].isr_left, 1);
+        let all = report(&cluster, &[1, 2, 3]);
+        assert_eq!((all.under_min_isr.count, all.offline.count), (0, 1));
+    }
+
+    #[test]
+    fn sets_that_share_no_partition_may_stop_together() {
+        let mut cluster = Cluster::of(4);
+        let min = [("min.insync.replicas", "1")];
+        cluster.topic("a", &[&[1, 2]], &min);
+        cluster.topic("b", &[&[3, 4]], &min);
+        assert!(report(&cluster, &[1, 3]).safe);
+        assert!(!report(&cluster, &[1, 2]).safe);
+    }
+
+    #[test]
+    fn nobody_who_runs_may_stop_while_something_is_at_its_minimum() {
+        let mut cluster = cluster(&[1, 2, 3], "2");
+        cluster.fence(3);
+        for broker in [1, 2, 4] {
+            assert!(!report(&cluster, &[broker]).safe, "{broker}");
+        }
+        assert!(report(&cluster, &[3]).safe, "it is down already");
+        assert_eq!(report(&cluster, &[4]).at_min_isr.count, 1);
+        cluster.unfence(3);
+        assert!(!report(&cluster, &[1]).safe, "3 is back but not in sync");
+        assert!(report(&cluster, &[3]).safe, "3 is out of sync and can do no harm");
+        cluster.set_isr("t", 0, &[1, 2, 3]).outcome.expect("3 caught up");
+        assert!(report(&cluster, &[1]).safe);
+    }
+
+    #[test]
+    fn a_single_replica_is_reported_and_never_blocks() {
+        for min in ["1", "2"] {
+            let found = report(&cluster(&[1], min), &[1]);
+            assert!(found.safe);
+            assert_eq!(found.rf1_offline.count, 1);
+        }
+    }
+
+    #[test]
+    fn a_factor_not_above_the_minimum_may_lose_its_spare_but_not_its_last() {
+        for (replicas, min) in [(&[1, 2][..], "2"), (&[1, 2, 3], "3"), (&[1, 2, 3], "5")] {
+            let mut cluster = cluster(replicas, min);
+            let one = report(&cluster, &[1]);
+            assert!(one.safe, "{replicas:?} {min}");
+            assert_eq!(one.no_spare.count, 1);
+            cluster.fence(2);
+            assert!(!report(&cluster, &[1]).safe, "{replicas:?} {min}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_is_down_can_always_be_restarted() {
+        let mut cluster = cluster(&[1, 2, 3], "2");
+        cluster.fence(3);
+        cluster.fence(2);
+        assert!(report(&cluster, &[2]).safe);
+        assert!(report(&cluster, &[2, 3]).safe);
+        assert_eq!(report(&cluster, &[2]).under_replicated.count, 1);
+    }
+
+    #[test]
+    fn long_lists_are_cut_and_counted() {
+        let mut cluster = Cluster::of(1);
+        let many = vec![&[1][..]; LISTED_MAX + 5];
+        cluster.topic("t", &many, &[]);
+        let found = report(&cluster, &[1]).rf1_offline;
+        assert_eq!((found.count, found.listed.len()), (LISTED_MAX + 5, LISTED_MAX));
+    }
+
+    #[test]
+    fn a_majority_of_voters_stays_caught_up() {
+        let image = Image::default();
+        let risk = |voters: &[i32], caught_up: &[i32], brokers: &[i32]| {
+            let facts = QuorumFacts {
+                voters: ids(voters).into_iter().collect(),
+                caught_up: ids(caught_up).into_iter().collect(),
+            };
+            !restart_safety(&image, &ids(brokers).into_iter().collect(), |_| 1, &facts).safe
+        };
+        assert!(!risk(&[1, 2, 3], &[1, 2, 3], &[1]));
+        assert!(risk(&[1, 2, 3], &[1, 2], &[1]));
+        assert!(!risk(&[1, 2, 3], &[1, 2], &[3]), "it is behind already");
+        assert!(risk(&[1, 2, 3], &[1, 2, 3], &[1, 2]));
+        assert!(!risk(&[1, 2, 3, 4, 5], &[1, 2, 3, 4, 5], &[1, 2]));
+        assert!(!risk(&[1], &[1], &[1]), "a quorum of one stops with its voter");
+        assert!(!risk(&[1, 2], &[1, 2], &[1]));
+        assert!(risk(&[1, 2], &[1], &[1]));
+        assert!(!risk(&[1, 2, 3], &[1, 2], &[7]), "no voter");
+    }
+}

@@ -300,3 +300,160 @@ fn forget_elr(context: Context<'_>, resource: &ConfigResource) -> Vec<Record> {
     }
     records
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+    use ottla_broker_types::NodeId;
+
+    fn topic() -> ConfigResource {
+        ConfigResource::Topic("t".to_owned())
+    }
+
+    fn change(name: &str, op: ConfigOp, value: &str) -> ConfigAlteration {
+        let value = (op != ConfigOp::Delete).then(|| value.to_owned());
+        ConfigAlteration { name: name.to_owned(), op, value }
+    }
+
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        cluster
+    }
+
+    fn alter(cluster: &mut Cluster, resource: ConfigResource, changes: &[ConfigAlteration]) -> ErrorCode {
+        let decision = incremental_alter_configs(cluster.context(), &[(resource, changes.to_vec())], false);
+        let reply = cluster.take(decision);
+        reply[0].outcome.as_ref().map_or_else(|refused| refused.code, |()| ErrorCode::None)
+    }
+
+    #[test]
+    fn set_and_delete_change_one_setting() {
+        let mut cluster = cluster();
+        assert_eq!(
+            alter(&mut cluster, topic(), &[change("retention.ms", ConfigOp::Set, "5")]),
+            ErrorCode::None
+        );
+        assert_eq!(cluster.image.topic_config("t")["retention.ms"], "5");
+        alter(&mut cluster, topic(), &[change("retention.ms", ConfigOp::Delete, "")]);
+        assert!(cluster.image.topic_config("t").is_empty());
+    }
+
+    #[test]
+    fn append_and_subtract_work_on_the_list_in_force() {
+        let mut cluster = cluster();
+        let policy = |cluster: &Cluster| cluster.image.topic_config("t")["cleanup.policy"].clone();
+        alter(&mut cluster, topic(), &[change("cleanup.policy", ConfigOp::Append, "compact")]);
+        assert_eq!(policy(&cluster), "delete,compact");
+        alter(&mut cluster, topic(), &[change("cleanup.policy", ConfigOp::Append, "compact")]);
+        assert_eq!(policy(&cluster), "delete,compact");
+        alter(&mut cluster, topic(), &[change("cleanup.policy", ConfigOp::Subtract, "delete")]);
+        assert_eq!(policy(&cluster), "compact");
+        let no_list = change("retention.ms", ConfigOp::Append, "1");
+        assert_eq!(alter(&mut cluster, topic(), &[no_list]), ErrorCode::InvalidConfig);
+    }
+
+    #[test]
+    fn throttled_replicas_are_appended_without_losing_others() {
+        let mut cluster = cluster();
+        let name = "leader.replication.throttled.replicas";
+        alter(&mut cluster, topic(), &[change(name, ConfigOp::Set, "0:1")]);
+        alter(&mut cluster, topic(), &[change(name, ConfigOp::Append, "0:2")]);
+        assert_eq!(cluster.image.topic_config("t")[name], "0:1,0:2");
+        alter(&mut cluster, topic(), &[change(name, ConfigOp::Subtract, "0:1")]);
+        assert_eq!(cluster.image.topic_config("t")[name], "0:2");
+    }
+
+    #[test]
+    fn a_resource_changes_as_a_whole_or_not_at_all() {
+        let mut cluster = cluster();
+        let changes =
+            [change("retention.ms", ConfigOp::Set, "5"), change("segment.bytes", ConfigOp::Set, "1")];
+        assert_eq!(alter(&mut cluster, topic(), &changes), ErrorCode::InvalidConfig);
+        assert!(cluster.image.topic_config("t").is_empty());
+        let twice =
+            [change("retention.ms", ConfigOp::Set, "5"), change("retention.ms", ConfigOp::Delete, "")];
+        assert_eq!(alter(&mut cluster, topic(), &twice), ErrorCode::InvalidRequest);
+        let lags = [
+            change("min.compaction.lag.ms", ConfigOp::Set, "9"),
+            change("max.compaction.lag.ms", ConfigOp::Set, "8"),
+        ];
+        assert_eq!(alter(&mut cluster, topic(), &lags), ErrorCode::InvalidConfig);
+    }
+
+    #[test]
+    fn resources_that_do_not_exist_have_kafkas_codes() {
+        let mut cluster = cluster();
+        let set = [change("retention.ms", ConfigOp::Set, "5")];
+        let unknown = ConfigResource::Topic("x".to_owned());
+        assert_eq!(alter(&mut cluster, unknown, &set), ErrorCode::UnknownTopicOrPartition);
+        let unknown = ConfigResource::Broker(Some(NodeId(9)));
+        assert_eq!(alter(&mut cluster, unknown, &[]), ErrorCode::BrokerIdNotRegistered);
+        let misspelt = [change("retention.sm", ConfigOp::Set, "5")];
+        assert_eq!(alter(&mut cluster, topic(), &misspelt), ErrorCode::InvalidConfig);
+    }
+
+    #[test]
+    fn brokers_change_only_what_can_be_changed_while_they_run() {
+        let mut cluster = cluster();
+        let (all, one) = (ConfigResource::Broker(None), ConfigResource::Broker(Some(NodeId(1))));
+        for (resource, name, value, code) in [
+            (&all, "log.retention.ms", "5", ErrorCode::None),
+            (&one, "log.retention.ms", "6", ErrorCode::None),
+            (&one, "cordoned.log.dirs", "*", ErrorCode::None),
+            (&all, "cordoned.log.dirs", "*", ErrorCode::InvalidRequest),
+            (&one, "node.id", "6", ErrorCode::InvalidRequest),
+            (&all, "min.insync.replicas", "2", ErrorCode::None),
+            (&one, "min.insync.replicas", "2", ErrorCode::InvalidConfig),
+        ] {
+            let set = [change(name, ConfigOp::Set, value)];
+            assert_eq!(alter(&mut cluster, resource.clone(), &set), code, "{name} on {resource:?}");
+        }
+        assert!(cluster.image.is_cordoned(NodeId(1)));
+        assert!(!cluster.image.is_cordoned(NodeId(2)));
+    }
+
+    #[test]
+    fn a_full_change_drops_what_it_does_not_name() {
+        let mut cluster = cluster();
+        cluster.set(topic(), "retention.ms", "5");
+        let settings = [("segment.ms".to_owned(), Some("7".to_owned())), ("flush.ms".to_owned(), None)];
+        let decision = alter_configs(cluster.context(), &[(topic(), settings.into())], false);
+        cluster.take(decision);
+        let left: Vec<_> = cluster.image.topic_config("t").keys().cloned().collect();
+        assert_eq!(left, ["segment.ms"]);
+    }
+
+    #[test]
+    fn validation_alone_proposes_nothing_and_equal_values_neither() {
+        let mut cluster = cluster();
+        let set = vec![change("retention.ms", ConfigOp::Set, "5")];
+        let decision = incremental_alter_configs(cluster.context(), &[(topic(), set.clone())], true);
+        assert!(decision.records.is_empty() && decision.reply[0].outcome.is_ok());
+        alter(&mut cluster, topic(), &set);
+        let again = incremental_alter_configs(cluster.context(), &[(topic(), set)], false);
+        assert!(again.records.is_empty());
+    }
+
+    #[test]
+    fn another_min_isr_forgets_who_was_eligible() {
+        let mut cluster = Cluster::of(3);
+        cluster.topic("t", &[&[1, 2, 3]], &[("min.insync.replicas", "2")]);
+        cluster.fence(3);
+        cluster.fence(2);
+        assert_eq!(cluster.state("t", 0).2, [2]);
+        alter(&mut cluster, topic(), &[change("min.insync.replicas", ConfigOp::Set, "3")]);
+        assert!(cluster.state("t", 0).2.is_empty());
+    }
+
+    #[test]
+    fn a_resource_named_twice_is_refused() {
+        let cluster = cluster();
+        let set = vec![change("retention.ms", ConfigOp::Set, "5")];
+        let twice = [(topic(), set.clone()), (topic(), set)];
+        let decision = incremental_alter_configs(cluster.context(), &twice, false);
+        assert_eq!(decision.reply.len(), 1);
+        assert!(decision.reply[0].outcome.is_err() && decision.records.is_empty());
+    }
+}

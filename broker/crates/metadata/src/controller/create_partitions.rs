@@ -125,3 +125,71 @@ fn added_count(topic: &Topic, count: i32) -> Result<usize, Refused> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cluster, ids};
+
+    fn request(topic: &str, count: i32) -> NewPartitions {
+        NewPartitions { topic: topic.to_owned(), count, assignments: None }
+    }
+
+    fn grow(cluster: &mut Cluster, requests: &[NewPartitions]) -> Vec<ErrorCode> {
+        let decision = create_partitions(cluster.context(), requests, false, Seed(1));
+        let reply = cluster.take(decision);
+        let code = |r: &CreatePartitionsResult| {
+            r.outcome.as_ref().map_or_else(|refused| refused.code, |()| ErrorCode::None)
+        };
+        reply.iter().map(code).collect()
+    }
+
+    fn cluster() -> Cluster {
+        let mut cluster = Cluster::of(4);
+        cluster.topic("t", &[&[1, 2], &[1, 2]], &[]);
+        cluster
+    }
+
+    #[test]
+    fn new_partitions_keep_the_factor_and_fill_the_emptier_brokers() {
+        let mut cluster = cluster();
+        assert_eq!(grow(&mut cluster, &[request("t", 4)]), [ErrorCode::None]);
+        for index in [2, 3] {
+            let mut replicas = cluster.state("t", index).0;
+            replicas.sort_unstable();
+            assert_eq!(replicas, [3, 4]);
+        }
+    }
+
+    #[test]
+    fn counts_only_grow() {
+        let mut cluster = cluster();
+        for count in [2, 1, 0, -1, i32::MAX] {
+            assert_eq!(grow(&mut cluster, &[request("t", count)]), [ErrorCode::InvalidPartitions], "{count}");
+        }
+        assert_eq!(grow(&mut cluster, &[request("x", 3)]), [ErrorCode::UnknownTopicOrPartition]);
+    }
+
+    #[test]
+    fn every_topic_gets_one_row() {
+        let mut cluster = cluster();
+        cluster.topic("u", &[&[1]], &[]);
+        let codes = grow(&mut cluster, &[request("t", 3), request("u", 2), request("t", 4)]);
+        assert_eq!(codes, [ErrorCode::InvalidRequest, ErrorCode::None]);
+    }
+
+    #[test]
+    fn assignments_by_hand_must_fit() {
+        let mut cluster = cluster();
+        for (lists, code) in [
+            (vec![ids(&[3, 4])], ErrorCode::InvalidReplicaAssignment),
+            (vec![ids(&[3, 4]), ids(&[3])], ErrorCode::InvalidReplicaAssignment),
+            (vec![ids(&[3, 4]), ids(&[4, 9])], ErrorCode::InvalidReplicaAssignment),
+            (vec![ids(&[3, 4]), ids(&[4, 3])], ErrorCode::None),
+        ] {
+            let request = NewPartitions { assignments: Some(lists), ..request("t", 4) };
+            assert_eq!(grow(&mut cluster, &[request]), [code]);
+        }
+        assert_eq!(cluster.state("t", 3).0, [4, 3]);
+    }
+}

@@ -275,3 +275,141 @@ pub(crate) fn new_partition(
         last_known_elr: Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Cluster, ids};
+
+    fn new(name: &str, partitions: i32, factor: i16) -> NewTopic {
+        NewTopic {
+            name: name.to_owned(),
+            partitions: (partitions != -1).then_some(partitions),
+            replication_factor: (factor != -1).then_some(factor),
+            ..NewTopic::default()
+        }
+    }
+
+    fn create(cluster: &mut Cluster, topics: &[NewTopic]) -> Vec<CreateTopicResult> {
+        let decision = create_topics(cluster.context(), topics, false, Seed(1));
+        cluster.take(decision)
+    }
+
+    fn code(cluster: &mut Cluster, topic: NewTopic) -> ErrorCode {
+        let outcome = &create(cluster, &[topic])[0].outcome;
+        outcome.as_ref().map_or_else(|refused| refused.code, |_| ErrorCode::None)
+    }
+
+    fn manual(lists: &[&[i32]]) -> NewTopic {
+        let assignments = lists.iter().enumerate().map(|(at, list)| (PartitionIndex(at as i32), ids(list)));
+        NewTopic { name: "t".into(), assignments: assignments.collect(), ..NewTopic::default() }
+    }
+
+    #[test]
+    fn defaults_come_from_the_controllers_file() {
+        let mut cluster = Cluster::new(&[("num.partitions", "4"), ("default.replication.factor", "2")]);
+        (1..=3).for_each(|id| cluster.join(id));
+        let created = create(&mut cluster, &[new("t", -1, -1)]).remove(0).outcome.expect("created");
+        assert_eq!((created.partitions, created.replication_factor), (4, 2));
+        let topic = cluster.image.topic("t").expect("it exists");
+        assert_eq!((topic.id, topic.partition_count()), (created.id, 4));
+        let fresh = |p: &crate::image::Partition| p.isr == p.replicas && p.leader == p.preferred_leader();
+        assert!(topic.partitions.values().all(|p| fresh(p)));
+    }
+
+    #[test]
+    fn settings_are_stored_checked_and_described() {
+        let mut cluster = Cluster::of(1);
+        let with = |value: Option<&str>| NewTopic {
+            configs: vec![("retention.ms".into(), value.map(str::to_owned))],
+            ..new("t", 1, 1)
+        };
+        assert_eq!(code(&mut cluster, with(None)), ErrorCode::InvalidConfig);
+        assert_eq!(code(&mut cluster, with(Some("soon"))), ErrorCode::InvalidConfig);
+        let created = create(&mut cluster, &[with(Some("5"))]).remove(0).outcome.expect("created");
+        assert_eq!(cluster.image.topic_config("t")["retention.ms"], "5");
+        let described = created.configs.iter().find(|c| c.setting.name == "retention.ms").expect("described");
+        assert_eq!(described.value.as_deref(), Some("5"));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_kafkas_code() {
+        let mut cluster = Cluster::of(2);
+        create(&mut cluster, &[new("a.b", 1, 1)]);
+        for (topic, expected) in [
+            (new("", 1, 1), ErrorCode::InvalidTopicException),
+            (new("a b", 1, 1), ErrorCode::InvalidTopicException),
+            (new("a_b", 1, 1), ErrorCode::InvalidTopicException),
+            (new("a.b", 1, 1), ErrorCode::TopicAlreadyExists),
+            (new("t", 0, 1), ErrorCode::InvalidPartitions),
+            (new("t", -5, 1), ErrorCode::InvalidPartitions),
+            (new("t", 1, 0), ErrorCode::InvalidReplicationFactor),
+            (new("t", 1, 3), ErrorCode::InvalidReplicationFactor),
+            (new("t", i32::MAX, 1), ErrorCode::PolicyViolation),
+            (NewTopic { partitions: Some(1), ..manual(&[&[1]]) }, ErrorCode::InvalidRequest),
+            (NewTopic { replication_factor: Some(1), ..manual(&[&[1]]) }, ErrorCode::InvalidRequest),
+            (manual(&[&[1], &[1, 2]]), ErrorCode::InvalidReplicaAssignment),
+            (manual(&[&[1, 1]]), ErrorCode::InvalidReplicaAssignment),
+            (manual(&[&[7]]), ErrorCode::InvalidReplicaAssignment),
+            (manual(&[&[]]), ErrorCode::InvalidReplicaAssignment),
+        ] {
+            let name = format!("{topic:?}");
+            assert_eq!(code(&mut cluster, topic), expected, "{name}");
+        }
+        let mut gap = manual(&[&[1]]);
+        gap.assignments[0].0 = PartitionIndex(1);
+        assert_eq!(code(&mut cluster, gap), ErrorCode::InvalidReplicaAssignment);
+        assert_eq!(cluster.image.topic_count(), 1);
+    }
+
+    #[test]
+    fn a_name_given_twice_is_refused_once_and_creates_nothing() {
+        let mut cluster = Cluster::of(1);
+        let results = create(&mut cluster, &[new("t", 1, 1), new("u", 1, 1), new("t", 2, 1)]);
+        let codes: Vec<_> = results.iter().map(|r| (r.name.as_str(), r.outcome.is_ok())).collect();
+        assert_eq!(codes, [("t", false), ("u", true)]);
+        assert!(cluster.image.topic("t").is_none());
+    }
+
+    #[test]
+    fn names_that_collide_within_one_request_are_refused() {
+        let mut cluster = Cluster::of(1);
+        let results = create(&mut cluster, &[new("a.b", 1, 1), new("a_b", 1, 1)]);
+        assert!(results[0].outcome.is_ok() && results[1].outcome.is_err());
+    }
+
+    #[test]
+    fn validation_alone_proposes_nothing() {
+        let cluster = Cluster::of(1);
+        let decision = create_topics(cluster.context(), &[new("t", 1, 1)], true, Seed(1));
+        assert!(decision.records.is_empty());
+        assert!(decision.reply[0].outcome.is_ok());
+    }
+
+    #[test]
+    fn fenced_replicas_start_outside_the_isr() {
+        let mut cluster = Cluster::of(2);
+        cluster.fence(1);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2], vec![2], vec![], Some(2)));
+        cluster.fence(2);
+        assert_eq!(
+            code(&mut cluster, NewTopic { name: "u".into(), ..manual(&[&[1, 2]]) }),
+            ErrorCode::InvalidReplicaAssignment
+        );
+    }
+
+    #[test]
+    fn a_topic_created_again_has_another_id() {
+        let mut cluster = Cluster::of(1);
+        let ids: Vec<TopicId> = (0..2)
+            .map(|seed| {
+                let decision = create_topics(cluster.context(), &[new("t", 1, 1)], false, Seed(seed));
+                let id = cluster.take(decision).remove(0).outcome.expect("created").id;
+                cluster.commit(&[Record::RemoveTopic { id }]);
+                id
+            })
+            .collect();
+        assert_ne!(ids[0], ids[1]);
+    }
+}

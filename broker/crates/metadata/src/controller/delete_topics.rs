@@ -60,3 +60,50 @@ fn find(context: Context<'_>, selector: &TopicSelector) -> Result<(String, Topic
     };
     found.map(|topic| (topic.name.to_string(), topic.id))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+    use ottla_broker_types::Uuid;
+
+    fn codes(cluster: &mut Cluster, topics: &[TopicSelector]) -> Vec<ErrorCode> {
+        let decision = delete_topics(cluster.context(), topics);
+        let code = |r: &DeleteTopicResult| r.outcome.as_ref().map_or_else(|e| e.code, |_| ErrorCode::None);
+        cluster.take(decision).iter().map(code).collect()
+    }
+
+    #[test]
+    fn topics_go_by_name_or_id_with_their_settings() {
+        let mut cluster = Cluster::of(1);
+        cluster.topic("a", &[&[1]], &[("retention.ms", "1")]);
+        cluster.topic("b", &[&[1]], &[]);
+        let b = TopicSelector::Id(cluster.image.topic("b").expect("it exists").id);
+        let a = TopicSelector::Name("a".into());
+        assert_eq!(
+            codes(&mut cluster, &[a.clone(), b, a]),
+            [ErrorCode::None, ErrorCode::None, ErrorCode::InvalidRequest]
+        );
+        assert_eq!(cluster.image.topic_count(), 0);
+        assert!(cluster.image.topic_config("a").is_empty());
+    }
+
+    #[test]
+    fn unknown_topics_have_different_codes_by_name_and_id() {
+        let mut cluster = Cluster::of(1);
+        let unknown = [TopicSelector::Name("x".into()), TopicSelector::Id(TopicId(Uuid([1; 16])))];
+        let expected = [ErrorCode::UnknownTopicOrPartition, ErrorCode::UnknownTopicId];
+        assert_eq!(codes(&mut cluster, &unknown), expected);
+    }
+
+    #[test]
+    fn deletion_can_be_switched_off() {
+        let mut cluster = Cluster::new(&[("delete.topic.enable", "false")]);
+        cluster.join(1);
+        cluster.topic("a", &[&[1]], &[]);
+        assert_eq!(
+            codes(&mut cluster, &[TopicSelector::Name("a".into())]),
+            [ErrorCode::TopicDeletionDisabled]
+        );
+    }
+}

@@ -120,3 +120,88 @@ impl<'a> Placer<'a> {
         chosen.into_iter().map(|at| self.candidates[at].id).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::ConfigResource;
+    use crate::testing::Cluster;
+    use std::collections::BTreeSet;
+
+    fn place(cluster: &Cluster, partitions: usize, factor: usize, seed: u64) -> Vec<Vec<NodeId>> {
+        let mut placer = Placer::new(&cluster.image, Seed(seed));
+        placer.check(factor).expect("it can be placed");
+        (0..partitions).map(|_| placer.place(factor)).collect()
+    }
+
+    fn counts(placed: &[Vec<NodeId>], of: impl Fn(&Vec<NodeId>) -> Vec<NodeId>) -> BTreeMap<NodeId, usize> {
+        let mut counts = BTreeMap::new();
+        placed.iter().flat_map(of).for_each(|id| *counts.entry(id).or_default() += 1);
+        counts
+    }
+
+    fn spread(counts: &BTreeMap<NodeId, usize>, brokers: usize) -> usize {
+        let least = if counts.len() < brokers { 0 } else { *counts.values().min().expect("brokers") };
+        counts.values().max().expect("brokers") - least
+    }
+
+    #[test]
+    fn replicas_and_leaders_are_even_whatever_the_seed() {
+        let cluster = Cluster::of(5);
+        for seed in 0..50 {
+            let placed = place(&cluster, 17, 3, seed);
+            assert!(spread(&counts(&placed, Vec::clone), 5) <= 1, "seed {seed}");
+            assert!(spread(&counts(&placed, |list| vec![list[0]]), 5) <= 1, "seed {seed}");
+            assert!(placed.iter().all(|list| list.iter().collect::<BTreeSet<_>>().len() == 3));
+        }
+    }
+
+    #[test]
+    fn the_same_seed_places_alike_and_another_differs() {
+        let cluster = Cluster::of(5);
+        assert_eq!(place(&cluster, 3, 2, 7), place(&cluster, 3, 2, 7));
+        assert!((0..9).any(|seed| place(&cluster, 1, 1, seed) != place(&cluster, 1, 1, 9)));
+    }
+
+    #[test]
+    fn no_rack_holds_two_replicas_while_another_is_free() {
+        let mut cluster = Cluster::new(&[]);
+        for (id, rack) in [(1, "a"), (2, "a"), (3, "b"), (4, "b"), (5, "c")] {
+            cluster.join_on_rack(id, Some(rack));
+        }
+        let rack = |id: &NodeId| cluster.image.broker(*id).expect("registered").rack.clone();
+        for list in place(&cluster, 20, 3, 1) {
+            assert_eq!(list.iter().map(rack).collect::<BTreeSet<_>>().len(), 3, "{list:?}");
+        }
+        assert_eq!(place(&cluster, 1, 5, 1)[0].len(), 5);
+    }
+
+    #[test]
+    fn cordoned_brokers_get_nothing() {
+        let mut cluster = Cluster::of(3);
+        cluster.set(ConfigResource::Broker(Some(NodeId(2))), "cordoned.log.dirs", "*");
+        assert!(place(&cluster, 9, 2, 1).iter().all(|list| !list.contains(&NodeId(2))));
+        let refused = Placer::new(&cluster.image, Seed(1)).check(3).expect_err("only two are left");
+        assert_eq!(refused.code, ErrorCode::InvalidReplicationFactor);
+        assert!(refused.message.contains("1 of them are cordoned"), "{refused}");
+    }
+
+    #[test]
+    fn fenced_brokers_come_last_and_never_lead() {
+        let mut cluster = Cluster::of(3);
+        cluster.fence(1);
+        assert!(place(&cluster, 9, 2, 1).iter().all(|list| !list.contains(&NodeId(1))));
+        assert!(place(&cluster, 9, 3, 1).iter().all(|list| list[2] == NodeId(1)));
+        cluster.fence(2);
+        cluster.fence(3);
+        assert!(Placer::new(&cluster.image, Seed(1)).check(1).is_err());
+    }
+
+    #[test]
+    fn an_emptier_broker_is_preferred_among_equals() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2], &[1, 2]], &[]);
+        cluster.join(3);
+        assert!((0..9).all(|seed| place(&cluster, 1, 1, seed)[0] == [NodeId(3)]));
+    }
+}

@@ -34,3 +34,31 @@ pub fn allocate_producer_ids(
     let records = vec![Record::ProducerIds { broker, epoch, next: ProducerId(next) }];
     Ok(Decision { records, reply: ProducerIdBlock { first, len: PRODUCER_ID_BLOCK_LEN } })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+
+    #[test]
+    fn blocks_never_overlap() {
+        let mut cluster = Cluster::of(2);
+        let mut firsts = Vec::new();
+        for id in [1, 2, 1] {
+            let decision = allocate_producer_ids(cluster.context(), NodeId(id), cluster.epoch(id));
+            firsts.push(cluster.take(decision.expect("registered")).first.get());
+        }
+        assert_eq!(firsts, [0, 1000, 2000]);
+    }
+
+    #[test]
+    fn an_old_run_of_a_broker_gets_none_and_the_last_id_is_never_passed() {
+        let mut cluster = Cluster::of(1);
+        let stale = allocate_producer_ids(cluster.context(), NodeId(1), BrokerEpoch(0));
+        assert_eq!(stale.expect_err("stale").code, ErrorCode::StaleBrokerEpoch);
+        let (broker, epoch) = (NodeId(1), cluster.epoch(1));
+        cluster.commit(&[Record::ProducerIds { broker, epoch, next: ProducerId(i64::MAX - 5) }]);
+        let refused = allocate_producer_ids(cluster.context(), broker, epoch).expect_err("used up");
+        assert_eq!(refused.code, ErrorCode::UnknownServerError);
+    }
+}

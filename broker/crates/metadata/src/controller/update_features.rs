@@ -76,3 +76,40 @@ fn check_supported(context: Context<'_>, update: &FeatureUpdate) -> Result<(), R
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::controller::ELR_FEATURE;
+    use crate::testing::Cluster;
+
+    fn code(cluster: &Cluster, name: &str, level: i16, upgrade: FeatureUpgradeType) -> ErrorCode {
+        let update = FeatureUpdate { name: name.to_owned(), level, upgrade };
+        let decision = update_features(cluster.context(), &[update], false);
+        decision.map_or_else(|refused| refused.code, |_| ErrorCode::None)
+    }
+
+    #[test]
+    fn levels_move_in_the_direction_asked_for_and_within_their_range() {
+        let mut cluster = Cluster::of(1);
+        use FeatureUpgradeType::{SafeDowngrade, Upgrade};
+        assert_eq!(cluster.image.feature(ELR_FEATURE), 1);
+        assert_eq!(code(&cluster, ELR_FEATURE, 0, Upgrade), ErrorCode::InvalidRequest);
+        assert_eq!(code(&cluster, ELR_FEATURE, 9, Upgrade), ErrorCode::InvalidUpdateVersion);
+        assert_eq!(code(&cluster, "no.feature", 1, Upgrade), ErrorCode::InvalidUpdateVersion);
+        assert_eq!(code(&cluster, ELR_FEATURE, 0, SafeDowngrade), ErrorCode::None);
+        cluster.commit(&[Record::FeatureLevel { name: ELR_FEATURE.to_owned(), level: 0 }]);
+        assert_eq!(code(&cluster, ELR_FEATURE, 1, Upgrade), ErrorCode::None);
+    }
+
+    #[test]
+    fn a_level_that_a_broker_lacks_is_refused() {
+        let mut cluster = Cluster::new(&[]);
+        cluster.commit(&[Record::FeatureLevel { name: ELR_FEATURE.to_owned(), level: 0 }]);
+        let mut old = cluster.registration(1, 1);
+        old.features.retain(|feature| feature.name != ELR_FEATURE);
+        cluster.register(&old, false).expect("the feature is off");
+        let result = code(&cluster, ELR_FEATURE, 1, FeatureUpgradeType::Upgrade);
+        assert_eq!(result, ErrorCode::InvalidUpdateVersion);
+    }
+}

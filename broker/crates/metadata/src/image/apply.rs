@@ -176,3 +176,50 @@ fn fencing(broker: NodeId, epoch: BrokerEpoch, fenced: bool) -> BrokerRegistrati
         log_dirs: None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+    use ottla_broker_types::Uuid;
+
+    #[test]
+    fn records_that_contradict_the_image_are_refused_and_change_nothing() {
+        let mut cluster = Cluster::of(1);
+        cluster.topic("t", &[&[1]], &[]);
+        let id = cluster.image.topic("t").expect("it exists").id;
+        let name = TopicName::new("t").expect("a name");
+        let (stale, unknown) = (BrokerEpoch(0), TopicId(Uuid([1; 16])));
+        let before = cluster.image.clone();
+        for record in [
+            Record::Topic { name, id: unknown },
+            Record::RemoveTopic { id: unknown },
+            Record::PartitionChange(PartitionChange::none(unknown, PartitionIndex(0))),
+            Record::PartitionChange(PartitionChange::none(id, PartitionIndex(4))),
+            Record::UnregisterBroker { broker: NodeId(1), epoch: stale },
+            Record::FenceBroker { broker: NodeId(7), epoch: stale },
+        ] {
+            assert!(cluster.image.apply(&record, Offset::clamped(99)).is_err(), "{record:?}");
+            assert_eq!(cluster.image, before);
+        }
+    }
+
+    #[test]
+    fn the_older_fencing_records_still_work() {
+        let mut cluster = Cluster::of(1);
+        let (broker, epoch) = (NodeId(1), cluster.epoch(1));
+        cluster.commit(&[Record::FenceBroker { broker, epoch }]);
+        assert!(!cluster.image.is_active(broker));
+        cluster.commit(&[Record::UnfenceBroker { broker, epoch }]);
+        assert!(cluster.image.is_active(broker));
+    }
+
+    #[test]
+    fn an_empty_batch_moves_the_end_on() {
+        let mut image = Image::default();
+        image.apply_batch([], Offset::clamped(4)).expect("nothing to apply");
+        assert_eq!(image.applied_end(), Offset::clamped(5));
+        image.advance_to(Offset::ZERO);
+        assert_eq!(image.applied_end(), Offset::clamped(5));
+    }
+}

@@ -77,3 +77,43 @@ impl Image {
         changes.topics_removed = gone.map(|(id, name)| (name.clone(), *id)).collect();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Cluster;
+
+    #[test]
+    fn a_step_names_what_it_changed_and_nothing_else() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("a", &[&[1, 2], &[2, 1]], &[]);
+        cluster.topic("b", &[&[1]], &[]);
+        let old = cluster.image.clone();
+        assert!(cluster.image.changes_since(&old).is_empty());
+        cluster.set_isr("a", 1, &[2]);
+        cluster.topic("c", &[&[2]], &[("retention.ms", "1")]);
+        let b = cluster.image.topic("b").expect("it exists").id;
+        cluster.commit(&[crate::record::Record::RemoveTopic { id: b }]);
+        let changes = cluster.image.changes_since(&old);
+        let names: Vec<_> = changes.partitions.iter().map(|p| (p.topic.to_string(), p.partition.0)).collect();
+        assert_eq!(names, [("a".to_owned(), 1), ("c".to_owned(), 0)]);
+        let removed: Vec<_> = changes.topics_removed.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(removed, ["b"]);
+        assert!(changes.brokers.is_empty());
+        assert_eq!(changes.configs.len(), 1);
+        cluster.fence(1);
+        assert!(cluster.image.changes_since(&old).brokers.contains(&NodeId(1)));
+    }
+
+    #[test]
+    fn a_topic_created_again_is_both_gone_and_new() {
+        let mut cluster = Cluster::of(1);
+        cluster.topic("a", &[&[1]], &[]);
+        let old = cluster.image.clone();
+        let id = old.topic("a").expect("it exists").id;
+        cluster.commit(&[crate::record::Record::RemoveTopic { id }]);
+        cluster.topic("a", &[&[1]], &[]);
+        let changes = cluster.image.changes_since(&old);
+        assert_eq!((changes.partitions.len(), changes.topics_removed.len()), (1, 1));
+    }
+}
