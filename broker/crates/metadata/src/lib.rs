@@ -6,6 +6,8 @@
 
 pub mod controller;
 pub mod image;
+#[cfg(test)]
+mod invariants;
 pub mod record;
 mod restart_safety;
 #[cfg(test)]

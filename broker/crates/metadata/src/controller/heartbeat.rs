@@ -71,7 +71,8 @@ pub fn heartbeat(
         return Ok(Decision { records: hand_over(context, broker), reply: reply(false, false) });
     }
     match (broker.fenced, request.want_fence) {
-        (true, false) if caught_up => {
+        // There is no way back from a shutdown but another registration.
+        (true, false) if caught_up && !broker.in_controlled_shutdown => {
             Ok(Decision { records: unfence(context, broker), reply: reply(false, false) })
         }
         (false, true) => {
@@ -208,5 +209,16 @@ mod tests {
         let mut cluster = Cluster::of(1);
         cluster.fence(1);
         assert!(cluster.beat(1, false, true).should_shut_down);
+    }
+
+    #[test]
+    fn a_stopped_broker_is_not_unfenced_without_another_registration() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2]], &[]);
+        cluster.beat(1, false, true);
+        cluster.fence(1);
+        assert!(cluster.beat(1, false, false).fenced);
+        cluster.restart(1, 2, true);
+        assert!(!cluster.beat(1, false, false).fenced);
     }
 }

@@ -61,9 +61,10 @@ pub fn register_broker(
         return Err(Refused::new(ErrorCode::DuplicateBrokerRegistration, message));
     }
     let mut records = Vec::new();
-    if let (Some(broker), None) = (existing, same_run) {
-        let unclean = context.elr_enabled() && request.previous_epoch != Some(broker.epoch);
-        records = broker_leaves(context, request.broker, unclean);
+    if same_run.is_none() {
+        // One that was unregistered meanwhile may still be listed, and nothing vouches for its log.
+        let stopped_cleanly = existing.is_some_and(|broker| request.previous_epoch == Some(broker.epoch));
+        records = broker_leaves(context, request.broker, context.elr_enabled() && !stopped_cleanly);
     }
     records.push(Record::RegisterBroker(RegisterBroker {
         broker: request.broker,
@@ -218,5 +219,19 @@ mod tests {
         cluster.register(&request, false).expect("it registers");
         cluster.unfence(1);
         assert_eq!(cluster.state("t", 0).3, None);
+    }
+
+    #[test]
+    fn a_broker_that_was_unregistered_comes_back_without_being_eligible() {
+        let mut cluster = Cluster::of(3);
+        cluster.topic("t", &[&[1, 2, 3]], &[("min.insync.replicas", "2")]);
+        cluster.fence(3);
+        cluster.fence(2);
+        cluster.fence(1);
+        let decision =
+            crate::controller::unregister_broker(cluster.context(), NodeId(2)).expect("it is fenced");
+        cluster.take(decision);
+        cluster.join(2);
+        assert_eq!(cluster.state("t", 0), (vec![1, 2, 3], vec![1], vec![], None));
     }
 }
