@@ -7,6 +7,8 @@ mod failover;
 mod log_storage;
 mod members;
 mod messages;
+#[cfg(test)]
+mod messages_test;
 mod node;
 mod observe;
 mod receive;
@@ -15,6 +17,8 @@ mod types;
 mod wire;
 
 pub use node::{Quorum, QuorumOptions, StartError};
+#[cfg(test)]
+pub(crate) use types::{Batch, Payload, vote};
 pub(crate) use types::{Entry, LogId, SnapshotMeta, Vote, log_id, term_of};
 pub(crate) use wire::{
     put_frame, put_log_id, put_stored_membership, put_vote, take_frame, take_log_id, take_stored_membership,

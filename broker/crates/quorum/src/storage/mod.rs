@@ -5,6 +5,8 @@ mod index;
 mod log;
 mod segment;
 mod snapshot;
+#[cfg(test)]
+mod tests;
 mod vote;
 mod writer;
 

@@ -2,14 +2,15 @@
 
 mod net;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use net::{Machine, Net, PATIENCE, cluster, leader, propose, texts, until, voters, write};
-use ottla_broker_log::{SimError, SimFault, SimOp};
+use ottla_broker_log::{RealDisk, SimError, SimFault, SimOp};
 use ottla_broker_quorum::{
     BATCH_BYTES_MAX, Committed, Initialized, MembershipError, MetadataLog, MetadataOffset, ProposeError,
-    ReadError, SnapshotError, StopReason,
+    Quorum, QuorumOptions, ReadError, SnapshotError, StopReason, WriteMode,
 };
 use ottla_broker_types::NodeId;
 
@@ -337,5 +338,35 @@ async fn the_leader_tells_how_far_everybody_is() {
             assert_eq!(replica.log_end, Some(end));
             assert!(now - caught_up.0 <= 200, "{replica:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_node_runs_on_real_files_and_a_writer_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let net = Net::default();
+    let mut wanted = Vec::new();
+    for life in 0..3 {
+        let options = QuorumOptions {
+            dir: dir.path().join("metadata/quorum"),
+            disk: Arc::new(RealDisk),
+            write_mode: WriteMode::Thread,
+            ..Machine::new(&net, 1, 1).options()
+        };
+        let log = Quorum::start(options).await.unwrap();
+        let outcome = log.initialize(voters(1)).await.unwrap();
+        assert_eq!(outcome, if life == 0 { Initialized::Created } else { Initialized::AlreadyMember });
+        until(&log, |leadership| leadership.is_self).await;
+        let texts_of_life: Vec<String> = (0..100).map(|number| format!("{life}-{number}")).collect();
+        let proposals: Vec<_> = texts_of_life.iter().map(|text| propose(&log, text).unwrap()).collect();
+        let outcomes = futures::future::join_all(proposals).await;
+        wanted.extend(texts_of_life);
+        let end = outcomes.last().unwrap().clone().unwrap().next();
+        assert_eq!(texts(&log, end).await, wanted);
+        if life == 1 {
+            log.offer_snapshot(end, Bytes::from(wanted.join(" "))).await.unwrap();
+        }
+        log.shutdown().await;
+        assert_eq!(log.stopped().await, StopReason::Shutdown);
     }
 }

@@ -101,17 +101,20 @@ impl Machine {
         Machine { id, disk, net: net.clone(), log: None }
     }
 
-    pub(crate) async fn start(&mut self) -> &Quorum {
-        let clock = Arc::new(self.net.clock());
-        let options = QuorumOptions {
+    pub(crate) fn options(&self) -> QuorumOptions {
+        QuorumOptions {
             id: self.id,
-            dir: PathBuf::from("/quorum"),
+            dir: PathBuf::from("/data/quorum"),
             disk: Arc::new(self.disk.clone()),
             transport: Arc::new(Wire { net: self.net.clone(), from: self.id.node }),
-            clock,
+            clock: Arc::new(self.net.clock()),
             timing: Timing::default(),
             write_mode: WriteMode::Inline,
-        };
+        }
+    }
+
+    pub(crate) async fn start(&mut self) -> &Quorum {
+        let options = self.options();
         let log = Quorum::start(options).await.expect("the node starts");
         self.net.state.lock().unwrap().nodes.insert(self.id.node, log.clone());
         self.log.insert(log)
