@@ -13,16 +13,17 @@ private_env() { export DOCKER_HOST=unix://$state/docker.sock PATH=/usr/bin:$PATH
 
 # attach: finds what an earlier run kept.
 attach() {
-  local pid
-  pid=$(cat "$state/outer.pid" 2>/dev/null) && kill -0 "$pid" 2>/dev/null || return 1
+  [ -e "$state/kept" ] && kill -0 "$(cat "$state/outer.pid" 2>/dev/null)" 2>/dev/null || return 1
   daemon=$(cat "$state/daemon")
-  [ "$daemon" = shared ] || private_env
+  [ "$daemon" = shared ] || { private_env; private_enter; }
   cluster_env
 }
 
 docker_up() {
   if attach; then say "using what an earlier run kept"; keep=1; return; fi
   lock
+  # On a machine with an init system, installing docker also starts it.
+  own_docker || [ "$(id -u)" != 0 ] || "$here/host/packages" docker
   if own_docker; then
     daemon=shared
     shared_up
@@ -33,6 +34,7 @@ docker_up() {
     docker_sweep
   fi
   echo $daemon > "$state/daemon"
+  [ -z "$keep" ] || : > "$state/kept"
   # From here on only the watchdog holds the lock.
   exec 9>&-
 }
@@ -43,12 +45,13 @@ docker_sweep() {
   left=$(docker ps -aq)
   [ -z "$left" ] || docker rm -fv $left > /dev/null
   docker volume prune -f > /dev/null
+  docker network prune -f > /dev/null
 }
 
 # inside COMMAND…: where the daemon's containers can be reached.
 inside() {
   case $daemon in
-  private) private_inside "$@" ;;
+  private) "${enter[@]}" "$@" ;;
   shared) "$@" ;;
   esac
 }
@@ -60,14 +63,9 @@ docker_down() {
     say "      Remove: $here/run down"
     return
   fi
-  case $daemon in
-  private)
-    inside kind delete cluster --name $cluster > /dev/null 2>&1 || true
-    docker_sweep > /dev/null 2>&1 || true
-    kill -KILL "$(cat "$state/outer.pid" 2>/dev/null)" 2>/dev/null || true
-    ;;
-  shared) shared_stop ;;
-  esac
+  # Less to mend at the next start than after a kill alone.
+  [ "$daemon" = shared ] || docker_sweep > /dev/null 2>&1 || true
+  kill -KILL "$(cat "$state/outer.pid" 2>/dev/null)" 2>/dev/null || true
   exec 9> "$state/lock"
   flock --timeout 60 9 || die "could not clean up; see $state/watchdog.log"
 }

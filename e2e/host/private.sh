@@ -10,8 +10,7 @@ private_up() {
   [ "$(id -u)" = 0 ] || die "no docker daemon answers, and starting one needs root"
   local deathsig=(setpriv --pdeathsig KILL)
   [ -z "$keep" ] || deathsig=()
-  "$here/host/packages" docker
-  rm -f "$state"/{holder.pid,docker.sock}
+  rm -f "$state/docker.sock"
   setsid "${deathsig[@]}" unshare --mount --propagation slave --pid --fork --kill-child=KILL --net \
     "$here/host/holder" "$state" > "$state/holder.log" 2>&1 < /dev/null 9>&- &
   local outer=$!
@@ -19,7 +18,7 @@ private_up() {
   setsid "$here/host/watchdog" "$outer" "$state" private > "$state/watchdog.log" 2>&1 < /dev/null &
   echo "$outer" > "$state/outer.pid"
   for _ in $(seq 150); do
-    docker version > /dev/null 2>&1 && return
+    docker version > /dev/null 2>&1 && { private_enter; return; }
     kill -0 "$outer" 2>/dev/null || break
     sleep 0.1
   done
@@ -27,10 +26,10 @@ private_up() {
   die "the docker daemon did not start"
 }
 
-# private_inside COMMAND…: runs it inside the namespaces, in this folder.
-private_inside() {
+# private_enter: sets $enter, the words that run a command inside the namespaces, in this folder.
+private_enter() {
   local outer first
   outer=$(cat "$state/outer.pid")
   first=$(cat "/proc/$outer/task/$outer/children")
-  nsenter --target "${first% }" --mount --pid --net bash -c 'cd "$0" && exec "$@"' "$PWD" "$@"
+  enter=(nsenter --target "${first% }" --mount --pid --net bash -c 'cd "$0" && exec "$@"' "$PWD")
 }

@@ -4,14 +4,9 @@
 shared_up() {
   local deathsig=(setpriv --pdeathsig KILL)
   [ -z "$keep" ] || deathsig=()
-  rm -f "$state/kept"
-  [ -z "$keep" ] || : > "$state/kept"
   setsid "${deathsig[@]}" sleep infinity < /dev/null > /dev/null 2>&1 9>&- &
-  echo $! > "$state/outer.pid"
-  setsid "$here/host/watchdog" $! "$state" shared > "$state/watchdog.log" 2>&1 < /dev/null &
-}
-
-shared_stop() {
-  rm -f "$state/kept"
-  kill -KILL "$(cat "$state/outer.pid" 2>/dev/null)" 2>/dev/null || true
+  local outer=$!
+  disown
+  echo "$outer" > "$state/outer.pid"
+  setsid "$here/host/watchdog" "$outer" "$state" shared > "$state/watchdog.log" 2>&1 < /dev/null &
 }

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+use crate::cleanup::undo;
 use crate::command::run;
 
 /// The name server of a kind cluster: the tenth address of its services, as kubeadm lays it down.
@@ -19,7 +20,8 @@ const CLUSTER_DNS: &str = "198.19.0.10";
 pub struct Place(Option<Arc<InNode>>);
 
 /// The network of a node, with the programs of this machine and the names of a namespace. Brokers advertise the names
-/// of their pods, which nobody outside of the cluster can resolve.
+/// of their pods, which nobody outside of the cluster can resolve. Each program is a container, labelled so that
+/// those that still run are found at the end.
 #[derive(Debug)]
 struct InNode {
     node: String,
@@ -50,14 +52,8 @@ impl Place {
     pub fn command(&self, program: impl AsRef<OsStr>, folders: &[&Path]) -> Command {
         let Some(there) = &self.0 else { return Command::new(program) };
         let mut command = Command::new("docker");
-        command.args([
-            "run",
-            "--rm",
-            "--interactive",
-            "--init",
-            "--network",
-            &format!("container:{}", there.node),
-        ]);
+        command.args(["run", "--rm", "--interactive", "--label", &there.label()]);
+        command.args(["--network", &format!("container:{}", there.node)]);
         for folder in [Path::new("/usr"), Path::new("/etc")].iter().chain(folders) {
             command.args(["--volume", &format!("{0}:{0}:ro", folder.display())]);
         }
@@ -66,5 +62,22 @@ impl Place {
         // The node image is there anyway; of it only the links from /lib and /bin into /usr are used.
         command.args(["--entrypoint", "/usr/bin/env", &there.image]).arg(program);
         command
+    }
+}
+
+impl InNode {
+    fn label(&self) -> String {
+        format!("ottla-e2e-place={}", self.files.path().display())
+    }
+}
+
+impl Drop for InNode {
+    /// Ends what was started here: killing docker's command line does not end the container.
+    fn drop(&mut self) {
+        let all = format!(
+            "docker ps --quiet --filter label={} | xargs --no-run-if-empty docker rm --force",
+            self.label()
+        );
+        undo("sh", &["-c", &all]);
     }
 }

@@ -3,3 +3,4 @@
 //! Run by `make e2e`, one test at a time: they share the cluster, and some break its nodes.
 
 mod faults;
+mod network;
