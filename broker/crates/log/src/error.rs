@@ -6,6 +6,30 @@ use std::path::PathBuf;
 use ottla_broker_protocol::batch::BatchError;
 use ottla_broker_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicId};
 
+/// What lies in a segment instead of the log's next batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Corruption {
+    /// No batch, or a damaged one.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+    /// A batch at or before the end of the one before it.
+    #[error("a batch at offset {found} follows one that ends before {expected}")]
+    OffsetsGoBack {
+        /// The least offset that could follow.
+        expected: Offset,
+        /// The batch's base offset.
+        found: i64,
+    },
+    /// A batch of an older leader than the one before it.
+    #[error("a batch of leader epoch {found} follows one of epoch {latest}")]
+    EpochsGoBack {
+        /// Epoch of the batches before.
+        latest: LeaderEpoch,
+        /// Epoch of the batch.
+        found: i32,
+    },
+}
+
 /// A change of the log that the disk refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
@@ -21,7 +45,7 @@ pub enum LogError {
         /// About where.
         offset: Offset,
         /// What is wrong.
-        source: BatchError,
+        source: Corruption,
     },
 }
 
@@ -146,7 +170,7 @@ pub enum ReadError {
         /// About where.
         offset: Offset,
         /// What is wrong.
-        source: BatchError,
+        source: Corruption,
     },
 }
 
@@ -170,11 +194,13 @@ pub enum OpenError {
         found: TopicId,
     },
     /// What was synced before the recovery point is damaged. The replica has to be built anew from another one.
-    #[error("{path} is damaged at position {position}, below the recovery point", path = path.display())]
+    #[error("{path} is damaged at position {position}, below the recovery point: {source}", path = path.display())]
     Damaged {
         /// The segment.
         path: PathBuf,
         /// Position of the first bad batch in bytes.
-        position: u64,
+        position: u32,
+        /// What is wrong.
+        source: Corruption,
     },
 }

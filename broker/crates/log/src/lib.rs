@@ -7,12 +7,25 @@
 //! Invariants: `log_start <= log_end`; `recovery_point <= log_end`; offsets and leader epochs never go back
 //! from one batch to the next; what was synced below the recovery point is never removed by recovery.
 
+mod checkpoint;
 mod config;
 mod disk;
+mod epochs;
 mod error;
 mod log;
+mod producers;
+mod segment;
 
+pub use checkpoint::{
+    CLEAN_SHUTDOWN_FILE, CheckpointError, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, META_PROPERTIES_FILE,
+    MetaProperties, PartitionDir, RECOVERY_POINTS_FILE, partition_dir_name, read_clean_shutdown,
+    read_meta_properties, read_offsets, remove_clean_shutdown, write_clean_shutdown, write_meta_properties,
+    write_offsets,
+};
 pub use config::{CleanupPolicy, LogConfig};
-pub use disk::{Disk, DiskFile, OpenMode};
-pub use error::{AppendError, LogError, OpenError, ReadError};
-pub use log::{Appended, Deleted, Log, LogRead, RecoveryPoint, TimestampedOffset};
+pub use disk::{Disk, DiskFile, OpenMode, RealDisk, is_no_space, replace_file};
+#[cfg(any(test, feature = "testing"))]
+pub use disk::{SimDisk, SimError, SimFault, SimOp};
+pub use epochs::EpochCache;
+pub use error::{AppendError, Corruption, LogError, OpenError, ReadError};
+pub use log::{Appended, Deleted, FlushPlan, Log, LogRead, OpenReport, RecoveryPoint, TimestampedOffset};

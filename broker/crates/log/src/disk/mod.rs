@@ -1,5 +1,14 @@
 //! The disk under a log: a small trait, the operating system's files behind it, and a simulated one.
 
+mod files;
+mod real;
+#[cfg(any(test, feature = "testing"))]
+mod sim;
 mod traits;
 
+pub use files::{is_no_space, replace_file};
+pub(crate) use files::{read_whole, remove_if_exists};
+pub use real::RealDisk;
+#[cfg(any(test, feature = "testing"))]
+pub use sim::{SimDisk, SimError, SimFault, SimOp};
 pub use traits::{Disk, DiskFile, OpenMode};

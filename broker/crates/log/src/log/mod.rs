@@ -1,7 +1,18 @@
-//! The log of one partition. The child modules hold one operation each.
+//! The log of one partition: its facts in one file, then one operation a file.
 
+mod append;
+mod delete;
+mod flush;
+mod open;
 mod partition_log;
+mod producer_batch;
+mod read;
+mod restore;
+mod retention;
+mod roll;
+mod truncate;
 mod types;
 
+pub use flush::FlushPlan;
 pub use partition_log::Log;
-pub use types::{Appended, Deleted, LogRead, RecoveryPoint, TimestampedOffset};
+pub use types::{Appended, Deleted, LogRead, OpenReport, RecoveryPoint, TimestampedOffset};

@@ -1,108 +1,203 @@
-//! The log and its facts.
+//! The log and its facts. I/O only through the operations of the sibling files.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
+use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
-use ottla_broker_types::{LeaderEpoch, Now, Offset, TimestampMs, TopicId, TopicPartition};
+use ottla_broker_types::{LeaderEpoch, MonotonicMs, Now, Offset, TimestampMs, TopicId, TopicPartition};
 
-use super::{Appended, Deleted, LogRead, RecoveryPoint, TimestampedOffset};
+use super::OpenReport;
 use crate::config::LogConfig;
-use crate::disk::Disk;
-use crate::error::{AppendError, LogError, OpenError, ReadError};
+use crate::disk::{Disk, is_no_space};
+use crate::epochs::EpochCache;
+use crate::error::{LogError, ReadError};
+use crate::producers::Producers;
+use crate::segment::{Place, Segment};
 
 /// One partition's log.
+///
+/// Getters never do I/O. Appends write with one positioned write on the calling thread and are durable after a
+/// flush. [`LogError::Failed`] and its likes are final: from then on every operation but the getters refuses.
 pub struct Log {
-    topic: TopicPartition,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: Arc<Path>,
+    pub(super) topic: TopicPartition,
+    pub(super) topic_id: TopicId,
+    pub(super) config: LogConfig,
+    /// By base offset; each ends where the next begins.
+    pub(super) sealed: BTreeMap<Offset, Segment>,
+    pub(super) active: Segment,
+    pub(super) log_start: Offset,
+    pub(super) log_end: Offset,
+    /// Below it everything is durable.
+    pub(super) recovery_point: Offset,
+    /// The highest recovery point that a checkpoint may hold.
+    pub(super) claimed: Offset,
+    /// Whether the file that limits the recovery point exists.
+    pub(super) limited: bool,
+    pub(super) epochs: EpochCache,
+    pub(super) epochs_unsaved: bool,
+    pub(super) producers: Producers,
+    /// Offsets of the producer snapshots on disk.
+    pub(super) snapshots: BTreeSet<Offset>,
+    /// Whether files were made since the directory was synced.
+    pub(super) dir_unsynced: bool,
+    pub(super) unflushed_records: u64,
+    pub(super) unflushed_since: Option<MonotonicMs>,
+    /// Up to where the operating system was asked to write the active segment out.
+    pub(super) writeback_end: u64,
+    /// How often the log was cut, so that a flush that began before knows.
+    pub(super) cut_count: u64,
+    /// Sealed segments that readers opened, the oldest use first.
+    pub(super) open_sealed: Mutex<VecDeque<Offset>>,
+    /// The time of the last call that was told it.
+    pub(super) now: Now,
+    pub(super) failure: Option<String>,
+    pub(super) report: OpenReport,
 }
 
 impl fmt::Debug for Log {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Log").field("topic", &self.topic).finish_non_exhaustive()
+        f.debug_struct("Log")
+            .field("topic", &self.topic)
+            .field("log_start", &self.log_start)
+            .field("log_end", &self.log_end)
+            .field("recovery_point", &self.recovery_point)
+            .finish_non_exhaustive()
     }
 }
 
-#[allow(unused_variables, missing_docs)]
 impl Log {
-    /// Opens the log in `dir`, a directory named `<topic>-<partition>`, which is made if it is missing.
-    pub fn open(
-        disk: Arc<dyn Disk>,
-        dir: &Path,
-        topic: TopicPartition,
-        topic_id: TopicId,
-        config: LogConfig,
-        recovery: RecoveryPoint,
-        now: Now,
-    ) -> Result<Log, OpenError> {
-        todo!()
+    /// The partition.
+    pub fn topic_partition(&self) -> &TopicPartition {
+        &self.topic
     }
-    pub fn append_as_leader(
-        &mut self,
-        batch: &mut [u8],
-        epoch: LeaderEpoch,
-        now: Now,
-    ) -> Result<Appended, AppendError> {
-        todo!()
+
+    /// The topic's id.
+    pub fn topic_id(&self) -> TopicId {
+        self.topic_id
     }
-    pub fn append_as_follower(&mut self, batches: &[u8], now: Now) -> Result<Appended, AppendError> {
-        todo!()
+
+    /// The partition's directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
-    pub fn read(
-        &self,
-        from: Offset,
-        max_bytes: usize,
-        end: Offset,
-        at_least_one: bool,
-    ) -> Result<LogRead, ReadError> {
-        todo!()
+
+    /// The settings in force.
+    pub fn config(&self) -> &LogConfig {
+        &self.config
     }
-    pub fn log_start(&self) -> Offset {
-        todo!()
-    }
-    pub fn log_end(&self) -> Offset {
-        todo!()
-    }
-    pub fn size_bytes(&self) -> u64 {
-        todo!()
-    }
-    pub fn recovery_point(&self) -> Offset {
-        todo!()
-    }
-    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
-        todo!()
-    }
-    /// The largest epoch at or below `epoch` with its end, exclusive.
-    pub fn end_offset_for(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        todo!()
-    }
-    pub fn offset_for_timestamp(&self, at_least: TimestampMs) -> Result<Option<TimestampedOffset>, LogError> {
-        todo!()
-    }
-    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
-        todo!()
-    }
-    pub fn truncate_to(&mut self, end: Offset) -> Result<Offset, LogError> {
-        todo!()
-    }
-    pub fn reset_to(&mut self, start: Offset) -> Result<(), LogError> {
-        todo!()
-    }
-    pub fn advance_log_start(&mut self, to: Offset) {
-        todo!()
-    }
-    pub fn apply_retention(&mut self, now: Now, high_watermark: Offset) -> Result<Deleted, LogError> {
-        todo!()
-    }
-    pub fn flush(&mut self) -> Result<Offset, LogError> {
-        todo!()
-    }
-    pub fn flush_due(&self, now: Now) -> bool {
-        todo!()
-    }
-    pub fn close(&mut self) -> Result<(), LogError> {
-        todo!()
-    }
+
+    /// Puts other settings in force, from the next operation on.
     pub fn set_config(&mut self, config: LogConfig) {
-        todo!()
+        self.config = config;
+    }
+
+    /// First offset that may be read; the log may not hold a record right there.
+    pub fn log_start(&self) -> Offset {
+        self.log_start
+    }
+
+    /// The offset of the next append.
+    pub fn log_end(&self) -> Offset {
+        self.log_end
+    }
+
+    /// Everything below this offset is durable. The broker checkpoints it from time to time.
+    pub fn recovery_point(&self) -> Offset {
+        self.recovery_point
+    }
+
+    /// Bytes of all batches.
+    pub fn size_bytes(&self) -> u64 {
+        self.segments().map(|segment| u64::from(segment.size_bytes())).sum()
+    }
+
+    /// Count of segments, with the active one.
+    pub fn segment_count(&self) -> usize {
+        self.sealed.len() + 1
+    }
+
+    /// The leader epochs and where each begins.
+    pub fn epochs(&self) -> &EpochCache {
+        &self.epochs
+    }
+
+    /// Epoch of the last batch.
+    pub fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.epochs.latest_epoch()
+    }
+
+    /// The largest epoch at or below `asked` and the first offset after its records; see
+    /// [`EpochCache::end_offset_for`].
+    pub fn end_offset_for(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.epochs.end_offset_for(asked, self.log_end)
+    }
+
+    /// Count of idempotent producers that are remembered.
+    pub fn producer_count(&self) -> usize {
+        self.producers.len()
+    }
+
+    /// Forgets producers that were silent for `producer.id.expiration.ms`; how many.
+    pub fn expire_producers(&mut self, now: Now) -> usize {
+        self.producers.expire(now.wall, self.config.producer_id_expiration_ms)
+    }
+
+    /// What opening the log took.
+    pub fn open_report(&self) -> OpenReport {
+        self.report
+    }
+
+    /// Whether an I/O error has ended the use of this handle.
+    pub fn is_failed(&self) -> bool {
+        self.failure.is_some()
+    }
+
+    /// Largest timestamp of all records by the batches' headers, without I/O.
+    pub fn largest_timestamp(&self) -> Option<TimestampMs> {
+        self.segments().filter_map(Segment::max_timestamp).max()
+    }
+
+    pub(super) fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
+        self.sealed.values().chain(std::iter::once(&self.active))
+    }
+
+    pub(super) fn place(&self, base: Offset) -> Place {
+        Place { disk: self.disk.clone(), dir: self.dir.clone(), base }
+    }
+
+    pub(super) fn usable(&self) -> io::Result<()> {
+        match &self.failure {
+            Some(failure) => Err(io::Error::other(failure.clone())),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the use of the handle.
+    pub(super) fn fail(&mut self, error: io::Error) -> io::Error {
+        self.failure.get_or_insert_with(|| format!("the log failed before: {error}"));
+        error
+    }
+
+    /// For calls after which the log is as it was if space ran out; any other error is final.
+    pub(super) fn refused(&mut self, error: io::Error) -> LogError {
+        if is_no_space(&error) { LogError::NoSpace(error) } else { LogError::Failed(self.fail(error)) }
+    }
+
+    /// For calls after which the log is not known any more.
+    pub(super) fn failed(&mut self, error: io::Error) -> LogError {
+        LogError::Failed(self.fail(error))
+    }
+
+    /// For reads within an operation that changes the log.
+    pub(super) fn unreadable(&mut self, error: ReadError) -> LogError {
+        match error {
+            ReadError::Corrupt { offset, source } => LogError::Corrupt { offset, source },
+            ReadError::Io(error) => self.failed(error),
+            out_of_range @ ReadError::OffsetOutOfRange { .. } => self.failed(io::Error::other(out_of_range)),
+        }
     }
 }

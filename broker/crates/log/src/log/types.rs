@@ -19,6 +19,17 @@ pub struct RecoveryPoint {
     pub log_start: Offset,
 }
 
+/// What opening a log took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Bytes of the segments whose batches were walked over and whose indexes were built anew.
+    pub rebuilt_bytes: u64,
+    /// Bytes that were cut off behind the last sound batch.
+    pub truncated_bytes: u64,
+    /// Segments removed after the last sound batch.
+    pub removed_segment_count: usize,
+}
+
 /// An append, or the earlier one of which it is a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Appended {

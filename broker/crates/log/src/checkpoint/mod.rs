@@ -1,0 +1,24 @@
+//! The small text files beside the segments, in Kafka's formats (`FORMAT.md`).
+
+mod clean_shutdown;
+mod epochs;
+mod meta_properties;
+mod offsets;
+mod partition_dir;
+mod partition_metadata;
+mod recovery_limit;
+mod text;
+
+pub use clean_shutdown::{
+    CLEAN_SHUTDOWN_FILE, read_clean_shutdown, remove_clean_shutdown, write_clean_shutdown,
+};
+pub(crate) use epochs::{EPOCHS_FILE, decode_epochs, encode_epochs};
+pub use meta_properties::{
+    META_PROPERTIES_FILE, MetaProperties, read_meta_properties, write_meta_properties,
+};
+pub use offsets::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE, read_offsets, write_offsets};
+pub(crate) use partition_dir::deleted_dir_name;
+pub use partition_dir::{PartitionDir, partition_dir_name};
+pub(crate) use partition_metadata::{PARTITION_METADATA_FILE, decode_metadata, encode_metadata};
+pub(crate) use recovery_limit::{RECOVERY_LIMIT_FILE, read_recovery_limit, write_recovery_limit};
+pub use text::CheckpointError;

@@ -1,0 +1,311 @@
+//! Opening a log: trusting what was closed, walking over what was not. I/O through [`Disk`] only.
+//!
+//! Invariant: nothing below the recovery point is removed. If something there is damaged, opening fails.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use ottla_broker_protocol::batch::BatchHeader;
+use ottla_broker_types::{LeaderEpoch, Now, Offset, TopicId, TopicPartition};
+
+use super::{Log, OpenReport, RecoveryPoint};
+use crate::checkpoint::{
+    EPOCHS_FILE, PARTITION_METADATA_FILE, decode_epochs, decode_metadata, encode_metadata,
+    read_recovery_limit, write_recovery_limit,
+};
+use crate::config::LogConfig;
+use crate::disk::{Disk, OpenMode, read_whole, remove_if_exists};
+use crate::epochs::EpochCache;
+use crate::error::OpenError;
+use crate::producers::Producers;
+use crate::segment::{
+    DELETED_SUFFIX, Damage, FileKind, Place, RecoveryRules, Segment, TMP_SUFFIX, offset_in_name,
+};
+
+impl Log {
+    /// Opens the log in `dir`, a directory named `<topic>-<partition>`, which is made if it is missing.
+    ///
+    /// After a clean shutdown the files are trusted. Otherwise the batches from the recovery point on are checked
+    /// and the log ends before the first bad one; nothing below the recovery point is removed.
+    /// `recovery.synced_end` has to be what the checkpoint says, also for a directory that is new.
+    pub fn open(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        topic: TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+        recovery: RecoveryPoint,
+        now: Now,
+    ) -> Result<Log, OpenError> {
+        let opening = Opening { disk, dir: dir.into(), config, recovery, now };
+        let in_dir = |source| OpenError::Io { path: dir.to_owned(), source };
+        let files = opening.prepare(topic_id)?;
+        let limit = read_recovery_limit(&*opening.disk, dir).map_err(in_dir)?;
+        let synced_end = recovery.synced_end.min(limit.unwrap_or(Offset::MAX));
+        let found = opening.segments(&files.bases, synced_end)?;
+        let mut log = opening.assemble(topic, topic_id, files.snapshots, found).map_err(in_dir)?;
+        log.limited = limit.is_some();
+        log.settle(recovery, synced_end).map_err(in_dir)?;
+        Ok(log)
+    }
+
+    /// Brings the facts in line after the segments were opened.
+    fn settle(&mut self, recovery: RecoveryPoint, synced_end: Offset) -> io::Result<()> {
+        let synced_end = if recovery.clean_shutdown { self.log_end } else { synced_end };
+        self.recovery_point = synced_end.min(self.log_end);
+        self.claimed = recovery.synced_end.max(self.recovery_point);
+        if self.log_end < self.claimed && !self.limited {
+            write_recovery_limit(&*self.disk, &self.dir, self.log_end)?;
+            self.limited = true;
+        }
+        if recovery.log_start > self.log_end {
+            self.reset_to(recovery.log_start).map_err(io::Error::other)?;
+        }
+        self.epochs_unsaved |= self.epochs.truncate_from_end(self.log_end);
+        let first = self.segments().next().map_or(self.log_end, Segment::base);
+        self.log_start = first.min(self.log_end);
+        self.advance_log_start(recovery.log_start);
+        self.epochs_unsaved |= self.epochs.truncate_from_start(self.log_start);
+        self.restore_producers().map_err(io::Error::other)
+    }
+}
+
+struct Opening {
+    disk: Arc<dyn Disk>,
+    dir: Arc<Path>,
+    config: LogConfig,
+    recovery: RecoveryPoint,
+    now: Now,
+}
+
+/// The offsets in the names of the directory's files.
+#[derive(Default)]
+struct Files {
+    bases: Vec<Offset>,
+    snapshots: BTreeSet<Offset>,
+}
+
+struct Found {
+    segments: Vec<Segment>,
+    epochs: EpochCache,
+    epochs_unsaved: bool,
+    report: OpenReport,
+}
+
+impl Opening {
+    fn at<T>(&self, path: &Path, result: io::Result<T>) -> Result<T, OpenError> {
+        result.map_err(|source| OpenError::Io { path: path.to_owned(), source })
+    }
+
+    /// Makes the directory if it is missing, checks whose it is, and removes leftovers.
+    fn prepare(&self, topic_id: TopicId) -> Result<Files, OpenError> {
+        let dir = &*self.dir;
+        if !self.at(dir, self.disk.exists(dir))? {
+            self.at(dir, self.disk.create_dir_all(dir))?;
+        }
+        let path = dir.join(PARTITION_METADATA_FILE);
+        let metadata = self.at(&path, read_whole(&*self.disk, &path))?;
+        match metadata.as_deref().and_then(decode_metadata) {
+            Some(found) if found != topic_id => {
+                return Err(OpenError::TopicIdMismatch { expected: topic_id, found });
+            }
+            Some(_) => {}
+            // New, or torn by a power cut before its first flush: then nothing was promised.
+            None => self.at(&path, self.write_metadata(&path, topic_id))?,
+        }
+        let listed = self.at(dir, self.disk.list_dir(dir))?;
+        let mut files = Files::default();
+        for path in &listed {
+            files.bases.extend(offset_in_name(path, FileKind::Log));
+        }
+        for path in &listed {
+            if self.is_leftover(path, &files.bases) {
+                self.at(path, remove_if_exists(&*self.disk, path))?;
+            } else {
+                files.snapshots.extend(offset_in_name(path, FileKind::Snapshot));
+            }
+        }
+        Ok(files)
+    }
+
+    fn write_metadata(&self, path: &Path, topic_id: TopicId) -> io::Result<()> {
+        let file = self.disk.open(path, OpenMode::Create)?;
+        file.set_len(0)?;
+        file.write_all_at(encode_metadata(topic_id).as_bytes(), 0)
+    }
+
+    /// Whether a file is unfinished, waits for its removal, or is an index without a segment.
+    fn is_leftover(&self, path: &Path, bases: &[Offset]) -> bool {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.ends_with(DELETED_SUFFIX) || name.ends_with(TMP_SUFFIX) {
+            return true;
+        }
+        [FileKind::OffsetIndex, FileKind::TimeIndex]
+            .into_iter()
+            .filter_map(|kind| offset_in_name(path, kind))
+            .any(|base| !bases.contains(&base))
+    }
+
+    /// The leader epochs on disk; `None` if the file is missing or damaged.
+    fn epochs(&self) -> Result<Option<EpochCache>, OpenError> {
+        let path = self.dir.join(EPOCHS_FILE);
+        let bytes = self.at(&path, read_whole(&*self.disk, &path))?;
+        Ok(bytes.as_deref().and_then(decode_epochs).map(EpochCache::new))
+    }
+
+    fn place(&self, base: Offset) -> Place {
+        Place { disk: self.disk.clone(), dir: self.dir.clone(), base }
+    }
+
+    /// Opens or rebuilds each segment up to the first bad batch.
+    fn segments(&self, bases: &[Offset], synced_end: Offset) -> Result<Found, OpenError> {
+        let saved = self.epochs()?;
+        let without_epochs = saved.is_none() && !bases.is_empty();
+        let mut found = Found {
+            segments: Vec::with_capacity(bases.len()),
+            epochs: saved.unwrap_or_default(),
+            epochs_unsaved: without_epochs,
+            report: OpenReport::default(),
+        };
+        let mut walked_end = Offset::ZERO;
+        for (at, base) in bases.iter().enumerate() {
+            let end = bases.get(at + 1).copied();
+            let trusted = self.recovery.clean_shutdown || end.is_some_and(|end| end <= synced_end);
+            if trusted && !without_epochs {
+                let place = self.place(*base);
+                let interval = self.config.index_interval_bytes;
+                let opened = Segment::open(place, end.is_none(), interval, self.now);
+                if let Some(mut segment) = self.at(&self.dir, opened)? {
+                    segment.synced();
+                    found.segments.push(segment);
+                    continue;
+                }
+            }
+            let mut rules = RecoveryRules {
+                index_interval_bytes: self.config.index_interval_bytes,
+                synced_end,
+                next_offset: walked_end.max(*base),
+                latest_epoch: base.prev().and_then(|before| found.epochs.epoch_at(before)),
+            };
+            let damage = self.rebuild(*base, end.is_some(), &mut rules, &mut found)?;
+            walked_end = rules.next_offset;
+            if let Some(damage) = damage {
+                self.cut(damage, &rules, &bases[at + 1..], &mut found)?;
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    fn rebuild(
+        &self,
+        base: Offset,
+        seal: bool,
+        rules: &mut RecoveryRules,
+        found: &mut Found,
+    ) -> Result<Option<Damage>, OpenError> {
+        let epochs = &mut found.epochs;
+        let mut changed = false;
+        let mut visit = |header: &BatchHeader| {
+            if let Some(epoch) = LeaderEpoch::from_wire(header.partition_leader_epoch) {
+                changed |= epochs.assign(epoch, Offset::clamped(header.base_offset));
+            }
+        };
+        let rebuilt = Segment::rebuild(self.place(base), rules, self.now, &mut visit);
+        let (mut segment, damage) = self.at(&self.path_of(base), rebuilt)?;
+        found.epochs_unsaved |= changed;
+        found.report.rebuilt_bytes += u64::from(segment.size_bytes());
+        if seal {
+            self.at(&self.path_of(base), segment.seal())?;
+        }
+        found.segments.push(segment);
+        Ok(damage)
+    }
+
+    /// Ends the log before a bad batch, durably: what is appended next must not be followed by old bytes.
+    fn cut(
+        &self,
+        damage: Damage,
+        rules: &RecoveryRules,
+        later: &[Offset],
+        found: &mut Found,
+    ) -> Result<(), OpenError> {
+        let Some(segment) = found.segments.last() else { return Ok(()) };
+        let path = self.path_of(segment.base());
+        if rules.next_offset < rules.synced_end {
+            return Err(OpenError::Damaged { path, position: damage.position, source: damage.corruption });
+        }
+        for base in later.iter().rev() {
+            found.report.truncated_bytes += self.remove_segment(*base)?;
+            found.report.removed_segment_count += 1;
+        }
+        self.at(&self.dir, self.disk.sync_dir(&self.dir))?;
+        let file = self.at(&path, segment.file())?;
+        let len = self.at(&path, file.len())?;
+        found.report.truncated_bytes += len - u64::from(segment.size_bytes());
+        self.at(&path, segment.cut_back())?;
+        self.at(&path, file.sync_data())
+    }
+
+    fn remove_segment(&self, base: Offset) -> Result<u64, OpenError> {
+        let path = self.path_of(base);
+        let file = self.at(&path, self.disk.open(&path, OpenMode::Read))?;
+        let len = self.at(&path, file.len())?;
+        for kind in FileKind::SEGMENT {
+            let path = kind.path(&self.dir, base);
+            self.at(&path, remove_if_exists(&*self.disk, &path))?;
+        }
+        Ok(len)
+    }
+
+    fn path_of(&self, base: Offset) -> PathBuf {
+        FileKind::Log.path(&self.dir, base)
+    }
+
+    /// The log of the segments that were found, the last of them active; a new one if there are none.
+    fn assemble(
+        &self,
+        topic: TopicPartition,
+        topic_id: TopicId,
+        snapshots: BTreeSet<Offset>,
+        found: Found,
+    ) -> io::Result<Log> {
+        let mut segments = found.segments;
+        let active = match segments.pop() {
+            Some(active) => active,
+            None => Segment::create(self.place(self.recovery.log_start), self.now)?,
+        };
+        let log_end = active.last_batch().map_or(active.base(), |batch| batch.last_offset().next());
+        let writeback_end = u64::from(active.size_bytes());
+        Ok(Log {
+            disk: self.disk.clone(),
+            dir: self.dir.clone(),
+            topic,
+            topic_id,
+            config: self.config.clone(),
+            sealed: segments.into_iter().map(|segment| (segment.base(), segment)).collect::<BTreeMap<_, _>>(),
+            active,
+            log_start: Offset::ZERO,
+            log_end,
+            recovery_point: Offset::ZERO,
+            claimed: Offset::ZERO,
+            limited: false,
+            epochs: found.epochs,
+            epochs_unsaved: found.epochs_unsaved,
+            producers: Producers::default(),
+            snapshots,
+            // A process that was killed may have made files that are not durable yet.
+            dir_unsynced: !self.recovery.clean_shutdown,
+            unflushed_records: 0,
+            unflushed_since: None,
+            writeback_end,
+            cut_count: 0,
+            open_sealed: Mutex::new(VecDeque::new()),
+            now: self.now,
+            failure: None,
+            report: found.report,
+        })
+    }
+}

@@ -1,0 +1,50 @@
+//! The producers' state from the newest snapshot and the batches after it. I/O through [`crate::Disk`] only.
+
+use ottla_broker_types::Offset;
+
+use super::Log;
+use crate::disk::{read_whole, remove_if_exists};
+use crate::error::ReadError;
+use crate::producers::{Producers, decode_snapshot};
+use crate::segment::{FileKind, SEQUENTIAL_CHUNK_BYTES};
+
+impl Log {
+    /// Rebuilds the producers' state at the log end. Snapshots of later offsets and damaged ones are removed; that
+    /// is durable only after the directory was synced.
+    pub(super) fn restore_producers(&mut self) -> Result<(), ReadError> {
+        for offset in self.snapshots.split_off(&self.log_end.next()) {
+            remove_if_exists(&*self.disk, &FileKind::Snapshot.path(&self.dir, offset))?;
+        }
+        self.producers = Producers::default();
+        let mut from = self.log_start;
+        while let Some(offset) = self.snapshots.last().copied() {
+            let path = FileKind::Snapshot.path(&self.dir, offset);
+            let file = read_whole(&*self.disk, &path)?;
+            if let Some(producers) = file.and_then(|file| decode_snapshot(&file, self.now.wall)) {
+                self.producers = producers;
+                from = from.max(offset);
+                break;
+            }
+            self.snapshots.remove(&offset);
+            remove_if_exists(&*self.disk, &path)?;
+        }
+        self.replay_producers(from)
+    }
+
+    fn replay_producers(&mut self, from: Offset) -> Result<(), ReadError> {
+        if from >= self.log_end {
+            return Ok(());
+        }
+        let mut producers = std::mem::take(&mut self.producers);
+        for segment in self.segments_from(from) {
+            segment.for_each_batch_from(from, SEQUENTIAL_CHUNK_BYTES, |batch| {
+                producers.record(&batch.header, self.now.wall);
+            })?;
+            if segment.base() != self.active.base() {
+                segment.close_files();
+            }
+        }
+        self.producers = producers;
+        Ok(())
+    }
+}

@@ -1,0 +1,63 @@
+//! Sealing the active segment and beginning the next. I/O through [`crate::Disk`] only.
+
+use std::io;
+use std::mem;
+
+use ottla_broker_protocol::batch::BatchHeader;
+use ottla_broker_types::{Now, Offset};
+
+use super::Log;
+use crate::disk::OpenMode;
+use crate::producers::encode_snapshot;
+use crate::segment::{FileKind, Segment, TMP_SUFFIX};
+
+impl Log {
+    /// Whether a batch has to begin a new segment, when `pending` bytes are to be written before it.
+    pub(super) fn must_roll(&self, header: &BatchHeader, pending: usize, now: Now) -> bool {
+        let active = &self.active;
+        if !active.can_hold(Offset::clamped(header.last_offset())) {
+            return true;
+        }
+        if active.size_bytes() == 0 && pending == 0 {
+            return false;
+        }
+        let size = active.size_bytes() as usize + pending + header.size();
+        let too_old = i64::try_from(self.config.segment_ms.0)
+            .is_ok_and(|age_max| active.age_ms(header.max_timestamp, now.mono) > age_max);
+        size > self.config.segment_bytes_max as usize
+            || too_old
+            || active.index_is_full(u64::from(self.config.segment_index_bytes_max))
+    }
+
+    /// Seals the active segment and begins one at `base`. After an error the log goes on in the old one.
+    pub(super) fn roll(&mut self, base: Offset, now: Now) -> io::Result<()> {
+        self.active.seal()?;
+        let next = Segment::create(self.place(base), now)?;
+        // Readers and the next flush open the files again; the batches stay open until they are synced.
+        self.active.close_indexes();
+        let sealed = mem::replace(&mut self.active, next);
+        self.sealed.insert(sealed.base(), sealed);
+        self.dir_unsynced = true;
+        self.writeback_end = 0;
+        // The snapshot only saves time when the log is opened: without space for it the log still grows.
+        let _ = self.save_producers(base);
+        Ok(())
+    }
+
+    /// Writes the producers' state as that of `offset`; not durable, as it carries a checksum and can be missed.
+    pub(super) fn save_producers(&mut self, offset: Offset) -> io::Result<()> {
+        if self.snapshots.contains(&offset) {
+            return Ok(());
+        }
+        let path = FileKind::Snapshot.path(&self.dir, offset);
+        let mut tmp = path.clone().into_os_string();
+        tmp.push(TMP_SUFFIX);
+        let file = self.disk.open(tmp.as_ref(), OpenMode::Create)?;
+        file.set_len(0)?;
+        file.write_all_at(&encode_snapshot(&self.producers), 0)?;
+        self.disk.rename(tmp.as_ref(), &path)?;
+        self.snapshots.insert(offset);
+        self.dir_unsynced = true;
+        Ok(())
+    }
+}

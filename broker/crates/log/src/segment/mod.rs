@@ -1,0 +1,17 @@
+//! One segment: a file of batches, a sparse index by offset and one by time.
+
+mod files;
+mod index;
+mod load;
+mod lookup;
+mod scan;
+#[allow(clippy::module_inception)]
+mod segment;
+mod select;
+
+pub(crate) use files::{DELETED_SUFFIX, FileKind, Place, TMP_SUFFIX, offset_in_name};
+pub(crate) use load::RecoveryRules;
+pub(crate) use lookup::TimestampQuery;
+pub(crate) use scan::{Damage, SEQUENTIAL_CHUNK_BYTES};
+pub(crate) use segment::{Segment, StoredBatch};
+pub(crate) use select::Wanted;
