@@ -30,7 +30,6 @@ impl Log {
         now: Now,
     ) -> Result<Appended, AppendError> {
         self.usable().map_err(AppendError::Failed)?;
-        self.now = now;
         let mut header = check(batch, &self.config, now.wall)?;
         if let Some(latest) = self.latest_epoch().filter(|latest| *latest > epoch) {
             return Err(AppendError::StaleLeaderEpoch { latest, found: epoch });
@@ -76,7 +75,6 @@ impl Log {
     /// [`Log::log_end`]. Of an append of no batch, `base_offset` and `last_offset` are the log end.
     pub fn append_as_follower(&mut self, fetched: &[u8], now: Now) -> Result<Appended, AppendError> {
         self.usable().map_err(AppendError::Failed)?;
-        self.now = now;
         let mut appended = self.check_fetched(fetched)?;
         let mut rest = &fetched[..appended.bytes];
         while !rest.is_empty() {

@@ -47,12 +47,12 @@ impl Log {
         let found = opening.segments(&files.bases, synced_end)?;
         let mut log = opening.assemble(topic, topic_id, files.snapshots, found).map_err(in_dir)?;
         log.limited = limit.is_some();
-        log.settle(recovery, synced_end).map_err(in_dir)?;
+        log.settle(recovery, synced_end, now).map_err(in_dir)?;
         Ok(log)
     }
 
     /// Brings the facts in line after the segments were opened.
-    fn settle(&mut self, recovery: RecoveryPoint, synced_end: Offset) -> io::Result<()> {
+    fn settle(&mut self, recovery: RecoveryPoint, synced_end: Offset, now: Now) -> io::Result<()> {
         let synced_end = if recovery.clean_shutdown { self.log_end } else { synced_end };
         self.recovery_point = synced_end.min(self.log_end);
         self.claimed = recovery.synced_end.max(self.recovery_point);
@@ -61,14 +61,14 @@ impl Log {
             self.limited = true;
         }
         if recovery.log_start > self.log_end {
-            self.reset_to(recovery.log_start).map_err(io::Error::other)?;
+            self.reset_to(recovery.log_start, now).map_err(io::Error::other)?;
         }
         self.epochs_unsaved |= self.epochs.truncate_from_end(self.log_end);
         let first = self.segments().next().map_or(self.log_end, Segment::base);
         self.log_start = first.min(self.log_end);
         self.advance_log_start(recovery.log_start);
         self.epochs_unsaved |= self.epochs.truncate_from_start(self.log_start);
-        self.restore_producers().map_err(io::Error::other)
+        self.restore_producers(now).map_err(io::Error::other)
     }
 }
 
@@ -303,7 +303,6 @@ impl Opening {
             writeback_end,
             cut_count: 0,
             open_sealed: Mutex::new(VecDeque::new()),
-            now: self.now,
             failure: None,
             report: found.report,
         })

@@ -52,8 +52,6 @@ pub struct Log {
     pub(super) cut_count: u64,
     /// Sealed segments that readers opened, the oldest use first.
     pub(super) open_sealed: Mutex<VecDeque<Offset>>,
-    /// The time of the last call that was told it.
-    pub(super) now: Now,
     pub(super) failure: Option<String>,
     pub(super) report: OpenReport,
 }

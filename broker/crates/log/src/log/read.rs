@@ -6,7 +6,7 @@ use ottla_broker_protocol::{FileRange, Segment as Piece};
 use ottla_broker_types::{Offset, TimestampMs};
 
 use super::{Log, LogRead, TimestampedOffset};
-use crate::error::{LogError, ReadError};
+use crate::error::ReadError;
 use crate::segment::{Segment, TimestampQuery, Wanted};
 
 /// Segments that one read touches at most, so that tiny segments do not make it slow; the reader asks again.
@@ -74,8 +74,11 @@ impl Log {
     }
 
     /// The first record at or after the log start whose timestamp is not below `at_least`.
-    pub fn offset_for_timestamp(&self, at_least: TimestampMs) -> Result<Option<TimestampedOffset>, LogError> {
-        self.usable().map_err(LogError::Failed)?;
+    pub fn offset_for_timestamp(
+        &self,
+        at_least: TimestampMs,
+    ) -> Result<Option<TimestampedOffset>, ReadError> {
+        self.usable()?;
         let query = TimestampQuery { at_least, from: self.log_start };
         for segment in self.segments_from(self.log_start) {
             let found = segment.find_by_timestamp(query)?;
@@ -90,8 +93,8 @@ impl Log {
     }
 
     /// The first record with the largest timestamp; `None` if no record has one.
-    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
-        self.usable().map_err(LogError::Failed)?;
+    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, ReadError> {
+        self.usable()?;
         let Some(largest) = self.largest_timestamp() else { return Ok(None) };
         let holder = self.segments().find(|segment| segment.max_timestamp() == Some(largest));
         let Some(segment) = holder else { return Ok(None) };
@@ -132,18 +135,6 @@ impl Log {
             let closed = open.pop_front().and_then(|base| self.sealed.get(&base));
             if let Some(closed) = closed.filter(|closed| !closed.is_unsynced()) {
                 closed.close_files();
-            }
-        }
-    }
-}
-
-impl From<ReadError> for LogError {
-    fn from(error: ReadError) -> LogError {
-        match error {
-            ReadError::Corrupt { offset, source } => LogError::Corrupt { offset, source },
-            ReadError::Io(error) => LogError::Failed(error),
-            out_of_range @ ReadError::OffsetOutOfRange { .. } => {
-                LogError::Failed(std::io::Error::other(out_of_range))
             }
         }
     }

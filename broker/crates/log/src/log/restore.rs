@@ -1,6 +1,6 @@
 //! The producers' state from the newest snapshot and the batches after it. I/O through [`crate::Disk`] only.
 
-use ottla_broker_types::Offset;
+use ottla_broker_types::{Now, Offset};
 
 use super::Log;
 use crate::disk::{read_whole, remove_if_exists};
@@ -11,7 +11,7 @@ use crate::segment::{FileKind, SEQUENTIAL_CHUNK_BYTES};
 impl Log {
     /// Rebuilds the producers' state at the log end. Snapshots of later offsets and damaged ones are removed; that
     /// is durable only after the directory was synced.
-    pub(super) fn restore_producers(&mut self) -> Result<(), ReadError> {
+    pub(super) fn restore_producers(&mut self, now: Now) -> Result<(), ReadError> {
         for offset in self.snapshots.split_off(&self.log_end.next()) {
             remove_if_exists(&*self.disk, &FileKind::Snapshot.path(&self.dir, offset))?;
         }
@@ -20,7 +20,7 @@ impl Log {
         while let Some(offset) = self.snapshots.last().copied() {
             let path = FileKind::Snapshot.path(&self.dir, offset);
             let file = read_whole(&*self.disk, &path)?;
-            if let Some(producers) = file.and_then(|file| decode_snapshot(&file, self.now.wall)) {
+            if let Some(producers) = file.and_then(|file| decode_snapshot(&file, now.wall)) {
                 self.producers = producers;
                 from = from.max(offset);
                 break;
@@ -28,17 +28,17 @@ impl Log {
             self.snapshots.remove(&offset);
             remove_if_exists(&*self.disk, &path)?;
         }
-        self.replay_producers(from)
+        self.replay_producers(from, now)
     }
 
-    fn replay_producers(&mut self, from: Offset) -> Result<(), ReadError> {
+    fn replay_producers(&mut self, from: Offset, now: Now) -> Result<(), ReadError> {
         if from >= self.log_end {
             return Ok(());
         }
         let mut producers = std::mem::take(&mut self.producers);
         for segment in self.segments_from(from) {
             segment.for_each_batch_from(from, SEQUENTIAL_CHUNK_BYTES, |batch| {
-                producers.record(&batch.header, self.now.wall);
+                producers.record(&batch.header, now.wall);
             })?;
             if segment.base() != self.active.base() {
                 segment.close_files();

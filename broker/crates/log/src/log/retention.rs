@@ -27,7 +27,6 @@ impl Log {
     /// its log start.
     pub fn apply_retention(&mut self, now: Now, high_watermark: Offset) -> Result<Deleted, LogError> {
         self.usable().map_err(LogError::Failed)?;
-        self.now = now;
         let mut deleted = Deleted::default();
         let mut excess = self.config.retention_bytes.map_or(0, |max| self.size_bytes().saturating_sub(max));
         loop {

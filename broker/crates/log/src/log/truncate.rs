@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ottla_broker_types::Offset;
+use ottla_broker_types::{Now, Offset};
 
 use super::{Deleted, Log};
 use crate::checkpoint::{EPOCHS_FILE, encode_epochs, write_recovery_limit};
@@ -15,28 +15,28 @@ use crate::segment::{Segment, StoredBatch};
 impl Log {
     /// Removes what lies at or after `end`, whole batches: if `end` lies within a batch, that batch goes too.
     /// Returns the log end after that. Nothing happens if the log ends before.
-    pub fn truncate_to(&mut self, end: Offset) -> Result<Offset, LogError> {
+    pub fn truncate_to(&mut self, end: Offset, now: Now) -> Result<Offset, LogError> {
         self.usable().map_err(LogError::Failed)?;
         if end >= self.log_end {
             return Ok(self.log_end);
         }
         let first = self.sealed.keys().next().copied().unwrap_or(self.active.base());
         if end <= first {
-            self.reset_to(end)?;
+            self.reset_to(end, now)?;
             return Ok(end);
         }
         let cut = self.cut_at(end).map_err(|error| self.unreadable(error))?;
         self.truncate_files(end, cut).map_err(|error| self.failed(error))?;
         self.log_start = self.log_start.min(self.log_end);
-        self.restore_producers().map_err(|error| self.unreadable(error))?;
+        self.restore_producers(now).map_err(|error| self.unreadable(error))?;
         self.disk.sync_dir(&self.dir).map_err(|error| self.failed(error))?;
         Ok(self.log_end)
     }
 
     /// Drops everything; the log starts and ends at `start`.
-    pub fn reset_to(&mut self, start: Offset) -> Result<(), LogError> {
+    pub fn reset_to(&mut self, start: Offset, now: Now) -> Result<(), LogError> {
         self.usable().map_err(LogError::Failed)?;
-        self.reset_files(start).map_err(|error| self.failed(error))
+        self.reset_files(start, now).map_err(|error| self.failed(error))
     }
 
     /// The batch that contains `end` or is the first after it, in the segment that `end` falls into.
@@ -67,7 +67,7 @@ impl Log {
         self.save_epochs()
     }
 
-    fn reset_files(&mut self, start: Offset) -> io::Result<()> {
+    fn reset_files(&mut self, start: Offset, now: Now) -> io::Result<()> {
         self.limit_recovery_point(start.min(self.claimed))?;
         let mut deleted = Deleted::default();
         // The newest first: what is left after a crash is a log that was truncated.
@@ -77,7 +77,7 @@ impl Log {
         }
         self.disk.sync_dir(&self.dir)?;
         let _ = deleted.remove_files(&*self.disk);
-        self.active = Segment::create(self.place(start), self.now)?;
+        self.active = Segment::create(self.place(start), now)?;
         (self.log_start, self.log_end) = (start, start);
         self.cut();
         self.recovery_point = start;
