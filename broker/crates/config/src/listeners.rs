@@ -86,12 +86,21 @@ impl HostPort {
         let (host, port) = text.trim().rsplit_once(':')?;
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         let host = match bare {
-            Some(address) => address.parse::<std::net::Ipv6Addr>().ok().map(|_| address)?,
+            Some(address) if is_numeric_address(address) => address,
+            Some(_) => return None,
             None if host.contains([':', '[', ']', '/', ' ', '@']) => return None,
             None => host,
         };
         Some(HostPort { host: host.to_owned(), port: port.parse().ok()? })
     }
+}
+
+/// Whether `text` is made of what a numeric address, with a zone if need be, is made of; whoever binds or connects
+/// parses it in full.
+fn is_numeric_address(text: &str) -> bool {
+    let (address, zone) = text.split_once('%').unwrap_or((text, "0"));
+    let digits = |c: char| c.is_ascii_hexdigit() || matches!(c, ':' | '.');
+    address.contains(':') && address.chars().all(digits) && zone.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
 impl fmt::Display for HostPort {
@@ -213,6 +222,9 @@ mod tests {
             ("A://h:1,A://h:2", "second time"),
             ("A://h:1,B://h:1", "address of another"),
             ("A B://h:1", "listener name"),
+            ("A://[host]:1", "host:port"),
+            ("A://[]:1", "host:port"),
+            ("A://::1:9092", "host:port"),
         ] {
             let error = parse_listeners(text).expect_err(text).to_string();
             assert!(error.contains(problem), "{text}: {error}");
