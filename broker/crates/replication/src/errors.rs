@@ -73,7 +73,7 @@ pub enum ListOffsetsError {
     OffsetNotAvailable,
     /// The log could not be read.
     #[error(transparent)]
-    Log(#[from] LogError),
+    Read(#[from] ReadError),
 }
 
 /// A fetched answer that could not be applied to the follower's log.

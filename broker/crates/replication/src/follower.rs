@@ -114,7 +114,7 @@ impl Replica {
         let mut effects = Effects::default();
         if let Some(leaders) = fetched.diverging {
             let end = truncation_point(&self.log, leaders);
-            self.truncate(end, &mut effects)?;
+            self.truncate(now, end, &mut effects)?;
             return Ok(effects);
         }
         let records = complete_batches(fetched.records, position.leader_epoch)?;
@@ -144,6 +144,7 @@ impl Replica {
     /// at the leader's start if the leader deleted what comes next.
     pub fn leader_offsets(
         &mut self,
+        now: Now,
         position: &FetchPosition,
         leaders: LeaderOffsets,
     ) -> Result<(FollowerStep, Effects), FollowError> {
@@ -152,9 +153,9 @@ impl Replica {
             return Ok((FollowerStep::Stale, effects));
         }
         if leaders.end < self.log.log_end() {
-            self.truncate(leaders.end, &mut effects)?;
+            self.truncate(now, leaders.end, &mut effects)?;
         } else if leaders.start > self.log.log_end() {
-            self.log.reset_to(leaders.start)?;
+            self.log.reset_to(leaders.start, now)?;
             self.high_watermark = leaders.start;
             effects.log_start = Some(leaders.start);
             effects.log_end = Some(leaders.start);
@@ -163,11 +164,11 @@ impl Replica {
         Ok((FollowerStep::Continue, effects))
     }
 
-    fn truncate(&mut self, end: Offset, effects: &mut Effects) -> Result<(), FollowError> {
+    fn truncate(&mut self, now: Now, end: Offset, effects: &mut Effects) -> Result<(), FollowError> {
         if end < self.log.log_start() {
-            self.log.reset_to(end)?;
+            self.log.reset_to(end, now)?;
         } else {
-            self.log.truncate_to(end)?;
+            self.log.truncate_to(end, now)?;
         }
         let log_end = self.log.log_end();
         effects.log_end = Some(log_end);
