@@ -13,21 +13,21 @@ use openraft::async_runtime::{Instant as _, WatchReceiver as _};
 use openraft::errors::{ClientWriteError, Fatal, ForwardReason, ForwardToLeader};
 use openraft::raft::ClientWriteResult;
 use openraft::vote::leader_id_std::CommittedLeaderId;
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use parking_lot::Mutex;
+use tokio::sync::{mpsc, watch};
 
 use super::applied::{Applied, end_of};
 use super::members::Members;
 use super::node::{MetricsWatch, Raft};
 use super::observe::Observer;
-use super::types::{Batch, LogId, Outcome, Types, term_of};
+use super::types::{Batch, LogId, Outcome, Reply, Slot, Types, term_of};
 use crate::{Leadership, Session, StopReason, Term, Timing, VoterId};
 
 /// A batch on its way to the library.
 pub(crate) struct Queued {
     pub(crate) session: Session,
     pub(crate) batch: Batch,
-    pub(crate) share: OwnedSemaphorePermit,
-    pub(crate) tx: oneshot::Sender<ClientWriteResult<Types>>,
+    pub(crate) reply: Reply<ClientWriteResult<Types>>,
 }
 
 /// What the driver tells the others.
@@ -115,25 +115,36 @@ impl Driver {
 
     /// Hands one proposal over and waits until the library has looked at it, not until it is committed: the next
     /// one must not enter if this one was refused.
+    ///
+    /// A leader that has not heard from a majority for a lease takes nothing, though it may well lead on: the
+    /// proposal is offered again until that is clear.
     async fn propose(&mut self, queued: Queued) -> Result<(), Stopped> {
-        let Queued { session, batch, share, tx } = queued;
-        let term = match self.leading {
-            Leading::Open { session: open, upto } if open == session => term_of(&upto),
-            _ => {
-                let leader_id = self.metrics.borrow_watched().current_leader;
-                let forward =
-                    ForwardToLeader { leader_id, leader_node: None, reason: ForwardReason::NotLeader };
-                // A proposer that no longer waits does not care.
-                drop(tx.send(Err(ClientWriteError::ForwardToLeader(forward))));
+        let Queued { session, batch, reply } = queued;
+        let mut reply = Some(reply);
+        while let Leading::Open { session: open, upto } = self.leading
+            && open == session
+            && let Some(given) = reply.take()
+        {
+            let slot = Arc::new(Slot { reply: Mutex::new(Some(given)), refused: AtomicBool::new(false) });
+            let outcome = Outcome { slot: slot.clone(), is_refusal, is_passing };
+            let term = CommittedLeaderId::new(term_of(&upto).0);
+            self.raft.write(batch.clone()).with_leader(term).responder(outcome).await?;
+            self.raft.with_raft_state(|_| ()).await?;
+            if !slot.refused.load(Ordering::Acquire) {
                 return Ok(());
             }
-        };
-        let refused = Arc::new(AtomicBool::new(false));
-        let outcome = Outcome { tx, share, refused: refused.clone(), is_refusal };
-        self.raft.write(batch).with_leader(CommittedLeaderId::new(term.0)).responder(outcome).await?;
-        self.raft.with_raft_state(|_| ()).await?;
-        if refused.load(Ordering::Acquire) {
-            self.leading = Leading::No;
+            reply = slot.reply.lock().take();
+            if reply.is_none() {
+                self.leading = Leading::No;
+                return Ok(());
+            }
+            tokio::time::sleep(self.timing.heartbeat.to_std() / 4).await;
+            self.look().await?;
+        }
+        if let Some(reply) = reply {
+            let leader_id = self.metrics.borrow_watched().current_leader.filter(|leader| *leader != self.me);
+            let forward = ForwardToLeader { leader_id, leader_node: None, reason: ForwardReason::NotLeader };
+            reply.send(Err(ClientWriteError::ForwardToLeader(forward)));
         }
         Ok(())
     }
@@ -217,4 +228,9 @@ impl Driver {
 /// Whether the library did not take a proposal.
 fn is_refusal(result: &ClientWriteResult<Types>) -> bool {
     matches!(result, Err(ClientWriteError::ForwardToLeader(_)))
+}
+
+/// Whether that passes as soon as a majority answers again.
+fn is_passing(result: &ClientWriteResult<Types>) -> bool {
+    matches!(result, Err(ClientWriteError::ForwardToLeader(forward)) if forward.reason == ForwardReason::LeaseExpired)
 }

@@ -50,7 +50,7 @@ impl Failover {
         }
     }
 
-    /// Looks whether `node`, if it leads, is gone, and if so stands for election without waiting for its lease
+    /// Looks whether `node`, if it led, leads no more, and if so stands for election without waiting for its lease
     /// to end: nobody else can hold it.
     pub(crate) async fn probe(&self, node: NodeId) {
         let Some(case) = self.case(node) else { return };
@@ -87,7 +87,9 @@ impl Failover {
         for _ in 0..PROBES_MAX {
             match self.dial.hello(node, address, PROBE_DEADLINE).await {
                 Err(TransportError::Refused) => return true,
-                Ok(_) => return false,
+                // It is another process already, or stepped down: it leads no more either.
+                Ok(Some(answer)) => return !answer.leads,
+                Ok(None) => return false,
                 Err(TransportError::Unreachable { .. } | TransportError::Rejected { .. }) => {
                     tokio::time::sleep(PROBE_PAUSE).await;
                 }

@@ -105,7 +105,7 @@ impl Members {
 
     async fn ask(&self, node: NodeId, address: &str) -> Option<HelloAnswer> {
         if node == self.me.node {
-            return Some(HelloAnswer { id: self.me, has_log: false });
+            return Some(HelloAnswer { id: self.me, has_log: false, leads: false });
         }
         self.dial
             .hello(node, address, HELLO_DEADLINE)

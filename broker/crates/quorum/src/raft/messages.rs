@@ -117,11 +117,10 @@ pub(crate) fn take_append(fields: &mut Fields) -> Result<AppendEntriesRequest<Ty
         entries.push(take_frame(fields)?);
     }
     let positions = prev_log_id.map_or(0, |id| id.index + 1)..;
-    match positions.zip(&entries).find(|(position, entry)| entry.log_id.index != *position) {
-        Some((position, _)) => {
-            return Err(DecodeError::Value { what: "position of an entry", value: position });
-        }
-        None => {}
+    if let Some((position, _)) =
+        positions.zip(&entries).find(|(position, entry)| entry.log_id.index != *position)
+    {
+        return Err(DecodeError::Value { what: "position of an entry", value: position });
     }
     Ok(AppendEntriesRequest { vote, prev_log_id, entries, leader_commit })
 }
@@ -287,13 +286,17 @@ pub(crate) struct HelloAnswer {
     pub(crate) id: VoterId,
     /// Whether it holds a log or has voted.
     pub(crate) has_log: bool,
+    /// Whether it leads, or believes so.
+    pub(crate) leads: bool,
 }
 
 pub(crate) fn put_hello_answer(out: &mut Vec<u8>, answer: HelloAnswer) {
     put_voter_id(out, answer.id);
     out.put_u8(answer.has_log.into());
+    out.put_u8(answer.leads.into());
 }
 
 pub(crate) fn take_hello_answer(fields: &mut Fields) -> Result<HelloAnswer, DecodeError> {
-    Ok(HelloAnswer { id: fields.voter_id("identity")?, has_log: fields.bool("has a log")? })
+    let id = fields.voter_id("identity")?;
+    Ok(HelloAnswer { id, has_log: fields.bool("has a log")?, leads: fields.bool("leads")? })
 }

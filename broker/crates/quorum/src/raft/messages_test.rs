@@ -94,7 +94,7 @@ fn answers_round_trip() {
     for answer in [SnapshotAnswer::GoOn(77), SnapshotAnswer::Done(SnapshotResponse::new(higher))] {
         assert_eq!(through(|out| put_snapshot_answer(out, &answer), take_snapshot_answer), answer);
     }
-    let answer = HelloAnswer { id: voter(3), has_log: true };
+    let answer = HelloAnswer { id: voter(3), has_log: true, leads: false };
     assert_eq!(through(|out| put_hello_answer(out, answer), take_hello_answer), answer);
     let route = Route { to: voter(1), from: voter(2) };
     assert_eq!(take_route(&mut Fields::new(request(route).into())), Ok(route));

@@ -27,7 +27,7 @@ use super::members::Members;
 use super::observe::Observer;
 use super::receive::Receiver;
 use super::state_machine::{SnapshotStore, StateMachine};
-use super::types::{Batch, Types};
+use super::types::{Batch, Reply, Types};
 use crate::storage::{LogFiles, SnapshotFile, WriteMode, Writer, make_dir};
 use crate::{
     BATCH_BYTES_MAX, Clock, Committed, CommittedStream, InitializeError, Initialized, Leadership, Member,
@@ -196,17 +196,17 @@ impl MetadataLog for Quorum {
         if !leadership.is_self || leadership.session != session {
             return Err(ProposeError::NotLeader { leader: leadership.leader });
         }
-        let bytes = records.iter().map(Bytes::len).sum();
-        let batch = Batch::new(&records);
-        if batch.0.len() > BATCH_BYTES_MAX {
+        let bytes = records.iter().map(|record| record.len() + 4).sum();
+        if bytes > BATCH_BYTES_MAX {
             return Err(ProposeError::TooLarge { bytes });
         }
         // Each costs at least its bookkeeping.
-        let cost = (batch.0.len() as u32).max(64);
+        let cost = (bytes as u32).max(64);
         let share = Semaphore::try_acquire_many_owned(inner.proposed.clone(), cost);
         let share = share.map_err(|_| ProposeError::Overloaded)?;
         let (tx, rx) = oneshot::channel();
-        inner.queue.try_send(Queued { session, batch, share, tx }).map_err(|error| match error {
+        let queued = Queued { session, batch: Batch::new(&records), reply: Reply { tx, share } };
+        inner.queue.try_send(queued).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => ProposeError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => ProposeError::Stopped,
         })?;

@@ -1,6 +1,7 @@
 //! Answers the messages of peers. No I/O of its own.
 
 use bytes::{Bytes, BytesMut};
+use openraft::ServerState;
 use openraft::raft::SnapshotResponse;
 use parking_lot::Mutex;
 
@@ -102,7 +103,10 @@ impl Receiver {
             }
             Kind::Hello => {
                 let has_log = self.raft.is_initialized().await.map_err(|_| Refusal::Stopped)?;
-                messages::put_hello_answer(&mut out, HelloAnswer { id: self.me, has_log });
+                let leads =
+                    self.raft.with_raft_state(|state| state.server_state == ServerState::Leader).await;
+                let leads = leads.map_err(|_| Refusal::Stopped)?;
+                messages::put_hello_answer(&mut out, HelloAnswer { id: self.me, has_log, leads });
             }
         }
         Ok(out)

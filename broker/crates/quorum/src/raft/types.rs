@@ -8,6 +8,7 @@ use bytes::Bytes;
 use openraft::raft::responder::Responder as ResponderTrait;
 use openraft::vote::leader_id_std::{CommittedLeaderId, LeaderId};
 use openraft::{EntryPayload, StoredMembership};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::codec::{DecodeError, Fields, put_byte_string};
@@ -48,23 +49,48 @@ impl fmt::Display for Batch {
     }
 }
 
-/// Takes the outcome of a proposal; holds its share of the bytes in flight until then.
-pub(crate) struct Outcome<T> {
+/// Where the outcome of a proposal goes, and its share of the bytes in flight until then.
+pub(crate) struct Reply<T> {
     pub(crate) tx: oneshot::Sender<T>,
     pub(crate) share: OwnedSemaphorePermit,
+}
+
+impl<T> Reply<T> {
+    /// Tells whoever waits; a proposer that no longer does does not care.
+    pub(crate) fn send(self, result: T) {
+        drop(self.share);
+        drop(self.tx.send(result));
+    }
+}
+
+/// Holds the reply of a proposal that the library has been given, until it is told or taken back.
+pub(crate) struct Slot<T> {
+    pub(crate) reply: Mutex<Option<Reply<T>>>,
     /// Set if the library did not take the proposal, before it looks at the next one.
-    pub(crate) refused: Arc<AtomicBool>,
+    pub(crate) refused: AtomicBool,
+}
+
+/// Takes the outcome of a proposal from the library.
+pub(crate) struct Outcome<T> {
+    pub(crate) slot: Arc<Slot<T>>,
+    /// Whether the library did not take the proposal.
     pub(crate) is_refusal: fn(&T) -> bool,
+    /// Whether it may be offered again, and so keeps its reply.
+    pub(crate) is_passing: fn(&T) -> bool,
 }
 
 impl<T: Send + 'static> ResponderTrait<Types, T> for Outcome<T> {
     fn on_complete(self, result: T) {
         if (self.is_refusal)(&result) {
-            self.refused.store(true, Ordering::Release);
+            self.slot.refused.store(true, Ordering::Release);
         }
-        drop(self.share);
-        // A proposer that no longer waits does not care.
-        drop(self.tx.send(result));
+        if (self.is_passing)(&result) {
+            return;
+        }
+        let reply = self.slot.reply.lock().take();
+        if let Some(reply) = reply {
+            reply.send(result);
+        }
     }
 }
 

@@ -89,6 +89,47 @@ async fn a_leader_whose_process_is_gone_is_replaced_before_its_lease_ends() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_leader_that_is_restarted_at_once_does_not_hold_its_old_lease() {
+    let (_net, mut machines) = cluster(3).await;
+    let first = leader(&machines).await;
+    let node = machines[first].id.node;
+    let term = machines[first].log().leadership().borrow().term;
+    for machine in &machines {
+        until(machine.log(), |leadership| leadership.leader == Some(node)).await;
+    }
+    machines[first].kill().await;
+    machines[first].start().await;
+    let failover = async {
+        for machine in &machines {
+            machine.log().peer_unreachable(node);
+        }
+        let next = leader(&machines).await;
+        assert!(machines[next].log().leadership().borrow().term > term);
+    };
+    tokio::time::timeout(Duration::from_millis(250), failover).await.expect("the lease is not waited for");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_loss_of_the_majority_refuses_nothing_and_keeps_the_session() {
+    let (net, machines) = cluster(3).await;
+    let first = leader(&machines).await;
+    let log = machines[first].log();
+    write(log, "before").await;
+    let session = log.leadership().borrow().session;
+    net.cut(machines[first].id.node.get());
+    // Longer than the lease within which the library takes proposals, shorter than an election.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let proposals: Vec<_> = (0..3).map(|number| propose(log, &number.to_string()).unwrap()).collect();
+    net.heal(machines[first].id.node.get());
+    let mut end = MetadataOffset::ZERO;
+    for proposal in proposals {
+        end = proposal.await.expect("it is committed once the majority is back").next();
+    }
+    assert_eq!(log.leadership().borrow().session, session);
+    assert_eq!(texts(log, end).await, ["before", "0", "1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_hint_about_a_leader_that_answers_changes_nothing() {
     let (_net, machines) = cluster(3).await;
     let first = leader(&machines).await;
