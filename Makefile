@@ -9,7 +9,6 @@ export CARGO_TARGET_DIR ?= $(CACHE)/target
 HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 SHIPPED = $(CARGO_TARGET_DIR)/$(HOST)/release
 SHIP = RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(HOST) --package ottla-broker --package ottla-operator
-PROGRAMS = cargo build --locked --package ottla-broker --package ottla-operator
 MINUTES ?= 10
 
 .PHONY: help up build test e2e image verify fix bench sim fuzz clean
@@ -24,9 +23,8 @@ build: ## the programs as they ship
 
 test: ## every test that needs no Kubernetes
 	e2e/clients/install
-	$(PROGRAMS)
-	cargo test --locked --workspace --exclude ottla-e2e
-	cargo test --locked --package ottla-e2e --lib --test tidy --test wire
+	cargo build --locked --workspace --bins
+	cargo test --locked --workspace
 
 e2e: build ## tests on Kubernetes: kind, or the cluster of KUBECONFIG
 	e2e/clients/install
