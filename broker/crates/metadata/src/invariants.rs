@@ -145,7 +145,7 @@ impl World {
     /// acks=all: every member of the ISR holds the record before it is acknowledged.
     fn produce(&mut self, index: PartitionIndex) {
         let partition = self.cluster.partition(TOPIC, index.0).clone();
-        let min_isr = self.cluster.context().min_insync_replicas(TOPIC);
+        let min_isr = self.cluster.context().min_insync_replicas(TOPIC).min(partition.replicas.len());
         let Some(leader) = partition.leader else { return };
         let logs = self.logs.entry(index).or_default();
         let length = logs.held.get(&leader).copied().unwrap_or(0) + 1;
