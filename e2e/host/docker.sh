@@ -39,13 +39,14 @@ docker_up() {
   exec 9>&-
 }
 
-# docker_sweep: what a run that was killed left in the private daemon's folder.
+# docker_sweep: what a run, killed or not, leaves in the private daemon's folder; named images stay.
 docker_sweep() {
   local left
   left=$(docker ps -aq)
   [ -z "$left" ] || docker rm -fv $left > /dev/null
   docker volume prune -f > /dev/null
   docker network prune -f > /dev/null
+  docker image prune -f > /dev/null
 }
 
 # inside COMMAND…: where the daemon's containers can be reached.

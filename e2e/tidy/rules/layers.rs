@@ -76,3 +76,53 @@ pub(crate) fn broken(table: &Table, workspace: &Workspace) -> Vec<String> {
     );
     places
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two crates, `upper` at 20 and `lower` at 10, with the arrows and reasons that are given.
+    fn broken_with(arrows: &[(&str, &str)], reasons: &[(&str, &str)]) -> Vec<String> {
+        let package = |name: &str| {
+            let to = arrows.iter().filter(|(from, _)| *from == name);
+            let dependencies: Vec<_> =
+                to.map(|(_, to)| serde_json::json!({ "name": to, "kind": null })).collect();
+            serde_json::json!({ "name": name, "dependencies": dependencies, "targets": [], "manifest_path": "" })
+        };
+        let packages = serde_json::json!({ "packages": [package("upper"), package("lower")] });
+        let workspace: Workspace = serde_json::from_value(packages).expect("of cargo's form");
+        let mut table: Table = toml::from_str(
+            "pure = []\n[impure]\n[only]\nopenraft = [\"lower\"]\n[arrows]\n[height]\nupper = 20\nlower = 10\n",
+        )
+        .expect("of the table's form");
+        for (from, to) in reasons {
+            table.arrows.entry((*from).to_owned()).or_default().insert((*to).to_owned(), "why".to_owned());
+        }
+        broken(&table, &workspace)
+    }
+
+    #[test]
+    fn an_arrow_down_with_a_reason_is_fine() {
+        assert!(broken_with(&[("upper", "lower")], &[("upper", "lower")]).is_empty());
+    }
+
+    #[test]
+    fn an_arrow_up_is_broken_whatever_its_reason() {
+        assert_eq!(
+            broken_with(&[("lower", "upper")], &[("lower", "upper")]),
+            ["lower -> upper does not go down"]
+        );
+    }
+
+    #[test]
+    fn an_arrow_without_a_reason_and_a_reason_without_an_arrow_are_broken() {
+        assert_eq!(broken_with(&[("upper", "lower")], &[]), ["upper -> lower has no reason"]);
+        assert_eq!(broken_with(&[], &[("upper", "lower")]), ["upper -> lower is listed and not there"]);
+    }
+
+    #[test]
+    fn a_crate_that_is_kept_for_others_is_refused() {
+        assert_eq!(broken_with(&[("upper", "openraft")], &[]), ["upper -> openraft: only [\"lower\"] may"]);
+        assert!(broken_with(&[("lower", "openraft")], &[]).is_empty());
+    }
+}

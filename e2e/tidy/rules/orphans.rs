@@ -78,3 +78,21 @@ fn included(text: &str, file: &Path) -> Vec<PathBuf> {
     let names = text.split("include!(\"").skip(1).filter_map(|rest| rest.split_once('"'));
     names.map(|(name, _)| folder.join(name)).filter(|file| file.is_file()).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_of_a_module_is_read_from_its_attribute_alone() {
+        assert_eq!(path_attribute("#[cfg(test)]\n#[path = \"a/b.rs\"]\npub(crate) "), Some("a/b.rs"));
+        assert_eq!(path_attribute("#[path = \"a/b.rs\"]\nmod a;\n"), None);
+    }
+
+    #[test]
+    fn modules_lie_beside_a_root_and_below_a_module() {
+        assert_eq!(module_folder(Path::new("src/lib.rs"), true), Path::new("src"));
+        assert_eq!(module_folder(Path::new("src/a/mod.rs"), false), Path::new("src/a"));
+        assert_eq!(module_folder(Path::new("src/a.rs"), false), Path::new("src/a"));
+    }
+}
