@@ -1,0 +1,133 @@
+//! The snapshot of a cluster that the planner works on. No I/O.
+
+use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
+
+use super::plan::Plan;
+
+/// What the planner may do with a broker.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum BrokerState {
+    /// Serves, keeps its replicas and takes more.
+    #[default]
+    Alive,
+    /// Serves, but shall end without replicas.
+    Draining,
+    /// Gone: its replicas need a new home, and it cannot be copied from.
+    Dead,
+}
+
+/// What a broker can carry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capacity {
+    /// Share of every load relative to the other brokers; 1 for equal brokers, at least 1.
+    pub weight: u32,
+    /// Size of its log directories in bytes; `None` sets no limit.
+    pub disk_bytes: Option<i64>,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Capacity { weight: 1, disk_bytes: None }
+    }
+}
+
+/// One broker, also one that is gone while replica lists still name it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broker {
+    /// Its `node.id`.
+    pub id: NodeId,
+    /// Its failure domain; brokers without one share one.
+    pub rack: Option<String>,
+    /// What it can carry.
+    pub capacity: Capacity,
+    /// What the planner may do with it.
+    pub state: BrokerState,
+}
+
+impl Broker {
+    /// An alive broker of weight 1 without a disk limit.
+    pub fn new(id: NodeId, rack: Option<String>) -> Broker {
+        Broker { id, rack, capacity: Capacity::default(), state: BrokerState::Alive }
+    }
+}
+
+/// One partition and what it costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its topic.
+    pub topic: TopicName,
+    /// Its index within the topic.
+    pub index: PartitionIndex,
+    /// Its replicas as Kafka lists them: the first is the preferred leader.
+    pub replicas: Vec<NodeId>,
+    /// Size of one replica in bytes.
+    pub bytes: i64,
+    /// Bytes per second that producers write to it.
+    pub in_rate: i64,
+    /// Bytes per second that consumers read from it, followers not counted.
+    pub out_rate: i64,
+    /// The number of replicas that is asked for; `None` keeps the present one.
+    pub replication_factor: Option<u16>,
+    /// A reassignment by someone else is running: the planner leaves this partition alone.
+    pub reassigning: bool,
+}
+
+impl Partition {
+    /// A partition of which only the replicas are known.
+    pub fn new(topic: TopicName, index: PartitionIndex, replicas: Vec<NodeId>) -> Partition {
+        Partition {
+            topic,
+            index,
+            replicas,
+            bytes: 0,
+            in_rate: 0,
+            out_rate: 0,
+            replication_factor: None,
+            reassigning: false,
+        }
+    }
+
+    /// The number of replicas that the plan shall end with.
+    pub fn replicas_wanted(&self) -> usize {
+        self.replication_factor.map_or(self.replicas.len(), usize::from)
+    }
+}
+
+/// A cluster at one moment. The order of the entries has no influence on the plan.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Model {
+    /// Every broker that serves, and every one that a replica list names.
+    pub brokers: Vec<Broker>,
+    /// Every partition.
+    pub partitions: Vec<Partition>,
+}
+
+impl Model {
+    /// Positions of the partitions in the order of topic and index.
+    pub(super) fn order(&self) -> Vec<u32> {
+        let mut order: Vec<u32> = (0..self.partitions.len() as u32).collect();
+        order.sort_unstable_by(|&a, &b| {
+            let (a, b) = (&self.partitions[a as usize], &self.partitions[b as usize]);
+            (&a.topic, a.index).cmp(&(&b.topic, b.index))
+        });
+        order
+    }
+}
+
+/// The model as it is once `plan` is executed in full: replica lists and numbers of replicas as planned.
+pub fn apply(model: &Model, plan: &Plan) -> Model {
+    let mut after = model.clone();
+    let order = after.order();
+    for step in plan.moves() {
+        let found = order.binary_search_by(|&at| {
+            let partition = &after.partitions[at as usize];
+            (&partition.topic, partition.index).cmp(&(&step.topic, step.partition))
+        });
+        if let Ok(at) = found {
+            let partition = &mut after.partitions[order[at] as usize];
+            partition.replicas.clone_from(&step.target);
+            partition.replication_factor = None;
+        }
+    }
+    after
+}
