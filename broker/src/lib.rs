@@ -1,1 +1,24 @@
-//! Placeholder.
+//! The broker's shell: sockets, threads, environment and clock around the cores in `broker/crates`.
+//!
+//! Owns: connections, the wiring of the parts, and which file answers which Kafka API (`api/`). Decides nothing
+//! that a core could decide.
+
+pub mod boot;
+
+mod api;
+mod broker;
+mod clock;
+mod controller;
+mod fetch;
+mod groups;
+mod health;
+mod http;
+mod identity;
+mod listener;
+mod metrics;
+mod net;
+mod partitions;
+mod peers;
+mod producer_ids;
+mod stop;
+mod view;

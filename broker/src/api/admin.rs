@@ -1,0 +1,79 @@
+//! Requests that only the active controller decides on. Any broker takes one: it decides itself if it is the
+//! controller, or passes the body on and gives the answer back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_broker_protocol::{ApiKey, Decode, ErrorCode, Reader};
+
+use super::call::{Call, encode_body};
+use super::{
+    Answer, Malformed, alter_partition_reassignments, create_partitions, create_topics, delete_topics,
+    describe_quorum, elect_leaders, incremental_alter_configs, unregister_broker,
+};
+use crate::broker::Broker;
+use crate::controller::NotActive;
+
+/// Expands to the same arms for every admin API: each has `decide(broker, &request)` and `failed(&request, code)`.
+macro_rules! for_each_admin_api {
+    ($key:expr, $with:ident, $otherwise:expr) => {
+        match $key {
+            ApiKey::CreateTopics => $with!(create_topics),
+            ApiKey::DeleteTopics => $with!(delete_topics),
+            ApiKey::CreatePartitions => $with!(create_partitions),
+            ApiKey::IncrementalAlterConfigs => $with!(incremental_alter_configs),
+            ApiKey::AlterPartitionReassignments => $with!(alter_partition_reassignments),
+            ApiKey::ElectLeaders => $with!(elect_leaders),
+            ApiKey::UnregisterBroker => $with!(unregister_broker),
+            ApiKey::DescribeQuorum => $with!(describe_quorum),
+            _ => $otherwise,
+        }
+    };
+}
+
+/// Routes an admin request to the active controller and answers with what it says.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    // A malformed body must end this client's connection, not the one to the controller.
+    failed(&call, ErrorCode::None)?;
+    let broker = Arc::clone(broker);
+    Ok(Answer::later(async move {
+        let body = Bytes::copy_from_slice(&call.body);
+        let answer = broker.controller.forward(&broker, call.key, call.version, &call.client_id, body).await;
+        let body = answer.unwrap_or_else(|code| failed(&call, code).unwrap_or_default());
+        call.reply_encoded(body)
+    }))
+}
+
+/// Decides on a request, if this node is the active controller; gives the encoded response.
+pub async fn decide(
+    broker: &Arc<Broker>,
+    key: ApiKey,
+    version: i16,
+    body: &Bytes,
+) -> Result<Bytes, ErrorCode> {
+    macro_rules! decided_by {
+        ($api:ident) => {{
+            let request = decode(body, version).map_err(|_| ErrorCode::InvalidRequest)?;
+            let response = $api::decide(broker, &request).await;
+            response.map(|response| encode_body(&response, version))
+        }};
+    }
+    let decided: Result<Bytes, NotActive> =
+        for_each_admin_api!(key, decided_by, return Err(ErrorCode::InvalidRequest));
+    decided.map_err(|NotActive| ErrorCode::NotController)
+}
+
+/// The encoded response that says of everything asked that it failed with `code`.
+fn failed(call: &Call, code: ErrorCode) -> Result<Bytes, Malformed> {
+    macro_rules! failed_by {
+        ($api:ident) => {{
+            let request = decode(&call.body, call.version)?;
+            encode_body(&$api::failed(&request, code), call.version)
+        }};
+    }
+    Ok(for_each_admin_api!(call.key, failed_by, Bytes::new()))
+}
+
+fn decode<'a, T: Decode<'a>>(body: &'a [u8], version: i16) -> Result<T, ottla_broker_protocol::DecodeError> {
+    T::decode(&mut Reader::new(body), version)
+}

@@ -1,0 +1,81 @@
+//! One request on its way through the API layer.
+
+use bytes::{Buf, Bytes, BytesMut};
+use ottla_broker_protocol::{
+    ApiKey, Decode, DecodeError, Encode, Reader, Request, RequestHeader, ResponseHeader, Segment, Writer, frame,
+};
+
+use crate::listener::{PeerInfo, Reply};
+
+/// A request whose header is read; the body is decoded by the API's own file.
+#[derive(Debug)]
+pub struct Call {
+    /// What is asked.
+    pub key: ApiKey,
+    /// The version of the request and of its answer.
+    pub version: i16,
+    /// Echoed in the answer.
+    pub correlation: i32,
+    /// The client's own name for itself; empty if it gave none.
+    pub client_id: String,
+    /// Who asks.
+    pub peer: PeerInfo,
+    /// The body, without the header.
+    pub body: BytesMut,
+}
+
+impl Call {
+    /// Reads the header of a frame whose key and version are known to be served.
+    pub fn open(peer: &PeerInfo, mut frame: BytesMut, key: ApiKey) -> Result<Call, DecodeError> {
+        let mut reader = Reader::new(&frame);
+        let header = RequestHeader::decode(&mut reader)?;
+        let (version, correlation) = (header.api_version, header.correlation_id);
+        let client_id = header.client_id.as_deref().unwrap_or_default().to_owned();
+        let body_at = frame.len() - reader.remaining();
+        frame.advance(body_at);
+        Ok(Call { key, version, correlation, client_id, peer: peer.clone(), body: frame })
+    }
+
+    /// The decoded request.
+    pub fn request<'a, R: Decode<'a> + Request>(&'a self) -> Result<R, DecodeError> {
+        R::decode(&mut Reader::new(&self.body), self.version)
+    }
+
+    /// The answer as a frame.
+    pub fn reply<T: Encode>(&self, response: &T) -> Reply {
+        match frame::encode_response(self.correlation, self.key, self.version, response) {
+            Ok(frame) => Reply::Frame(frame),
+            Err(error) => {
+                tracing::error!(api = self.key.name(), version = self.version, %error, "answer cannot be encoded");
+                Reply::Close("the answer cannot be encoded")
+            }
+        }
+    }
+
+    /// An answer whose body another broker has encoded, at this call's version.
+    pub fn reply_encoded(&self, body: Bytes) -> Reply {
+        let mut head = Writer::new();
+        ResponseHeader { correlation_id: self.correlation }.encode(&mut head, self.key, self.version);
+        let mut frame = Writer::new();
+        let Ok(len) = i32::try_from(head.len() + body.len()) else {
+            return Reply::Close("the answer is too long");
+        };
+        frame.put_i32(len);
+        let mut segments = frame.into_segments();
+        segments.extend(head.into_segments());
+        segments.push(Segment::Bytes(body));
+        Reply::Frame(segments)
+    }
+}
+
+/// A response as bytes, for the way back through the broker that forwarded the request.
+pub fn encode_body<T: Encode>(response: &T, version: i16) -> Bytes {
+    let mut writer = Writer::new();
+    match response.encode(&mut writer, version) {
+        Ok(()) => writer.into_bytes().unwrap_or_default(),
+        Err(error) => {
+            tracing::error!(version, %error, "answer cannot be encoded");
+            Bytes::new()
+        }
+    }
+}

@@ -1,0 +1,59 @@
+//! CreatePartitions (key 37): one row per topic in the answer, also for those that failed.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use ottla_broker_metadata::controller::{self, NewPartitions, Refused};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::create_partitions_request::CreatePartitionsRequest;
+use ottla_broker_protocol::messages::create_partitions_response::{
+    CreatePartitionsResponse, CreatePartitionsTopicResult,
+};
+use ottla_broker_types::NodeId;
+
+use crate::broker::Broker;
+use crate::controller::NotActive;
+
+/// Decides as the active controller.
+pub async fn decide(
+    broker: &Arc<Broker>,
+    request: &CreatePartitionsRequest<'_>,
+) -> Result<CreatePartitionsResponse<'static>, NotActive> {
+    let wanted = request.topics.iter().map(|topic| {
+        let lists = topic.assignments.as_ref();
+        NewPartitions {
+            topic: topic.name.clone().into_owned(),
+            count: topic.count,
+            assignments: lists.map(|lists| {
+                lists.iter().map(|list| list.broker_ids.iter().map(|id| NodeId(*id)).collect()).collect()
+            }),
+        }
+    });
+    let wanted: Vec<NewPartitions> = wanted.collect();
+    let decided = broker.controller.active.decide(broker, |context, _, seed| {
+        Ok::<_, Infallible>(controller::create_partitions(context, &wanted, request.validate_only, seed))
+    });
+    let Ok(decided) = decided.await?;
+    let rows = decided.reply.into_iter().map(|result| match result.outcome {
+        Ok(()) => CreatePartitionsTopicResult { name: Cow::Owned(result.topic), ..Default::default() },
+        Err(Refused { code, message }) => failed_row(result.topic, code, message),
+    });
+    Ok(CreatePartitionsResponse { results: rows.collect(), ..Default::default() })
+}
+
+/// Every topic failed.
+pub fn failed(request: &CreatePartitionsRequest<'_>, code: ErrorCode) -> CreatePartitionsResponse<'static> {
+    let topics = request.topics.iter();
+    let rows = topics.map(|topic| failed_row(topic.name.clone().into_owned(), code, code.message().to_owned()));
+    CreatePartitionsResponse { results: rows.collect(), ..Default::default() }
+}
+
+fn failed_row(topic: String, code: ErrorCode, message: String) -> CreatePartitionsTopicResult<'static> {
+    CreatePartitionsTopicResult {
+        name: Cow::Owned(topic),
+        error_code: code.code(),
+        error_message: Some(Cow::Owned(message)),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,55 @@
+//! DescribeCluster (key 60): the cluster's id, its controller, and its brokers.
+
+use std::borrow::Cow;
+
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::describe_cluster_request::DescribeClusterRequest;
+use ottla_broker_protocol::messages::describe_cluster_response::{
+    DescribeClusterBroker, DescribeClusterResponse,
+};
+
+use super::call::Call;
+use super::metadata::controller_for_clients;
+use super::{Answer, Malformed};
+use crate::broker::Broker;
+
+/// Kafka's "authorized operations were not asked for".
+const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
+/// The endpoint type of brokers; controllers have no listener for clients here.
+const ENDPOINT_BROKERS: i8 = 1;
+
+/// Handles a DescribeCluster.
+pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
+    let request: DescribeClusterRequest = call.request()?;
+    if request.endpoint_type != ENDPOINT_BROKERS {
+        let response = DescribeClusterResponse {
+            error_code: ErrorCode::UnsupportedEndpointType.code(),
+            error_message: Some(Cow::Borrowed("ask for brokers: controllers have no listener for clients")),
+            cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+            ..Default::default()
+        };
+        return Ok(Answer::now(call.reply(&response)));
+    }
+    let view = broker.view();
+    let brokers = view.endpoints(&call.peer.listener).filter(|endpoint| {
+        request.include_fenced_brokers || !endpoint.fenced
+    });
+    let response = DescribeClusterResponse {
+        endpoint_type: ENDPOINT_BROKERS,
+        cluster_id: Cow::Owned(broker.cluster_id.0.clone()),
+        controller_id: controller_for_clients(broker, &view, &call.peer.listener),
+        brokers: brokers
+            .map(|endpoint| DescribeClusterBroker {
+                broker_id: endpoint.node.0,
+                host: Cow::Owned(endpoint.host),
+                port: endpoint.port,
+                rack: endpoint.rack.map(Cow::Owned),
+                is_fenced: endpoint.fenced,
+                ..Default::default()
+            })
+            .collect(),
+        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    };
+    Ok(Answer::now(call.reply(&response)))
+}

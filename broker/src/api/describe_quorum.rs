@@ -1,0 +1,95 @@
+//! DescribeQuorum (key 55): the metadata quorum as its leader sees it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::describe_quorum_request::DescribeQuorumRequest;
+use ottla_broker_protocol::messages::describe_quorum_response::{
+    DescribeQuorumResponse, Listener, Node, PartitionData, ReplicaState, TopicData,
+};
+use ottla_broker_quorum::{QuorumStatus, ReplicaStatus};
+
+use crate::broker::Broker;
+use crate::controller::NotActive;
+
+/// The name by which Kafka knows the metadata log.
+const METADATA_TOPIC: &str = "__cluster_metadata";
+
+/// Answers as the active controller.
+pub async fn decide(
+    broker: &Arc<Broker>,
+    request: &DescribeQuorumRequest<'_>,
+) -> Result<DescribeQuorumResponse<'static>, NotActive> {
+    let log = broker.controller.log.as_ref().ok_or(NotActive)?;
+    broker.controller.active.leadership().ok_or(NotActive)?;
+    let status = log.status();
+    let topics = request.topics.iter().map(|topic| {
+        let partitions = topic.partitions.iter().map(|partition| {
+            if topic.topic_name == METADATA_TOPIC && partition.partition_index == 0 {
+                return described(&status);
+            }
+            let code = ErrorCode::UnknownTopicOrPartition;
+            PartitionData {
+                partition_index: partition.partition_index,
+                error_code: code.code(),
+                error_message: Some(Cow::Borrowed("only __cluster_metadata, partition 0, is a quorum's log")),
+                ..Default::default()
+            }
+        });
+        TopicData {
+            topic_name: Cow::Owned(topic.topic_name.clone().into_owned()),
+            partitions: partitions.collect(),
+            ..Default::default()
+        }
+    });
+    let members = status.voters.iter().chain(&status.observers);
+    Ok(DescribeQuorumResponse {
+        topics: topics.collect(),
+        nodes: members.map(|member| node(member, &broker.config.inter_broker_listener_name)).collect(),
+        ..Default::default()
+    })
+}
+
+/// The request failed.
+pub fn failed(_request: &DescribeQuorumRequest<'_>, code: ErrorCode) -> DescribeQuorumResponse<'static> {
+    DescribeQuorumResponse {
+        error_code: code.code(),
+        error_message: Some(Cow::Borrowed(code.message())),
+        ..Default::default()
+    }
+}
+
+fn described(status: &QuorumStatus) -> PartitionData<'static> {
+    PartitionData {
+        partition_index: 0,
+        leader_id: status.leader.map_or(-1, |node| node.0),
+        leader_epoch: i32::try_from(status.term.0).unwrap_or(i32::MAX),
+        high_watermark: status.committed_end.get(),
+        current_voters: status.voters.iter().map(replica).collect(),
+        observers: status.observers.iter().map(replica).collect(),
+        ..Default::default()
+    }
+}
+
+fn replica(status: &ReplicaStatus) -> ReplicaState {
+    ReplicaState {
+        replica_id: status.id.node.0,
+        replica_directory_id: status.id.directory.0,
+        log_end_offset: status.log_end.map_or(-1, |end| end.get()),
+        last_fetch_timestamp: status.last_fetch.map_or(-1, |time| time.0),
+        last_caught_up_timestamp: status.last_caught_up.map_or(-1, |time| time.0),
+        ..Default::default()
+    }
+}
+
+fn node(status: &ReplicaStatus, listener: &str) -> Node<'static> {
+    let (host, port) = status.address.rsplit_once(':').unwrap_or((&status.address, "0"));
+    let listener = Listener {
+        name: Cow::Owned(listener.to_owned()),
+        host: Cow::Owned(host.to_owned()),
+        port: port.parse().unwrap_or(0),
+        ..Default::default()
+    };
+    Node { node_id: status.id.node.0, listeners: vec![listener], ..Default::default() }
+}

@@ -1,0 +1,80 @@
+//! ElectLeaders (key 43): preferred replicas, or any live replica where nothing better is left.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use ottla_broker_metadata::controller::{self, ElectionType};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::elect_leaders_request::ElectLeadersRequest;
+use ottla_broker_protocol::messages::elect_leaders_response::{
+    ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
+};
+use ottla_broker_types::PartitionIndex;
+
+use crate::broker::Broker;
+use crate::controller::NotActive;
+
+/// Decides as the active controller.
+pub async fn decide(
+    broker: &Arc<Broker>,
+    request: &ElectLeadersRequest<'_>,
+) -> Result<ElectLeadersResponse<'static>, NotActive> {
+    let kind = match request.election_type {
+        0 => ElectionType::Preferred,
+        1 => ElectionType::Unclean,
+        _ => return Ok(failed(request, ErrorCode::InvalidRequest)),
+    };
+    let named: Option<Vec<(String, PartitionIndex)>> = request.topic_partitions.as_ref().map(|topics| {
+        let each = |topic: &ottla_broker_protocol::messages::elect_leaders_request::TopicPartitions<'_>| {
+            let name = topic.topic.clone().into_owned();
+            topic.partitions.iter().map(move |index| (name.clone(), PartitionIndex(*index))).collect::<Vec<_>>()
+        };
+        topics.iter().flat_map(each).collect()
+    });
+    let decided = broker.controller.active.decide(broker, |context, _, _| {
+        Ok::<_, Infallible>(controller::elect_leaders(context, kind, named.as_deref()))
+    });
+    let Ok(decided) = decided.await?;
+    let rows = decided.reply.into_iter().map(|result| {
+        let (code, message) = match result.outcome {
+            Ok(()) => (ErrorCode::None, None),
+            Err(refused) => (refused.code, Some(refused.message)),
+        };
+        (result.topic, result.partition, code, message)
+    });
+    Ok(response(rows))
+}
+
+/// Every partition named failed.
+pub fn failed(request: &ElectLeadersRequest<'_>, code: ErrorCode) -> ElectLeadersResponse<'static> {
+    let mut rows = Vec::new();
+    for topic in request.topic_partitions.iter().flatten() {
+        for index in &topic.partitions {
+            let name = topic.topic.clone().into_owned();
+            rows.push((name, PartitionIndex(*index), code, Some(code.message().to_owned())));
+        }
+    }
+    ElectLeadersResponse { error_code: code.code(), ..response(rows.into_iter()) }
+}
+
+type Row = (String, PartitionIndex, ErrorCode, Option<String>);
+
+fn response(rows: impl Iterator<Item = Row>) -> ElectLeadersResponse<'static> {
+    let mut topics: BTreeMap<String, Vec<PartitionResult<'static>>> = BTreeMap::new();
+    for (topic, index, code, message) in rows {
+        topics.entry(topic).or_default().push(PartitionResult {
+            partition_id: index.0,
+            error_code: code.code(),
+            error_message: message.map(Cow::Owned),
+            ..Default::default()
+        });
+    }
+    let results = topics.into_iter().map(|(topic, partition_result)| ReplicaElectionResult {
+        topic: Cow::Owned(topic),
+        partition_result,
+        ..Default::default()
+    });
+    ElectLeadersResponse { replica_election_results: results.collect(), ..Default::default() }
+}

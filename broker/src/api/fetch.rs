@@ -1,0 +1,311 @@
+//! Fetch (key 1): file ranges out of the logs, to consumers up to the high watermark and to followers up to the
+//! log end; waits for `min_bytes` armed before reading, so that no append between the two is missed.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broker_protocol::messages::fetch_request::FetchRequest;
+use ottla_broker_protocol::messages::fetch_response::{
+    EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+};
+use ottla_broker_protocol::{ErrorCode, Records, Segment};
+use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicName, Uuid};
+use tokio::sync::Notify;
+
+use super::call::Call;
+use super::{Answer, Malformed};
+use crate::broker::Broker;
+use crate::fetch::{FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
+use crate::partitions::{FetchRead, Fetcher, HostedPartition};
+
+/// The longest a long poll may wait, whatever the client asks.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
+/// A request after decoding; owns everything, since it may wait.
+struct Fetching {
+    fetcher: Fetcher,
+    wait: Duration,
+    bytes_min: usize,
+    bytes_max: usize,
+    plan: SessionPlan,
+}
+
+/// One partition's part of the answer.
+struct Part {
+    target: FetchTarget,
+    partition: Option<Arc<HostedPartition>>,
+    result: Result<FetchRead, ErrorCode>,
+}
+
+/// Handles a Fetch.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: FetchRequest<'_> = call.request()?;
+    let fetcher = match fetcher(broker, &call, &request) {
+        Ok(fetcher) => fetcher,
+        Err(refused) => return Ok(Answer::close(refused)),
+    };
+    let session = session_request(&request, call.version)?;
+    let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
+    let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0);
+    let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(broker.config.fetch.response_bytes_max as usize);
+    let now = broker.clock.now();
+    let plan = match broker.fetch_sessions.lock().begin(now.mono, session) {
+        Ok(plan) => plan,
+        Err(error) => return Ok(Answer::now(call.reply(&session_failed(error)))),
+    };
+    let fetching = Fetching { fetcher, wait, bytes_min, bytes_max, plan };
+    let notify = Arc::new(Notify::new());
+    let parts = read_all(broker, &fetching, (!fetching.wait.is_zero()).then_some(&notify));
+    if fetching.wait.is_zero() || is_enough(&fetching, &parts) {
+        return Ok(Answer::now(call.reply(&response(broker, &call, &fetching, parts))));
+    }
+    drop(parts);
+    let broker = Arc::clone(broker);
+    Ok(Answer::later(async move {
+        let parts = wait_for_records(&broker, &fetching, &notify).await;
+        call.reply(&response(&broker, &call, &fetching, parts))
+    }))
+}
+
+/// Who fetches. On the client listener nobody may claim to be a replica (CVE-2018-1288).
+fn fetcher(broker: &Broker, call: &Call, request: &FetchRequest<'_>) -> Result<Fetcher, &'static str> {
+    let (replica, epoch) = if call.version >= 15 {
+        (request.replica_state.replica_id, request.replica_state.replica_epoch)
+    } else {
+        (request.replica_id, -1)
+    };
+    match NodeId::from_wire(replica) {
+        None => Ok(Fetcher::Consumer),
+        Some(node) if call.peer.internal => {
+            let epoch = BrokerEpoch::from_wire(epoch);
+            let isr_eligible = broker.view().is_isr_eligible(node, epoch);
+            Ok(Fetcher::Follower { node, epoch, isr_eligible })
+        }
+        Some(_) => Err("a client's fetch claims a replica id"),
+    }
+}
+
+fn session_request(request: &FetchRequest<'_>, version: i16) -> Result<SessionRequest, Malformed> {
+    let topic_ref = |name: &str, id: Uuid| -> Result<TopicRef, Malformed> {
+        if version >= 13 {
+            return Ok(TopicRef::Id(TopicId::from_wire(id.0).unwrap_or_default()));
+        }
+        TopicName::new(name).map(TopicRef::Name).map_err(|_| Malformed::Field("topic name"))
+    };
+    let mut targets = Vec::new();
+    for topic in &request.topics {
+        let reference = topic_ref(&topic.topic, topic.topic_id)?;
+        targets.extend(topic.partitions.iter().map(|partition| FetchTarget {
+            topic: reference.clone(),
+            partition: PartitionIndex(partition.partition),
+            fetch_offset: partition.fetch_offset,
+            current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
+            last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
+            log_start: Offset::new(partition.log_start_offset),
+            bytes_max: partition.partition_max_bytes,
+        }));
+    }
+    let mut forgotten = Vec::new();
+    for topic in &request.forgotten_topics_data {
+        let reference = topic_ref(&topic.topic, topic.topic_id)?;
+        forgotten.extend(topic.partitions.iter().map(|index| (reference.clone(), PartitionIndex(*index))));
+    }
+    Ok(SessionRequest {
+        session_id: request.session_id,
+        session_epoch: request.session_epoch,
+        targets,
+        forgotten,
+    })
+}
+
+fn session_failed(error: SessionError) -> FetchResponse<'static> {
+    let code = match error {
+        SessionError::NotFound => ErrorCode::FetchSessionIdNotFound,
+        SessionError::Epoch => ErrorCode::InvalidFetchSessionEpoch,
+        SessionError::MixedTopicNaming => ErrorCode::FetchSessionTopicIdError,
+    };
+    FetchResponse { error_code: code.code(), ..FetchResponse::default() }
+}
+
+/// Reads every target once, as long as the answer has room; arms `notify` before each read.
+fn read_all(broker: &Broker, fetching: &Fetching, notify: Option<&Arc<Notify>>) -> Vec<Part> {
+    let view = broker.view();
+    let now = broker.clock.now();
+    let mut room = fetching.bytes_max;
+    let mut any_records = false;
+    let mut parts = Vec::with_capacity(fetching.plan.targets.len());
+    for target in &fetching.plan.targets {
+        let found = match &target.topic {
+            TopicRef::Id(id) => view.topic_name(*id).ok_or(ErrorCode::UnknownTopicId),
+            TopicRef::Name(name) => Ok(name.clone()),
+        };
+        let hosted = found.and_then(|name| broker.partitions.serve(&view, &name, target.partition));
+        let (partition, result) = match hosted {
+            Ok(partition) => {
+                if let Some(notify) = notify {
+                    partition.arm_fetch(notify, fetching.fetcher);
+                }
+                let bytes_max = usize::try_from(target.bytes_max).unwrap_or(0).min(room);
+                // The first batch is served even if it is larger than the limits (KIP-74).
+                let read = partition.fetch(now, fetching.fetcher, target, bytes_max, !any_records);
+                (Some(partition), read)
+            }
+            Err(code) => (None, Err(code)),
+        };
+        if let Ok(read) = &result {
+            any_records |= read.bytes > 0;
+            room = room.saturating_sub(read.bytes);
+        }
+        parts.push(Part { target: target.clone(), partition, result });
+    }
+    parts
+}
+
+/// Whether an answer is due now: enough bytes, or something the fetcher must hear at once.
+fn is_enough(fetching: &Fetching, parts: &[Part]) -> bool {
+    let mut bytes = 0;
+    for part in parts {
+        match &part.result {
+            Err(_) => return true,
+            Ok(read) if read.diverging.is_some() => return true,
+            Ok(read) => bytes += read.bytes,
+        }
+    }
+    bytes >= fetching.bytes_min || fetching.plan.targets.is_empty()
+}
+
+async fn wait_for_records(broker: &Broker, fetching: &Fetching, notify: &Arc<Notify>) -> Vec<Part> {
+    let mut deadline = Box::pin(tokio::time::sleep(fetching.wait));
+    loop {
+        let timed_out = tokio::select! {
+            biased;
+            () = notify.notified() => false,
+            () = &mut deadline => true,
+        };
+        let parts = read_all(broker, fetching, (!timed_out).then_some(notify));
+        if timed_out || is_enough(fetching, &parts) {
+            return parts;
+        }
+    }
+}
+
+fn response(broker: &Broker, call: &Call, fetching: &Fetching, parts: Vec<Part>) -> FetchResponse<'static> {
+    let mut topics: BTreeMap<TopicRef, Vec<PartitionData<'static>>> = BTreeMap::new();
+    let mut order: Vec<TopicRef> = Vec::new();
+    let mut endpoints = Vec::new();
+    let view = broker.view();
+    for part in parts {
+        if !must_answer(broker, fetching, &part) {
+            continue;
+        }
+        let topic = part.target.topic.clone();
+        let mut data = partition_data(fetching, part);
+        if data.error_code == ErrorCode::NotLeaderOrFollower.code()
+            || data.error_code == ErrorCode::FencedLeaderEpoch.code()
+        {
+            let name = match &topic {
+                TopicRef::Id(id) => view.topic_name(*id),
+                TopicRef::Name(name) => Some(name.clone()),
+            };
+            let index = PartitionIndex(data.partition_index);
+            if let Some((leader, epoch)) = name.and_then(|name| view.leader_of(&name, index)) {
+                data.current_leader = LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: epoch.0 };
+                endpoints.extend(view.endpoint(leader, &call.peer.listener));
+            }
+        }
+        if !topics.contains_key(&topic) {
+            order.push(topic.clone());
+        }
+        topics.entry(topic).or_default().push(data);
+    }
+    endpoints.sort_by_key(|endpoint| endpoint.node);
+    endpoints.dedup_by_key(|endpoint| endpoint.node);
+    let responses = order.into_iter().filter_map(|topic| {
+        let partitions = topics.remove(&topic)?;
+        let (name, topic_id) = match topic {
+            TopicRef::Id(id) => (String::new(), id.0),
+            TopicRef::Name(name) => (name.as_str().to_owned(), Uuid::ZERO),
+        };
+        Some(FetchableTopicResponse { topic: Cow::Owned(name), topic_id, partitions, ..Default::default() })
+    });
+    let node_endpoints = endpoints.into_iter().map(|endpoint| NodeEndpoint {
+        node_id: endpoint.node.0,
+        host: Cow::Owned(endpoint.host),
+        port: endpoint.port,
+        rack: endpoint.rack.map(Cow::Owned),
+    });
+    FetchResponse {
+        session_id: fetching.plan.session_id,
+        responses: responses.collect(),
+        node_endpoints: node_endpoints.collect(),
+        ..FetchResponse::default()
+    }
+}
+
+/// Whether the answer names this partition; an incremental one leaves out what has not changed.
+fn must_answer(broker: &Broker, fetching: &Fetching, part: &Part) -> bool {
+    let session_id = fetching.plan.session_id;
+    if session_id == 0 {
+        return true;
+    }
+    let mut sessions = broker.fetch_sessions.lock();
+    match &part.result {
+        Ok(read) => {
+            let has_records = read.bytes > 0;
+            let news = sessions.must_tell(
+                session_id,
+                &part.target,
+                read.high_watermark.get(),
+                read.log_start.get(),
+                has_records,
+            );
+            news || read.diverging.is_some() || !fetching.plan.incremental
+        }
+        Err(_) => {
+            sessions.told_error(session_id, &part.target);
+            true
+        }
+    }
+}
+
+fn partition_data(fetching: &Fetching, part: Part) -> PartitionData<'static> {
+    let index = part.target.partition.0;
+    match part.result {
+        Err(code) => {
+            if let Some(partition) = &part.partition {
+                partition.count_failed_fetch();
+            }
+            PartitionData {
+                partition_index: index,
+                error_code: code.code(),
+                high_watermark: -1,
+                last_stable_offset: -1,
+                log_start_offset: -1,
+                records: Some(Records::Segments(Vec::new())),
+                ..PartitionData::default()
+            }
+        }
+        Ok(read) => {
+            if let Some(partition) = &part.partition {
+                partition.count_fetched(fetching.fetcher, read.bytes);
+            }
+            let segments: Vec<Segment> = read.segments;
+            let diverging_epoch = read.diverging.map_or_else(EpochEndOffset::default, |(epoch, end)| {
+                EpochEndOffset { epoch: epoch.0, end_offset: end.get() }
+            });
+            PartitionData {
+                partition_index: index,
+                high_watermark: read.high_watermark.get(),
+                last_stable_offset: read.last_stable_offset.get(),
+                log_start_offset: read.log_start.get(),
+                diverging_epoch,
+                aborted_transactions: None,
+                preferred_read_replica: -1,
+                records: Some(Records::Segments(segments)),
+                ..PartitionData::default()
+            }
+        }
+    }
+}

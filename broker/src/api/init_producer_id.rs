@@ -1,0 +1,38 @@
+//! InitProducerId (key 22): an id for an idempotent producer. Transactions are not served yet, so a
+//! transactional id is refused in words that every client shows.
+
+use std::sync::Arc;
+
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::init_producer_id_request::InitProducerIdRequest;
+use ottla_broker_protocol::messages::init_producer_id_response::InitProducerIdResponse;
+
+use super::call::Call;
+use super::{Answer, Malformed};
+use crate::broker::Broker;
+
+/// Handles an InitProducerId.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: InitProducerIdRequest<'_> = call.request()?;
+    if request.transactional_id.is_some() {
+        return Ok(Answer::now(call.reply(&failed(ErrorCode::TransactionalIdAuthorizationFailed))));
+    }
+    let broker = Arc::clone(broker);
+    Ok(Answer::later(async move {
+        let response = match broker.producer_ids.next(&broker).await {
+            // An idempotent producer that asks again starts anew under another id: epochs need no memory.
+            Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..Default::default() },
+            Err(code) => failed(code),
+        };
+        call.reply(&response)
+    }))
+}
+
+fn failed(code: ErrorCode) -> InitProducerIdResponse {
+    InitProducerIdResponse {
+        error_code: code.code(),
+        producer_id: -1,
+        producer_epoch: -1,
+        ..Default::default()
+    }
+}

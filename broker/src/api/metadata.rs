@@ -1,0 +1,155 @@
+//! Metadata (key 3): brokers, topics, leaders; makes topics on first use where that is allowed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use ottla_broker_metadata::Topic;
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::metadata_request::MetadataRequest;
+use ottla_broker_protocol::messages::metadata_response::{
+    MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
+use ottla_broker_types::{TopicId, TopicName};
+
+use super::call::Call;
+use super::topic_rows::{self, OPERATIONS_NOT_ASKED};
+use super::{Answer, Malformed, auto_create};
+use crate::broker::Broker;
+use crate::listener::Reply;
+use crate::view::View;
+
+/// The version in which "all topics" is an empty list rather than none.
+const EMPTY_MEANS_ALL_VERSION: i16 = 0;
+
+/// A topic as the request names it.
+enum Asked {
+    Name(String),
+    Id(TopicId),
+}
+
+/// Handles a Metadata.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: MetadataRequest<'_> = call.request()?;
+    let all = match &request.topics {
+        None => true,
+        Some(topics) => topics.is_empty() && call.version == EMPTY_MEANS_ALL_VERSION,
+    };
+    if all {
+        let view = broker.view();
+        let rows = view.topics().map(|topic| row(&view, topic, &call)).collect();
+        return Ok(Answer::now(reply(broker, &call, &view, rows)));
+    }
+    let asked = request.topics.iter().flatten().map(|topic| match &topic.name {
+        Some(name) => Asked::Name(name.clone().into_owned()),
+        None => Asked::Id(TopicId(topic.topic_id)),
+    });
+    let asked: Vec<Asked> = asked.collect();
+    let may_create = request.allow_auto_topic_creation && broker.config.topics.auto_create;
+    let missing = if may_create { missing(&broker.view(), &asked) } else { Vec::new() };
+    if missing.is_empty() {
+        return Ok(Answer::now(answer(broker, &call, &asked)));
+    }
+    let broker = Arc::clone(broker);
+    Ok(Answer::later(async move {
+        // Kafka answers "not yet" first and creates in the background; answering with the topic saves a round trip.
+        auto_create::create(&broker, missing).await;
+        answer(&broker, &call, &asked)
+    }))
+}
+
+fn missing(view: &View, asked: &[Asked]) -> Vec<TopicName> {
+    let names = asked.iter().filter_map(|asked| match asked {
+        Asked::Name(name) if view.topic(name).is_none() => TopicName::new(name).ok(),
+        Asked::Name(_) | Asked::Id(_) => None,
+    });
+    names.collect()
+}
+
+fn answer(broker: &Broker, call: &Call, asked: &[Asked]) -> Reply {
+    let view = broker.view();
+    let rows = asked.iter().map(|asked| match asked {
+        Asked::Name(name) => match view.topic(name) {
+            Some(topic) => row(&view, topic, call),
+            None => {
+                let code = match TopicName::new(name) {
+                    Ok(_) => ErrorCode::UnknownTopicOrPartition,
+                    Err(_) => ErrorCode::InvalidTopicException,
+                };
+                MetadataResponseTopic {
+                    error_code: code.code(),
+                    name: Some(Cow::Owned(name.clone())),
+                    topic_authorized_operations: OPERATIONS_NOT_ASKED,
+                    ..Default::default()
+                }
+            }
+        },
+        Asked::Id(id) => match view.topic_by_id(*id) {
+            Some(topic) => row(&view, topic, call),
+            None => MetadataResponseTopic {
+                error_code: ErrorCode::UnknownTopicId.code(),
+                name: (call.version < 12).then_some(Cow::Borrowed("")),
+                topic_id: id.0,
+                topic_authorized_operations: OPERATIONS_NOT_ASKED,
+                ..Default::default()
+            },
+        },
+    });
+    let rows = rows.collect();
+    reply(broker, call, &view, rows)
+}
+
+fn row(view: &View, topic: &Topic, call: &Call) -> MetadataResponseTopic<'static> {
+    let partitions = topic.partitions.iter().map(|(index, partition)| {
+        let (leader_id, code) = topic_rows::leader(view, partition, &call.peer.listener);
+        MetadataResponsePartition {
+            error_code: code.code(),
+            partition_index: index.0,
+            leader_id,
+            leader_epoch: partition.leader_epoch.0,
+            replica_nodes: topic_rows::ids(&partition.replicas),
+            isr_nodes: topic_rows::ids(&partition.isr),
+            offline_replicas: topic_rows::offline(view, partition),
+            ..Default::default()
+        }
+    });
+    MetadataResponseTopic {
+        name: Some(Cow::Owned(topic.name.as_str().to_owned())),
+        topic_id: topic.id.0,
+        is_internal: topic.is_internal(),
+        partitions: partitions.collect(),
+        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    }
+}
+
+fn reply(broker: &Broker, call: &Call, view: &View, topics: Vec<MetadataResponseTopic<'static>>) -> Reply {
+    let brokers = view.endpoints(&call.peer.listener).filter(|endpoint| !endpoint.fenced);
+    let response = MetadataResponse {
+        brokers: brokers
+            .map(|endpoint| MetadataResponseBroker {
+                node_id: endpoint.node.0,
+                host: Cow::Owned(endpoint.host),
+                port: endpoint.port,
+                rack: endpoint.rack.map(Cow::Owned),
+                ..Default::default()
+            })
+            .collect(),
+        cluster_id: Some(Cow::Owned(broker.cluster_id.0.clone())),
+        controller_id: controller_for_clients(broker, view, &call.peer.listener),
+        topics,
+        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        ..Default::default()
+    };
+    call.reply(&response)
+}
+
+/// Any live broker takes what only the controller decides, so a client is sent to one that it can reach.
+pub fn controller_for_clients(broker: &Broker, view: &View, listener: &str) -> i32 {
+    let active = broker.controller.active_id();
+    let live = |node| view.endpoint(node, listener).is_some_and(|endpoint| !endpoint.fenced);
+    match active.filter(|node| live(*node)) {
+        Some(node) => node.0,
+        None if live(broker.node_id) => broker.node_id.0,
+        None => -1,
+    }
+}

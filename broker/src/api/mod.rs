@@ -1,0 +1,42 @@
+//! One file per Kafka API: check the request, call a core, map its errors to Kafka's codes.
+
+mod admin;
+mod allocate_producer_ids;
+mod alter_partition;
+mod alter_partition_reassignments;
+mod answer;
+mod api_versions;
+mod auto_create;
+mod call;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_log_dirs;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod dispatch;
+mod elect_leaders;
+mod fetch;
+mod find_coordinator;
+mod groups;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod internal;
+mod list_offsets;
+mod list_partition_reassignments;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+mod served;
+mod topic_rows;
+mod unregister_broker;
+
+pub use admin::decide as decide_admin;
+pub use allocate_producer_ids::decide as allocate_producer_ids;
+pub use alter_partition::decide as alter_partition;
+pub use answer::{Answer, Malformed};
+pub use call::encode_body;
+pub use dispatch::Api;
+pub use internal::{heartbeat, register_broker};

@@ -1,0 +1,299 @@
+//! Wires the broker, top to bottom: settings, disk, sockets, parts, tasks; and ends it in the reverse order.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use ottla_broker_config::{BrokerConfig, ConfigMap, Listener, load_broker, parse_override, parse_properties};
+use ottla_broker_log::{Disk, RealDisk};
+use ottla_broker_quorum::{InitializeError, MetadataLog, Quorum, QuorumOptions, Timing, VoterId, WriteMode};
+use ottla_broker_types::NodeId;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::api::Api;
+use crate::broker::{Broker, Parts};
+use crate::clock::{self, Clock};
+use crate::controller::{self, Active, Controller, RaftTransport};
+use crate::groups::{self, Groups};
+use crate::health::Health;
+use crate::identity;
+use crate::listener::{self, ByteBudget, ListenerSettings};
+use crate::metrics::Metrics;
+use crate::partitions::{self, IsrQueue, Opener, Partitions};
+use crate::peers::{PeerAddress, Peers};
+
+/// Pause between attempts to form the first quorum while voters are still starting.
+const INITIALIZE_PAUSE: Duration = Duration::from_millis(100);
+/// How long the parts may take to end once they are told to.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+/// The folder of the metadata log, under the name that Kafka gives it.
+const METADATA_DIR: &str = "__cluster_metadata-0";
+
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments {
+    /// `--config`.
+    pub config_file: Option<PathBuf>,
+    /// `--override`, in order.
+    pub overrides: Vec<String>,
+    /// `--node-id-from-hostname`.
+    pub node_id_from_hostname: bool,
+}
+
+/// Runs a broker until it is told to stop, or fails.
+pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let config = settings(&arguments)?;
+    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let dir = the_log_dir(&config)?;
+    let identity = identity::establish(&*disk, &dir, &config)?;
+    let sockets = Sockets::bind(&config).await?;
+    let opener = Opener::new(Arc::clone(&disk), &dir)?;
+
+    let clock = Clock::start();
+    let peers = Arc::new(Peers::new(config.node_id));
+    for voter in &config.quorum.voters {
+        let address = PeerAddress { host: voter.address.host.clone(), port: voter.address.port };
+        peers.set_address(voter.id, address);
+    }
+    let id = VoterId { node: config.node_id, directory: identity.directory_id };
+    let log = start_quorum(&config, id, Arc::clone(&disk), &dir.join(METADATA_DIR), clock, &peers).await?;
+    let metrics = Arc::new(Metrics::default());
+    let active = Active::new(log.clone(), config.quorum.broker_lease_ms);
+    let parts = Parts {
+        node_id: config.node_id,
+        cluster_id: identity.cluster_id,
+        directory_id: identity.directory_id,
+        clock,
+        peers,
+        groups: Groups::new(&config.groups, u64::from_le_bytes(clock::entropy())),
+        controller: Controller::new(config.node_id, log.clone(), active, opener.last_epoch()),
+        partitions: Partitions::new(opener, IsrQueue::default()),
+        config,
+        seed: u64::from_le_bytes(clock::entropy()),
+    };
+    let broker = Broker::new(parts, metrics);
+    tracing::info!(node = broker.node_id.0, cluster = %broker.cluster_id, dir = %dir.display(), "starting");
+    serve(broker, sockets, log).await
+}
+
+/// Starts every task, waits for the end, and ends them in order.
+async fn serve(
+    broker: Arc<Broker>,
+    sockets: Sockets,
+    log: Option<Arc<dyn MetadataLog>>,
+) -> anyhow::Result<()> {
+    let (drain, draining) = watch::channel(false);
+    let (leave, leaving) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    sockets.serve(&broker, &draining, &mut tasks);
+    tasks.spawn(controller::run_duties(Arc::clone(&broker)));
+    tasks.spawn(partitions::run_isr_sender(Arc::clone(&broker)));
+    tasks.spawn(groups::run_timers(Arc::clone(&broker)));
+    let upkeep = tokio::spawn(partitions::run_upkeep(Arc::clone(&broker)));
+    let mut follow = tokio::spawn(controller::run_follow(Arc::clone(&broker)));
+    if let Some(log) = log.clone() {
+        tasks.spawn(form_quorum(Arc::clone(&broker), log));
+    }
+    let registration = tokio::spawn(controller::run_registration(Arc::clone(&broker), leaving));
+
+    let failed = tokio::select! {
+        followed = &mut follow => Some(followed.context("follow the metadata").and_then(|inner| inner)),
+        stopped = told_to_stop() => stopped.err().map(Err),
+    };
+    if let Some(failure) = failed {
+        // Without the metadata nothing can be decided or handed over: the next start recovers.
+        return failure.and_then(|()| bail!("the metadata log ended unexpectedly"));
+    }
+    tracing::info!("stopping: handing leaderships over");
+    leave.send_replace(true);
+    registration.await.context("leave the cluster")?;
+    broker.groups.stop();
+    drain.send_replace(true);
+    broker.stop();
+    upkeep.await.context("end the upkeep")?;
+    end_quorum(&broker, log).await;
+    follow.abort();
+    tasks.abort_all();
+    let ended = async { while tasks.join_next().await.is_some() {} };
+    if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
+        tracing::warn!("some tasks did not end in time");
+    }
+    tokio::task::block_in_place(|| partitions::close(&broker));
+    tracing::info!("stopped");
+    Ok(())
+}
+
+async fn end_quorum(broker: &Broker, log: Option<Arc<dyn MetadataLog>>) {
+    let Some(log) = log else { return };
+    if broker.controller.active.leadership().is_some()
+        && let Err(error) = log.transfer_leadership(None).await
+    {
+        tracing::debug!(%error, "the controller's role is not handed over");
+    }
+    log.shutdown().await;
+}
+
+async fn told_to_stop() -> anyhow::Result<()> {
+    let mut terminate = signal(SignalKind::terminate()).context("watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("watch for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn settings(arguments: &Arguments) -> anyhow::Result<BrokerConfig> {
+    let mut pairs = ConfigMap::new();
+    if let Some(path) = &arguments.config_file {
+        let text = std::fs::read_to_string(path).with_context(|| format!("read {}", path.display()))?;
+        pairs = parse_properties(&text).with_context(|| format!("read {}", path.display()))?;
+    }
+    for text in &arguments.overrides {
+        let (key, value) = parse_override(text)
+            .with_context(|| format!("--override {text:?} is not KEY=VALUE, such as --override node.id=1"))?;
+        pairs.insert(key, value);
+    }
+    if arguments.node_id_from_hostname {
+        pairs.insert("node.id".to_owned(), node_id_from_hostname()?.to_string());
+    }
+    let (config, warnings) = load_broker(pairs).map_err(|errors| {
+        let lines: Vec<String> = errors.iter().map(|error| format!("\n  {error}")).collect();
+        anyhow::anyhow!("the settings cannot be used:{}", lines.concat())
+    })?;
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+    Ok(config)
+}
+
+fn node_id_from_hostname() -> anyhow::Result<NodeId> {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let number = name.rsplit('-').next().and_then(|text| text.parse().ok()).and_then(NodeId::from_wire);
+    number.with_context(|| format!("the host's name {name:?} does not end in -NUMBER, as a StatefulSet's pods do"))
+}
+
+fn the_log_dir(config: &BrokerConfig) -> anyhow::Result<PathBuf> {
+    match config.logs.dirs.as_slice() {
+        [only] => Ok(only.clone()),
+        dirs => bail!("log.dirs names {} directories: one is supported", dirs.len()),
+    }
+}
+
+async fn start_quorum(
+    config: &BrokerConfig,
+    id: VoterId,
+    disk: Arc<dyn Disk>,
+    dir: &std::path::Path,
+    clock: Clock,
+    peers: &Arc<Peers>,
+) -> anyhow::Result<Option<Arc<dyn MetadataLog>>> {
+    if !config.quorum.voters.iter().any(|voter| voter.id == id.node) {
+        return Ok(None);
+    }
+    let options = QuorumOptions {
+        id,
+        dir: dir.to_owned(),
+        disk,
+        transport: Arc::new(RaftTransport::new(Arc::clone(peers))),
+        clock: Arc::new(move || clock.now()),
+        timing: Timing::default(),
+        write_mode: WriteMode::Thread,
+    };
+    let quorum = Quorum::start(options).await?;
+    Ok(Some(Arc::new(quorum)))
+}
+
+/// Forms the first quorum of a new cluster; in a cluster that was formed before it does nothing.
+async fn form_quorum(broker: Arc<Broker>, log: Arc<dyn MetadataLog>) {
+    if broker.config.quorum.bootstrapped {
+        return;
+    }
+    let voters: Vec<(NodeId, String)> =
+        broker.config.quorum.voters.iter().map(|voter| (voter.id, voter.address.to_string())).collect();
+    loop {
+        match log.initialize(voters.clone()).await {
+            Ok(outcome) => {
+                tracing::info!(?outcome, "the first quorum");
+                return;
+            }
+            Err(InitializeError::Unreachable { silent }) => {
+                tracing::debug!(?silent, "voters are still starting");
+                tokio::time::sleep(INITIALIZE_PAUSE).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the first quorum cannot be formed; check controller.quorum.voters");
+                return;
+            }
+        }
+    }
+}
+
+/// Every socket that the settings ask for, bound before anything else starts so that a taken port fails early.
+struct Sockets {
+    kafka: Vec<(TcpListener, ListenerSettings)>,
+    http: Option<TcpListener>,
+}
+
+impl Sockets {
+    async fn bind(config: &BrokerConfig) -> anyhow::Result<Sockets> {
+        let budget_bytes = usize::try_from(config.network.queued_bytes_max).unwrap_or(usize::MAX);
+        let budget = ByteBudget::new(budget_bytes);
+        let private = private_listener(config);
+        let mut kafka = Vec::new();
+        for bound in &config.listeners {
+            let socket = crate::net::listen(&bound.host, bound.port)
+                .await
+                .with_context(|| format!("open listener {}", bound.name))?;
+            let idle_max = config.network.connections_idle_ms_max;
+            let settings = ListenerSettings {
+                name: bound.name.as_str().into(),
+                internal: private.is_some_and(|private| private.name == bound.name),
+                connections_max: usize::try_from(i32::MAX).unwrap_or(usize::MAX),
+                frame_bytes_max: config.network.socket_request_bytes_max as usize,
+                idle_max: idle_max.map_or(Duration::MAX, |idle| idle.to_std()),
+                budget: budget.clone(),
+            };
+            kafka.push((socket, settings));
+        }
+        let http = match &config.network.metrics_listener {
+            Some(address) => Some(
+                crate::net::listen(&address.host, address.port).await.context("open ottla.metrics.listener")?,
+            ),
+            None => None,
+        };
+        Ok(Sockets { kafka, http })
+    }
+
+    fn serve(self, broker: &Arc<Broker>, drain: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
+        let api = Arc::new(Api::new(Arc::clone(broker)));
+        for (socket, settings) in self.kafka {
+            tasks.spawn(listener::serve(socket, settings, Arc::clone(&api), drain.clone()));
+        }
+        if let Some(socket) = self.http {
+            let health = Arc::new(Health::new(Arc::clone(broker)));
+            tasks.spawn(crate::http::serve(socket, health, drain.clone()));
+        }
+    }
+}
+
+/// The listener between brokers: the inter-broker one if clients have another, else the controllers'. A broker
+/// with a single listener has no private one and can only be alone.
+pub fn private_listener(config: &BrokerConfig) -> Option<&Listener> {
+    let is_controller = |listener: &Listener| config.controller_listener_names.contains(&listener.name);
+    let inter_broker = &config.inter_broker_listener_name;
+    let for_clients = config
+        .listeners
+        .iter()
+        .filter(|listener| listener.name != *inter_broker && !is_controller(listener))
+        .count();
+    if for_clients > 0 {
+        return config.listeners.iter().find(|listener| listener.name == *inter_broker);
+    }
+    config.listeners.iter().find(|listener| is_controller(listener) && listener.name != *inter_broker)
+}
+

@@ -1,0 +1,221 @@
+//! What the active controller does by itself: fence brokers whose lease ran out, elect leaders where none was
+//! eligible, return leadership to preferred replicas, and swap voters that came back with an empty disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use ottla_broker_metadata::controller::{
+    self, Decision, bootstrap_records, elect_leaderless, fence_broker, rebalance_leaders,
+};
+use ottla_broker_quorum::{Leadership, Member, MembershipError, MetadataLog, VoterId};
+use ottla_broker_types::{DirectoryId, MonotonicMs, NodeId};
+use tokio::task::AbortHandle;
+
+use super::active::NotActive;
+use crate::broker::Broker;
+use crate::peers::CallError;
+
+/// How often leases are looked at: a small part of the shortest sensible lease.
+const TICK: Duration = Duration::from_millis(50);
+/// A lost connection is tried again this often before the broker is left to its lease.
+const PROBES_MAX: usize = 3;
+/// Leaders that one round of rebalancing returns; the rest follows in the next.
+const ELECTIONS_MAX: usize = 1_000;
+/// Pause between probes.
+const PROBE_PAUSE: Duration = Duration::from_millis(20);
+/// Pause before a broker that could not be reached is watched again.
+const WATCH_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs for as long as the broker does; idle on nodes that cannot lead.
+pub async fn run(broker: Arc<Broker>) {
+    let Some(log) = broker.controller.log.clone() else { return };
+    let mut leadership = log.leadership();
+    loop {
+        if broker.controller.active.leadership().is_some() {
+            let led = *leadership.borrow();
+            lead(&broker, &log, led).await;
+            broker.controller.active.end();
+        }
+        let changed = leadership.changed();
+        if let Ok(Err(_)) = tokio::time::timeout(TICK * 4, changed).await {
+            return;
+        }
+    }
+}
+
+/// Leads until leadership is lost.
+async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership) {
+    broker.wait_applied(led.complete_end).await;
+    let view = broker.view();
+    broker.controller.active.begin(broker.clock.now(), view.brokers().map(|registered| registered.id));
+    tracing::info!(term = led.term.0, "this node is the active controller");
+    if view.features().next().is_none() {
+        let bootstrap = broker.controller.active.decide(broker, |_, _, _| {
+            Ok::<_, std::convert::Infallible>(Decision { records: bootstrap_records(), reply: () })
+        });
+        if bootstrap.await.is_err() {
+            return;
+        }
+    }
+    let mut watches = Watches::default();
+    let mut next_rebalance = broker.clock.now().mono.plus(broker.config.replication.leader_imbalance_check_ms);
+    while broker.controller.active.leadership().is_some_and(|now| now.term == led.term) {
+        if tick(broker, &mut next_rebalance).await.is_err() {
+            break;
+        }
+        watches.update(broker);
+        swap_voters(broker, log).await;
+        tokio::time::sleep(TICK).await;
+    }
+    tracing::info!(term = led.term.0, "this node is the active controller no longer");
+}
+
+async fn tick(broker: &Arc<Broker>, next_rebalance: &mut MonotonicMs) -> Result<(), NotActive> {
+    let now = broker.clock.now();
+    for expired in broker.controller.active.leases(|leases| leases.expired(now.mono)).unwrap_or_default() {
+        fence(broker, expired).await?;
+    }
+    let leaderless = broker.view().partitions().any(|(_, _, partition)| partition.leader.is_none());
+    if leaderless {
+        decide(broker, elect_leaderless).await?;
+    }
+    if broker.config.replication.auto_leader_rebalance && now.mono >= *next_rebalance {
+        *next_rebalance = now.mono.plus(broker.config.replication.leader_imbalance_check_ms);
+        decide(broker, |context| rebalance_leaders(context, ELECTIONS_MAX)).await?;
+    }
+    Ok(())
+}
+
+async fn decide(
+    broker: &Arc<Broker>,
+    decide: impl FnOnce(controller::Context<'_>) -> Decision<usize>,
+) -> Result<(), NotActive> {
+    let decided =
+        broker.controller.active.decide(broker, |context, _, _| Ok::<_, std::convert::Infallible>(decide(context)));
+    let Ok(elected) = decided.await?;
+    broker.metrics.leader_elections.fetch_add(elected.reply as u64, Ordering::Relaxed);
+    Ok(())
+}
+
+async fn fence(broker: &Arc<Broker>, node: NodeId) -> Result<(), NotActive> {
+    let Some(registered) = broker.view().broker(node).map(|registered| (registered.epoch, registered.fenced)) else {
+        broker.controller.active.leases(|leases| leases.forget(node));
+        return Ok(());
+    };
+    let (epoch, false) = registered else { return Ok(()) };
+    let fenced = broker.controller.active.decide(broker, |context, _, _| fence_broker(context, node, epoch));
+    if let Ok(decided) = fenced.await?
+        && decided.at.is_some()
+    {
+        tracing::warn!(broker = node.0, "the broker's lease ran out; it is fenced");
+    }
+    Ok(())
+}
+
+/// Connections to the other brokers, held only to notice at once when a process dies.
+#[derive(Default)]
+struct Watches {
+    tasks: BTreeMap<NodeId, AbortHandle>,
+}
+
+impl Watches {
+    fn update(&mut self, broker: &Arc<Broker>) {
+        let view = broker.view();
+        let wanted: Vec<NodeId> = view
+            .brokers()
+            .filter(|registered| !registered.fenced && registered.id != broker.node_id)
+            .map(|registered| registered.id)
+            .collect();
+        self.tasks.retain(|node, task| {
+            let keep = wanted.contains(node) && !task.is_finished();
+            if !keep {
+                task.abort();
+            }
+            keep
+        });
+        for node in wanted {
+            self.tasks
+                .entry(node)
+                .or_insert_with(|| tokio::spawn(watch(Arc::clone(broker), node)).abort_handle());
+        }
+    }
+}
+
+impl Drop for Watches {
+    fn drop(&mut self) {
+        for task in self.tasks.values() {
+            task.abort();
+        }
+    }
+}
+
+/// Holds a connection; when it breaks and nobody listens there any more, the lease ends at once.
+async fn watch(broker: Arc<Broker>, node: NodeId) {
+    loop {
+        match broker.peers.dedicated(node).await {
+            Ok(connection) => connection.until_lost().await,
+            Err(_) => tokio::time::sleep(WATCH_PAUSE).await,
+        }
+        if is_process_gone(&broker, node).await {
+            tracing::warn!(broker = node.0, "the broker's process is gone");
+            broker.controller.active.leases(|leases| leases.found_dead(node));
+            return;
+        }
+    }
+}
+
+/// Whether every probe is refused: the host answers, but nobody listens.
+async fn is_process_gone(broker: &Broker, node: NodeId) -> bool {
+    for _ in 0..PROBES_MAX {
+        match broker.peers.dedicated(node).await.as_ref().map_err(CallError::is_refused) {
+            Err(true) => tokio::time::sleep(PROBE_PAUSE).await,
+            Ok(_) | Err(false) => return false,
+        }
+    }
+    true
+}
+
+/// A voter whose disk was replaced registers with another directory: its former self can never vote again, so
+/// it is removed and the new one added, one at a time.
+async fn swap_voters(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>) {
+    let membership = log.membership();
+    let view = broker.view();
+    for configured in &broker.config.quorum.voters {
+        let Some(registered) = view.broker(configured.id).filter(|registered| !registered.fenced) else { continue };
+        let Some(directory) = registered.log_dirs.first().copied() else { continue };
+        let address = configured.address.to_string();
+        let voter = membership.voters.iter().find(|member| member.id.node == configured.id);
+        let changed = match voter {
+            Some(member) if member.id.directory == directory => continue,
+            Some(member) => remove_voter(log, member.id).await,
+            None => add_voter(log, configured.id, directory, address).await,
+        };
+        match changed {
+            Ok(()) => {}
+            Err(MembershipError::InProgress | MembershipError::NotLeader { .. }) => return,
+            Err(error) => {
+                tracing::warn!(voter = configured.id.0, %error, "the quorum's voters cannot be changed; trying again");
+                return;
+            }
+        }
+    }
+}
+
+async fn remove_voter(log: &Arc<dyn MetadataLog>, id: VoterId) -> Result<(), MembershipError> {
+    tracing::info!(voter = %id, "removing the voter whose disk was replaced");
+    log.remove_voter(id).await
+}
+
+async fn add_voter(
+    log: &Arc<dyn MetadataLog>,
+    node: NodeId,
+    directory: DirectoryId,
+    address: String,
+) -> Result<(), MembershipError> {
+    let member = Member { id: VoterId { node, directory }, address };
+    tracing::info!(voter = %member.id, "adding the voter");
+    log.add_voter(member).await
+}
+

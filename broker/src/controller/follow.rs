@@ -1,0 +1,179 @@
+//! Follows the committed metadata and publishes each state: from the own log where this node takes part in the
+//! quorum, else from a voter over the private listener.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use bytes::Bytes;
+use ottla_broker_metadata::{Image, image, record};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::metadata_fetch_request::MetadataFetchRequest;
+use ottla_broker_protocol::messages::metadata_fetch_response::MetadataFetchResponse;
+use ottla_broker_quorum::{Committed, MetadataLog, Term};
+use ottla_broker_types::{NodeId, Offset};
+
+use crate::broker::Broker;
+use crate::peers;
+use crate::view::View;
+
+/// How long a voter may hold an observer's request open.
+const POLL_WAIT: Duration = Duration::from_millis(500);
+/// Bytes of records per observer's request.
+const POLL_BYTES_MAX: i32 = 1 << 20;
+/// Pause before the next voter is asked.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// The only version of the private request.
+const VERSION: i16 = 0;
+/// How often a node that is not in the quorum looks whether it is by now.
+const MEMBERSHIP_CHECK: Duration = Duration::from_millis(500);
+
+/// Follows until the broker stops; an error means that the metadata cannot be understood, which is final.
+pub async fn run(broker: Arc<Broker>) -> anyhow::Result<()> {
+    let mut image = Image::default();
+    let mut voters = Voters { next: 0 };
+    loop {
+        let parts = match local_log(&broker) {
+            Some(log) => read_local(log, image.applied_end()).await?,
+            None => voters.poll(&broker, image.applied_end()).await,
+        };
+        if parts.is_empty() {
+            continue;
+        }
+        let before = image.clone();
+        for part in parts {
+            apply(&mut image, part)?;
+        }
+        publish(&broker, &before, &image);
+        if let Some(log) = local_log(&broker)
+            && log.snapshot_due()
+        {
+            offer_snapshot(log, &image).await;
+        }
+    }
+}
+
+/// The own log, if this node is a member of the quorum.
+fn local_log(broker: &Broker) -> Option<&Arc<dyn MetadataLog>> {
+    let log = broker.controller.log.as_ref()?;
+    let membership = log.membership();
+    let is_self = |id: &ottla_broker_quorum::Member| {
+        id.id.node == broker.node_id && id.id.directory == broker.directory_id
+    };
+    (membership.voters.iter().any(is_self) || membership.observers.iter().any(is_self)).then_some(log)
+}
+
+async fn read_local(log: &Arc<dyn MetadataLog>, from: Offset) -> anyhow::Result<Vec<Committed>> {
+    let mut stream = log.committed(from);
+    match tokio::time::timeout(MEMBERSHIP_CHECK, stream.next()).await {
+        Err(_) => Ok(Vec::new()),
+        Ok(None) => anyhow::bail!("the metadata log has stopped; its disk may have failed"),
+        Ok(Some(Err(ottla_broker_quorum::ReadError::BeyondEnd { .. }))) => {
+            tokio::time::sleep(RETRY_PAUSE).await;
+            Ok(Vec::new())
+        }
+        Ok(Some(first)) => {
+            let mut parts = vec![first.context("read the metadata log")?];
+            while let Some(part) = stream.try_next().context("read the metadata log")? {
+                parts.push(part);
+            }
+            Ok(parts)
+        }
+    }
+}
+
+fn apply(image: &mut Image, part: Committed) -> anyhow::Result<()> {
+    match part {
+        Committed::Snapshot { end, bytes } => {
+            *image = image::decode_snapshot(&bytes, end).context("read the metadata snapshot")?;
+        }
+        Committed::Batch { offset, records, .. } => {
+            let decoded: Result<Vec<_>, _> = records.iter().map(|bytes| record::decode(bytes)).collect();
+            let decoded = decoded.with_context(|| format!("read the metadata batch at {offset}"))?;
+            image.apply_batch(&decoded, offset).with_context(|| format!("apply the metadata batch at {offset}"))?;
+        }
+    }
+    Ok(())
+}
+
+/// Brings the hosted partitions and groups in line, then lets everybody see the new state.
+fn publish(broker: &Arc<Broker>, before: &Image, image: &Image) {
+    let changes = image.changes_since(before);
+    let view = View::new(image.clone());
+    for id in &changes.brokers {
+        if let Some(endpoint) = view.endpoint(*id, &broker.config.inter_broker_listener_name)
+            && let Ok(port) = u16::try_from(endpoint.port)
+        {
+            broker.peers.set_address(*id, peers::PeerAddress { host: endpoint.host, port });
+        }
+    }
+    // Logs are opened and deleted here, which takes longer than a task may hold its thread.
+    let became = tokio::task::block_in_place(|| broker.partitions.apply(broker, &view, &changes));
+    broker.publish(view);
+    broker.groups.apply(broker, &changes, &became);
+}
+
+async fn offer_snapshot(log: &Arc<dyn MetadataLog>, image: &Image) {
+    match image::encode_snapshot(image) {
+        Ok(bytes) => {
+            if let Err(error) = log.offer_snapshot(image.applied_end(), bytes).await {
+                tracing::warn!(%error, "the metadata snapshot is not taken; trying again later");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the metadata cannot be encoded as a snapshot"),
+    }
+}
+
+/// Where an observer asks: the voters in turn, staying with one that answers.
+struct Voters {
+    next: usize,
+}
+
+impl Voters {
+    async fn poll(&mut self, broker: &Arc<Broker>, from: Offset) -> Vec<Committed> {
+        let others: Vec<NodeId> =
+            broker.config.quorum.voters.iter().map(|voter| voter.id).filter(|id| *id != broker.node_id).collect();
+        let Some(node) = others.get(self.next % others.len().max(1)).copied() else {
+            // A single voter that is not in its own quorum waits to be made its first member.
+            tokio::time::sleep(RETRY_PAUSE).await;
+            return Vec::new();
+        };
+        match ask(broker, node, from).await {
+            Ok(parts) => parts,
+            Err(error) => {
+                tracing::debug!(%node, error = format!("{error:#}"), "metadata cannot be fetched");
+                self.next = self.next.wrapping_add(1);
+                broker.controller.observe_leader(None);
+                tokio::time::sleep(RETRY_PAUSE).await;
+                Vec::new()
+            }
+        }
+    }
+}
+
+async fn ask(broker: &Arc<Broker>, node: NodeId, from: Offset) -> anyhow::Result<Vec<Committed>> {
+    let request = MetadataFetchRequest {
+        node_id: broker.node_id.0,
+        from_offset: from.get(),
+        leader_term: -1,
+        max_bytes: POLL_BYTES_MAX,
+        max_wait_ms: i32::try_from(POLL_WAIT.as_millis()).unwrap_or(0),
+        ..Default::default()
+    };
+    let body = broker.peers.call(node, &request, VERSION, POLL_WAIT * 4).await?;
+    let response: MetadataFetchResponse<'_> = peers::decode(&body, VERSION)?;
+    let code = ErrorCode::from_wire(response.error_code);
+    anyhow::ensure!(code == ErrorCode::None, "{}: {}", code.name(), code.message());
+    broker.controller.observe_leader(NodeId::from_wire(response.leader_id));
+    let mut parts = Vec::new();
+    if let Some(bytes) = &response.snapshot {
+        let end = Offset::clamped(response.snapshot_end);
+        parts.push(Committed::Snapshot { end, bytes: Bytes::copy_from_slice(bytes) });
+    }
+    parts.extend(response.entries.iter().map(|entry| Committed::Batch {
+        offset: Offset::clamped(entry.offset),
+        term: Term(u64::try_from(entry.term).unwrap_or(0)),
+        records: entry.records.iter().map(|record| Bytes::copy_from_slice(record)).collect(),
+    }));
+    Ok(parts)
+}

@@ -1,0 +1,15 @@
+//! The metadata side of a broker: following the metadata log, being registered, and, on the quorum's leader, deciding.
+
+mod active;
+mod client;
+mod duties;
+mod follow;
+mod leases;
+mod raft_transport;
+mod registration;
+
+pub use active::{Active, Decided, NotActive};
+pub use client::{Controller, ControllerCallError};
+pub use raft_transport::RaftTransport;
+pub use registration::Standing;
+pub use {duties::run as run_duties, follow::run as run_follow, registration::run as run_registration};

@@ -1,0 +1,206 @@
+//! This broker's life in the cluster: register, send heartbeats, be unfenced, leave in order.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broker_metadata::controller::supported_features;
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::broker_heartbeat_request::BrokerHeartbeatRequest;
+use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatResponse;
+use ottla_broker_protocol::messages::broker_registration_request::{
+    BrokerRegistrationRequest, Feature, Listener,
+};
+use ottla_broker_types::{BrokerEpoch, Uuid};
+use tokio::sync::watch;
+
+use super::client::ControllerCallError;
+use crate::broker::Broker;
+use crate::clock;
+use crate::stop::until_true;
+
+/// Pause between attempts to find a controller.
+const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// How long leaving in order may take before the broker stops anyway. Kubernetes kills after its grace period,
+/// 60 s by default here; a cluster that stops as a whole has nobody to hand leadership to.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a leaving broker looks for a controller: when there is none, nobody can take over.
+const LEAVE_WITHOUT_CONTROLLER: Duration = Duration::from_secs(2);
+
+/// Where this broker stands in the cluster.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Standing {
+    /// Not registered yet.
+    #[default]
+    Starting,
+    /// Registered, but out of service until it has caught up with the metadata.
+    Fenced,
+    /// In service.
+    Active,
+    /// Handing its leaderships over.
+    Leaving,
+    /// It may stop: nobody depends on it.
+    Left,
+}
+
+/// Runs until the broker has left.
+pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
+    let incarnation = Uuid(clock::entropy());
+    let mut registered: Option<BrokerEpoch> = None;
+    let mut left_after = None;
+    loop {
+        if *leave.borrow() && left_after.is_none() {
+            left_after = Some(Deadlines::start(&broker));
+            broker.controller.set_standing(Standing::Leaving);
+        }
+        if left_after.as_ref().is_some_and(|deadlines: &Deadlines| deadlines.passed(&broker, registered)) {
+            broker.controller.set_standing(Standing::Left);
+            return;
+        }
+        let Some(epoch) = registered else {
+            registered = register(&broker, incarnation).await;
+            if registered.is_none() {
+                wait(&mut leave, RETRY_PAUSE).await;
+            }
+            continue;
+        };
+        match beat(&broker, epoch, left_after.is_some()).await {
+            Ok(true) => {
+                broker.controller.set_standing(Standing::Left);
+                return;
+            }
+            Ok(false) => {
+                if let Some(deadlines) = &mut left_after {
+                    deadlines.controller_seen(&broker);
+                }
+                let interval = broker.config.quorum.heartbeat_interval_ms.to_std();
+                wait(&mut leave, if left_after.is_some() { RETRY_PAUSE } else { interval }).await;
+            }
+            Err(Beat::RegisterAgain) => registered = None,
+            Err(Beat::NoController) => wait(&mut leave, RETRY_PAUSE).await,
+        }
+    }
+}
+
+/// Waits, but no longer than until the broker is told to leave.
+async fn wait(leave: &mut watch::Receiver<bool>, longest: Duration) {
+    let already = *leave.borrow();
+    let told = async {
+        if already {
+            std::future::pending::<()>().await;
+        }
+        until_true(leave).await;
+    };
+    let _ = tokio::time::timeout(longest, told).await;
+}
+
+struct Deadlines {
+    last: ottla_broker_types::MonotonicMs,
+    without_controller: ottla_broker_types::MonotonicMs,
+}
+
+impl Deadlines {
+    fn start(broker: &Broker) -> Deadlines {
+        let now = broker.clock.now().mono;
+        Deadlines {
+            last: now.plus(in_ms(LEAVE_TIMEOUT)),
+            without_controller: now.plus(in_ms(LEAVE_WITHOUT_CONTROLLER)),
+        }
+    }
+
+    fn controller_seen(&mut self, broker: &Broker) {
+        self.without_controller = broker.clock.now().mono.plus(in_ms(LEAVE_WITHOUT_CONTROLLER));
+    }
+
+    fn passed(&self, broker: &Broker, registered: Option<BrokerEpoch>) -> bool {
+        let now = broker.clock.now().mono;
+        registered.is_none() || now >= self.last || now >= self.without_controller
+    }
+}
+
+fn in_ms(duration: Duration) -> ottla_broker_types::DurationMs {
+    ottla_broker_types::DurationMs(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+}
+
+async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<BrokerEpoch> {
+    let listeners = broker.config.advertised_listeners.iter().map(|listener| Listener {
+        name: Cow::Owned(listener.name.clone()),
+        host: Cow::Owned(listener.host.clone()),
+        port: listener.port,
+        security_protocol: 0,
+        ..Default::default()
+    });
+    let features = supported_features().into_iter().map(|feature| Feature {
+        name: Cow::Owned(feature.name),
+        min_supported_version: feature.level_min,
+        max_supported_version: feature.level_max,
+        ..Default::default()
+    });
+    let request = BrokerRegistrationRequest {
+        broker_id: broker.node_id.0,
+        cluster_id: Cow::Owned(broker.cluster_id.0.clone()),
+        incarnation_id: incarnation,
+        listeners: listeners.collect(),
+        features: features.collect(),
+        rack: broker.rack().map(Cow::Owned),
+        log_dirs: vec![broker.directory_id.0],
+        previous_broker_epoch: broker.controller.previous_epoch().map_or(-1, |epoch| epoch.0),
+        ..Default::default()
+    };
+    match broker.controller.register(broker, &request).await {
+        Ok(response) if response.error_code == 0 => {
+            let epoch = BrokerEpoch(response.broker_epoch);
+            broker.controller.registered(epoch);
+            tracing::info!(epoch = epoch.0, "registered with the controller");
+            Some(epoch)
+        }
+        Ok(response) => {
+            let code = ErrorCode::from_wire(response.error_code);
+            // A restarted broker is a duplicate until the lease of its former self has run out.
+            if code == ErrorCode::DuplicateBrokerRegistration {
+                tracing::debug!("another registration of this id is still live; trying again");
+            } else {
+                tracing::warn!(code = code.name(), message = code.message(), "registration is refused; trying again");
+            }
+            None
+        }
+        Err(error) => {
+            tracing::debug!(%error, "no controller takes the registration");
+            None
+        }
+    }
+}
+
+enum Beat {
+    RegisterAgain,
+    NoController,
+}
+
+/// Sends a heartbeat; `Ok(true)` when the broker may stop.
+async fn beat(broker: &Arc<Broker>, epoch: BrokerEpoch, leaving: bool) -> Result<bool, Beat> {
+    let request = BrokerHeartbeatRequest {
+        broker_id: broker.node_id.0,
+        broker_epoch: epoch.0,
+        current_metadata_offset: broker.view().applied_end().get(),
+        want_fence: false,
+        want_shut_down: leaving,
+        ..Default::default()
+    };
+    let response: BrokerHeartbeatResponse = match broker.controller.heartbeat(broker, &request).await {
+        Ok(response) => response,
+        Err(ControllerCallError::NoController | ControllerCallError::Call(_)) => return Err(Beat::NoController),
+    };
+    match ErrorCode::from_wire(response.error_code) {
+        ErrorCode::None => {}
+        ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered => {
+            tracing::info!("the controller no longer knows this registration; registering again");
+            return Err(Beat::RegisterAgain);
+        }
+        _ => return Err(Beat::NoController),
+    }
+    if !leaving {
+        let standing = if response.is_fenced { Standing::Fenced } else { Standing::Active };
+        broker.controller.set_standing(standing);
+    }
+    Ok(leaving && response.should_shut_down)
+}

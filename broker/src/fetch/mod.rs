@@ -1,0 +1,7 @@
+//! What a Fetch remembers between requests.
+
+mod session;
+
+pub use session::{
+    FetchSessions, FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef,
+};

@@ -1,0 +1,95 @@
+//! Accepts connections of one listener and drains them when the broker stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::connection::{self, ConnectionSettings, Ended};
+use super::handler::{Handler, PeerInfo};
+use super::limits::ByteBudget;
+use crate::stop::until_true;
+
+/// How long open answers may take after the broker was told to stop.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Pause after the system refused a socket (out of descriptors), so that the loop does not spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// What one listener enforces.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// The listener's name, as in `listeners`.
+    pub name: Arc<str>,
+    /// Whether it is the private one between brokers.
+    pub internal: bool,
+    /// `max.connections`: further ones are closed at once.
+    pub connections_max: usize,
+    /// `socket.request.max.bytes`.
+    pub frame_bytes_max: usize,
+    /// `connections.max.idle.ms`.
+    pub idle_max: Duration,
+    /// Shared by all listeners.
+    pub budget: ByteBudget,
+}
+
+/// Accepts until `drain` turns true, then waits for open answers, at most [`DRAIN_TIMEOUT`].
+pub async fn serve<H: Handler>(
+    listener: TcpListener,
+    settings: ListenerSettings,
+    handler: Arc<H>,
+    mut drain: watch::Receiver<bool>,
+) {
+    let connection_settings = ConnectionSettings {
+        frame_bytes_max: settings.frame_bytes_max,
+        idle_max: settings.idle_max,
+        budget: settings.budget.clone(),
+    };
+    let mut connections = JoinSet::new();
+    let draining = drain.clone();
+    loop {
+        tokio::select! {
+            biased;
+            () = until_true(&mut drain) => break,
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            accepted = listener.accept() => match accepted {
+                Ok((stream, address)) => {
+                    if connections.len() >= settings.connections_max {
+                        tracing::warn!(%address, max = settings.connections_max, "connection refused: max.connections is reached");
+                        continue;
+                    }
+                    if let Err(error) = stream.set_nodelay(true) {
+                        tracing::debug!(%address, %error, "TCP_NODELAY is not set");
+                    }
+                    let peer = PeerInfo { address, listener: Arc::clone(&settings.name), internal: settings.internal };
+                    let handler = Arc::clone(&handler);
+                    let drain = draining.clone();
+                    let connection_settings = connection_settings.clone();
+                    connections.spawn(async move {
+                        log_end(address, &connection::run(stream, peer, handler, connection_settings, drain).await);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, listener = %settings.name, "accept fails; is the limit of open files reached?");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIMEOUT, all_ended).await.is_err() {
+        tracing::info!(listener = %settings.name, "connections are cut: their answers took too long");
+    }
+}
+
+fn log_end(address: std::net::SocketAddr, ended: &Ended) {
+    match ended {
+        Ended::ByPeer | Ended::Idle | Ended::Drained => tracing::trace!(%address, %ended, "connection ended"),
+        Ended::Io(error) => tracing::debug!(%address, %error, "connection lost"),
+        Ended::FrameSize { .. } | Ended::Refused(_) => {
+            tracing::info!(%address, %ended, "connection closed: the peer sent what cannot be served");
+        }
+    }
+}

@@ -1,0 +1,46 @@
+//! The seam between a connection and what answers its requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use futures::future::BoxFuture;
+use ottla_broker_protocol::Segment;
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub struct PeerInfo {
+    /// The remote address.
+    pub address: SocketAddr,
+    /// The listener's name, as in `listeners`.
+    pub listener: Arc<str>,
+    /// Whether the listener is the private one between brokers.
+    pub internal: bool,
+}
+
+/// An answer to one request.
+#[derive(Debug)]
+pub enum Reply {
+    /// A whole frame, its 4-byte length first.
+    Frame(Vec<Segment>),
+    /// The request asked for no answer (acks=0).
+    None,
+    /// Nothing sensible can be answered: the connection ends, for the reason given.
+    Close(&'static str),
+}
+
+/// What became of a request.
+pub enum Handled {
+    /// Answered at once.
+    Now(Reply),
+    /// The answer comes later; requests behind it go on being handled, answers keep the order.
+    Later(BoxFuture<'static, Reply>),
+}
+
+/// Handles whole frames (without their length), in the order of their arrival.
+pub trait Handler: Send + Sync + 'static {
+    /// Must not block for longer than a disk write takes.
+    fn handle(&self, peer: &PeerInfo, frame: BytesMut) -> Handled;
+    /// Counts a connection that opened (+1) or closed (-1).
+    fn connection_count(&self, peer: &PeerInfo, change: i64);
+}

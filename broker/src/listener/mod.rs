@@ -1,0 +1,11 @@
+//! Client and peer connections: accept, frames in, answers out, limits, drain.
+
+mod accept;
+mod connection;
+mod handler;
+mod limits;
+mod outbox;
+
+pub use accept::{ListenerSettings, serve};
+pub use handler::{Handled, Handler, PeerInfo, Reply};
+pub use limits::ByteBudget;

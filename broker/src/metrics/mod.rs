@@ -1,0 +1,9 @@
+//! Counters and gauges under the names that the JMX exporter gives Apache Kafka's, so dashboards carry over.
+
+mod page;
+mod registry;
+mod text;
+
+pub use page::page;
+pub use registry::{Metrics, TopicCounters};
+pub use text::MetricsText;

@@ -1,0 +1,114 @@
+//! The counters that hot paths touch: plain atomics, no locks but for finding a topic's counters once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use parking_lot::RwLock;
+
+/// Kafka's API keys end below this; the private ones of the brokers share the last slot.
+const API_SLOTS: usize = 128;
+/// Upper bounds in microseconds of the request time histogram; the last bucket has none.
+pub const TIME_BUCKETS_MICROS: [u64; 12] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000, 10_000_000];
+
+/// What is counted per API key.
+#[derive(Debug, Default)]
+pub struct ApiCounters {
+    /// Requests answered.
+    pub requests: AtomicU64,
+    /// Requests answered with an error at the top or by a closed connection.
+    pub errors: AtomicU64,
+    /// Sum of the times from a frame's arrival to its answer.
+    pub time_micros: AtomicU64,
+    /// Counts per bucket of [`TIME_BUCKETS_MICROS`], not cumulative; one more for the rest.
+    pub time_buckets: [AtomicU64; TIME_BUCKETS_MICROS.len() + 1],
+}
+
+/// What is counted per topic.
+#[derive(Debug, Default)]
+pub struct TopicCounters {
+    /// Bytes produced by clients.
+    pub bytes_in: AtomicU64,
+    /// Bytes fetched by clients.
+    pub bytes_out: AtomicU64,
+    /// Records produced by clients.
+    pub messages_in: AtomicU64,
+    /// Produce requests' partitions that failed.
+    pub failed_produce: AtomicU64,
+    /// Fetch requests' partitions that failed.
+    pub failed_fetch: AtomicU64,
+    /// Bytes replicated to followers.
+    pub replication_bytes_out: AtomicU64,
+    /// Bytes replicated from leaders.
+    pub replication_bytes_in: AtomicU64,
+}
+
+/// All counters of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    apis: Vec<ApiCounters>,
+    topics: RwLock<BTreeMap<String, Arc<TopicCounters>>>,
+    /// Open connections of clients.
+    pub client_connections: AtomicI64,
+    /// Open connections of other brokers.
+    pub broker_connections: AtomicI64,
+    /// Members removed from in-sync sets led by this broker.
+    pub isr_shrinks: AtomicU64,
+    /// Members added to in-sync sets led by this broker.
+    pub isr_expands: AtomicU64,
+    /// Leader elections decided while this broker was the active controller.
+    pub leader_elections: AtomicU64,
+    /// Partitions whose log failed and is offline on this broker.
+    pub offline_log_partitions: AtomicI64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics {
+            apis: (0..API_SLOTS).map(|_| ApiCounters::default()).collect(),
+            topics: RwLock::default(),
+            client_connections: AtomicI64::new(0),
+            broker_connections: AtomicI64::new(0),
+            isr_shrinks: AtomicU64::new(0),
+            isr_expands: AtomicU64::new(0),
+            leader_elections: AtomicU64::new(0),
+            offline_log_partitions: AtomicI64::new(0),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts one answered request.
+    pub fn request(&self, api_key: i16, micros: u64) {
+        let api = self.api(api_key);
+        api.requests.fetch_add(1, Ordering::Relaxed);
+        api.time_micros.fetch_add(micros, Ordering::Relaxed);
+        let bucket = TIME_BUCKETS_MICROS.partition_point(|bound| *bound < micros);
+        api.time_buckets[bucket].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The counters of an API key.
+    pub fn api(&self, api_key: i16) -> &ApiCounters {
+        let slot = usize::try_from(api_key).unwrap_or(API_SLOTS).min(API_SLOTS - 1);
+        &self.apis[slot]
+    }
+
+    /// The counters of a topic, made on first use; hosted partitions keep the handle.
+    pub fn topic(&self, name: &str) -> Arc<TopicCounters> {
+        if let Some(found) = self.topics.read().get(name) {
+            return Arc::clone(found);
+        }
+        Arc::clone(self.topics.write().entry(name.to_owned()).or_default())
+    }
+
+    /// Forgets a topic that no longer exists here.
+    pub fn drop_topic(&self, name: &str) {
+        self.topics.write().remove(name);
+    }
+
+    /// Each topic with its counters, in order of names.
+    pub fn topics(&self) -> Vec<(String, Arc<TopicCounters>)> {
+        self.topics.read().iter().map(|(name, counters)| (name.clone(), Arc::clone(counters))).collect()
+    }
+}

@@ -1,0 +1,79 @@
+//! Errors of the replica and its log as Kafka's codes; one exhaustive match per operation.
+
+use ottla_broker_log::{AppendError, LogError, ReadError};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_replication::{FetchError, FollowError, LeadershipError, ListOffsetsError, ProduceError};
+
+use super::hosted::AppendFailure;
+
+/// Why a produce failed.
+pub fn produce(error: &ProduceError) -> AppendFailure {
+    let code = match error {
+        ProduceError::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
+        ProduceError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+        ProduceError::Append(error) => append(error),
+    };
+    let message = (code != ErrorCode::NotLeaderOrFollower).then(|| error.to_string());
+    AppendFailure { code, message }
+}
+
+fn append(error: &AppendError) -> ErrorCode {
+    match error {
+        AppendError::CorruptBatch(_) => ErrorCode::CorruptMessage,
+        AppendError::UnsupportedMagic { .. } => ErrorCode::UnsupportedForMessageFormat,
+        AppendError::UnsupportedCompression { .. } => ErrorCode::UnsupportedCompressionType,
+        AppendError::InvalidRecord { .. } => ErrorCode::InvalidRecord,
+        AppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,
+        AppendError::TooLarge { .. } => ErrorCode::MessageTooLarge,
+        AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
+        AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
+        AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::StaleLeaderEpoch { .. } => ErrorCode::NotLeaderOrFollower,
+        AppendError::OffsetNotIncreasing { .. } => ErrorCode::UnknownServerError,
+        AppendError::NoSpace(_) | AppendError::Failed(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Whether the log cannot be used any more.
+pub fn is_final(error: &ProduceError) -> bool {
+    matches!(error, ProduceError::Append(AppendError::Failed(_)))
+}
+
+/// Whether a follower's log cannot be used any more. A full disk heals, everything else on the disk is final.
+pub fn is_final_follow(error: &FollowError) -> bool {
+    match error {
+        FollowError::EpochFromTheFuture { .. } => false,
+        FollowError::Append(error) => matches!(error, AppendError::Failed(_)),
+        FollowError::Log(error) => !matches!(error, LogError::NoSpace(_)),
+    }
+}
+
+/// Why a fetch failed.
+pub fn fetch(error: &FetchError) -> ErrorCode {
+    match error {
+        FetchError::Leadership(error) => leadership(*error),
+        FetchError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        FetchError::NotAReplica => ErrorCode::UnknownLeaderEpoch,
+        FetchError::StaleBrokerEpoch => ErrorCode::StaleBrokerEpoch,
+        FetchError::Read(ReadError::OffsetOutOfRange { .. }) => ErrorCode::OffsetOutOfRange,
+        FetchError::Read(ReadError::Io(_) | ReadError::Corrupt { .. }) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Why offsets cannot be listed.
+pub fn list_offsets(error: &ListOffsetsError) -> ErrorCode {
+    match error {
+        ListOffsetsError::Leadership(error) => leadership(*error),
+        ListOffsetsError::OffsetNotAvailable => ErrorCode::OffsetNotAvailable,
+        ListOffsetsError::Read(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Who leads, as asker and replica see it.
+pub fn leadership(error: LeadershipError) -> ErrorCode {
+    match error {
+        LeadershipError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
+        LeadershipError::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
+        LeadershipError::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
+    }
+}

@@ -1,0 +1,263 @@
+//! Fetches from leaders: one task and one connection per leader broker, full requests of all partitions that
+//! follow it. The task lives as long as a partition here follows that leader.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::fetch_request::{
+    FetchPartition, FetchRequest, FetchTopic, ReplicaState,
+};
+use ottla_broker_protocol::messages::fetch_response::{FetchResponse, PartitionData};
+use ottla_broker_protocol::messages::list_offsets_request::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
+};
+use ottla_broker_protocol::messages::list_offsets_response::ListOffsetsResponse;
+use ottla_broker_replication::{EpochEnd, FetchPosition, FollowerFetched, FollowerStep, LeaderOffsets};
+use ottla_broker_types::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use super::hosted::HostedPartition;
+use crate::broker::Broker;
+use crate::peers::{self, PeerConnection};
+use crate::stop::until_true;
+
+/// The version between brokers: topics by id, and the follower's registration in each request.
+const FETCH_VERSION: i16 = 17;
+/// The version between brokers for the range of the leader's log.
+const LIST_OFFSETS_VERSION: i16 = 7;
+/// Added to the longest wait that a leader is asked for, before its connection is given up.
+const ANSWER_GRACE: Duration = Duration::from_millis(1500);
+/// Pause after a leader could not be reached or is not ready; a new leader needs about as long to know of it.
+const BACK_OFF: Duration = Duration::from_millis(20);
+/// How long a partition without a leader to fetch from waits for new metadata before it asks anyway.
+const AWAIT_METADATA: Duration = Duration::from_millis(500);
+
+/// Which partitions fetch from which leader.
+#[derive(Default)]
+pub struct Fetchers {
+    leaders: Mutex<BTreeMap<NodeId, Arc<Group>>>,
+}
+
+/// The partitions that follow one leader.
+#[derive(Default)]
+struct Group {
+    members: Mutex<BTreeMap<(TopicId, PartitionIndex), Arc<HostedPartition>>>,
+    changed: Notify,
+}
+
+impl Fetchers {
+    /// Makes `partition` fetch from `leader`, or from nobody.
+    pub fn follow(&self, broker: &Arc<Broker>, partition: &Arc<HostedPartition>, leader: Option<NodeId>) {
+        let key = (partition.topic_id, partition.id.partition);
+        let mut leaders = self.leaders.lock();
+        for (node, group) in leaders.iter() {
+            if Some(*node) != leader && group.members.lock().remove(&key).is_some() {
+                group.changed.notify_one();
+            }
+        }
+        let Some(leader) = leader else { return };
+        let group = leaders.entry(leader).or_insert_with(|| {
+            let group = Arc::new(Group::default());
+            tokio::spawn(run(Arc::clone(broker), leader, Arc::clone(&group)));
+            group
+        });
+        group.members.lock().insert(key, Arc::clone(partition));
+        group.changed.notify_one();
+    }
+}
+
+/// Fetches from `leader` until the broker stops.
+async fn run(broker: Arc<Broker>, leader: NodeId, group: Arc<Group>) {
+    let mut stopping = broker.stopping();
+    tokio::select! {
+        () = fetch_forever(&broker, leader, &group) => {}
+        () = until_true(&mut stopping) => {}
+    }
+}
+
+async fn fetch_forever(broker: &Broker, leader: NodeId, group: &Group) {
+    let mut connection: Option<Arc<PeerConnection>> = None;
+    loop {
+        let wanted = positions(group, leader);
+        if wanted.is_empty() {
+            group.changed.notified().await;
+            continue;
+        }
+        let open = match connection.take().filter(|open| !open.is_lost()) {
+            Some(open) => open,
+            None => match broker.peers.dedicated(leader).await {
+                Ok(open) => open,
+                Err(error) => {
+                    tracing::debug!(%leader, %error, "leader cannot be reached");
+                    pause(group, BACK_OFF).await;
+                    continue;
+                }
+            },
+        };
+        match fetch_once(broker, &open, &wanted).await {
+            Ok(next) => {
+                connection = Some(open);
+                match next {
+                    Next::AtOnce => {}
+                    Next::BackOff => pause(group, BACK_OFF).await,
+                    Next::AwaitMetadata => pause(group, AWAIT_METADATA).await,
+                }
+            }
+            Err(error) => {
+                tracing::debug!(%leader, %error, "fetch from the leader fails");
+                broker.controller.peer_unreachable(leader);
+                pause(group, BACK_OFF).await;
+            }
+        }
+    }
+}
+
+/// Waits, but no longer than until the set of partitions or their leaders change.
+async fn pause(group: &Group, longest: Duration) {
+    let _ = tokio::time::timeout(longest, group.changed.notified()).await;
+}
+
+type Wanted = BTreeMap<(TopicId, PartitionIndex), (Arc<HostedPartition>, FetchPosition)>;
+
+fn positions(group: &Group, leader: NodeId) -> Wanted {
+    let members = group.members.lock();
+    let wanted = members.iter().filter_map(|(key, partition)| {
+        let position = partition.fetch_position().filter(|position| position.leader == leader)?;
+        Some((*key, (Arc::clone(partition), position)))
+    });
+    wanted.collect()
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Next {
+    AtOnce,
+    BackOff,
+    AwaitMetadata,
+}
+
+async fn fetch_once(
+    broker: &Broker,
+    connection: &PeerConnection,
+    wanted: &Wanted,
+) -> Result<Next, peers::CallError> {
+    let wait = broker.config.replication.fetch_wait_ms_max.to_std();
+    let request = request(broker, wanted);
+    let body = connection.call(&request, FETCH_VERSION, wait + ANSWER_GRACE).await?;
+    let response: FetchResponse<'_> = peers::decode(&body, FETCH_VERSION)?;
+    if response.error_code != 0 {
+        let code = ErrorCode::from_wire(response.error_code);
+        tracing::warn!(code = code.name(), "the leader refuses the whole fetch");
+        return Ok(Next::BackOff);
+    }
+    let mut next = Vec::new();
+    let mut outside = Vec::new();
+    for topic in &response.responses {
+        let Some(topic_id) = TopicId::from_wire(topic.topic_id.0) else { continue };
+        for data in &topic.partitions {
+            let key = (topic_id, PartitionIndex(data.partition_index));
+            let Some((partition, position)) = wanted.get(&key) else { continue };
+            match partition.apply_fetched(broker.clock.now(), position, fetched(data)) {
+                Some(FollowerStep::Continue | FollowerStep::Stale) => next.push(Next::AtOnce),
+                Some(FollowerStep::NeedLeaderOffsets) => outside.push((partition, position)),
+                Some(FollowerStep::BackOff) => next.push(Next::BackOff),
+                Some(FollowerStep::AwaitMetadata) => next.push(Next::AwaitMetadata),
+                None => {}
+            }
+        }
+    }
+    for (partition, position) in outside {
+        next.push(learn_leader_range(broker, connection, partition, position).await?);
+    }
+    // One partition that goes on keeps the others' requests going, too: the leader paces them by its long poll.
+    Ok(next.into_iter().min().unwrap_or(Next::AtOnce))
+}
+
+fn fetched<'a>(data: &'a PartitionData<'_>) -> Result<FollowerFetched<'a>, ErrorCode> {
+    match ErrorCode::from_wire(data.error_code) {
+        ErrorCode::None => {}
+        code => return Err(code),
+    }
+    let diverging = LeaderEpoch::from_wire(data.diverging_epoch.epoch).map(|epoch| EpochEnd {
+        epoch,
+        end: Offset::clamped(data.diverging_epoch.end_offset),
+    });
+    Ok(FollowerFetched {
+        high_watermark: Offset::new(data.high_watermark),
+        log_start: Offset::new(data.log_start_offset),
+        diverging,
+        records: data.records.as_ref().and_then(|records| records.as_borrowed()).unwrap_or_default(),
+    })
+}
+
+fn request(broker: &Broker, wanted: &Wanted) -> FetchRequest<'static> {
+    let replication = &broker.config.replication;
+    let mut topics: BTreeMap<TopicId, Vec<FetchPartition>> = BTreeMap::new();
+    for ((topic_id, index), (_, position)) in wanted {
+        topics.entry(*topic_id).or_default().push(FetchPartition {
+            partition: index.0,
+            current_leader_epoch: position.leader_epoch.0,
+            fetch_offset: position.fetch_offset.get(),
+            last_fetched_epoch: position.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
+            log_start_offset: position.log_start.get(),
+            partition_max_bytes: i32::try_from(replication.fetch_bytes_max).unwrap_or(i32::MAX),
+            ..Default::default()
+        });
+    }
+    let topics = topics.into_iter().map(|(id, partitions)| FetchTopic {
+        topic_id: id.0,
+        partitions,
+        ..Default::default()
+    });
+    FetchRequest {
+        replica_state: ReplicaState {
+            replica_id: broker.node_id.0,
+            replica_epoch: broker.controller.broker_epoch().map_or(-1, |epoch| epoch.0),
+            ..Default::default()
+        },
+        max_wait_ms: i32::try_from(replication.fetch_wait_ms_max.0).unwrap_or(i32::MAX),
+        min_bytes: i32::try_from(replication.fetch_bytes_min).unwrap_or(1),
+        max_bytes: i32::try_from(replication.fetch_response_bytes_max).unwrap_or(i32::MAX),
+        topics: topics.collect(),
+        ..Default::default()
+    }
+}
+
+/// After a fetch outside of the leader's log: asks for its range and lets the replica decide.
+async fn learn_leader_range(
+    broker: &Broker,
+    connection: &PeerConnection,
+    partition: &HostedPartition,
+    position: &FetchPosition,
+) -> Result<Next, peers::CallError> {
+    let mut ends = [None; 2];
+    for (slot, timestamp) in ends.iter_mut().zip([-2, -1]) {
+        let asked = ListOffsetsPartition {
+            partition_index: partition.id.partition.0,
+            current_leader_epoch: position.leader_epoch.0,
+            timestamp,
+            ..Default::default()
+        };
+        let topic = ListOffsetsTopic {
+            name: Cow::Borrowed(partition.id.topic.as_str()),
+            partitions: vec![asked],
+            ..Default::default()
+        };
+        let request =
+            ListOffsetsRequest { replica_id: broker.node_id.0, topics: vec![topic], ..Default::default() };
+        let body = connection.call(&request, LIST_OFFSETS_VERSION, ANSWER_GRACE).await?;
+        let response: ListOffsetsResponse<'_> = peers::decode(&body, LIST_OFFSETS_VERSION)?;
+        let answer = response.topics.first().and_then(|topic| topic.partitions.first());
+        *slot = answer.filter(|answer| answer.error_code == 0).and_then(|answer| Offset::new(answer.offset));
+    }
+    let [Some(start), Some(end)] = ends else { return Ok(Next::BackOff) };
+    let step = partition.apply_leader_offsets(broker.clock.now(), position, LeaderOffsets { start, end });
+    Ok(match step {
+        Some(FollowerStep::Continue | FollowerStep::Stale) | None => Next::AtOnce,
+        Some(FollowerStep::NeedLeaderOffsets | FollowerStep::BackOff) => Next::BackOff,
+        Some(FollowerStep::AwaitMetadata) => Next::AwaitMetadata,
+    })
+}

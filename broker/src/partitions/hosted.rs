@@ -1,0 +1,446 @@
+//! One hosted partition: its replica behind a lock that is never held across an await, and what waits on it.
+//!
+//! Every change of the replica comes back as effects; [`HostedPartition::settle`] is the one place that wakes
+//! waiters and passes ISR proposals on. A failed log takes this partition offline here, and nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use ottla_broker_log::LogConfig;
+use ottla_broker_protocol::{ErrorCode, Segment};
+use ottla_broker_replication::{
+    Acks, Assignment, Became, Effects, FetchFacts, FetchPosition, FollowError, FollowerFetched, FollowerId,
+    FollowerStep, IsrDecided, IsrProposal, Isolation, LeaderOffsets, ListedOffset, OffsetSpec, Replica,
+    ReplicationConfig,
+};
+use ottla_broker_types::{
+    BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition,
+};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, oneshot};
+
+use super::codes;
+use super::isr_sender::IsrQueue;
+use super::waiters::{ProduceWait, Waiters};
+use crate::fetch::FetchTarget;
+use crate::metrics::{Metrics, TopicCounters};
+
+/// When a produce is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequiredAcks {
+    /// acks=0: not at all.
+    None,
+    /// acks=1: after the leader's append.
+    Leader,
+    /// acks=all: when the high watermark has passed.
+    All,
+}
+
+impl RequiredAcks {
+    /// The field of a Produce; `None` for values without a meaning.
+    pub fn from_wire(acks: i16) -> Option<RequiredAcks> {
+        match acks {
+            -1 => Some(RequiredAcks::All),
+            0 => Some(RequiredAcks::None),
+            1 => Some(RequiredAcks::Leader),
+            _ => None,
+        }
+    }
+}
+
+/// Who fetches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetcher {
+    /// A client: sees committed records.
+    Consumer,
+    /// A follower: sees all records, and its fetches count as its progress.
+    Follower {
+        /// The follower.
+        node: NodeId,
+        /// The registration under which it fetches.
+        epoch: Option<BrokerEpoch>,
+        /// Whether the metadata shows it live under that registration.
+        isr_eligible: bool,
+    },
+}
+
+impl Fetcher {
+    /// Whether it is a follower.
+    pub fn is_follower(self) -> bool {
+        matches!(self, Fetcher::Follower { .. })
+    }
+}
+
+/// A batch that is in the log.
+#[derive(Debug)]
+pub struct AppendedBatch {
+    /// Offset of its first record.
+    pub base_offset: Offset,
+    /// The broker's time, where the topic stamps it.
+    pub log_append_time: Option<TimestampMs>,
+    /// The log's start.
+    pub log_start: Offset,
+    /// For acks=all, until it is committed.
+    pub wait: Option<oneshot::Receiver<ProduceWait>>,
+}
+
+/// A batch that is not in the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendFailure {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// More about it, where the code does not say enough.
+    pub message: Option<String>,
+}
+
+/// What a fetch found.
+#[derive(Debug, Default)]
+pub struct FetchRead {
+    /// The records.
+    pub segments: Vec<Segment>,
+    /// Their bytes.
+    pub bytes: usize,
+    /// The high watermark.
+    pub high_watermark: Offset,
+    /// The last stable offset.
+    pub last_stable_offset: Offset,
+    /// The log's start.
+    pub log_start: Offset,
+    /// Where the fetcher's log leaves this one.
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+}
+
+struct State {
+    /// `None` once the partition is closed or its log has failed.
+    replica: Option<Replica>,
+    waiters: Waiters,
+}
+
+/// One partition hosted by this broker.
+pub struct HostedPartition {
+    /// Its name.
+    pub id: TopicPartition,
+    /// The life of its topic.
+    pub topic_id: TopicId,
+    state: Mutex<State>,
+    counters: Arc<TopicCounters>,
+    metrics: Arc<Metrics>,
+    isr_queue: IsrQueue,
+}
+
+impl HostedPartition {
+    /// A partition around its replica; `None` if the log could not be opened.
+    pub fn new(
+        id: TopicPartition,
+        topic_id: TopicId,
+        replica: Option<Replica>,
+        metrics: &Arc<Metrics>,
+        isr_queue: IsrQueue,
+    ) -> HostedPartition {
+        let counters = metrics.topic(id.topic.as_str());
+        let state = Mutex::new(State { replica, waiters: Waiters::default() });
+        HostedPartition { id, topic_id, state, counters, metrics: Arc::clone(metrics), isr_queue }
+    }
+
+    /// Appends a batch as the leader and stamps it in place.
+    pub fn append(
+        &self,
+        now: Now,
+        batch: &mut [u8],
+        acks: RequiredAcks,
+    ) -> Result<AppendedBatch, AppendFailure> {
+        let mut guard = self.state.lock();
+        let State { replica, waiters } = &mut *guard;
+        let offline = AppendFailure { code: ErrorCode::KafkaStorageError, message: None };
+        let hosted = replica.as_mut().ok_or(offline)?;
+        let wanted = match acks {
+            RequiredAcks::None => Acks::None,
+            RequiredAcks::Leader => Acks::Leader,
+            RequiredAcks::All => Acks::All,
+        };
+        let produced = match hosted.append(now, batch, wanted) {
+            Ok(produced) => produced,
+            Err(error) => {
+                self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
+                let failure = codes::produce(&error);
+                if codes::is_final(&error) {
+                    self.fail(&mut guard, &error.to_string());
+                }
+                return Err(failure);
+            }
+        };
+        let high_watermark = produced.effects.high_watermark.unwrap_or_else(|| hosted.high_watermark());
+        let wait = match acks {
+            // Armed before the lock is given back, so that no advance is missed.
+            RequiredAcks::All if high_watermark < produced.wait.end => {
+                let wait = waiters.wait_committed(produced.wait.end);
+                Some(wait.ok_or(AppendFailure { code: ErrorCode::RequestTimedOut, message: None })?)
+            }
+            _ => None,
+        };
+        let appended = &produced.appended;
+        if !appended.duplicate {
+            self.counters.bytes_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            self.counters.messages_in.fetch_add(appended.record_count, Ordering::Relaxed);
+        }
+        let answer = AppendedBatch {
+            base_offset: appended.base_offset,
+            log_append_time: appended.log_append_time,
+            log_start: hosted.log().log_start(),
+            wait,
+        };
+        self.settle(&mut guard.waiters, produced.effects);
+        Ok(answer)
+    }
+
+    /// Whether an append that the high watermark has passed may be acknowledged as asked.
+    pub fn check_min_isr_after_commit(&self) -> ErrorCode {
+        match &self.state.lock().replica {
+            Some(replica) if replica.is_under_min_isr() => ErrorCode::NotEnoughReplicasAfterAppend,
+            Some(_) => ErrorCode::None,
+            None => ErrorCode::KafkaStorageError,
+        }
+    }
+
+    /// Wakes `notify` at the next advance that `fetcher` can see.
+    pub fn arm_fetch(&self, notify: &Arc<Notify>, fetcher: Fetcher) {
+        self.state.lock().waiters.arm_fetch(notify, fetcher.is_follower());
+    }
+
+    /// Answers one partition of a Fetch.
+    pub fn fetch(
+        &self,
+        now: Now,
+        fetcher: Fetcher,
+        target: &FetchTarget,
+        bytes_max: usize,
+        at_least_one: bool,
+    ) -> Result<FetchRead, ErrorCode> {
+        let fetch_offset = Offset::new(target.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+        let (replica_id, isolation) = match fetcher {
+            Fetcher::Consumer => (None, Isolation::ReadUncommitted),
+            Fetcher::Follower { node, epoch, isr_eligible } => {
+                (Some(FollowerId { node, broker_epoch: epoch, isr_eligible }), Isolation::LogEnd)
+            }
+        };
+        let facts = FetchFacts {
+            replica: replica_id,
+            fetch_offset,
+            current_leader_epoch: target.current_leader_epoch,
+            last_fetched_epoch: target.last_fetched_epoch,
+            log_start: target.log_start,
+            max_bytes: bytes_max,
+            at_least_one,
+            isolation,
+        };
+        let mut guard = self.state.lock();
+        let replica = guard.replica.as_mut().ok_or(ErrorCode::KafkaStorageError)?;
+        let outcome = replica.handle_fetch(now, &facts).map_err(|error| codes::fetch(&error))?;
+        let read = FetchRead {
+            bytes: outcome.read.bytes,
+            segments: outcome.read.segments,
+            high_watermark: outcome.high_watermark,
+            last_stable_offset: outcome.last_stable_offset,
+            log_start: outcome.log_start,
+            diverging: outcome.diverging.map(|end| (end.epoch, end.end)),
+        };
+        self.settle(&mut guard.waiters, outcome.effects);
+        Ok(read)
+    }
+
+    /// Counts what left for a fetcher.
+    pub fn count_fetched(&self, fetcher: Fetcher, bytes: usize) {
+        let counter = match fetcher {
+            Fetcher::Consumer => &self.counters.bytes_out,
+            Fetcher::Follower { .. } => &self.counters.replication_bytes_out,
+        };
+        counter.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    /// Counts a fetch that failed.
+    pub fn count_failed_fetch(&self) {
+        self.counters.failed_fetch.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Looks an offset up by timestamp; `None` if no visible record matches.
+    pub fn list_offset(
+        &self,
+        timestamp: i64,
+        current_leader_epoch: Option<LeaderEpoch>,
+        isolation: Isolation,
+    ) -> Result<Option<ListedOffset>, ErrorCode> {
+        let spec = OffsetSpec::from_wire(timestamp).ok_or(ErrorCode::UnsupportedVersion)?;
+        let guard = self.state.lock();
+        let replica = guard.replica.as_ref().ok_or(ErrorCode::KafkaStorageError)?;
+        replica
+            .list_offset(spec, current_leader_epoch, isolation)
+            .map_err(|error| codes::list_offsets(&error))
+    }
+
+    /// Where `epoch`, or the largest one before it, ended here.
+    pub fn epoch_end(
+        &self,
+        current_leader_epoch: Option<LeaderEpoch>,
+        epoch: Option<LeaderEpoch>,
+    ) -> Result<Option<(LeaderEpoch, Offset)>, ErrorCode> {
+        let guard = self.state.lock();
+        let replica = guard.replica.as_ref().ok_or(ErrorCode::KafkaStorageError)?;
+        let Some(epoch) = epoch else { return Ok(None) };
+        let end = replica.epoch_end(epoch, current_leader_epoch).map_err(codes::leadership)?;
+        Ok(end.map(|end| (end.epoch, end.end)))
+    }
+
+    /// Takes over a new state of the partition's metadata; returns the role if it changed.
+    pub fn apply_assignment(&self, now: Now, assignment: &Assignment) -> Option<Became> {
+        self.change(|replica| replica.apply_assignment(now, assignment))
+    }
+
+    /// Takes over changed settings.
+    pub fn set_config(&self, now: Now, log: LogConfig, replication: ReplicationConfig) {
+        self.change(|replica| {
+            replica.set_log_config(log);
+            replica.set_config(now, replication)
+        });
+    }
+
+    /// Periodic: ISR members that lag leave.
+    pub fn tick(&self, now: Now) {
+        self.change(|replica| replica.tick(now));
+    }
+
+    /// The controller's answer to an ISR proposal.
+    pub fn isr_decided(&self, now: Now, proposal: &IsrProposal, result: Result<IsrDecided, ErrorCode>) {
+        if let Ok(decided) = &result {
+            let before = self.read(|replica| replica.isr().map_or(0, |isr| isr.len())).unwrap_or(0);
+            let counter = if decided.isr.len() > before {
+                &self.metrics.isr_expands
+            } else {
+                &self.metrics.isr_shrinks
+            };
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.change(|replica| replica.alter_partition_result(now, proposal, result));
+    }
+
+    /// Where this follower wants to fetch; `None` if it does not follow.
+    pub fn fetch_position(&self) -> Option<FetchPosition> {
+        self.read(Replica::fetch_position).flatten()
+    }
+
+    /// Applies what the leader answered to a fetch at `position`.
+    pub fn apply_fetched(
+        &self,
+        now: Now,
+        position: &FetchPosition,
+        fetched: Result<FollowerFetched<'_>, ErrorCode>,
+    ) -> Option<FollowerStep> {
+        if let Ok(fetched) = &fetched {
+            self.counters.replication_bytes_in.fetch_add(fetched.records.len() as u64, Ordering::Relaxed);
+        }
+        let mut guard = self.state.lock();
+        let replica = guard.replica.as_mut()?;
+        let result = replica.handle_fetch_response(now, position, fetched);
+        self.followed(&mut guard, result)
+    }
+
+    /// Takes over the range of the leader's log, after a fetch outside of it.
+    pub fn apply_leader_offsets(
+        &self,
+        now: Now,
+        position: &FetchPosition,
+        offsets: LeaderOffsets,
+    ) -> Option<FollowerStep> {
+        let mut guard = self.state.lock();
+        let replica = guard.replica.as_mut()?;
+        let result = replica.leader_offsets(now, position, offsets);
+        self.followed(&mut guard, result)
+    }
+
+    fn followed(
+        &self,
+        guard: &mut State,
+        result: Result<(FollowerStep, Effects), FollowError>,
+    ) -> Option<FollowerStep> {
+        match result {
+            Ok((step, effects)) => {
+                self.settle(&mut guard.waiters, effects);
+                Some(step)
+            }
+            Err(error) => {
+                if codes::is_final_follow(&error) {
+                    self.fail(guard, &error.to_string());
+                    return None;
+                }
+                tracing::warn!(partition = %self.id, %error, "fetched records cannot be applied; fetching again");
+                Some(FollowerStep::Stale)
+            }
+        }
+    }
+
+    /// Reads facts of the replica; `None` while the partition is offline here.
+    pub fn read<T>(&self, read: impl FnOnce(&Replica) -> T) -> Option<T> {
+        self.state.lock().replica.as_ref().map(read)
+    }
+
+    /// Runs upkeep that may fail on the disk (retention, flush).
+    pub fn maintain<T>(
+        &self,
+        what: &'static str,
+        act: impl FnOnce(&mut Replica) -> Result<(T, Effects), ottla_broker_log::LogError>,
+    ) -> Option<T> {
+        let mut guard = self.state.lock();
+        match act(guard.replica.as_mut()?) {
+            Ok((value, effects)) => {
+                self.settle(&mut guard.waiters, effects);
+                Some(value)
+            }
+            Err(error) => {
+                self.fail(&mut guard, &format!("{what}: {error}"));
+                None
+            }
+        }
+    }
+
+    /// Takes the replica out, for closing or deletion; everything that waits is told.
+    pub fn take(&self) -> Option<Replica> {
+        let mut guard = self.state.lock();
+        guard.waiters.leadership_lost();
+        guard.replica.take()
+    }
+
+    /// Whether the log has failed or could not be opened.
+    pub fn is_offline(&self) -> bool {
+        self.state.lock().replica.is_none()
+    }
+
+    fn change(&self, act: impl FnOnce(&mut Replica) -> Effects) -> Option<Became> {
+        let mut guard = self.state.lock();
+        let effects = act(guard.replica.as_mut()?);
+        let became = effects.became;
+        self.settle(&mut guard.waiters, effects);
+        became
+    }
+
+    fn settle(&self, waiters: &mut Waiters, effects: Effects) {
+        if effects.log_end.is_some() {
+            waiters.log_end_advanced();
+        }
+        if let Some(high_watermark) = effects.high_watermark {
+            waiters.high_watermark_advanced(high_watermark);
+        }
+        if effects.became.is_some() {
+            waiters.leadership_lost();
+        }
+        if let Some(proposal) = effects.isr_change {
+            self.isr_queue.push(self.id.clone(), self.topic_id, proposal);
+        }
+    }
+
+    /// An I/O error is final: what the disk holds is no longer known, so nothing is served from it.
+    fn fail(&self, state: &mut State, error: &str) {
+        tracing::error!(partition = %self.id, error, "the partition's log has failed; it is offline on this broker");
+        state.replica = None;
+        state.waiters.leadership_lost();
+        self.metrics.offline_log_partitions.fetch_add(1, Ordering::Relaxed);
+    }
+}

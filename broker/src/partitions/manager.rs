@@ -1,0 +1,233 @@
+//! The set of hosted partitions, kept equal to what the metadata assigns to this broker.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use ottla_broker_metadata::image::PartitionRef;
+use ottla_broker_metadata::{ImageChanges, Partition};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_replication::{Assignment, Became};
+use ottla_broker_types::{PartitionIndex, TopicId, TopicName, TopicPartition};
+use parking_lot::RwLock;
+
+use super::fetcher::Fetchers;
+use super::hosted::HostedPartition;
+use super::isr_sender::IsrQueue;
+use super::open::Opener;
+use crate::broker::Broker;
+use crate::view::View;
+
+/// Facts of one hosted partition, for metrics and DescribeLogDirs.
+#[derive(Clone, Debug)]
+pub struct PartitionFacts {
+    /// The partition.
+    pub id: TopicPartition,
+    /// Bytes on disk.
+    pub size_bytes: u64,
+    /// First offset.
+    pub log_start: i64,
+    /// First offset that is not there yet.
+    pub log_end: i64,
+    /// First offset that is not committed.
+    pub high_watermark: i64,
+    /// Whether this broker leads it.
+    pub is_leader: bool,
+    /// Whether it leads it with replicas out of sync.
+    pub is_under_replicated: bool,
+    /// Whether it leads it with too few in sync for acks=all.
+    pub is_under_min_isr: bool,
+}
+
+/// The partitions of this broker.
+pub struct Partitions {
+    hosted: RwLock<HashMap<TopicPartition, Arc<HostedPartition>>>,
+    fetchers: Fetchers,
+    opener: Opener,
+    isr_queue: IsrQueue,
+}
+
+impl Partitions {
+    /// No partitions yet; `opener` knows the log directory.
+    pub fn new(opener: Opener, isr_queue: IsrQueue) -> Partitions {
+        Partitions { hosted: RwLock::default(), fetchers: Fetchers::default(), opener, isr_queue }
+    }
+
+    /// The ISR proposals on their way.
+    pub fn isr_queue(&self) -> IsrQueue {
+        self.isr_queue.clone()
+    }
+
+    /// The log directory's keeper.
+    pub fn opener(&self) -> &Opener {
+        &self.opener
+    }
+
+    /// The hosted partition by name; its replica knows whether it leads.
+    pub fn find(&self, topic: &TopicName, index: PartitionIndex) -> Option<Arc<HostedPartition>> {
+        self.hosted.read().get(&TopicPartition { topic: topic.clone(), partition: index }).map(Arc::clone)
+    }
+
+    /// The hosted partition of one life of a topic.
+    pub fn find_life(&self, id: &TopicPartition, topic_id: TopicId) -> Option<Arc<HostedPartition>> {
+        self.hosted.read().get(id).filter(|hosted| hosted.topic_id == topic_id).map(Arc::clone)
+    }
+
+    /// The hosted partition, or the code that says why there is none.
+    pub fn serve(
+        &self,
+        view: &View,
+        topic: &TopicName,
+        index: PartitionIndex,
+    ) -> Result<Arc<HostedPartition>, ErrorCode> {
+        if let Some(hosted) = self.find(topic, index) {
+            return Ok(hosted);
+        }
+        let exists = view.topic(topic.as_str()).is_some_and(|topic| topic.partition(index).is_some());
+        Err(if exists { ErrorCode::NotLeaderOrFollower } else { ErrorCode::UnknownTopicOrPartition })
+    }
+
+    /// Every hosted partition, in the order of names.
+    pub fn all(&self) -> Vec<Arc<HostedPartition>> {
+        let mut all: Vec<_> = self.hosted.read().values().cloned().collect();
+        all.sort_by(|a, b| a.id.cmp(&b.id));
+        all
+    }
+
+    /// Facts of every hosted partition whose log works, in the order of names.
+    pub fn facts(&self) -> Vec<PartitionFacts> {
+        let facts = self.all().into_iter().filter_map(|hosted| {
+            hosted.read(|replica| PartitionFacts {
+                id: hosted.id.clone(),
+                size_bytes: replica.log().size_bytes(),
+                log_start: replica.log().log_start().get(),
+                log_end: replica.log().log_end().get(),
+                high_watermark: replica.high_watermark().get(),
+                is_leader: replica.is_leader(),
+                is_under_replicated: replica.is_under_replicated(),
+                is_under_min_isr: replica.is_under_min_isr(),
+            })
+        });
+        facts.collect()
+    }
+
+    /// Brings the hosted set in line with a new view. Opens and deletes logs, so it must run where it may block.
+    ///
+    /// Returns the partitions whose role changed.
+    pub fn apply(
+        &self,
+        broker: &Arc<Broker>,
+        view: &View,
+        changes: &ImageChanges,
+    ) -> Vec<(Arc<HostedPartition>, Became)> {
+        for (name, id) in &changes.topics_removed {
+            self.drop_topic(broker, name, *id);
+        }
+        let mut became = Vec::new();
+        for changed in &changes.partitions {
+            let at = TopicPartition { topic: changed.topic.clone(), partition: changed.partition };
+            match view.partition(&at).filter(|partition| partition.replicas.contains(&broker.node_id)) {
+                Some(partition) => became.extend(self.host(broker, view, changed, partition)),
+                None => self.drop_partition(broker, &at, changed.id),
+            }
+        }
+        if !changes.configs.is_empty() {
+            self.apply_configs(broker, view);
+        }
+        became
+    }
+
+    fn host(
+        &self,
+        broker: &Arc<Broker>,
+        view: &View,
+        changed: &PartitionRef,
+        partition: &Partition,
+    ) -> Option<(Arc<HostedPartition>, Became)> {
+        let id = TopicPartition { topic: changed.topic.clone(), partition: changed.partition };
+        let hosted = match self.find_life(&id, changed.id) {
+            Some(hosted) => hosted,
+            None => self.open(broker, view, id, changed.id),
+        };
+        let became = hosted.apply_assignment(broker.clock.now(), &assignment(partition))?;
+        let leader = match became {
+            Became::Follower { leader, .. } => Some(leader),
+            Became::Leader { .. } | Became::Idle { .. } => None,
+        };
+        self.fetchers.follow(broker, &hosted, leader);
+        tracing::debug!(partition = %hosted.id, ?became, "role changed");
+        Some((hosted, became))
+    }
+
+    fn open(
+        &self,
+        broker: &Arc<Broker>,
+        view: &View,
+        id: TopicPartition,
+        topic_id: TopicId,
+    ) -> Arc<HostedPartition> {
+        // A former life of the topic under the same name goes first.
+        let former = self.hosted.read().get(&id).map(|hosted| hosted.topic_id);
+        if let Some(former) = former {
+            self.drop_partition(broker, &id, former);
+        }
+        let replica = match self.opener.open(broker, view, &id, topic_id) {
+            Ok(replica) => Some(replica),
+            Err(error) => {
+                let error = format!("{error:#}");
+                tracing::error!(partition = %id, error, "the partition's log cannot be opened; it is offline here");
+                broker.metrics.offline_log_partitions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                None
+            }
+        };
+        let hosted = Arc::new(HostedPartition::new(
+            id.clone(),
+            topic_id,
+            replica,
+            &broker.metrics,
+            self.isr_queue.clone(),
+        ));
+        self.hosted.write().insert(id, Arc::clone(&hosted));
+        hosted
+    }
+
+    fn drop_topic(&self, broker: &Arc<Broker>, name: &TopicName, topic_id: TopicId) {
+        let of_topic = self.all().into_iter().filter(|hosted| hosted.id.topic == *name);
+        for hosted in of_topic.filter(|hosted| hosted.topic_id == topic_id) {
+            self.drop_partition(broker, &hosted.id, topic_id);
+        }
+        broker.metrics.drop_topic(name.as_str());
+    }
+
+    fn drop_partition(&self, broker: &Arc<Broker>, id: &TopicPartition, topic_id: TopicId) {
+        let Some(hosted) = self.find_life(id, topic_id) else { return };
+        self.fetchers.follow(broker, &hosted, None);
+        self.hosted.write().remove(id);
+        if let Some(replica) = hosted.take() {
+            self.opener.delete(id, replica);
+        }
+    }
+
+    fn apply_configs(&self, broker: &Broker, view: &View) {
+        let mut by_topic: BTreeMap<TopicName, _> = BTreeMap::new();
+        let now = broker.clock.now();
+        for hosted in self.all() {
+            let (log, replication) = by_topic
+                .entry(hosted.id.topic.clone())
+                .or_insert_with(|| self.opener.configs(broker, view, hosted.id.topic.as_str()));
+            hosted.set_config(now, log.clone(), *replication);
+        }
+    }
+}
+
+fn assignment(partition: &Partition) -> Assignment {
+    Assignment {
+        leader: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+        replicas: partition.replicas.clone(),
+        isr: partition.isr.clone(),
+        adding: partition.adding.clone(),
+        removing: partition.removing.clone(),
+        elr: partition.elr.clone(),
+    }
+}

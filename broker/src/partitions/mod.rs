@@ -1,0 +1,17 @@
+//! The partitions hosted here: their replicas, what waits on them, fetching from leaders, upkeep.
+
+mod codes;
+mod fetcher;
+mod hosted;
+mod isr_sender;
+mod manager;
+mod open;
+mod upkeep;
+mod waiters;
+
+pub use hosted::{AppendFailure, AppendedBatch, FetchRead, Fetcher, HostedPartition, RequiredAcks};
+pub use isr_sender::{IsrQueue, run as run_isr_sender};
+pub use manager::{PartitionFacts, Partitions};
+pub use open::Opener;
+pub use upkeep::{close, run as run_upkeep};
+pub use waiters::ProduceWait;

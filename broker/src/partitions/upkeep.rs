@@ -1,0 +1,147 @@
+//! What hosted partitions need from time to time: ISR checks, retention, flushes, checkpoints, closing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broker_log::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE};
+use ottla_broker_replication::Effects;
+use ottla_broker_types::{DurationMs, MonotonicMs, Offset, TopicPartition};
+
+use crate::broker::Broker;
+use crate::controller::Standing;
+use crate::stop::until_true;
+
+/// How often deadlines are looked at; ISR members may lag by seconds, so this is fine-grained enough.
+const TICK: Duration = Duration::from_millis(250);
+
+/// Runs until the broker stops.
+pub async fn run(broker: Arc<Broker>) {
+    let mut stopping = broker.stopping();
+    let mut deadlines = Deadlines::start(&broker);
+    let mut strays_removed = false;
+    while !*stopping.borrow() {
+        let _ = tokio::time::timeout(TICK, until_true(&mut stopping)).await;
+        tokio::task::block_in_place(|| {
+            let now = broker.clock.now();
+            for hosted in broker.partitions.all() {
+                hosted.tick(now);
+            }
+            if !strays_removed && *broker.controller.standing().borrow() == Standing::Active {
+                strays_removed = true;
+                if let Err(error) = broker.partitions.opener().remove_strays(&broker.partitions) {
+                    tracing::warn!(error = format!("{error:#}"), "files of partitions that left stay behind");
+                }
+            }
+            deadlines.run(&broker, now.mono);
+        });
+    }
+}
+
+struct Deadlines {
+    retention: MonotonicMs,
+    flush: MonotonicMs,
+    checkpoint: MonotonicMs,
+}
+
+impl Deadlines {
+    fn start(broker: &Broker) -> Deadlines {
+        let now = broker.clock.now().mono;
+        Deadlines {
+            retention: now.plus(broker.config.logs.retention_check_ms),
+            flush: now.plus(broker.config.logs.recovery_checkpoint_ms),
+            checkpoint: now.plus(broker.config.replication.high_watermark_checkpoint_ms),
+        }
+    }
+
+    fn run(&mut self, broker: &Broker, now: MonotonicMs) {
+        if is_due(&mut self.retention, now, broker.config.logs.retention_check_ms) {
+            retain(broker);
+        }
+        if is_due(&mut self.flush, now, broker.config.logs.recovery_checkpoint_ms) {
+            flush(broker);
+        }
+        if is_due(&mut self.checkpoint, now, broker.config.replication.high_watermark_checkpoint_ms) {
+            checkpoint(broker);
+        }
+    }
+}
+
+fn is_due(deadline: &mut MonotonicMs, now: MonotonicMs, interval: DurationMs) -> bool {
+    if now < *deadline {
+        return false;
+    }
+    *deadline = now.plus(interval);
+    true
+}
+
+fn retain(broker: &Broker) {
+    let now = broker.clock.now();
+    for hosted in broker.partitions.all() {
+        let deleted = hosted.maintain("retention", |replica| replica.apply_retention(now));
+        // Removing files takes long and needs no lock.
+        let removed = deleted.map(|deleted| broker.partitions.opener().remove(&deleted));
+        if let Some(Err(error)) = removed {
+            tracing::warn!(partition = %hosted.id, %error, "old segments cannot be removed");
+        }
+    }
+}
+
+fn flush(broker: &Broker) {
+    let mut points = BTreeMap::new();
+    for hosted in broker.partitions.all() {
+        let point = hosted.maintain("flush", |replica| Ok((replica.flush()?, Effects::default())));
+        points.extend(point.map(|point| (hosted.id.clone(), point)));
+    }
+    save(broker, RECOVERY_POINTS_FILE, &points);
+}
+
+fn checkpoint(broker: &Broker) {
+    let mut high_watermarks = BTreeMap::new();
+    let mut log_starts = BTreeMap::new();
+    for hosted in broker.partitions.all() {
+        if let Some((high_watermark, log_start)) =
+            hosted.read(|replica| (replica.high_watermark(), replica.log().log_start()))
+        {
+            high_watermarks.insert(hosted.id.clone(), high_watermark);
+            if log_start > Offset::ZERO {
+                log_starts.insert(hosted.id.clone(), log_start);
+            }
+        }
+    }
+    save(broker, HIGH_WATERMARKS_FILE, &high_watermarks);
+    save(broker, LOG_STARTS_FILE, &log_starts);
+}
+
+fn save(broker: &Broker, file: &str, offsets: &BTreeMap<TopicPartition, Offset>) {
+    if let Err(error) = broker.partitions.opener().checkpoint(file, offsets) {
+        tracing::warn!(error = format!("{error:#}"), "a checkpoint is not written; recovery would take longer");
+    }
+}
+
+/// Closes every log and marks the directory clean, if all of them closed.
+pub fn close(broker: &Broker) {
+    checkpoint(broker);
+    let mut points = BTreeMap::new();
+    let mut all_closed = true;
+    for hosted in broker.partitions.all() {
+        let offline = hosted.is_offline();
+        let closed = hosted.take().map(|mut replica| replica.close().map(|()| replica.log().log_end()));
+        match closed {
+            Some(Ok(end)) => {
+                points.insert(hosted.id.clone(), end);
+            }
+            Some(Err(error)) => {
+                tracing::warn!(partition = %hosted.id, %error, "the log cannot be closed; it is recovered at the next start");
+                all_closed = false;
+            }
+            None => all_closed &= !offline,
+        }
+    }
+    save(broker, RECOVERY_POINTS_FILE, &points);
+    if let Some(epoch) = broker.controller.broker_epoch().filter(|_| all_closed)
+        && let Err(error) = broker.partitions.opener().mark_clean(epoch)
+    {
+        tracing::warn!(error = format!("{error:#}"), "the shutdown counts as unclean");
+    }
+}

@@ -1,0 +1,130 @@
+//! What waits for a partition to move on: producers for the high watermark, fetchers for new records.
+//!
+//! Waiters are armed before the state is read, so that no advance between the two is missed.
+
+use std::sync::{Arc, Weak};
+
+use ottla_broker_types::Offset;
+use tokio::sync::{Notify, oneshot};
+
+/// Producers that may wait on one partition; further ones are told to retry.
+///
+/// A connection has a bounded number of requests in flight, so this is reached only by very many producers.
+const PRODUCE_WAITERS_MAX: usize = 100_000;
+/// Dead fetch waiters are swept when the list has grown by this many.
+const SWEEP_EVERY: usize = 256;
+
+/// How a producer's wait ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProduceWait {
+    /// The high watermark has passed the batch.
+    Committed,
+    /// This broker stopped leading the partition first.
+    LeadershipLost,
+}
+
+#[derive(Debug)]
+struct ProduceWaiter {
+    /// The high watermark at which the batch is committed, exclusive.
+    committed_end: Offset,
+    sender: oneshot::Sender<ProduceWait>,
+}
+
+/// The waiters of one partition.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    produce: Vec<ProduceWaiter>,
+    /// Consumers: they see records below the high watermark.
+    high_watermark: Vec<Weak<Notify>>,
+    /// Followers: they see records below the log end.
+    log_end: Vec<Weak<Notify>>,
+}
+
+impl Waiters {
+    /// Waits until the high watermark reaches `committed_end`; `None` when too many wait already.
+    pub fn wait_committed(&mut self, committed_end: Offset) -> Option<oneshot::Receiver<ProduceWait>> {
+        if self.produce.len() >= PRODUCE_WAITERS_MAX {
+            return None;
+        }
+        let (sender, receiver) = oneshot::channel();
+        self.produce.push(ProduceWaiter { committed_end, sender });
+        Some(receiver)
+    }
+
+    /// Arms a fetcher; `follower` says whether it sees uncommitted records.
+    pub fn arm_fetch(&mut self, notify: &Arc<Notify>, follower: bool) {
+        let list = if follower { &mut self.log_end } else { &mut self.high_watermark };
+        if list.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
+            list.retain(|waiter| waiter.strong_count() > 0);
+        }
+        list.push(Arc::downgrade(notify));
+    }
+
+    /// The high watermark is now `high_watermark`.
+    pub fn high_watermark_advanced(&mut self, high_watermark: Offset) {
+        for waiter in self.produce.extract_if(.., |waiter| waiter.committed_end <= high_watermark) {
+            // A producer that gave up has dropped its end.
+            let _ = waiter.sender.send(ProduceWait::Committed);
+        }
+        wake(&mut self.high_watermark);
+        // Followers learn the high watermark by their fetches, too.
+        wake(&mut self.log_end);
+    }
+
+    /// Records were appended.
+    pub fn log_end_advanced(&mut self) {
+        wake(&mut self.log_end);
+    }
+
+    /// This broker leads the partition no longer, or it is gone: nobody may wait here any more.
+    pub fn leadership_lost(&mut self) {
+        for waiter in self.produce.drain(..) {
+            let _ = waiter.sender.send(ProduceWait::LeadershipLost);
+        }
+        wake(&mut self.high_watermark);
+        wake(&mut self.log_end);
+    }
+}
+
+fn wake(list: &mut Vec<Weak<Notify>>) {
+    for waiter in list.drain(..) {
+        if let Some(notify) = waiter.upgrade() {
+            notify.notify_one();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_producer_is_answered_when_the_high_watermark_passes_its_batch() {
+        let mut waiters = Waiters::default();
+        let mut early = waiters.wait_committed(Offset::clamped(5)).unwrap();
+        let mut late = waiters.wait_committed(Offset::clamped(9)).unwrap();
+        waiters.high_watermark_advanced(Offset::clamped(5));
+        assert_eq!(early.try_recv(), Ok(ProduceWait::Committed));
+        assert!(late.try_recv().is_err());
+        waiters.leadership_lost();
+        assert_eq!(late.try_recv(), Ok(ProduceWait::LeadershipLost));
+    }
+
+    #[tokio::test]
+    async fn an_advance_between_arming_and_waiting_is_not_missed() {
+        let mut waiters = Waiters::default();
+        let notify = Arc::new(Notify::new());
+        waiters.arm_fetch(&notify, true);
+        waiters.log_end_advanced();
+        notify.notified().await;
+    }
+
+    #[test]
+    fn abandoned_fetchers_do_not_pile_up() {
+        let mut waiters = Waiters::default();
+        for _ in 0..10 * SWEEP_EVERY {
+            waiters.arm_fetch(&Arc::new(Notify::new()), false);
+        }
+        assert!(waiters.high_watermark.len() <= SWEEP_EVERY);
+    }
+}

@@ -1,0 +1,7 @@
+//! Requests to other brokers over the private listener.
+
+mod connection;
+mod pool;
+
+pub use connection::{CallError, PeerConnection, decode};
+pub use pool::{PeerAddress, Peers};
