@@ -196,7 +196,7 @@ pub struct RackSpec {
 #[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebalanceSpec {
-    /// Auto (if not given): at once. Manual: a plan is made and shown, nothing moves. Off: no plan. Drains always run.
+    /// Auto (if not given): at once. Manual: a plan is made and shown, nothing moves. Disabled: no plan. Drains always run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<RebalanceMode>,
     /// Bytes per second that each broker may copy, such as 50Mi, or auto (if not given).
@@ -217,8 +217,8 @@ pub enum RebalanceMode {
     Auto,
     /// A plan is made and shown, nothing moves.
     Manual,
-    /// No plan is made.
-    Off,
+    /// No plan is made. (YAML would read the word Off as a boolean.)
+    Disabled,
 }
 
 /// Limits on what a plan may move.

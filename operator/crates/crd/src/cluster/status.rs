@@ -37,6 +37,9 @@ pub struct KafkaClusterStatus {
     /// Whether the quorum has formed once; from then on an empty disk never forms another.
     #[serde(default)]
     pub bootstrapped: bool,
+    /// Names of the dynamic settings that this object has set, so that one removed goes back to its default.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub managed_config: Vec<String>,
     /// Each broker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]
@@ -128,9 +131,6 @@ pub struct DrainStatus {
     /// When they were first seen empty, in milliseconds since 1970; a second look later confirms it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub empty_since_ms: Option<i64>,
-    /// Brokers that have left the cluster and whose pods go next.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub unregistered: Vec<i32>,
     /// What is being done or waited for.
     pub message: String,
 }
@@ -159,6 +159,9 @@ pub enum RebalancePhase {
 pub struct RebalanceStatus {
     /// How far it is.
     pub phase: RebalancePhase,
+    /// Brokers and racks that replicas were last evened out for, as 0=rack,1=rack.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub balanced_for: Option<String>,
     /// Identifies the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_hash: Option<String>,

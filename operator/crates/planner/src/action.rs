@@ -1,0 +1,129 @@
+//! What a plan wants to be done. Each action can be repeated without harm. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use ottla_broker_types::{NodeId, TopicPartition};
+
+use crate::resources::Resource;
+
+/// New replicas of a partition, the preferred leader first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Reassignment {
+    /// The partition.
+    pub partition: TopicPartition,
+    /// Its replicas from now on.
+    pub replicas: Vec<NodeId>,
+}
+
+/// Something that a person should see in the object's events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Whether something is wrong.
+    pub warning: bool,
+    /// One word in CamelCase.
+    pub reason: &'static str,
+    /// A sentence.
+    pub text: String,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Make an object what it should be.
+    Apply(Resource),
+    /// Tell a pod its rack, by the annotation [`crate::names::RACK_ANNOTATION`].
+    AnnotateRack {
+        /// The pod.
+        pod: String,
+        /// The rack.
+        rack: String,
+    },
+    /// Restart a broker in peace, by deleting its pod.
+    RestartBroker {
+        /// The broker.
+        broker: NodeId,
+        /// Its pod.
+        pod: String,
+        /// The uid of exactly that pod; empty where there is no API server.
+        uid: String,
+        /// Why.
+        reason: String,
+    },
+    /// Ask for a larger volume.
+    GrowClaim {
+        /// The claim.
+        claim: String,
+        /// The new size.
+        size: String,
+    },
+    /// Delete the volume of a broker that is gone.
+    DeleteClaim {
+        /// The claim.
+        claim: String,
+    },
+    /// Delete settings that no pod reads any more.
+    DeleteConfigMap {
+        /// The ConfigMap.
+        name: String,
+    },
+    /// Change dynamic settings of all brokers together.
+    AlterConfig {
+        /// New values.
+        set: BTreeMap<String, String>,
+        /// Back to the default.
+        delete: BTreeSet<String>,
+    },
+    /// Keep new replicas off a broker, or let them on again.
+    Cordon {
+        /// The broker.
+        broker: NodeId,
+        /// Whether they are kept off.
+        cordoned: bool,
+    },
+    /// Start moves.
+    Reassign(Vec<Reassignment>),
+    /// Give leadership back to preferred replicas.
+    ElectLeaders(Vec<TopicPartition>),
+    /// Forget a broker that is gone.
+    Unregister(NodeId),
+    /// Tell people.
+    Tell(Note),
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Action::Apply(resource) => write!(f, "apply {}", resource.label()),
+            Action::AnnotateRack { pod, rack } => write!(f, "tell pod {pod} that its rack is {rack}"),
+            Action::RestartBroker { broker, reason, .. } => write!(f, "restart broker {broker}: {reason}"),
+            Action::GrowClaim { claim, size } => write!(f, "grow claim {claim} to {size}"),
+            Action::DeleteClaim { claim } => write!(f, "delete claim {claim}"),
+            Action::DeleteConfigMap { name } => write!(f, "delete config map {name}"),
+            Action::AlterConfig { set, delete } => {
+                f.write_str("change settings of all brokers:")?;
+                for (name, value) in set {
+                    write!(f, " {name}={value}")?;
+                }
+                delete.iter().try_for_each(|name| write!(f, " -{name}"))
+            }
+            Action::Cordon { broker, cordoned: true } => write!(f, "keep new replicas off broker {broker}"),
+            Action::Cordon { broker, cordoned: false } => {
+                write!(f, "let new replicas on broker {broker} again")
+            }
+            Action::Reassign(moves) => {
+                write!(f, "move {} partitions:", moves.len())?;
+                for change in moves {
+                    let ids: Vec<String> = change.replicas.iter().map(NodeId::to_string).collect();
+                    write!(f, " {}=[{}]", change.partition, ids.join(","))?;
+                }
+                Ok(())
+            }
+            Action::ElectLeaders(partitions) => {
+                write!(f, "elect preferred leaders of {} partitions", partitions.len())
+            }
+            Action::Unregister(broker) => write!(f, "forget broker {broker}"),
+            Action::Tell(note) => write!(f, "tell: {}: {}", note.reason, note.text),
+        }
+    }
+}

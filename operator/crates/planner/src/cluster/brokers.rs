@@ -1,0 +1,62 @@
+//! Each broker: its rack, and what status says of it.
+
+use std::collections::BTreeSet;
+
+use ottla_broker_types::NodeId;
+use ottla_operator_crd::cluster::{BrokerState, BrokerStatus};
+
+use super::Input;
+use crate::action::Action;
+use crate::facts::PodFacts;
+use crate::names;
+
+/// Tells pods the rack of their nodes.
+pub(super) fn racks(input: &Input<'_>) -> Vec<Action> {
+    if input.cluster.rack_topology_key.is_none() {
+        return vec![];
+    }
+    let unaware =
+        input.observed.pods.values().filter(|pod| pod.node_rack.is_some() && pod.rack != pod.node_rack);
+    unaware
+        .filter_map(|pod| Some(Action::AnnotateRack { pod: pod.name.clone(), rack: pod.node_rack.clone()? }))
+        .collect()
+}
+
+/// One line per broker that exists or should.
+pub(super) fn statuses(input: &Input<'_>, pods: i32, leaving: &BTreeSet<NodeId>) -> Vec<BrokerStatus> {
+    let mut ids: BTreeSet<NodeId> = (0..pods).map(NodeId).collect();
+    ids.extend(input.observed.pods.keys().copied());
+    ids.into_iter().map(|id| status(input, id, leaving)).collect()
+}
+
+fn status(input: &Input<'_>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerStatus {
+    let pod = input.observed.pods.get(&id);
+    let kafka = input.observed.kafka();
+    let facts = kafka.and_then(|kafka| kafka.brokers.get(&id));
+    let count = |holds: &dyn Fn(&crate::facts::PartitionFacts) -> bool| {
+        let kafka = kafka.filter(|_| facts.is_some())?;
+        i32::try_from(kafka.partitions.values().filter(|partition| holds(partition)).count()).ok()
+    };
+    BrokerStatus {
+        id: id.get(),
+        pod: names::pod(&input.cluster.name, id),
+        state: state(input, pod, id, leaving),
+        rack: facts.and_then(|facts| facts.rack.clone()).or_else(|| pod.and_then(|pod| pod.rack.clone())),
+        leaders: count(&|partition| partition.leader == Some(id)),
+        replicas: count(&|partition| partition.replicas.contains(&id)),
+        bytes: facts.and_then(|facts| facts.bytes).and_then(|bytes| i64::try_from(bytes).ok()),
+        revision: pod.and_then(|pod| pod.revision.clone()),
+    }
+}
+
+fn state(input: &Input<'_>, pod: Option<&PodFacts>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerState {
+    let serves = input.observed.kafka().is_none_or(|kafka| kafka.serves(id));
+    match pod {
+        None => BrokerState::Pending,
+        Some(pod) if pod.terminating => BrokerState::Stopping,
+        Some(pod) if pod.stuck.is_some() => BrokerState::Failing,
+        Some(pod) if !pod.ready || !serves => BrokerState::Starting,
+        Some(_) if leaving.contains(&id) => BrokerState::Draining,
+        Some(_) => BrokerState::Serving,
+    }
+}

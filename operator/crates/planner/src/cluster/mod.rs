@@ -1,0 +1,270 @@
+//! The plan of one cluster: what to do now, and what status says. Pure.
+
+mod brokers;
+mod config;
+mod identity;
+mod status;
+
+use std::fmt;
+
+use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
+use ottla_operator_crd::validate::{Invalid, ValidatedCluster};
+use ottla_operator_crd::{KafkaClusterStatus, quantity_bytes};
+
+use crate::action::{Action, Note};
+use crate::facts::Observed;
+use crate::moves::{self, Moves, MovesInput};
+use crate::resources::{Build, Resource};
+use crate::rollout::{self, Rollout, RolloutInput};
+use crate::scale::{self, Scale, ScaleInput};
+
+/// Between two looks while something goes on: brokers do not tell by themselves when a replica has arrived.
+const LOOK_BUSY: DurationMs = DurationMs(1_000);
+/// Between two looks at a cluster at rest; changes of its objects wake the operator at once.
+const LOOK_IDLE: DurationMs = DurationMs(15_000);
+
+/// What the operator was started with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// Image of brokers whose cluster names none.
+    pub image: String,
+    /// `IfNotPresent`, `Always` or `Never`; `None` leaves it to Kubernetes.
+    pub image_pull_policy: Option<String>,
+    /// The DNS domain of the Kubernetes cluster.
+    pub cluster_domain: String,
+}
+
+/// What to do now and what to say about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// In this order; if one fails the rest waits for the next look.
+    pub actions: Vec<Action>,
+    /// The status after it.
+    pub status: KafkaClusterStatus,
+    /// When to look again at the latest.
+    pub requeue: DurationMs,
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for action in &self.actions {
+            writeln!(f, "{action}")?;
+        }
+        let ready = self.status.conditions.iter().find(|condition| condition.type_ == "Ready");
+        match ready {
+            Some(ready) => writeln!(f, "then {}: {}", ready.reason, ready.message),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Everything that a plan is made from.
+#[derive(Clone, Copy, Debug)]
+pub struct Input<'a> {
+    /// What is asked for.
+    pub cluster: &'a ValidatedCluster,
+    /// The status as it is.
+    pub former: &'a KafkaClusterStatus,
+    /// What is seen.
+    pub observed: &'a Observed,
+    /// What the operator was started with.
+    pub defaults: &'a Defaults,
+    /// A fresh id, for a cluster that has none yet.
+    pub fresh_cluster_id: &'a str,
+    /// The time.
+    pub now: TimestampMs,
+}
+
+/// What the parts of a plan found, for status.
+struct Parts {
+    build_revision: String,
+    scale: Scale,
+    moves: Moves,
+    rollout: Rollout,
+    config_settled: bool,
+    bootstrapped: bool,
+}
+
+/// Plans the next step of a cluster.
+pub fn plan(input: &Input<'_>) -> Plan {
+    let Some(cluster_id) = input.former.cluster_id.as_deref() else { return identity::first(input) };
+    if let Some(problem) = identity::foreign(input, cluster_id) {
+        return stalled(input, "ForeignCluster", problem);
+    }
+    let scale = scale_step(input);
+    let bootstrapped = identity::bootstrapped(input);
+    let build = build(input, cluster_id, &scale, bootstrapped);
+    let mut actions: Vec<Action> = build.objects().into_iter().map(Action::Apply).collect();
+    actions.extend(volumes(input));
+    actions.extend(brokers::racks(input));
+    let (config, config_settled) = config::step(input);
+    actions.extend(config);
+    actions.extend(scale.actions.iter().cloned());
+    let moves = moves_step(input, &scale);
+    actions.extend(moves.actions.iter().cloned());
+    let revision = build.revision();
+    let rollout = rollout_step(input, &scale, &revision);
+    actions.extend(restart(input, &rollout));
+    let at_rest = rollout == Rollout::Done && scale.status.is_none();
+    if at_rest {
+        actions.extend(leaders(input, &moves));
+        actions.extend(outdated_settings(input, &build));
+    }
+    let parts = Parts { build_revision: revision, scale, moves, rollout, config_settled, bootstrapped };
+    let status = status::status(input, &parts);
+    actions.extend(status::notes(input.former, &status).into_iter().map(Action::Tell));
+    let busy = ottla_operator_crd::conditions::holds(
+        &status.conditions,
+        ottla_operator_crd::conditions::RECONCILING,
+    );
+    Plan { actions, status, requeue: if busy { LOOK_BUSY } else { LOOK_IDLE } }
+}
+
+/// The plan for a manifest that cannot work: say so and touch nothing.
+pub fn plan_invalid(
+    former: &KafkaClusterStatus,
+    generation: Option<i64>,
+    problems: &[Invalid],
+    now: TimestampMs,
+) -> Plan {
+    let message = ottla_operator_crd::validate::joined(problems);
+    let status = status::refused(former, generation, "InvalidSpec", &message, now);
+    let notes = status::notes(former, &status).into_iter().map(Action::Tell).collect();
+    Plan { actions: notes, status, requeue: LOOK_IDLE }
+}
+
+/// The broker whose restart safety the next plan will need, if it needs one.
+pub fn question(input: &Input<'_>) -> Option<NodeId> {
+    let cluster_id = input.former.cluster_id.as_deref()?;
+    let scale = scale_step(input);
+    let revision = build(input, cluster_id, &scale, identity::bootstrapped(input)).revision();
+    let rollout = rollout_input(input, &scale, &revision);
+    rollout::question(&rollout)
+}
+
+fn stalled(input: &Input<'_>, reason: &'static str, problem: String) -> Plan {
+    let status = status::refused(input.former, input.cluster.generation, reason, &problem, input.now);
+    let note = Note { warning: true, reason, text: problem };
+    let actions =
+        if status.conditions == input.former.conditions { vec![] } else { vec![Action::Tell(note)] };
+    Plan { actions, status, requeue: LOOK_IDLE }
+}
+
+fn scale_step(input: &Input<'_>) -> Scale {
+    let (cluster, observed) = (input.cluster, input.observed);
+    let former = input.former.drain.as_ref();
+    if cluster.rollout.paused {
+        let running = observed.stateful_set.as_ref().map_or(cluster.replicas, |set| set.replicas);
+        // Growing is harmless; nobody leaves during a pause.
+        return Scale { pods: running.max(cluster.replicas), status: former.cloned(), ..Scale::default() };
+    }
+    scale::scale(&ScaleInput { cluster, observed, former, now: input.now })
+}
+
+fn build<'a>(input: &Input<'a>, cluster_id: &'a str, scale: &Scale, bootstrapped: bool) -> Build<'a> {
+    let whole = input.observed.kafka().is_some_and(|kafka| kafka.under_replicated() == 0);
+    Build {
+        cluster: input.cluster,
+        cluster_id,
+        bootstrapped,
+        image: image(input),
+        image_pull_policy: input.defaults.image_pull_policy.as_deref(),
+        cluster_domain: &input.defaults.cluster_domain,
+        replicas: scale.pods,
+        claim_size: input.observed.stateful_set.as_ref().and_then(|set| set.claim_size.as_deref()),
+        evictable: whole,
+    }
+}
+
+fn image<'a>(input: &Input<'a>) -> &'a str {
+    input.cluster.image.as_deref().unwrap_or(&input.defaults.image)
+}
+
+/// Brokers that stay, and are thus restarted and evened out.
+fn staying(input: &Input<'_>, scale: &Scale) -> i32 {
+    if scale.leaving.is_empty() { scale.pods } else { input.cluster.replicas }
+}
+
+fn moves_step(input: &Input<'_>, scale: &Scale) -> Moves {
+    moves::moves(&MovesInput {
+        cluster: input.cluster,
+        observed: input.observed,
+        leaving: &scale.leaving,
+        staying: staying(input, scale),
+        former: input.former.rebalance.as_ref(),
+    })
+}
+
+fn rollout_input<'a>(input: &Input<'a>, scale: &Scale, revision: &'a str) -> RolloutInput<'a> {
+    let last = input.former.roll.as_ref().and_then(|roll| roll.last_restarted);
+    RolloutInput {
+        observed: input.observed,
+        revision,
+        image: image(input),
+        replicas: staying(input, scale),
+        last_restarted: last.map(NodeId),
+        paused: input.cluster.rollout.paused,
+        now: input.now,
+    }
+}
+
+/// The rollout's step, held back until pods that are made now get the revision.
+fn rollout_step(input: &Input<'_>, scale: &Scale, revision: &str) -> Rollout {
+    let step = rollout::next_step(&rollout_input(input, scale, revision));
+    let template = input.observed.stateful_set.as_ref().and_then(|set| set.revision.as_deref());
+    match step {
+        Rollout::Restart { broker, .. } if template != Some(revision) => Rollout::Wait {
+            next: Some(broker),
+            reason: "the new settings are being handed to Kubernetes".to_owned(),
+            stuck: false,
+        },
+        step => step,
+    }
+}
+
+fn restart(input: &Input<'_>, rollout: &Rollout) -> Option<Action> {
+    let Rollout::Restart { broker, pod, reason } = rollout else { return None };
+    let uid = input.observed.pods.get(broker).map(|facts| facts.uid.clone()).unwrap_or_default();
+    Some(Action::RestartBroker { broker: *broker, pod: pod.clone(), uid, reason: reason.clone() })
+}
+
+/// Claims that are smaller than asked for.
+fn volumes(input: &Input<'_>) -> Vec<Action> {
+    let storage = &input.cluster.storage;
+    let wanted = quantity_bytes(&storage.size).unwrap_or(storage.size_bytes);
+    let small =
+        input.observed.claims.values().filter(|claim| claim.requested_bytes < wanted && !claim.terminating);
+    small.map(|claim| Action::GrowClaim { claim: claim.name.clone(), size: storage.size.clone() }).collect()
+}
+
+/// Leadership goes back to preferred replicas once nothing else goes on, unless settings say not to.
+fn leaders(input: &Input<'_>, moves: &Moves) -> Option<Action> {
+    let wanted =
+        input.cluster.config_fixed.get("auto.leader.rebalance.enable").is_none_or(|v| v.trim() != "false");
+    let kafka = input.observed.kafka()?;
+    if !wanted || moves.busy || input.cluster.rollout.paused || kafka.under_replicated() > 0 {
+        return None;
+    }
+    let misled = moves::misled(kafka);
+    (!misled.is_empty()).then_some(Action::ElectLeaders(misled))
+}
+
+/// ConfigMaps of former revisions; no pod reads them once all have the present one.
+fn outdated_settings(input: &Input<'_>, build: &Build<'_>) -> Vec<Action> {
+    let current = build.config_map_name();
+    let outdated = input.observed.config_maps.iter().filter(|name| **name != current);
+    outdated.map(|name| Action::DeleteConfigMap { name: name.clone() }).collect()
+}
+
+impl Plan {
+    /// The objects that the plan applies.
+    pub fn resources(&self) -> impl Iterator<Item = &Resource> {
+        self.actions.iter().filter_map(|action| match action {
+            Action::Apply(resource) => Some(resource),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

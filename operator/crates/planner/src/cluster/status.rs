@@ -1,0 +1,256 @@
+//! What status says: conditions by the rules of kstatus, and sentences from which a person sees what is waited for.
+
+use ottla_broker_types::{NodeId, TimestampMs};
+use ottla_operator_crd::KafkaClusterStatus;
+use ottla_operator_crd::cluster::{BrokerState, RollStatus};
+use ottla_operator_crd::conditions::{DEGRADED, READY, RECONCILING, STALLED, Verdict, merged};
+
+use super::{Input, Parts, brokers, config};
+use crate::action::Note;
+use crate::facts::Observed;
+use crate::names;
+use crate::rollout::Rollout;
+
+/// One word and a sentence.
+type Finding = (&'static str, String);
+
+/// The status after a plan.
+pub(super) fn status(input: &Input<'_>, parts: &Parts) -> KafkaClusterStatus {
+    let cluster = input.cluster;
+    let brokers = brokers::statuses(input, parts.scale.pods, &parts.scale.leaving);
+    let serving = brokers
+        .iter()
+        .filter(|broker| matches!(broker.state, BrokerState::Serving | BrokerState::Draining))
+        .count();
+    let status = KafkaClusterStatus {
+        observed_generation: cluster.generation,
+        replicas: i32::try_from(input.observed.pods.len()).unwrap_or(i32::MAX),
+        ready_replicas: i32::try_from(serving).unwrap_or(i32::MAX),
+        selector: Some(names::selector_text(&cluster.name)),
+        bootstrap_servers: Some(bootstrap_servers(input)),
+        bootstrapped: parts.bootstrapped,
+        managed_config: config::managed(input),
+        brokers,
+        roll: roll(input, parts),
+        drain: parts.scale.status.clone(),
+        rebalance: parts.moves.status.clone(),
+        ..input.former.clone()
+    };
+    let stalled = stalled(input, parts);
+    let working = working(input, parts, &status);
+    let conditions = verdicts(&status, stalled, working, degraded(input.observed));
+    KafkaClusterStatus {
+        conditions: merged(&input.former.conditions, conditions, cluster.generation, input.now),
+        ..status
+    }
+}
+
+fn bootstrap_servers(input: &Input<'_>) -> String {
+    let cluster = input.cluster;
+    let host = format!("{}.{}.svc", names::bootstrap(&cluster.name), cluster.namespace);
+    let servers: Vec<String> =
+        cluster.listeners.iter().map(|listener| format!("{host}:{}", listener.port)).collect();
+    servers.join(",")
+}
+
+fn roll(input: &Input<'_>, parts: &Parts) -> Option<RollStatus> {
+    let former = input.former.roll.as_ref();
+    let (next, restarted, message) = match &parts.rollout {
+        Rollout::Done => return None,
+        Rollout::Restart { broker, reason, .. } => {
+            (Some(*broker), Some(*broker), format!("broker {broker} restarts: {reason}"))
+        }
+        Rollout::Wait { next, reason, .. } => (*next, None, reason.clone()),
+    };
+    let pods = &input.observed.pods;
+    let updated = pods.values().filter(|pod| pod.revision.as_deref() == Some(&parts.build_revision)).count();
+    Some(RollStatus {
+        revision: parts.build_revision.clone(),
+        updated: i32::try_from(updated).unwrap_or(i32::MAX),
+        total: input.cluster.replicas,
+        next: next.map(NodeId::get),
+        last_restarted: restarted.map(NodeId::get).or_else(|| former.and_then(|roll| roll.last_restarted)),
+        message,
+    })
+}
+
+/// What a person must do something about.
+fn stalled(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
+    if let Some(refused) = &parts.scale.refused {
+        return Some(("ScaleDownRefused", refused.clone()));
+    }
+    if let Rollout::Wait { reason, stuck: true, .. } = &parts.rollout {
+        return Some(("BrokerCannotStart", reason.clone()));
+    }
+    if let Some(failed) = &parts.moves.failed {
+        return Some(("RebalanceImpossible", failed.clone()));
+    }
+    let (id, reason) = input.observed.pods.iter().find_map(|(id, pod)| Some((id, pod.stuck.as_ref()?)))?;
+    // The rollout replaces it: nobody has to do anything.
+    let replaced = matches!(&parts.rollout, Rollout::Restart { broker, .. } if broker == id);
+    (!replaced).then(|| ("BrokerCannotStart", format!("broker {id} cannot start: {reason}")))
+}
+
+/// What the operator works on, the most telling first.
+fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Option<Finding> {
+    if let Some(roll) = &status.roll {
+        let text =
+            format!("{} of {} brokers have the new settings; {}", roll.updated, roll.total, roll.message);
+        return Some(("Rolling", text));
+    }
+    let wanted = input.cluster.replicas;
+    let serving = status
+        .brokers
+        .iter()
+        .filter(|broker| broker.id < wanted && broker.state == BrokerState::Serving)
+        .count();
+    if i32::try_from(serving).unwrap_or(i32::MAX) < wanted {
+        return Some((
+            "Starting",
+            format!("{serving} of {wanted} brokers serve{}", waited_for(input, status)),
+        ));
+    }
+    if let Some(drain) = &status.drain {
+        let ids: Vec<String> = drain.brokers.iter().map(i32::to_string).collect();
+        return Some(("Draining", format!("brokers {} leave: {}", ids.join(", "), drain.message)));
+    }
+    if let Err(reason) = &input.observed.kafka {
+        return Some(("Unreachable", format!("no broker answers: {}", reason.0)));
+    }
+    if !parts.config_settled {
+        return Some(("Configuring", "settings are being applied".to_owned()));
+    }
+    let rebalance = status.rebalance.as_ref().filter(|_| parts.moves.busy)?;
+    Some(("Rebalancing", rebalance.message.clone()))
+}
+
+/// The first broker that does not serve, and why.
+fn waited_for(input: &Input<'_>, status: &KafkaClusterStatus) -> String {
+    let first = status
+        .brokers
+        .iter()
+        .find(|broker| broker.id < input.cluster.replicas && broker.state != BrokerState::Serving);
+    let Some(broker) = first else { return String::new() };
+    let what = match broker.state {
+        BrokerState::Pending => "has no running pod yet",
+        BrokerState::Starting => "is starting",
+        BrokerState::Stopping => "is stopping",
+        _ => "cannot start",
+    };
+    format!("; broker {} {what}", broker.id)
+}
+
+fn degraded(observed: &Observed) -> Option<Finding> {
+    let kafka = observed.kafka()?;
+    let (offline, behind) = (kafka.offline(), kafka.under_replicated());
+    if offline > 0 {
+        return Some(("OfflinePartitions", format!("{offline} partitions have no leader")));
+    }
+    (behind > 0).then(|| ("UnderReplicated", format!("{behind} partitions miss a copy in sync")))
+}
+
+/// Ready means: as many brokers serve as asked for, with the settings asked for, and no others are left.
+fn verdicts(
+    status: &KafkaClusterStatus,
+    stalled: Option<Finding>,
+    working: Option<Finding>,
+    degraded: Option<Finding>,
+) -> Vec<Verdict> {
+    let rebalancing = working.as_ref().is_some_and(|(reason, _)| *reason == "Rebalancing");
+    let ready = match (&stalled, &working) {
+        (Some((reason, text)), _) => Verdict::no(READY, reason, text.clone()),
+        (None, Some((reason, text))) if rebalancing => Verdict::yes(READY, reason, text.clone()),
+        (None, Some((reason, text))) => Verdict::no(READY, reason, text.clone()),
+        (None, None) => Verdict::yes(READY, "Ready", format!("{} brokers serve", status.ready_replicas)),
+    };
+    let reconciling = match working.filter(|_| stalled.is_none()) {
+        Some((reason, text)) => Verdict::yes(RECONCILING, reason, text),
+        None => Verdict::no(RECONCILING, "Done", ""),
+    };
+    let stalled = match stalled {
+        Some((reason, text)) => Verdict::yes(STALLED, reason, text),
+        None => Verdict::no(STALLED, "NotStalled", ""),
+    };
+    let degraded = match degraded {
+        Some((reason, text)) => Verdict::yes(DEGRADED, reason, text),
+        None => Verdict::no(DEGRADED, "NotDegraded", ""),
+    };
+    vec![ready, reconciling, stalled, degraded]
+}
+
+/// The status of an object whose identity has just been drawn.
+pub(super) fn starting(input: &Input<'_>, status: KafkaClusterStatus) -> KafkaClusterStatus {
+    let generation = input.cluster.generation;
+    let text = format!("0 of {} brokers serve", input.cluster.replicas);
+    let conditions = verdicts(&status, None, Some(("Starting", text)), None);
+    KafkaClusterStatus {
+        observed_generation: generation,
+        selector: Some(names::selector_text(&input.cluster.name)),
+        bootstrap_servers: Some(bootstrap_servers(input)),
+        conditions: merged(&input.former.conditions, conditions, generation, input.now),
+        ..status
+    }
+}
+
+/// The status of an object that cannot be worked on: everything else is kept as it was.
+pub(super) fn refused(
+    former: &KafkaClusterStatus,
+    generation: Option<i64>,
+    reason: &'static str,
+    text: &str,
+    now: TimestampMs,
+) -> KafkaClusterStatus {
+    let mut verdicts = verdicts(former, Some((reason, text.to_owned())), None, None);
+    verdicts.retain(|verdict| verdict.kind != DEGRADED);
+    let mut conditions = merged(&former.conditions, verdicts, generation, now);
+    conditions.extend(former.conditions.iter().filter(|condition| condition.type_ == DEGRADED).cloned());
+    KafkaClusterStatus { observed_generation: generation, conditions, ..former.clone() }
+}
+
+/// What changed and is worth an event: readiness, its reason, and each broker that is restarted.
+pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -> Vec<Note> {
+    let find = |conditions: &[_], kind: &str| -> Option<(String, String, String)> {
+        let conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition] = conditions;
+        let condition = conditions.iter().find(|condition| condition.type_ == kind)?;
+        Some((condition.status.clone(), condition.reason.clone(), condition.message.clone()))
+    };
+    let mut notes = vec![];
+    let (before, after) = (find(&former.conditions, READY), find(&status.conditions, READY));
+    if let Some((_, reason, text)) = &after
+        && before.as_ref().map(|(_, reason, _)| reason) != Some(reason)
+        && let Some(reason) = known(reason)
+    {
+        let warning = ottla_operator_crd::conditions::holds(&status.conditions, STALLED);
+        notes.push(Note { warning, reason, text: text.clone() });
+    }
+    let (before, after) = (find(&former.conditions, DEGRADED), find(&status.conditions, DEGRADED));
+    if let Some((holds, reason, text)) = after
+        && holds == "True"
+        && before.is_none_or(|(before, _, _)| before != "True")
+        && let Some(reason) = known(&reason)
+    {
+        notes.push(Note { warning: true, reason, text });
+    }
+    notes
+}
+
+/// Reasons of conditions are a fixed set, so that events can be counted by them.
+fn known(reason: &str) -> Option<&'static str> {
+    const REASONS: [&str; 14] = [
+        "Ready",
+        "Starting",
+        "Rolling",
+        "Draining",
+        "Unreachable",
+        "Configuring",
+        "Rebalancing",
+        "InvalidSpec",
+        "ForeignCluster",
+        "ScaleDownRefused",
+        "BrokerCannotStart",
+        "RebalanceImpossible",
+        "OfflinePartitions",
+        "UnderReplicated",
+    ];
+    REASONS.into_iter().find(|known| *known == reason)
+}

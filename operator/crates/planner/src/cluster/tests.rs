@@ -1,0 +1,233 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_broker_types::{NodeId, TimestampMs};
+use ottla_operator_crd::conditions::{DEGRADED, READY, RECONCILING, STALLED, holds};
+use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
+
+use super::{Input, Plan, plan, plan_invalid, question};
+use crate::action::Action;
+use crate::facts::{ClaimFacts, NoAnswer, Observed};
+use crate::testing::{build, cluster_of, defaults, healthy, object, partition, topic_partition};
+
+const ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
+const NOW: TimestampMs = TimestampMs(1_000_000_000);
+
+fn running() -> KafkaClusterStatus {
+    KafkaClusterStatus {
+        cluster_id: Some(ID.to_owned()),
+        controllers: Some(vec![0, 1, 2]),
+        bootstrapped: true,
+        managed_config: vec!["min.insync.replicas".to_owned()],
+        ..KafkaClusterStatus::default()
+    }
+}
+
+fn plan_of(cluster: &ValidatedCluster, former: &KafkaClusterStatus, observed: &Observed) -> Plan {
+    let defaults = defaults();
+    plan(&Input { cluster, former, observed, defaults: &defaults, fresh_cluster_id: ID, now: NOW })
+}
+
+fn todo(plan: &Plan) -> Vec<String> {
+    let rest = plan.actions.iter().filter(|action| !matches!(action, Action::Apply(_) | Action::Tell(_)));
+    rest.map(Action::to_string).collect()
+}
+
+fn reason(plan: &Plan) -> &str {
+    let ready = plan.status.conditions.iter().find(|condition| condition.type_ == READY);
+    ready.map_or("", |condition| condition.reason.as_str())
+}
+
+/// A healthy cluster of the present revision with its status settled.
+fn at_rest(cluster: &ValidatedCluster) -> (Observed, KafkaClusterStatus) {
+    let revision = build(cluster).revision();
+    let mut observed = healthy(cluster.replicas, &revision);
+    observed.config_maps = BTreeSet::from([build(cluster).config_map_name()]);
+    let status = plan_of(cluster, &running(), &observed).status;
+    (observed, status)
+}
+
+#[test]
+fn identity_is_kept_before_anything_is_made() {
+    let cluster = cluster_of("");
+    let first = plan_of(&cluster, &KafkaClusterStatus::default(), &Observed::default());
+    assert!(first.actions.is_empty());
+    assert_eq!(first.status.cluster_id.as_deref(), Some(ID));
+    assert_eq!(first.status.controllers, Some(vec![0, 1, 2]));
+    assert_eq!(first.status.observed_generation, Some(1));
+    let second = plan_of(&cluster, &first.status, &Observed::default());
+    assert_eq!(second.resources().count(), 6);
+    assert_eq!(reason(&second), "Starting");
+    assert!(!second.status.bootstrapped);
+}
+
+#[test]
+fn volumes_of_an_earlier_object_give_their_cluster_back() {
+    let mut observed = Observed::default();
+    let claim = ClaimFacts { cluster_id: Some("old".to_owned()), ..ClaimFacts::default() };
+    observed.claims.insert(NodeId(0), claim);
+    let first = plan_of(&cluster_of(""), &KafkaClusterStatus::default(), &observed);
+    assert_eq!(first.status.cluster_id.as_deref(), Some("old"));
+    assert!(first.status.bootstrapped);
+}
+
+#[test]
+fn the_quorum_counts_as_formed_once_all_voters_were_ready() {
+    let cluster = cluster_of("");
+    let former = KafkaClusterStatus { bootstrapped: false, ..running() };
+    let mut observed = healthy(3, &build(&cluster).revision());
+    observed.pods.get_mut(&NodeId(2)).expect("it is there").ready = false;
+    assert!(!plan_of(&cluster, &former, &observed).status.bootstrapped);
+    observed.pods.get_mut(&NodeId(2)).expect("it is there").ready = true;
+    assert!(plan_of(&cluster, &former, &observed).status.bootstrapped);
+}
+
+#[test]
+fn a_cluster_at_rest_is_ready_and_left_alone() {
+    let cluster = cluster_of("");
+    let (observed, status) = at_rest(&cluster);
+    let again = plan_of(&cluster, &status, &observed);
+    assert_eq!(todo(&again), Vec::<String>::new());
+    assert_eq!(again.status, status);
+    assert!(holds(&status.conditions, READY));
+    for kind in [RECONCILING, STALLED, DEGRADED] {
+        assert!(!holds(&status.conditions, kind), "{kind}");
+    }
+    assert_eq!((status.replicas, status.ready_replicas), (3, 3));
+    assert_eq!(status.bootstrap_servers.as_deref(), Some("demo-bootstrap.default.svc:9092"));
+}
+
+#[test]
+fn a_static_setting_restarts_one_broker_after_kubernetes_knows() {
+    let old = cluster_of("");
+    let (mut observed, status) = at_rest(&old);
+    let new = cluster_of("config: {num.partitions: 7}");
+    let first = plan_of(&new, &status, &observed);
+    assert_eq!(todo(&first), Vec::<String>::new());
+    assert!(first.status.roll.as_ref().is_some_and(|roll| roll.message.contains("handed to Kubernetes")));
+    let revision = build(&new).revision();
+    observed.stateful_set.as_mut().expect("it is there").revision = Some(revision);
+    let second = plan_of(&new, &first.status, &observed);
+    assert_eq!(todo(&second), ["restart broker 1: its settings or its pod changed"]);
+    assert_eq!(reason(&second), "Rolling");
+    assert_eq!(second.status.roll.and_then(|roll| roll.last_restarted), Some(1));
+}
+
+#[test]
+fn the_question_is_about_the_broker_that_is_next() {
+    let old = cluster_of("");
+    let (observed, status) = at_rest(&old);
+    let new = cluster_of("config: {num.partitions: 7}");
+    let defaults = defaults();
+    let input = |cluster| Input {
+        cluster,
+        former: &status,
+        observed: &observed,
+        defaults: &defaults,
+        fresh_cluster_id: ID,
+        now: NOW,
+    };
+    assert_eq!(question(&input(&new)), Some(NodeId(1)));
+    assert_eq!(question(&input(&old)), None);
+}
+
+#[test]
+fn a_dynamic_setting_restarts_nobody() {
+    let (observed, status) = at_rest(&cluster_of(""));
+    let plan = plan_of(&cluster_of("config: {min.insync.replicas: 1}"), &status, &observed);
+    assert_eq!(todo(&plan), ["change settings of all brokers: min.insync.replicas=1"]);
+    assert_eq!(reason(&plan), "Configuring");
+}
+
+#[test]
+fn only_settings_of_its_own_are_taken_back() {
+    let cluster = cluster_of("");
+    let (mut observed, mut status) = at_rest(&cluster);
+    let theirs = [("message.max.bytes", "9"), ("log.retention.ms", "5"), ("min.insync.replicas", "2")];
+    let texts = theirs.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    observed.kafka.as_mut().expect("brokers answer").dynamic_config = Some(BTreeMap::from(texts));
+    status.managed_config.push("log.retention.ms".to_owned());
+    let plan = plan_of(&cluster, &status, &observed);
+    assert_eq!(todo(&plan), ["change settings of all brokers: -log.retention.ms"]);
+}
+
+#[test]
+fn a_manifest_that_cannot_work_touches_nothing() {
+    let mut broken = object("");
+    broken.spec.config.insert("min.insync.replica".to_owned(), "2".into());
+    let problems = ValidatedCluster::new(&broken).expect_err("the setting is unknown");
+    let (_, status) = at_rest(&cluster_of(""));
+    let plan = plan_invalid(&status, Some(2), &problems, NOW);
+    assert!(plan.actions.iter().all(|action| matches!(action, Action::Tell(_))));
+    assert_eq!(reason(&plan), "InvalidSpec");
+    assert!(holds(&plan.status.conditions, STALLED) && !holds(&plan.status.conditions, READY));
+    assert_eq!(plan.status.observed_generation, Some(2));
+    assert_eq!(plan.status.ready_replicas, 3);
+}
+
+#[test]
+fn brokers_of_another_cluster_are_left_alone() {
+    let cluster = cluster_of("");
+    let (mut observed, status) = at_rest(&cluster);
+    observed.kafka.as_mut().expect("brokers answer").cluster_id = "other".to_owned();
+    let plan = plan_of(&cluster, &status, &observed);
+    assert_eq!((todo(&plan), reason(&plan)), (vec![], "ForeignCluster"));
+    assert_eq!(plan.resources().count(), 0);
+}
+
+#[test]
+fn a_missing_copy_degrades_and_forbids_eviction() {
+    let cluster = cluster_of("");
+    let (mut observed, status) = at_rest(&cluster);
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    kafka.partitions.insert(topic_partition("t", 0), partition(&[0, 1, 2], &[0, 1]));
+    let plan = plan_of(&cluster, &status, &observed);
+    assert!(holds(&plan.status.conditions, DEGRADED));
+    let allowed = plan.resources().find_map(|resource| match resource {
+        crate::resources::Resource::PodDisruptionBudget(budget) => budget.spec.clone()?.max_unavailable,
+        _ => None,
+    });
+    assert_eq!(allowed, Some(k8s_openapi::apimachinery::pkg::util::intstr::IntOrString::Int(0)));
+}
+
+#[test]
+fn scaling_down_says_what_it_waits_for_and_keeps_the_pods() {
+    let five = cluster_of("replicas: 5");
+    let (observed, status) = at_rest(&five);
+    let plan = plan_of(&cluster_of("replicas: 3"), &status, &observed);
+    assert_eq!(reason(&plan), "Draining");
+    let pods = plan.resources().find_map(|resource| match resource {
+        crate::resources::Resource::StatefulSet(set) => set.spec.replicas,
+        _ => None,
+    });
+    assert_eq!(pods, Some(5));
+    assert!(todo(&plan).iter().any(|action| action.starts_with("move ")), "{:?}", todo(&plan));
+}
+
+#[test]
+fn racks_are_told_to_pods_and_volumes_grow() {
+    let cluster = cluster_of("rack: {topologyKey: zone}\nstorage: {size: 2Gi}");
+    let mut observed = healthy(3, &build(&cluster).revision());
+    observed.pods.get_mut(&NodeId(1)).expect("it is there").node_rack = Some("b".to_owned());
+    let claim = ClaimFacts { name: "c0".to_owned(), requested_bytes: 1 << 30, ..ClaimFacts::default() };
+    observed.claims.insert(NodeId(0), claim);
+    let plan = plan_of(&cluster, &running(), &observed);
+    let todo = todo(&plan);
+    assert!(todo.contains(&"tell pod demo-broker-1 that its rack is b".to_owned()), "{todo:?}");
+    assert!(todo.contains(&"grow claim c0 to 2Gi".to_owned()), "{todo:?}");
+}
+
+#[test]
+fn silence_of_the_brokers_is_said_and_nothing_is_restarted() {
+    let (mut observed, status) = at_rest(&cluster_of(""));
+    observed.kafka = Err(NoAnswer("connection refused".to_owned()));
+    let plan = plan_of(&cluster_of("config: {num.partitions: 7}"), &status, &observed);
+    assert_eq!(todo(&plan), Vec::<String>::new());
+    assert!(!holds(&plan.status.conditions, READY));
+}
+
+#[test]
+fn the_same_facts_give_the_same_plan() {
+    let cluster = cluster_of("replicas: 5");
+    let observed = healthy(5, "old");
+    assert_eq!(plan_of(&cluster, &running(), &observed), plan_of(&cluster, &running(), &observed));
+}

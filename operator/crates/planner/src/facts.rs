@@ -1,0 +1,192 @@
+//! What is seen of a cluster: facts from the API server, from the brokers, and from claims. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_broker_types::{NodeId, TimestampMs, TopicPartition};
+
+/// Everything that a plan is made from, besides the spec and the former status.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Observed {
+    /// The StatefulSet; `None` before it is made.
+    pub stateful_set: Option<StatefulSetFacts>,
+    /// The pods by broker.
+    pub pods: BTreeMap<NodeId, PodFacts>,
+    /// The claims by broker.
+    pub claims: BTreeMap<NodeId, ClaimFacts>,
+    /// Names of the cluster's ConfigMaps.
+    pub config_maps: BTreeSet<String>,
+    /// What brokers told; `Err` says why none did.
+    pub kafka: Result<KafkaFacts, NoAnswer>,
+    /// Restart safety of single brokers, as far as it was asked.
+    pub safety: BTreeMap<NodeId, Safety>,
+}
+
+/// Why there are no facts from the brokers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoAnswer(pub String);
+
+impl Default for Observed {
+    fn default() -> Self {
+        Observed {
+            stateful_set: None,
+            pods: BTreeMap::new(),
+            claims: BTreeMap::new(),
+            config_maps: BTreeSet::new(),
+            kafka: Err(NoAnswer("no broker was asked yet".to_owned())),
+            safety: BTreeMap::new(),
+        }
+    }
+}
+
+/// The StatefulSet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StatefulSetFacts {
+    /// Its `spec.replicas`.
+    pub replicas: i32,
+    /// The size in its claim template, which can never change.
+    pub claim_size: Option<String>,
+    /// The revision in its pod template, once its controller has seen it: pods made now get it.
+    pub revision: Option<String>,
+}
+
+/// One pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PodFacts {
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Its revision label.
+    pub revision: Option<String>,
+    /// The image of the broker.
+    pub image: Option<String>,
+    /// Whether it is ready.
+    pub ready: bool,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+    /// Why it cannot start, in Kubernetes' words; `None` if it may still.
+    pub stuck: Option<String>,
+    /// When readiness last changed, or the pod was made.
+    pub since: Option<TimestampMs>,
+    /// The rack that it was told.
+    pub rack: Option<String>,
+    /// The rack of its node, once it is bound and known.
+    pub node_rack: Option<String>,
+    /// Whether a person asked for its restart.
+    pub restart_asked: bool,
+}
+
+/// One claim.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClaimFacts {
+    /// Its name.
+    pub name: String,
+    /// Bytes that it asks for.
+    pub requested_bytes: u64,
+    /// The cluster whose data it holds.
+    pub cluster_id: Option<String>,
+    /// Whether it is being deleted.
+    pub terminating: bool,
+}
+
+/// What the brokers told.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct KafkaFacts {
+    /// The cluster's id.
+    pub cluster_id: String,
+    /// The active controller.
+    pub controller: Option<NodeId>,
+    /// Registered brokers.
+    pub brokers: BTreeMap<NodeId, BrokerFacts>,
+    /// Every partition.
+    pub partitions: BTreeMap<TopicPartition, PartitionFacts>,
+    /// Dynamic settings of all brokers together; `None` if they could not be read.
+    pub dynamic_config: Option<BTreeMap<String, String>>,
+}
+
+/// One registered broker.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BrokerFacts {
+    /// Its rack.
+    pub rack: Option<String>,
+    /// Whether the controller keeps it out of service.
+    pub fenced: bool,
+    /// Whether it gets no new replicas; `None` if that was not asked.
+    pub cordoned: Option<bool>,
+    /// Bytes on its disks; `None` if it did not tell.
+    pub bytes: Option<u64>,
+    /// Replicas on its disks; `None` if it did not tell.
+    pub replicas_on_disk: Option<u64>,
+}
+
+/// One partition.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PartitionFacts {
+    /// Its replicas, the preferred leader first; while it moves, those that come and those that go included.
+    pub replicas: Vec<NodeId>,
+    /// Those in sync.
+    pub isr: BTreeSet<NodeId>,
+    /// Its leader.
+    pub leader: Option<NodeId>,
+    /// Replicas that a running reassignment adds.
+    pub adding: Vec<NodeId>,
+    /// Replicas that a running reassignment removes.
+    pub removing: Vec<NodeId>,
+}
+
+impl PartitionFacts {
+    /// Whether a reassignment is going on.
+    pub fn moves(&self) -> bool {
+        !self.adding.is_empty() || !self.removing.is_empty()
+    }
+
+    /// The replicas once everything that is going on is done.
+    pub fn target(&self) -> Vec<NodeId> {
+        self.replicas.iter().copied().filter(|id| !self.removing.contains(id)).collect()
+    }
+
+    /// Whether a replica that should be there for good is out of sync.
+    pub fn is_under_replicated(&self) -> bool {
+        self.replicas.iter().any(|id| !self.adding.contains(id) && !self.isr.contains(id))
+    }
+}
+
+/// What would suffer if one broker stopped now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Safety {
+    /// Nothing.
+    Safe,
+    /// Something, in a sentence.
+    Unsafe(String),
+    /// Nobody could say.
+    Unknown(String),
+}
+
+impl Observed {
+    /// What the brokers told, if they did.
+    pub fn kafka(&self) -> Option<&KafkaFacts> {
+        self.kafka.as_ref().ok()
+    }
+}
+
+impl KafkaFacts {
+    /// Whether a broker is registered and serves.
+    pub fn serves(&self, broker: NodeId) -> bool {
+        self.brokers.get(&broker).is_some_and(|facts| !facts.fenced)
+    }
+
+    /// Partitions with a replica out of sync.
+    pub fn under_replicated(&self) -> usize {
+        self.partitions.values().filter(|partition| partition.is_under_replicated()).count()
+    }
+
+    /// Partitions without a leader.
+    pub fn offline(&self) -> usize {
+        self.partitions.values().filter(|partition| partition.leader.is_none()).count()
+    }
+
+    /// Replicas that are on any of `brokers`.
+    pub fn replicas_on(&self, brokers: &BTreeSet<NodeId>) -> usize {
+        self.partitions.values().flat_map(|p| &p.replicas).filter(|id| brokers.contains(id)).count()
+    }
+}

@@ -1,0 +1,188 @@
+//! Which replicas move now: the plan of `rebalance` admitted a little at a time. Pure.
+//!
+//! The plan is made anew from what is seen, with everything that is under way counted as done: whoever restarts
+//! the operator, or moves replicas by hand meanwhile, changes nothing about where this ends.
+
+mod admit;
+mod model;
+
+use std::collections::BTreeSet;
+
+use ottla_broker_types::{NodeId, TopicPartition};
+use ottla_operator_crd::ValidatedCluster;
+use ottla_operator_crd::cluster::{RebalanceMode, RebalancePhase, RebalanceStatus};
+
+use crate::action::Action;
+use crate::facts::{KafkaFacts, Observed};
+use crate::rebalance;
+
+/// Elections asked for at once; the rest follows with the next look.
+const ELECTIONS_MAX: usize = 1000;
+
+/// What moves are decided from.
+#[derive(Clone, Copy, Debug)]
+pub struct MovesInput<'a> {
+    /// What is asked for.
+    pub cluster: &'a ValidatedCluster,
+    /// What is seen.
+    pub observed: &'a Observed,
+    /// Brokers that leave.
+    pub leaving: &'a BTreeSet<NodeId>,
+    /// Brokers that stay: ids below this.
+    pub staying: i32,
+    /// What status said of moves.
+    pub former: Option<&'a RebalanceStatus>,
+}
+
+/// What moves come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Moves {
+    /// What is to be done.
+    pub actions: Vec<Action>,
+    /// What status says.
+    pub status: Option<RebalanceStatus>,
+    /// Whether replicas move or are about to.
+    pub busy: bool,
+    /// Why there is no plan that could work.
+    pub failed: Option<String>,
+}
+
+/// Decides which moves to start.
+pub fn moves(input: &MovesInput<'_>) -> Moves {
+    let former = input.former.cloned();
+    let Some(kafka) = input.observed.kafka() else {
+        return Moves { status: former, ..Moves::default() };
+    };
+    let key = membership(kafka, input.staying);
+    let running = kafka.partitions.values().filter(|partition| partition.moves()).count();
+    let draining = !input.leaving.is_empty();
+    let balanced = former.as_ref().is_some_and(|status| status.balanced_for.as_deref() == Some(&key));
+    let off = input.cluster.rebalance.mode == RebalanceMode::Disabled;
+    if !draining && (balanced || off) {
+        return Moves { status: settled(former, running), busy: running > 0, ..Moves::default() };
+    }
+    if let Some(missing) = (0..input.staying).map(NodeId).find(|id| !kafka.serves(*id)) {
+        let message = format!("waiting for broker {missing} before replicas move");
+        let status = former.map(|former| RebalanceStatus { message: message.clone(), ..former });
+        let status =
+            status.or_else(|| draining.then(|| RebalanceStatus { message, ..RebalanceStatus::default() }));
+        return Moves { status, busy: draining || running > 0, ..Moves::default() };
+    }
+    let model = model::model(kafka, input.leaving, input.staying);
+    match rebalance::plan(&model, &rebalance::Options::default()) {
+        Ok(plan) => carry_out(input, kafka, &plan, key),
+        Err(infeasible) => failed(former, infeasible.to_string()),
+    }
+}
+
+/// Starts what may start and counts what is left.
+fn carry_out(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan, key: String) -> Moves {
+    let draining = !input.leaving.is_empty();
+    let former = input.former.cloned().unwrap_or_default();
+    let tasks = model::tasks(kafka, plan);
+    let running = kafka.partitions.values().filter(|partition| partition.moves()).count();
+    let arriving: usize = kafka.partitions.values().map(|partition| partition.adding.len()).sum();
+    let left = tasks.iter().map(|task| task.arriving.len()).sum::<usize>() + arriving;
+    let progress = progress(&former, plan, left);
+    if tasks.is_empty() && running == 0 {
+        let message = match progress.moves {
+            0 => "every broker holds its share".to_owned(),
+            moves => format!("every broker holds its share after {moves} moves"),
+        };
+        let balanced_for = if draining { former.balanced_for } else { Some(key) };
+        let status = RebalanceStatus { phase: RebalancePhase::Done, balanced_for, message, ..progress };
+        return Moves { status: Some(status), ..Moves::default() };
+    }
+    if input.cluster.rollout.paused {
+        let message = format!("{left} replicas wait: spec.rollout.paused is true");
+        let status = RebalanceStatus { phase: RebalancePhase::Paused, message, ..progress };
+        return Moves { status: Some(status), busy: true, ..Moves::default() };
+    }
+    if input.cluster.rebalance.mode == RebalanceMode::Manual && !draining && running == 0 {
+        let message = format!("{left} replicas would move: set spec.rebalance.mode to Auto to start");
+        let status = RebalanceStatus { phase: RebalancePhase::ProposalReady, message, ..progress };
+        return Moves { status: Some(status), ..Moves::default() };
+    }
+    let budget = input.cluster.rebalance.moves_max.filter(|_| !draining);
+    let admitted = admit::admit(kafka, &tasks, budget.map(|max| remaining_budget(max, &progress)));
+    let message = match admitted.waits.as_deref() {
+        Some(reason) if running == 0 && admitted.start.is_empty() => reason.to_owned(),
+        _ => format!("{left} replicas still move"),
+    };
+    if budget.is_some() && admitted.exhausted && running == 0 {
+        let message = format!("stopped at the budget of moves with {left} replicas to go");
+        let status =
+            RebalanceStatus { phase: RebalancePhase::Done, balanced_for: Some(key), message, ..progress };
+        return Moves { status: Some(status), ..Moves::default() };
+    }
+    let moves_running = i64::try_from(running + admitted.start.len()).unwrap_or(i64::MAX);
+    let status = RebalanceStatus { phase: RebalancePhase::Executing, moves_running, message, ..progress };
+    let actions = if admitted.start.is_empty() { vec![] } else { vec![Action::Reassign(admitted.start)] };
+    Moves { actions, status: Some(status), busy: true, failed: None }
+}
+
+fn remaining_budget(max: u64, progress: &RebalanceStatus) -> usize {
+    let done = u64::try_from(progress.moves_done + progress.moves_running).unwrap_or(0);
+    usize::try_from(max.saturating_sub(done)).unwrap_or(usize::MAX)
+}
+
+/// Counts: the first plan of a run says how many moves there are, later ones what is left of them.
+fn progress(former: &RebalanceStatus, plan: &rebalance::Plan, left: usize) -> RebalanceStatus {
+    let left = i64::try_from(left).unwrap_or(i64::MAX);
+    let goes_on =
+        matches!(former.phase, RebalancePhase::Executing | RebalancePhase::Paused) && former.moves >= left;
+    let (moves, lower_bound_moves, plan_hash) = if goes_on {
+        (former.moves, former.lower_bound_moves, former.plan_hash.clone())
+    } else {
+        (left, plan.lower_bound_moves(), Some(format!("{:016x}", plan.hash())))
+    };
+    let moves_done = moves - left;
+    let percent = if moves == 0 { 100 } else { i32::try_from(moves_done * 100 / moves).unwrap_or(0) };
+    RebalanceStatus {
+        moves,
+        lower_bound_moves,
+        plan_hash,
+        moves_done,
+        moves_running: 0,
+        percent,
+        balanced_for: former.balanced_for.clone(),
+        ..RebalanceStatus::default()
+    }
+}
+
+fn settled(former: Option<RebalanceStatus>, running: usize) -> Option<RebalanceStatus> {
+    former
+        .map(|former| RebalanceStatus { moves_running: i64::try_from(running).unwrap_or(i64::MAX), ..former })
+}
+
+fn failed(former: Option<RebalanceStatus>, problem: String) -> Moves {
+    let former = former.unwrap_or_default();
+    let status = RebalanceStatus { phase: RebalancePhase::Failed, message: problem.clone(), ..former };
+    Moves { status: Some(status), failed: Some(problem), ..Moves::default() }
+}
+
+/// The brokers that stay and their racks, as one text.
+fn membership(kafka: &KafkaFacts, staying: i32) -> String {
+    let pairs = (0..staying).map(|id| {
+        let rack = kafka.brokers.get(&NodeId(id)).and_then(|facts| facts.rack.as_deref());
+        format!("{id}={}", rack.unwrap_or_default())
+    });
+    pairs.collect::<Vec<_>>().join(",")
+}
+
+/// Partitions that their preferred replica could lead and does not.
+pub fn misled(kafka: &KafkaFacts) -> Vec<TopicPartition> {
+    let wrong = kafka.partitions.iter().filter(|(_, partition)| {
+        let preferred = partition.replicas.first();
+        preferred.is_some_and(|id| {
+            partition.leader.is_some()
+                && partition.leader != Some(*id)
+                && partition.isr.contains(id)
+                && kafka.serves(*id)
+        }) && !partition.moves()
+    });
+    wrong.map(|(name, _)| name.clone()).take(ELECTIONS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,80 @@
+//! How many pods there are, and how a broker leaves. Pure.
+//!
+//! Invariant: the number of pods never falls while a broker above it holds a replica, leads, or is named by a
+//! reassignment; it falls only after two looks, [`VERIFY`] apart, that found its disks empty.
+
+mod drain;
+mod refusal;
+
+use std::collections::BTreeSet;
+
+use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
+use ottla_operator_crd::ValidatedCluster;
+use ottla_operator_crd::cluster::DrainStatus;
+
+use crate::action::Action;
+use crate::facts::Observed;
+
+/// Between the first look that finds leaving brokers empty and the one that lets their pods go.
+pub const VERIFY: DurationMs = DurationMs(10_000);
+
+/// What scaling is decided from.
+#[derive(Clone, Copy, Debug)]
+pub struct ScaleInput<'a> {
+    /// What is asked for.
+    pub cluster: &'a ValidatedCluster,
+    /// What is seen.
+    pub observed: &'a Observed,
+    /// What status said of a drain.
+    pub former: Option<&'a DrainStatus>,
+    /// The time.
+    pub now: TimestampMs,
+}
+
+/// What scaling comes to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scale {
+    /// Pods that there shall be now.
+    pub pods: i32,
+    /// Brokers that leave: their replicas move away.
+    pub leaving: BTreeSet<NodeId>,
+    /// What is to be done.
+    pub actions: Vec<Action>,
+    /// What status says of the drain.
+    pub status: Option<DrainStatus>,
+    /// Why it cannot be done, in words that say what to change.
+    pub refused: Option<String>,
+}
+
+/// Decides on the number of pods and on the next steps of brokers that leave.
+pub fn scale(input: &ScaleInput<'_>) -> Scale {
+    let wanted = input.cluster.replicas;
+    let running = input.observed.stateful_set.as_ref().map_or(wanted, |set| set.replicas);
+    let mut actions = uncordon(input, wanted);
+    if running <= wanted {
+        let (forget, status) = drain::forget(input, wanted);
+        actions.extend(forget);
+        return Scale { pods: wanted, actions, status, ..Scale::default() };
+    }
+    let leaving: BTreeSet<NodeId> = (wanted..running).map(NodeId).collect();
+    if let Some(refused) = refusal::refusal(input, &leaving) {
+        // The pods stay as they are: nothing is moved for a removal that cannot end.
+        return Scale { pods: running, actions, refused: Some(refused), ..Scale::default() };
+    }
+    let mut scale = drain::step(input, leaving, running);
+    scale.actions.splice(0..0, actions);
+    scale
+}
+
+/// Brokers that were to leave and stay after all take new replicas again.
+fn uncordon(input: &ScaleInput<'_>, wanted: i32) -> Vec<Action> {
+    let Some(kafka) = input.observed.kafka() else { return vec![] };
+    let former: BTreeSet<i32> = input.former.iter().flat_map(|drain| drain.brokers.iter().copied()).collect();
+    let staying = kafka.brokers.iter().filter(|(id, facts)| {
+        id.get() < wanted && facts.cordoned == Some(true) && former.contains(&id.get())
+    });
+    staying.map(|(id, _)| Action::Cordon { broker: *id, cordoned: false }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,111 @@
+//! What status says of a topic.
+
+use std::collections::BTreeSet;
+
+use ottla_broker_types::TimestampMs;
+use ottla_operator_crd::KafkaTopicStatus;
+use ottla_operator_crd::conditions::{READY, RECONCILING, STALLED, Verdict, merged};
+use ottla_operator_crd::validate::{Invalid, joined};
+
+use super::{TopicAction, TopicFacts, TopicInput};
+use crate::facts::PartitionFacts;
+
+/// The status while the topic is being made.
+pub(super) fn creating(input: &TopicInput<'_>) -> KafkaTopicStatus {
+    let status = KafkaTopicStatus { topic_id: None, ..base(input) };
+    finish(input, status, working("Creating", "the topic is being made".to_owned()))
+}
+
+/// The status once `actions` are done.
+pub(super) fn status(
+    input: &TopicInput<'_>,
+    facts: &TopicFacts,
+    actions: &[TopicAction],
+    moving: bool,
+) -> KafkaTopicStatus {
+    let count = |holds: &dyn Fn(&PartitionFacts) -> bool| {
+        i32::try_from(facts.partitions.values().filter(|partition| holds(partition)).count()).ok()
+    };
+    let copies = facts.partitions.values().map(|partition| partition.target().len()).min();
+    let status = KafkaTopicStatus {
+        topic_id: facts.id.clone(),
+        partitions: i32::try_from(facts.partitions.len()).ok(),
+        replication_factor: copies.and_then(|copies| i32::try_from(copies).ok()),
+        under_replicated_partitions: count(&PartitionFacts::is_under_replicated),
+        offline_partitions: count(&|partition| partition.leader.is_none()),
+        ..base(input)
+    };
+    let verdicts = match actions.first() {
+        Some(TopicAction::Grow { .. }) => working("Growing", "partitions are being added".to_owned()),
+        Some(TopicAction::Configure { .. }) => {
+            working("Configuring", "settings are being applied".to_owned())
+        }
+        Some(_) => working("Moving", "copies are being added or removed".to_owned()),
+        None if moving => working("Moving", "copies are being added or removed".to_owned()),
+        None => ready("the topic is as asked for".to_owned()),
+    };
+    finish(input, status, verdicts)
+}
+
+/// The status of a topic that cannot be as asked for.
+pub fn refused(input: &TopicInput<'_>, reason: &'static str, problem: String) -> KafkaTopicStatus {
+    let known = input.facts.map(|facts| facts.partitions.len()).and_then(|count| i32::try_from(count).ok());
+    let status = base(input);
+    let status = KafkaTopicStatus { partitions: known.or(status.partitions), ..status };
+    finish(input, status, stalled(reason, problem))
+}
+
+/// The status of a manifest that cannot work.
+pub fn invalid(
+    former: &KafkaTopicStatus,
+    generation: Option<i64>,
+    reason: &'static str,
+    problems: &[Invalid],
+    now: TimestampMs,
+) -> KafkaTopicStatus {
+    let conditions = merged(&former.conditions, stalled(reason, joined(problems)), generation, now);
+    KafkaTopicStatus { observed_generation: generation, conditions, ..former.clone() }
+}
+
+/// What stays the same, with the settings that this object has made.
+fn base(input: &TopicInput<'_>) -> KafkaTopicStatus {
+    let current = input.facts.and_then(|facts| facts.config.as_ref());
+    let still_set = |name: &&String| current.is_some_and(|current| current.contains_key(*name));
+    let mut managed: BTreeSet<String> = input.topic.config.keys().cloned().collect();
+    managed.extend(input.former.managed_config.iter().filter(still_set).cloned());
+    KafkaTopicStatus {
+        topic_name: Some(input.topic.topic.to_string()),
+        managed_config: managed.into_iter().collect(),
+        ..input.former.clone()
+    }
+}
+
+fn finish(input: &TopicInput<'_>, status: KafkaTopicStatus, verdicts: Vec<Verdict>) -> KafkaTopicStatus {
+    let generation = input.topic.generation;
+    let conditions = merged(&input.former.conditions, verdicts, generation, input.now);
+    KafkaTopicStatus { observed_generation: generation, conditions, ..status }
+}
+
+fn ready(text: String) -> Vec<Verdict> {
+    vec![
+        Verdict::yes(READY, "Ready", text),
+        Verdict::no(RECONCILING, "Done", ""),
+        Verdict::no(STALLED, "NotStalled", ""),
+    ]
+}
+
+fn working(reason: &'static str, text: String) -> Vec<Verdict> {
+    vec![
+        Verdict::no(READY, reason, text.clone()),
+        Verdict::yes(RECONCILING, reason, text),
+        Verdict::no(STALLED, "NotStalled", ""),
+    ]
+}
+
+fn stalled(reason: &'static str, text: String) -> Vec<Verdict> {
+    vec![
+        Verdict::no(READY, reason, text.clone()),
+        Verdict::no(RECONCILING, "Done", ""),
+        Verdict::yes(STALLED, reason, text),
+    ]
+}
