@@ -10,7 +10,7 @@ use net::{Machine, Net, PATIENCE, cluster, leader, propose, texts, until, voters
 use ottla_broker_log::{RealDisk, SimError, SimFault, SimOp};
 use ottla_broker_quorum::{
     BATCH_BYTES_MAX, Committed, Initialized, MembershipError, MetadataLog, MetadataOffset, ProposeError,
-    Quorum, QuorumOptions, ReadError, SnapshotError, StopReason, WriteMode,
+    Quorum, QuorumOptions, ReadError, SnapshotError, StopReason, VoterId, WriteMode,
 };
 use ottla_broker_types::NodeId;
 
@@ -197,6 +197,57 @@ async fn a_voter_with_an_emptied_disk_does_not_vote_and_rejoins_by_remove_and_ad
     assert_eq!(membership.voters.len(), 3);
     assert!(membership.voters.iter().any(|member| member.id == new.id));
     assert!(membership.voters.iter().all(|member| member.id != old));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_voter_grows_to_three_and_a_leader_that_removes_itself_hands_over() {
+    let (net, mut machines) = cluster(1).await;
+    leader(&machines).await;
+    write(machines[0].log(), "alone").await;
+    for node in [2, 3] {
+        let mut machine = Machine::new(&net, node, 1);
+        machine.start().await;
+        machines[0].log().add_voter(machine.member()).await.unwrap();
+        machines.push(machine);
+    }
+    let end = write(machines[0].log(), "three").await.next();
+    for machine in &machines {
+        assert_eq!(texts(machine.log(), end).await, ["alone", "three"]);
+        assert_eq!(machine.log().membership().voters.len(), 3);
+    }
+    machines[0].log().remove_voter(machines[0].id).await.unwrap();
+    let rest = &machines[1..];
+    let next = &rest[leader(rest).await];
+    let end = write(next.log(), "without the first").await.next();
+    assert_eq!(next.log().membership().voters.len(), 2);
+    assert_eq!(texts(rest[0].log(), end).await, ["alone", "three", "without the first"]);
+    until(machines[0].log(), |leadership| !leadership.is_self).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_voter_and_strangers_cannot_be_removed() {
+    let (_net, machines) = cluster(1).await;
+    let log = machines[leader(&machines).await].log();
+    assert_eq!(log.remove_voter(machines[0].id).await, Err(MembershipError::LastVoter));
+    let stranger = VoterId { node: NodeId(9), ..machines[0].id };
+    assert_eq!(log.remove_voter(stranger).await, Err(MembershipError::UnknownMember));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_observer_follows_without_a_vote() {
+    let (net, mut machines) = cluster(1).await;
+    leader(&machines).await;
+    let mut observer = Machine::new(&net, 2, 1);
+    observer.start().await;
+    machines[0].log().add_observer(observer.member()).await.unwrap();
+    let end = write(machines[0].log(), "seen").await.next();
+    assert_eq!(texts(observer.log(), end).await, ["seen"]);
+    let status = machines[0].log().status();
+    assert_eq!((status.voters.len(), status.observers.len()), (1, 1));
+    machines[0].kill().await;
+    // Long past every election timeout.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!observer.log().leadership().borrow().is_self);
 }
 
 #[tokio::test(start_paused = true)]
