@@ -20,6 +20,14 @@ pub enum Corruption {
         /// The batch's base offset.
         found: i64,
     },
+    /// The segment before ends early: its last batches were lost.
+    #[error("the segment at offset {base} follows one that ends at {end}")]
+    SegmentsApart {
+        /// First offset after the segment before.
+        end: Offset,
+        /// The segment's base offset.
+        base: Offset,
+    },
     /// A batch of an older leader than the one before it.
     #[error("a batch of leader epoch {found} follows one of epoch {latest}")]
     EpochsGoBack {

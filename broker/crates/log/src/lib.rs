@@ -29,3 +29,6 @@ pub use disk::{SimDisk, SimError, SimFault, SimOp};
 pub use epochs::EpochCache;
 pub use error::{AppendError, Corruption, LogError, OpenError, ReadError};
 pub use log::{Appended, Deleted, FlushPlan, Log, LogRead, OpenReport, RecoveryPoint, TimestampedOffset};
+
+#[cfg(test)]
+mod tests;

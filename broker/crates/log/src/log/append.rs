@@ -11,6 +11,7 @@ use super::{Appended, Log};
 use crate::disk::is_no_space;
 use crate::error::{AppendError, LogError};
 use crate::producers::Check;
+use crate::segment::OFFSET_DISTANCE_MAX;
 
 /// Bytes after which the operating system is asked to begin writing a segment out: large enough for a disk to be
 /// efficient, small enough that a later sync or the kernel's own flusher finds little left to wait for.
@@ -140,11 +141,18 @@ impl Log {
                 if run > 0 {
                     break;
                 }
-                self.roll(Offset::clamped(header.base_offset), now)?;
+                self.roll(self.next_base(&header), now)?;
             }
             run += batch.len();
         }
         Ok(run)
+    }
+
+    /// Where the segment that begins with a batch begins: at the log end, so that recovery can tell a gap from loss,
+    /// unless the batch lies too far behind that.
+    fn next_base(&self, header: &BatchHeader) -> Offset {
+        let distance = Offset::clamped(header.last_offset()).distance_from(self.log_end);
+        if distance > OFFSET_DISTANCE_MAX { Offset::clamped(header.base_offset) } else { self.log_end }
     }
 
     /// Writes whole batches to the active segment, or leaves it as it was.

@@ -18,10 +18,11 @@ use crate::checkpoint::{
 use crate::config::LogConfig;
 use crate::disk::{Disk, OpenMode, read_whole, remove_if_exists};
 use crate::epochs::EpochCache;
-use crate::error::OpenError;
+use crate::error::{Corruption, OpenError};
 use crate::producers::Producers;
 use crate::segment::{
-    DELETED_SUFFIX, Damage, FileKind, Place, RecoveryRules, Segment, TMP_SUFFIX, offset_in_name,
+    DELETED_SUFFIX, Damage, FileKind, OFFSET_DISTANCE_MAX, Place, RecoveryRules, Segment, TMP_SUFFIX,
+    offset_in_name,
 };
 
 impl Log {
@@ -70,6 +71,13 @@ impl Log {
         self.epochs_unsaved |= self.epochs.truncate_from_start(self.log_start);
         self.restore_producers(now).map_err(io::Error::other)
     }
+}
+
+/// Whether the segment before `base` lost its end. Segments follow each other without a gap, unless the offsets left
+/// one that a segment cannot hold; below the recovery point compaction may have made one.
+fn is_lost(walked_end: Offset, base: Offset, synced_end: Offset) -> bool {
+    let gap = base.distance_from(walked_end);
+    walked_end >= synced_end && gap > 0 && gap <= OFFSET_DISTANCE_MAX
 }
 
 struct Opening {
@@ -169,34 +177,48 @@ impl Opening {
             epochs_unsaved: without_epochs,
             report: OpenReport::default(),
         };
-        let mut walked_end = Offset::ZERO;
+        let mut walked_end = None;
         for (at, base) in bases.iter().enumerate() {
             let end = bases.get(at + 1).copied();
             let trusted = self.recovery.clean_shutdown || end.is_some_and(|end| end <= synced_end);
-            if trusted && !without_epochs {
-                let place = self.place(*base);
-                let interval = self.config.index_interval_bytes;
-                let opened = Segment::open(place, end.is_none(), interval, self.now);
-                if let Some(mut segment) = self.at(&self.dir, opened)? {
-                    segment.synced();
-                    found.segments.push(segment);
-                    continue;
-                }
+            if trusted && !without_epochs && self.open_trusted(*base, end.is_none(), &mut found)? {
+                continue;
+            }
+            if let Some(end) = walked_end.filter(|walked_end| is_lost(*walked_end, *base, synced_end)) {
+                self.cut(
+                    end,
+                    Corruption::SegmentsApart { end, base: *base },
+                    synced_end,
+                    &bases[at..],
+                    &mut found,
+                )?;
+                break;
             }
             let mut rules = RecoveryRules {
                 index_interval_bytes: self.config.index_interval_bytes,
                 synced_end,
-                next_offset: walked_end.max(*base),
+                next_offset: walked_end.unwrap_or(*base).max(*base),
                 latest_epoch: base.prev().and_then(|before| found.epochs.epoch_at(before)),
             };
             let damage = self.rebuild(*base, end.is_some(), &mut rules, &mut found)?;
-            walked_end = rules.next_offset;
+            walked_end = Some(rules.next_offset);
             if let Some(damage) = damage {
-                self.cut(damage, &rules, &bases[at + 1..], &mut found)?;
+                self.cut(rules.next_offset, damage.corruption, synced_end, &bases[at + 1..], &mut found)?;
                 break;
             }
         }
         Ok(found)
+    }
+
+    /// Opens a segment by its indexes; false if these do not fit and have to be built anew.
+    fn open_trusted(&self, base: Offset, active: bool, found: &mut Found) -> Result<bool, OpenError> {
+        let interval = self.config.index_interval_bytes;
+        let opened =
+            self.at(&self.path_of(base), Segment::open(self.place(base), active, interval, self.now))?;
+        let Some(mut segment) = opened else { return Ok(false) };
+        segment.synced();
+        found.segments.push(segment);
+        Ok(true)
     }
 
     fn rebuild(
@@ -224,18 +246,20 @@ impl Opening {
         Ok(damage)
     }
 
-    /// Ends the log before a bad batch, durably: what is appended next must not be followed by old bytes.
+    /// Ends the log at `end`, where the segment opened last ends, durably: what is appended next must not be followed
+    /// by old bytes.
     fn cut(
         &self,
-        damage: Damage,
-        rules: &RecoveryRules,
+        end: Offset,
+        corruption: Corruption,
+        synced_end: Offset,
         later: &[Offset],
         found: &mut Found,
     ) -> Result<(), OpenError> {
         let Some(segment) = found.segments.last() else { return Ok(()) };
         let path = self.path_of(segment.base());
-        if rules.next_offset < rules.synced_end {
-            return Err(OpenError::Damaged { path, position: damage.position, source: damage.corruption });
+        if end < synced_end {
+            return Err(OpenError::Damaged { path, position: segment.size_bytes(), source: corruption });
         }
         for base in later.iter().rev() {
             found.report.truncated_bytes += self.remove_segment(*base)?;
@@ -277,7 +301,7 @@ impl Opening {
             Some(active) => active,
             None => Segment::create(self.place(self.recovery.log_start), self.now)?,
         };
-        let log_end = active.last_batch().map_or(active.base(), |batch| batch.last_offset().next());
+        let log_end = active.end();
         let writeback_end = u64::from(active.size_bytes());
         Ok(Log {
             disk: self.disk.clone(),

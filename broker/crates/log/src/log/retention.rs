@@ -82,8 +82,12 @@ impl Log {
             let mut renamed = path.clone().into_os_string();
             renamed.push(DELETED_SUFFIX);
             let renamed = PathBuf::from(renamed);
-            self.disk.rename(&path, &renamed)?;
-            deleted.files.push(renamed);
+            match self.disk.rename(&path, &renamed) {
+                Ok(()) => deleted.files.push(renamed),
+                // After a power cut a segment that was rebuilt may have no index files yet.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
         }
         deleted.segment_count += 1;
         deleted.bytes += u64::from(segment.size_bytes());

@@ -10,7 +10,7 @@ use crate::disk::replace_file;
 use crate::epochs::EpochCache;
 use crate::error::{LogError, ReadError};
 use crate::producers::Producers;
-use crate::segment::{Segment, StoredBatch};
+use crate::segment::{Segment, SegmentEnd};
 
 impl Log {
     /// Removes what lies at or after `end`, whole batches: if `end` lies within a batch, that batch goes too.
@@ -39,16 +39,16 @@ impl Log {
         self.reset_files(start, now).map_err(|error| self.failed(error))
     }
 
-    /// The batch that contains `end` or is the first after it, in the segment that `end` falls into.
-    fn cut_at(&self, end: Offset) -> Result<Option<StoredBatch>, ReadError> {
-        match self.segments_from(end).next() {
-            Some(segment) => segment.find_batch(end),
-            None => Ok(None),
+    /// Where the last segment of which something stays is to end.
+    fn cut_at(&self, end: Offset) -> Result<SegmentEnd, ReadError> {
+        match self.segments().rev().find(|segment| segment.base() < end) {
+            Some(segment) => segment.end_before(end),
+            None => Ok(SegmentEnd { position: 0, offset: end }),
         }
     }
 
-    fn truncate_files(&mut self, end: Offset, cut: Option<StoredBatch>) -> io::Result<()> {
-        self.limit_recovery_point(end)?;
+    fn truncate_files(&mut self, end: Offset, cut: SegmentEnd) -> io::Result<()> {
+        self.limit_recovery_point(cut.offset)?;
         let mut deleted = Deleted::default();
         while self.active.base() >= end {
             let Some((_, before)) = self.sealed.pop_last() else { break };
@@ -57,11 +57,8 @@ impl Log {
         }
         self.disk.sync_dir(&self.dir)?;
         let _ = deleted.remove_files(&*self.disk);
-        self.log_end = end;
-        if let Some(batch) = cut {
-            self.log_end = end.min(batch.base_offset());
-            self.active.truncate(batch.position, batch.base_offset(), self.config.index_interval_bytes)?;
-        }
+        self.active.truncate(cut, self.config.index_interval_bytes)?;
+        self.log_end = self.active.end();
         self.cut();
         self.epochs.truncate_from_end(self.log_end);
         self.save_epochs()

@@ -7,6 +7,7 @@ use ottla_broker_types::{LeaderEpoch, Now, Offset};
 
 use super::files::{FileKind, Place};
 use super::index::SparseIndex;
+use super::lookup::SegmentEnd;
 use super::scan::{Damage, LOOKUP_CHUNK_BYTES, SEQUENTIAL_CHUNK_BYTES, Scan, ScanItem};
 use super::segment::Segment;
 use crate::error::Corruption;
@@ -112,22 +113,17 @@ impl Segment {
         }
     }
 
-    /// Cuts the segment to end before `position`, where the batch with `offset` begins; durable on return.
-    pub(crate) fn truncate(
-        &mut self,
-        position: u32,
-        offset: Offset,
-        index_interval_bytes: u32,
-    ) -> io::Result<()> {
-        let relative = self.relative(offset);
+    /// Cuts the segment; durable on return.
+    pub(crate) fn truncate(&mut self, end: SegmentEnd, index_interval_bytes: u32) -> io::Result<()> {
+        let relative = self.relative(end.offset);
         self.offsets.truncate(&self.place, |entry| entry.relative_offset < relative)?;
         self.times.truncate(&self.place, |entry| entry.relative_offset < relative)?;
-        self.size_bytes = position;
+        self.size_bytes = end.position;
         self.cut_back()?;
         self.files()?.iter().try_for_each(|file| file.sync_data())?;
         self.max_timestamp = self.times.last();
         self.last_batch = None;
-        if position == 0 {
+        if end.position == 0 {
             self.first_timestamp = None;
             self.bytes_since_index = 0;
         }

@@ -19,6 +19,15 @@ pub(crate) struct TimestampQuery {
     pub(crate) from: Offset,
 }
 
+/// Where a segment ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SegmentEnd {
+    /// Position after the last batch.
+    pub(crate) position: u32,
+    /// First offset after the last batch; the segment's base without one.
+    pub(crate) offset: Offset,
+}
+
 impl Segment {
     /// The first batch that ends at or after `offset`; `None` if the segment ends before.
     pub(crate) fn find_batch(&self, offset: Offset) -> Result<Option<StoredBatch>, ReadError> {
@@ -33,6 +42,20 @@ impl Segment {
         }
         let position = self.position_at_or_before(offset)?;
         self.first_from(position, |batch| batch.last_offset() >= offset)
+    }
+
+    /// Where the segment ends without the first batch that reaches `end`, and all after it.
+    pub(crate) fn end_before(&self, end: Offset) -> Result<SegmentEnd, ReadError> {
+        let mut kept = SegmentEnd { position: 0, offset: self.base() };
+        let from = self.position_at_or_before(end.prev().unwrap_or_default())?;
+        self.first_from(from, |batch| {
+            let reaches = batch.last_offset() >= end;
+            if !reaches {
+                kept = SegmentEnd { position: batch.end(), offset: batch.last_offset().next() };
+            }
+            reaches
+        })?;
+        Ok(kept)
     }
 
     /// The last end of a batch at or before `position`, which is not before `from`, itself a batch's begin.

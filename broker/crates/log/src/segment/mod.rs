@@ -11,7 +11,7 @@ mod select;
 
 pub(crate) use files::{DELETED_SUFFIX, FileKind, Place, TMP_SUFFIX, offset_in_name};
 pub(crate) use load::RecoveryRules;
-pub(crate) use lookup::TimestampQuery;
+pub(crate) use lookup::{SegmentEnd, TimestampQuery};
 pub(crate) use scan::{Damage, SEQUENTIAL_CHUNK_BYTES};
-pub(crate) use segment::{Segment, StoredBatch};
+pub(crate) use segment::{OFFSET_DISTANCE_MAX, Segment};
 pub(crate) use select::Wanted;

@@ -16,6 +16,9 @@ use crate::disk::DiskFile;
 /// The least timestamp that counts: Kafka's -1 means that the producer gave none.
 const TIMESTAMP_NONE: i64 = -1;
 
+/// How far an offset can lie behind its segment's base: indexes hold 31-bit distances.
+pub(crate) const OFFSET_DISTANCE_MAX: i64 = i32::MAX as i64;
+
 /// A batch's header and where the batch begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct StoredBatch {
@@ -100,9 +103,9 @@ impl Segment {
         self.log.file(&self.place)
     }
 
-    /// The last batch; known only of the active segment.
-    pub(crate) fn last_batch(&self) -> Option<StoredBatch> {
-        self.last_batch
+    /// First offset after the last batch, of the active segment.
+    pub(crate) fn end(&self) -> Offset {
+        self.last_batch.map_or(self.base(), |batch| batch.last_offset().next())
     }
 
     /// Whether one of the indexes has no room in `index_bytes_max` for a further entry; of the time index one entry
@@ -114,7 +117,7 @@ impl Segment {
 
     /// Whether `offset` can be written relative to the base offset.
     pub(crate) fn can_hold(&self, offset: Offset) -> bool {
-        offset >= self.base() && offset.distance_from(self.base()) <= i64::from(i32::MAX)
+        offset >= self.base() && offset.distance_from(self.base()) <= OFFSET_DISTANCE_MAX
     }
 
     /// The largest timestamp, if any record has one.

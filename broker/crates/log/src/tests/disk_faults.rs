@@ -1,0 +1,148 @@
+//! Calls of the disk that fail: what the caller is told, and that nothing that was promised is lost.
+
+use ottla_broker_types::LeaderEpoch;
+
+use super::rig::{Rig, at, fill, lead, now, read_all, records, spans};
+use crate::{AppendError, LogError, OpenError, SimError, SimFault, SimOp};
+
+fn fail_next(rig: &Rig, op: SimOp, error: SimError) {
+    rig.disk.inject(SimFault { op, skip: 0, error });
+}
+
+#[test]
+fn an_append_without_space_leaves_the_log_as_it_was() {
+    let rig = Rig::new();
+    let mut log = rig.open();
+    fill(&mut log, 3);
+    let before = read_all(&log, at(0));
+    fail_next(&rig, SimOp::Write, SimError::NoSpace);
+    assert!(matches!(lead(&mut log, records(2, 40, 1)), Err(AppendError::NoSpace(_))));
+    assert_eq!(read_all(&log, at(0)), before);
+    fill(&mut log, 1);
+    assert_eq!(spans(&read_all(&rig.kill_and_open(), at(0))), [(0, 1), (2, 3), (4, 5), (6, 7)]);
+}
+
+#[test]
+fn a_full_disk_refuses_writes_serves_reads_and_works_again_when_there_is_space() {
+    let rig = Rig::tiny();
+    let mut log = rig.open();
+    rig.disk.set_capacity_bytes(3_000);
+    let mut acked = 0;
+    loop {
+        match lead(&mut log, records(2, 40, 1)) {
+            Ok(_) => acked += 1,
+            Err(AppendError::NoSpace(_)) => break,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(acked > 5);
+    assert_eq!(spans(&read_all(&log, at(0))).len(), acked);
+    rig.disk.set_capacity_bytes(u64::MAX);
+    fill(&mut log, 20);
+    assert_eq!(spans(&read_all(&rig.kill_and_open(), at(0))).len(), acked + 20);
+}
+
+#[test]
+fn an_io_error_of_a_write_ends_the_use_of_the_log() {
+    let rig = Rig::new();
+    let mut log = rig.open();
+    fill(&mut log, 2);
+    fail_next(&rig, SimOp::Write, SimError::Io);
+    assert!(matches!(lead(&mut log, records(1, 1, 1)), Err(AppendError::Failed(_))));
+    assert!(log.is_failed());
+    assert!(matches!(lead(&mut log, records(1, 1, 1)), Err(AppendError::Failed(_))));
+    assert!(log.read(at(0), 1, at(4), true).is_err());
+    assert!(matches!(log.flush(), Err(LogError::Failed(_))));
+    assert_eq!(rig.kill_and_open().log_end(), at(4));
+}
+
+/// After a failed sync the operating system forgets the writes: a second sync would succeed and lie.
+#[test]
+fn a_failed_sync_is_final_and_nothing_is_claimed() {
+    let mut rig = Rig::new();
+    let mut log = rig.open();
+    fill(&mut log, 2);
+    rig.recovery.synced_end = log.flush().unwrap();
+    fill(&mut log, 2);
+    fail_next(&rig, SimOp::SyncData, SimError::Io);
+    assert!(matches!(log.flush(), Err(LogError::Failed(_))));
+    assert_eq!(log.recovery_point(), at(4));
+    assert!(matches!(log.flush(), Err(LogError::Failed(_))), "a sync is never tried again");
+    assert!(lead(&mut log, records(1, 1, 1)).is_err());
+    rig.disk.crash(3);
+    assert!(rig.open().log_end() >= at(4));
+}
+
+#[test]
+fn flush_messages_makes_an_append_durable() {
+    let mut rig = Rig::new();
+    rig.config.flush_messages = Some(1);
+    let mut log = rig.open();
+    fill(&mut log, 3);
+    assert_eq!(log.recovery_point(), at(6));
+    rig.recovery.synced_end = at(6);
+    rig.disk.crash(0);
+    assert_eq!(rig.open().log_end(), at(6));
+}
+
+/// Appends, rolls, flushes, cuts and closes, with one call failing; how far it was promised to be durable.
+fn script(rig: &Rig) -> Result<i64, i64> {
+    let mut promised = 0;
+    let mut log = rig.try_open().map_err(|_| promised)?;
+    for round in 0..3 {
+        for _ in 0..5 {
+            let mut batch = records(2, 40, 1);
+            log.append_as_leader(&mut batch, LeaderEpoch(round), now(1)).map_err(|_| promised)?;
+        }
+        promised = log.flush().map_err(|_| promised)?.get();
+    }
+    let kept = promised.min(20);
+    promised = log.truncate_to(at(20), now(1)).map_err(|_| kept)?.get();
+    fill_epoch(&mut log).map_err(|_| promised)?;
+    log.close().map_err(|_| promised)?;
+    Ok(log.log_end().get())
+}
+
+fn fill_epoch(log: &mut crate::Log) -> Result<(), AppendError> {
+    for _ in 0..4 {
+        log.append_as_leader(&mut records(2, 40, 1), LeaderEpoch(5), now(1))?;
+    }
+    Ok(())
+}
+
+#[test]
+fn whichever_call_fails_and_then_the_power_nothing_promised_is_lost() {
+    let ops = [
+        SimOp::Open,
+        SimOp::Read,
+        SimOp::Write,
+        SimOp::SetLen,
+        SimOp::SyncData,
+        SimOp::SyncDir,
+        SimOp::Rename,
+        SimOp::Remove,
+    ];
+    let mut failed_count = 0;
+    for op in ops {
+        for error in [SimError::Io, SimError::NoSpace] {
+            for skip in 0..60 {
+                let mut rig = Rig::tiny();
+                rig.disk.inject(SimFault { op, skip, error });
+                let promised = script(&rig).unwrap_or_else(|promised| {
+                    failed_count += 1;
+                    promised
+                });
+                rig.disk.crash(skip);
+                rig.recovery.synced_end = at(promised);
+                let log = match rig.try_open() {
+                    Ok(log) => log,
+                    Err(error @ OpenError::Damaged { .. }) => panic!("{op:?} {skip}: {error}"),
+                    Err(error) => panic!("{op:?} {skip}: {error}"),
+                };
+                assert!(log.log_end() >= at(promised), "{op:?} {error:?} after {skip} calls");
+                assert_eq!(spans(&read_all(&log, at(0))).len() as i64 * 2, log.log_end().get());
+            }
+        }
+    }
+    assert!(failed_count > 100, "the script meets the faults: {failed_count}");
+}

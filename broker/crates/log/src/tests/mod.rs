@@ -1,0 +1,13 @@
+//! Tests of a whole log, by kind of claim; parts are tested beside their code.
+
+mod append;
+mod crash_consistency;
+mod disk_faults;
+mod model;
+mod read;
+mod real_disk;
+mod reopen;
+mod retention;
+mod rig;
+mod timestamps;
+mod truncate;

@@ -1,0 +1,160 @@
+//! Opening a log that was closed, or whose process was killed.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use ottla_broker_types::{LeaderEpoch, TopicId, Uuid};
+
+use super::rig::{DIR, Rig, at, fill, lead, now, produced, read_all, records, topic};
+use crate::{Disk, Log, LogConfig, OpenError, OpenMode, PartitionDir, RecoveryPoint};
+
+#[test]
+fn a_closed_log_opens_without_a_scan_and_goes_on() {
+    for count in [0, 1, 3, 12, 30] {
+        let mut rig = Rig::tiny();
+        let mut log = rig.open();
+        fill(&mut log, count);
+        let before = read_all(&log, at(0));
+        let (end, size) = (log.log_end(), log.size_bytes());
+        let mut log = rig.close_and_open(log);
+        assert_eq!(log.open_report().rebuilt_bytes, 0, "{count} batches");
+        assert_eq!((log.log_end(), log.size_bytes(), log.recovery_point()), (end, size, end));
+        assert_eq!(read_all(&log, at(0)), before);
+        fill(&mut log, 5);
+        assert_eq!(read_all(&log, at(0))[..before.len()], before);
+    }
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_wrote() {
+    for count in [0, 1, 12, 30] {
+        let rig = Rig::tiny();
+        let mut log = rig.open();
+        fill(&mut log, count);
+        let before = read_all(&log, at(0));
+        let log = rig.kill_and_open();
+        assert_eq!((read_all(&log, at(0)), log.open_report().truncated_bytes), (before, 0));
+    }
+}
+
+#[test]
+fn producers_and_epochs_survive_a_close_and_a_kill() {
+    for clean in [true, false] {
+        let mut rig = Rig::tiny();
+        let mut log = rig.open();
+        for n in 0..20 {
+            log.append_as_leader(&mut produced(n % 3, 1, n as i32 / 3, 1), LeaderEpoch(2), now(1)).unwrap();
+        }
+        let mut log = if clean { rig.close_and_open(log) } else { rig.kill_and_open() };
+        assert_eq!(log.epochs().entries(), [(LeaderEpoch(2), at(0))]);
+        let again = log.append_as_leader(&mut produced(1, 1, 6, 1), LeaderEpoch(2), now(1)).unwrap();
+        assert_eq!((again.duplicate, again.base_offset), (true, at(19)), "clean: {clean}");
+        let next = log.append_as_leader(&mut produced(1, 1, 7, 1), LeaderEpoch(2), now(1)).unwrap();
+        assert_eq!(next.base_offset, at(20));
+    }
+}
+
+#[test]
+fn a_closed_log_refuses_further_work() {
+    let mut log = Rig::new().open();
+    log.close().unwrap();
+    assert!(lead(&mut log, records(1, 1, 1)).is_err());
+    assert!(log.flush().is_err());
+}
+
+#[test]
+fn missing_or_damaged_indexes_are_built_anew_and_equal_the_originals() {
+    let mut rig = Rig::tiny();
+    let mut log = rig.open();
+    for n in 0..30 {
+        lead(&mut log, records(2, 40, n)).unwrap();
+    }
+    let log = rig.close_and_open(log);
+    let files: Vec<_> = rig.disk.list_dir(Path::new(DIR)).unwrap();
+    let indexes = || files.iter().filter(|path| path.extension().is_some_and(|e| e != "log")).cloned();
+    let content = |path: &Path| {
+        let file = rig.disk.open(path, OpenMode::Read).unwrap();
+        let mut bytes = vec![0; file.len().unwrap() as usize];
+        file.read_exact_at(&mut bytes, 0).unwrap();
+        bytes
+    };
+    let originals: Vec<_> = indexes().map(|path| (path.clone(), content(&path))).collect();
+    drop(log);
+    for (path, bytes) in &originals {
+        match path.extension().and_then(|e| e.to_str()) {
+            Some("index") => rig.disk.remove_file(path).unwrap(),
+            Some("timeindex") => {
+                rig.disk.open(path, OpenMode::Write).unwrap().set_len(bytes.len() as u64 / 2 + 1).unwrap();
+            }
+            _ => {}
+        }
+    }
+    let mut log = rig.open();
+    assert!(log.open_report().rebuilt_bytes > 0);
+    assert_eq!(log.log_end(), at(60));
+    log.close().unwrap();
+    for (path, bytes) in &originals {
+        assert_eq!(&content(path), bytes, "{}", path.display());
+    }
+}
+
+#[test]
+fn missing_epochs_are_read_from_the_batches() {
+    let mut rig = Rig::tiny();
+    let mut log = rig.open();
+    for epoch in [1, 1, 4, 9] {
+        log.append_as_leader(&mut records(2, 400, 1), LeaderEpoch(epoch), now(1)).unwrap();
+    }
+    let expected = log.epochs().clone();
+    let log = rig.close_and_open(log);
+    assert_eq!(log.epochs(), &expected);
+    drop(log);
+    rig.disk.remove_file(&Path::new(DIR).join("leader-epoch-checkpoint")).unwrap();
+    assert_eq!(rig.open().epochs(), &expected);
+}
+
+#[test]
+fn a_directory_of_another_topic_id_is_refused_untouched() {
+    let rig = Rig::new();
+    let mut log = rig.open();
+    fill(&mut log, 2);
+    drop(log);
+    let other = TopicId(Uuid([9; 16]));
+    let disk = Arc::new(rig.disk.clone());
+    let opened = Log::open(
+        disk,
+        Path::new(DIR),
+        topic(),
+        other,
+        LogConfig::default(),
+        RecoveryPoint::default(),
+        now(1),
+    );
+    assert!(matches!(opened, Err(OpenError::TopicIdMismatch { expected, .. }) if expected == other));
+    assert_eq!(rig.open().log_end(), at(4));
+}
+
+#[test]
+fn the_checkpointed_log_start_holds_and_one_beyond_the_log_empties_it() {
+    let mut rig = Rig::tiny();
+    let mut log = rig.open();
+    fill(&mut log, 5);
+    rig.recovery.log_start = at(3);
+    let log = rig.kill_and_open();
+    assert_eq!((log.log_start(), log.log_end()), (at(3), at(10)));
+    rig.recovery.log_start = at(50);
+    let log = rig.kill_and_open();
+    assert_eq!((log.log_start(), log.log_end(), log.size_bytes()), (at(50), at(50), 0));
+}
+
+#[test]
+fn a_deleted_log_leaves_its_place_to_a_new_one() {
+    let rig = Rig::new();
+    let mut log = rig.open();
+    fill(&mut log, 5);
+    let moved = log.delete(Uuid([5; 16])).unwrap();
+    let name = moved.file_name().unwrap().to_str().unwrap();
+    assert_eq!(PartitionDir::parse(name), Some(PartitionDir::Deleted));
+    assert_eq!(rig.open().log_end(), at(0));
+    rig.disk.remove_dir_all(&moved).unwrap();
+}
