@@ -21,7 +21,7 @@ pub type MetadataOffset = Offset;
 
 /// A replicated, ordered log of batches of metadata records.
 ///
-/// Every method may be called from any task; none blocks on the network or the disk.
+/// Every method may be called from any task; none blocks but for reading files, as a rule from the page cache.
 pub trait MetadataLog: Send + Sync + 'static {
     /// Enters `records` as one atomic batch and returns at once; batches enter in the order of the calls.
     ///
