@@ -335,7 +335,7 @@ impl Model {
         }
         let leader = self.replica(position.leader).log();
         let leaders = LeaderOffsets { start: leader.log_start(), end: leader.log_end() };
-        let (step, _) = self.replica(id).leader_offsets(position, leaders).expect("the disk works");
+        let (step, _) = self.replica(id).leader_offsets(now, position, leaders).expect("the disk works");
         step
     }
 
@@ -365,17 +365,30 @@ impl Model {
         self.nodes.values().map(|node| (node.replica.as_ref().map(of), self.state.partition_epoch)).collect()
     }
 
-    /// Appends records of no producer at `id`, each in a batch of its own.
+    /// Appends records of no producer at `id`, each in a batch of its own, however few replicas are in sync.
     pub(crate) fn write(&mut self, id: NodeId, values: &[u64]) -> Vec<AckWait> {
-        values.iter().map(|value| self.produce(id, *value, None).expect("the leader takes it").wait).collect()
+        values
+            .iter()
+            .map(|value| self.send(id, *value, None, Acks::Leader).expect("the leader takes it").wait)
+            .collect()
     }
 
-    /// One record in one batch.
+    /// One record in one batch, with acks=all.
     pub(crate) fn produce(
         &mut self,
         id: NodeId,
         value: u64,
         producer: Option<Producer>,
+    ) -> Result<Produced, ProduceError> {
+        self.send(id, value, producer, Acks::All)
+    }
+
+    fn send(
+        &mut self,
+        id: NodeId,
+        value: u64,
+        producer: Option<Producer>,
+        acks: Acks,
     ) -> Result<Produced, ProduceError> {
         let (producer_id, producer_epoch, base_sequence) =
             producer.map_or((-1, -1, -1), |producer| (producer.id, 0, producer.sequence));
@@ -384,7 +397,7 @@ impl Model {
         builder.append(None, Some(&value.to_be_bytes()), self.now.wall.0);
         let mut batch = builder.build().expect("a small batch").to_vec();
         let now = self.now;
-        let produced = self.replica(id).append(now, &mut batch, Acks::All)?;
+        let produced = self.replica(id).append(now, &mut batch, acks)?;
         let effects = produced.effects.clone();
         self.queue(id, &effects);
         Ok(produced)

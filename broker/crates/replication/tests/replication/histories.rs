@@ -101,10 +101,9 @@ impl History {
             }
             Step::Ask(node) if self.up(node) => self.ask(node),
             Step::Answer(node) if self.up(node) => {
-                if let Some((position, answer)) = self.on_the_way.remove(&node) {
-                    if self.up(position.leader) {
-                        let _ = self.model.answer(node, &position, answer);
-                    }
+                let arrived = self.on_the_way.remove(&node);
+                if let Some((position, answer)) = arrived.filter(|(position, _)| self.up(position.leader)) {
+                    let _ = self.model.answer(node, &position, answer);
                 }
             }
             Step::Deliver(node) if self.up(node) => {
