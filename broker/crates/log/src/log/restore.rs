@@ -9,11 +9,15 @@ use crate::producers::{Producers, decode_snapshot};
 use crate::segment::{FileKind, SEQUENTIAL_CHUNK_BYTES};
 
 impl Log {
-    /// Rebuilds the producers' state at the log end. Snapshots of later offsets and damaged ones are removed; that
-    /// is durable only after the directory was synced.
+    /// Rebuilds the producers' state at the log end. Snapshots of later offsets and damaged ones are removed.
     pub(super) fn restore_producers(&mut self, now: Now) -> Result<(), ReadError> {
-        for offset in self.snapshots.split_off(&self.log_end.next()) {
-            remove_if_exists(&*self.disk, &FileKind::Snapshot.path(&self.dir, offset))?;
+        let outdated = self.snapshots.split_off(&self.log_end.next());
+        for offset in &outdated {
+            remove_if_exists(&*self.disk, &FileKind::Snapshot.path(&self.dir, *offset))?;
+        }
+        if !outdated.is_empty() {
+            // When the log has grown past them again they must not come back: they tell of other records.
+            self.disk.sync_dir(&self.dir)?;
         }
         self.producers = Producers::default();
         let mut from = self.log_start;

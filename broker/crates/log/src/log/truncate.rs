@@ -29,7 +29,6 @@ impl Log {
         self.truncate_files(end, cut).map_err(|error| self.failed(error))?;
         self.log_start = self.log_start.min(self.log_end);
         self.restore_producers(now).map_err(|error| self.unreadable(error))?;
-        self.disk.sync_dir(&self.dir).map_err(|error| self.failed(error))?;
         Ok(self.log_end)
     }
 
@@ -65,7 +64,7 @@ impl Log {
     }
 
     fn reset_files(&mut self, start: Offset, now: Now) -> io::Result<()> {
-        self.limit_recovery_point(start.min(self.claimed))?;
+        self.limit_recovery_point(start)?;
         let mut deleted = Deleted::default();
         // The newest first: what is left after a crash is a log that was truncated.
         self.retire(&self.active, &mut deleted)?;
@@ -90,10 +89,12 @@ impl Log {
     /// Notes that the recovery point falls to `end`, before anything is cut: a checkpoint may hold a higher one,
     /// which will not hold for what is appended next.
     fn limit_recovery_point(&mut self, end: Offset) -> io::Result<()> {
-        if end >= self.claimed {
+        // What was appended since an earlier cut is not synced either.
+        let limit = end.min(self.recovery_point);
+        if limit >= self.claimed {
             return Ok(());
         }
-        write_recovery_limit(&*self.disk, &self.dir, end)?;
+        write_recovery_limit(&*self.disk, &self.dir, limit)?;
         self.limited = true;
         Ok(())
     }

@@ -85,7 +85,8 @@ fn what_a_producer_must_not_send_is_refused_and_changes_nothing() {
     old_magic[16] = 1;
     let mut unknown_codec = good.clone();
     unknown_codec[22] |= 7;
-    let cases: [(Vec<u8>, fn(&AppendError) -> bool); 9] = [
+    type Expected = fn(&AppendError) -> bool;
+    let cases: [(Vec<u8>, Expected); 9] = [
         (flipped, |e| matches!(e, AppendError::CorruptBatch(_))),
         (good[..good.len() - 1].to_vec(), |e| matches!(e, AppendError::CorruptBatch(_))),
         (Vec::new(), |e| matches!(e, AppendError::CorruptBatch(_))),

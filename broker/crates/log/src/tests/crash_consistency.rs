@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use ottla_broker_types::LeaderEpoch;
 
-use super::rig::{DIR, Rig, assert_prefix, at, fill, lead, now, read_all, records, replicated, spans};
+use super::rig::{
+    DIR, Rig, assert_prefix, at, fill, lead, now, produced, read_all, records, replicated, spans,
+};
 use crate::{Disk, DiskFile, OpenError, OpenMode};
 
 fn segment(base: i64) -> PathBuf {
@@ -144,6 +146,25 @@ fn a_torn_tail_below_an_outdated_recovery_point_is_no_damage() {
     }
 }
 
+#[test]
+fn a_second_cut_does_not_vouch_for_what_came_after_the_first() {
+    for seed in 0..200 {
+        let mut rig = Rig::tiny();
+        let mut log = rig.open();
+        fill(&mut log, 12);
+        rig.recovery.synced_end = log.flush().unwrap();
+        log.truncate_to(at(2), now(1)).unwrap();
+        fill(&mut log, 10);
+        log.truncate_to(at(13), now(1)).unwrap();
+        let all = read_all(&log, at(0));
+        rig.disk.crash(seed);
+        let log = rig.open();
+        let left = read_all(&log, at(0));
+        assert_prefix(&left, &all, &format!("seed {seed}"));
+        assert_eq!(spans(&left).last().map(|last| at(last.1 + 1)), Some(log.log_end()), "seed {seed}");
+    }
+}
+
 /// A topic made anew under an old name finds the old recovery point in the checkpoint.
 #[test]
 fn a_new_log_under_an_old_recovery_point_may_be_torn() {
@@ -191,6 +212,33 @@ fn bytes_behind_a_torn_batch_never_come_back() {
     }
 }
 
+/// A snapshot of producers at an offset that was lost tells of records that are not there. Removed, it must not
+/// come back when the log has grown past its offset with other records.
+#[test]
+fn a_snapshot_of_lost_records_never_comes_back() {
+    for seed in 0..200 {
+        let rig = Rig::tiny();
+        let mut log = rig.open();
+        lead(&mut log, produced(1, 0, 0, 1)).unwrap();
+        for n in 0..12 {
+            lead(&mut log, produced(1, 0, 1 + n * 30, 30)).unwrap();
+        }
+        rig.disk.crash(seed);
+        let mut log = rig.open();
+        let end = log.log_end();
+        while log.log_end() < at(400) {
+            fill(&mut log, 1);
+        }
+        let all = read_all(&log, at(0));
+        rig.disk.crash(seed + 1);
+        let mut log = rig.open();
+        assert_prefix(&read_all(&log, at(0)), &all, &format!("seed {seed}"));
+        let sequence = if end == at(0) { 77 } else { end.get().min(log.log_end().get()) as i32 };
+        let next = lead(&mut log, produced(1, 0, sequence, 1)).unwrap();
+        assert!(!next.duplicate, "seed {seed}");
+    }
+}
+
 #[test]
 fn a_cut_survives_a_power_cut() {
     for seed in 0..100 {
@@ -212,13 +260,13 @@ fn a_close_survives_a_power_cut() {
         let mut rig = Rig::tiny();
         let mut log = rig.open();
         fill(&mut log, 12);
-        lead(&mut log, super::rig::produced(3, 0, 0, 1)).unwrap();
+        lead(&mut log, produced(3, 0, 0, 1)).unwrap();
         let all = read_all(&log, at(0));
         let log = rig.close_and_open(log);
         drop(log);
         rig.disk.crash(seed);
         let mut log = rig.open();
         assert_eq!((read_all(&log, at(0)), log.open_report().rebuilt_bytes), (all, 0), "seed {seed}");
-        assert!(lead(&mut log, super::rig::produced(3, 0, 0, 1)).unwrap().duplicate);
+        assert!(lead(&mut log, produced(3, 0, 0, 1)).unwrap().duplicate);
     }
 }
