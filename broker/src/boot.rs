@@ -30,8 +30,6 @@ use crate::peers::{PeerAddress, Peers};
 const INITIALIZE_PAUSE: Duration = Duration::from_millis(100);
 /// How long the parts may take to end once they are told to.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
-/// The folder of the metadata log, under the name that Kafka gives it.
-const METADATA_DIR: &str = "__cluster_metadata-0";
 
 /// What the command line says.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +58,9 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         peers.set_address(voter.id, address);
     }
     let id = VoterId { node: config.node_id, directory: identity.directory_id };
-    let log = start_quorum(&config, id, Arc::clone(&disk), &dir.join(METADATA_DIR), clock, &peers).await?;
+    let log =
+        start_quorum(&config, id, Arc::clone(&disk), &dir.join(partitions::METADATA_DIR), clock, &peers)
+            .await?;
     let metrics = Arc::new(Metrics::default());
     let active = Active::new(log.clone(), config.quorum.broker_lease_ms);
     let parts = Parts {
@@ -174,7 +174,9 @@ fn settings(arguments: &Arguments) -> anyhow::Result<BrokerConfig> {
 fn node_id_from_hostname() -> anyhow::Result<NodeId> {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let number = name.rsplit('-').next().and_then(|text| text.parse().ok()).and_then(NodeId::from_wire);
-    number.with_context(|| format!("the host's name {name:?} does not end in -NUMBER, as a StatefulSet's pods do"))
+    number.with_context(|| {
+        format!("the host's name {name:?} does not end in -NUMBER, as a StatefulSet's pods do")
+    })
 }
 
 fn the_log_dir(config: &BrokerConfig) -> anyhow::Result<PathBuf> {
@@ -262,7 +264,9 @@ impl Sockets {
         }
         let http = match &config.network.metrics_listener {
             Some(address) => Some(
-                crate::net::listen(&address.host, address.port).await.context("open ottla.metrics.listener")?,
+                crate::net::listen(&address.host, address.port)
+                    .await
+                    .context("open ottla.metrics.listener")?,
             ),
             None => None,
         };
@@ -296,4 +300,3 @@ pub fn private_listener(config: &BrokerConfig) -> Option<&Listener> {
     }
     config.listeners.iter().find(|listener| is_controller(listener) && listener.name != *inter_broker)
 }
-

@@ -86,12 +86,7 @@ fn to_response(page: Page) -> Response<Full<Bytes>> {
 }
 
 /// The page for a request.
-fn answer<F: Facts>(
-    facts: &F,
-    method: &Method,
-    path: &str,
-    query: Option<&str>,
-) -> BoxFuture<'static, Page> {
+fn answer<F: Facts>(facts: &F, method: &Method, path: &str, query: Option<&str>) -> BoxFuture<'static, Page> {
     if path == RESTART_SAFETY && method == Method::GET {
         return match parse_brokers(query) {
             Ok(brokers) => {
@@ -120,9 +115,11 @@ fn answer_now<F: Facts>(facts: &F, method: &Method, path: &str) -> Page {
             Ok(()) => text(200, "ready\n"),
             Err(missing) => text(503, &format!("not ready: {missing}\n")),
         },
-        "/metrics" => {
-            Page { status: 200, content_type: "text/plain; version=0.0.4; charset=utf-8", body: facts.metrics() }
-        }
+        "/metrics" => Page {
+            status: 200,
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+            body: facts.metrics(),
+        },
         _ => text(404, "try /healthz, /readyz, /metrics or /v1/restart-safety?brokers=1,2\n"),
     }
 }

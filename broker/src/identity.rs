@@ -51,9 +51,9 @@ fn check(dir: &Path, config: &BrokerConfig, found: MetaProperties) -> anyhow::Re
             found.cluster_id
         );
     }
-    let directory_id = found
-        .directory_id
-        .with_context(|| format!("{shown}/meta.properties has no directory.id: it was written before Kafka 3.7"))?;
+    let directory_id = found.directory_id.with_context(|| {
+        format!("{shown}/meta.properties has no directory.id: it was written before Kafka 3.7")
+    })?;
     Ok(Identity { cluster_id: found.cluster_id, directory_id })
 }
 

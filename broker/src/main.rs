@@ -61,7 +61,8 @@ fn main() -> ExitCode {
 
 fn start_logging(directives: &str) -> anyhow::Result<()> {
     use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::builder().parse(format!("{directives},{}", ottla_broker_quorum::LOG_DIRECTIVE))?;
+    let filter =
+        EnvFilter::builder().parse(format!("{directives},{}", ottla_broker_quorum::LOG_DIRECTIVE))?;
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     Ok(())
 }

@@ -5,6 +5,7 @@
 //! and `node-image` beside it; here is only what happens inside a test.
 
 mod binaries;
+mod brokers;
 mod cleanup;
 mod clients;
 mod clock;
@@ -18,6 +19,7 @@ mod requirement;
 mod wait;
 
 pub use binaries::{binary, checkout};
+pub use brokers::{Brokers, BrokersOptions, Ports, http_get};
 pub use clients::{Kafka, Kcat, Place, kafka, kcat};
 pub use clock::Stopwatch;
 pub use cluster::Cluster;

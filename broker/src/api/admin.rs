@@ -16,7 +16,7 @@ use crate::controller::NotActive;
 
 /// Expands to the same arms for every admin API: each has `decide(broker, &request)` and `failed(&request, code)`.
 macro_rules! for_each_admin_api {
-    ($key:expr, $with:ident, $otherwise:expr) => {
+    ($key:expr, $version:expr, $with:ident, $otherwise:expr) => {
         match $key {
             ApiKey::CreateTopics => $with!(create_topics),
             ApiKey::DeleteTopics => $with!(delete_topics),
@@ -25,7 +25,7 @@ macro_rules! for_each_admin_api {
             ApiKey::AlterPartitionReassignments => $with!(alter_partition_reassignments),
             ApiKey::ElectLeaders => $with!(elect_leaders),
             ApiKey::UnregisterBroker => $with!(unregister_broker),
-            ApiKey::DescribeQuorum => $with!(describe_quorum),
+            ApiKey::DescribeQuorum => $with!(describe_quorum, $version),
             _ => $otherwise,
         }
     };
@@ -52,26 +52,26 @@ pub async fn decide(
     body: &Bytes,
 ) -> Result<Bytes, ErrorCode> {
     macro_rules! decided_by {
-        ($api:ident) => {{
+        ($api:ident $(, $version:expr)?) => {{
             let request = decode(body, version).map_err(|_| ErrorCode::InvalidRequest)?;
-            let response = $api::decide(broker, &request).await;
+            let response = $api::decide(broker, &request $(, $version)?).await;
             response.map(|response| encode_body(&response, version))
         }};
     }
     let decided: Result<Bytes, NotActive> =
-        for_each_admin_api!(key, decided_by, return Err(ErrorCode::InvalidRequest));
+        for_each_admin_api!(key, version, decided_by, return Err(ErrorCode::InvalidRequest));
     decided.map_err(|NotActive| ErrorCode::NotController)
 }
 
 /// The encoded response that says of everything asked that it failed with `code`.
 fn failed(call: &Call, code: ErrorCode) -> Result<Bytes, Malformed> {
     macro_rules! failed_by {
-        ($api:ident) => {{
+        ($api:ident $(, $version:expr)?) => {{
             let request = decode(&call.body, call.version)?;
-            encode_body(&$api::failed(&request, code), call.version)
+            encode_body(&$api::failed(&request, code $(, $version)?), call.version)
         }};
     }
-    Ok(for_each_admin_api!(call.key, failed_by, Bytes::new()))
+    Ok(for_each_admin_api!(call.key, call.version, failed_by, Bytes::new()))
 }
 
 fn decode<'a, T: Decode<'a>>(body: &'a [u8], version: i16) -> Result<T, ottla_broker_protocol::DecodeError> {

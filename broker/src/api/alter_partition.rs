@@ -24,9 +24,10 @@ pub async fn decide(broker: &Arc<Broker>, request: &AlterPartitionRequest) -> Al
     else {
         return refused(ErrorCode::InvalidRequest);
     };
-    let items = request.topics.iter().flat_map(|topic| {
-        topic.partitions.iter().map(|partition| item(TopicId(topic.topic_id), partition))
-    });
+    let items = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|partition| item(TopicId(topic.topic_id), partition)));
     let asked = controller::AlterPartitionRequest { broker: node, epoch, items: items.collect() };
     let active = &broker.controller.active;
     match active.decide(broker, |context, _, _| controller::alter_partition(context, &asked)).await {
@@ -72,6 +73,7 @@ fn response(results: &[AlterPartitionResult]) -> AlterPartitionResponse {
         topics.entry(result.topic.0).or_default().push(row);
     }
     let topics = topics.into_iter();
-    let topics = topics.map(|(topic_id, partitions)| TopicData { topic_id, partitions, ..Default::default() });
+    let topics =
+        topics.map(|(topic_id, partitions)| TopicData { topic_id, partitions, ..Default::default() });
     AlterPartitionResponse { topics: topics.collect(), ..Default::default() }
 }

@@ -47,7 +47,8 @@ pub fn unsupported(broker: &Broker, peer: &PeerInfo, request_frame: &[u8]) -> Re
 
 fn check(broker: &Broker, request: &ApiVersionsRequest<'_>, version: i16) -> ErrorCode {
     if version >= NAMES_FROM_VERSION
-        && !(is_client_word(&request.client_software_name) && is_client_word(&request.client_software_version))
+        && !(is_client_word(&request.client_software_name)
+            && is_client_word(&request.client_software_version))
     {
         return ErrorCode::InvalidRequest;
     }

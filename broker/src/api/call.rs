@@ -2,7 +2,8 @@
 
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_broker_protocol::{
-    ApiKey, Decode, DecodeError, Encode, Reader, Request, RequestHeader, ResponseHeader, Segment, Writer, frame,
+    ApiKey, Decode, DecodeError, Encode, Reader, Request, RequestHeader, ResponseHeader, Segment, Writer,
+    frame,
 };
 
 use crate::listener::{PeerInfo, Reply};

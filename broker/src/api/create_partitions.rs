@@ -45,7 +45,8 @@ pub async fn decide(
 /// Every topic failed.
 pub fn failed(request: &CreatePartitionsRequest<'_>, code: ErrorCode) -> CreatePartitionsResponse<'static> {
     let topics = request.topics.iter();
-    let rows = topics.map(|topic| failed_row(topic.name.clone().into_owned(), code, code.message().to_owned()));
+    let rows =
+        topics.map(|topic| failed_row(topic.name.clone().into_owned(), code, code.message().to_owned()));
     CreatePartitionsResponse { results: rows.collect(), ..Default::default() }
 }
 

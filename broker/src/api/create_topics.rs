@@ -47,13 +47,15 @@ fn new_topic(topic: &CreatableTopic<'_>) -> NewTopic {
         let brokers = assignment.broker_ids.iter().map(|id| NodeId(*id)).collect();
         (PartitionIndex(assignment.partition_index), brokers)
     });
-    let configs = topic.configs.iter().map(|config| {
-        (config.name.clone().into_owned(), config.value.as_deref().map(str::to_owned))
-    });
+    let configs = topic
+        .configs
+        .iter()
+        .map(|config| (config.name.clone().into_owned(), config.value.as_deref().map(str::to_owned)));
     NewTopic {
         name: topic.name.clone().into_owned(),
         partitions: (topic.num_partitions != DEFAULT).then_some(topic.num_partitions),
-        replication_factor: (i32::from(topic.replication_factor) != DEFAULT).then_some(topic.replication_factor),
+        replication_factor: (i32::from(topic.replication_factor) != DEFAULT)
+            .then_some(topic.replication_factor),
         assignments: assignments.collect(),
         configs: configs.collect(),
     }

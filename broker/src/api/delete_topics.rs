@@ -19,9 +19,10 @@ pub async fn decide(
     request: &DeleteTopicsRequest<'_>,
 ) -> Result<DeleteTopicsResponse<'static>, NotActive> {
     let selectors = selectors(request);
-    let decided = broker.controller.active.decide(broker, |context, _, _| {
-        Ok::<_, Infallible>(controller::delete_topics(context, &selectors))
-    });
+    let decided = broker
+        .controller
+        .active
+        .decide(broker, |context, _, _| Ok::<_, Infallible>(controller::delete_topics(context, &selectors)));
     let Ok(decided) = decided.await?;
     let rows = decided.reply.into_iter().map(|result| match result.outcome {
         Ok((name, id)) => {
@@ -34,7 +35,8 @@ pub async fn decide(
 
 /// Every topic failed.
 pub fn failed(request: &DeleteTopicsRequest<'_>, code: ErrorCode) -> DeleteTopicsResponse<'static> {
-    let rows = selectors(request).into_iter().map(|topic| failed_row(&topic, code, code.message().to_owned()));
+    let rows =
+        selectors(request).into_iter().map(|topic| failed_row(&topic, code, code.message().to_owned()));
     DeleteTopicsResponse { responses: rows.collect(), ..Default::default() }
 }
 

@@ -31,9 +31,9 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
         return Ok(Answer::now(call.reply(&response)));
     }
     let view = broker.view();
-    let brokers = view.endpoints(&call.peer.listener).filter(|endpoint| {
-        request.include_fenced_brokers || !endpoint.fenced
-    });
+    let brokers = view
+        .endpoints(&call.peer.listener)
+        .filter(|endpoint| request.include_fenced_brokers || !endpoint.fenced);
     let response = DescribeClusterResponse {
         endpoint_type: ENDPOINT_BROKERS,
         cluster_id: Cow::Owned(broker.cluster_id.0.clone()),

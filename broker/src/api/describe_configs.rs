@@ -53,12 +53,16 @@ fn result(
     row
 }
 
-fn describe(broker: &Broker, resource: &DescribeConfigsResource<'_>) -> Result<Vec<EffectiveConfig>, Refusal> {
+fn describe(
+    broker: &Broker,
+    resource: &DescribeConfigsResource<'_>,
+) -> Result<Vec<EffectiveConfig>, Refusal> {
     let view = broker.view();
-    let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name).ok_or_else(|| {
-        let message = "this kind of resource has no configuration here, or its name is invalid";
-        (ErrorCode::InvalidRequest, message.to_owned())
-    })?;
+    let target =
+        ConfigResource::from_wire(resource.resource_type, &resource.resource_name).ok_or_else(|| {
+            let message = "this kind of resource has no configuration here, or its name is invalid";
+            (ErrorCode::InvalidRequest, message.to_owned())
+        })?;
     let layers = view.broker_layers(broker.node_id, &broker.config.statics);
     match &target {
         ConfigResource::Topic(name) if view.topic(name).is_none() => {

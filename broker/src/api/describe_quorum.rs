@@ -9,6 +9,7 @@ use ottla_broker_protocol::messages::describe_quorum_response::{
     DescribeQuorumResponse, Listener, Node, PartitionData, ReplicaState, TopicData,
 };
 use ottla_broker_quorum::{QuorumStatus, ReplicaStatus};
+use ottla_broker_types::Uuid;
 
 use crate::broker::Broker;
 use crate::controller::NotActive;
@@ -16,10 +17,14 @@ use crate::controller::NotActive;
 /// The name by which Kafka knows the metadata log.
 const METADATA_TOPIC: &str = "__cluster_metadata";
 
+/// From this version on the answer has messages, directories and nodes (KIP-853).
+const DETAILS_FROM_VERSION: i16 = 2;
+
 /// Answers as the active controller.
 pub async fn decide(
     broker: &Arc<Broker>,
     request: &DescribeQuorumRequest<'_>,
+    version: i16,
 ) -> Result<DescribeQuorumResponse<'static>, NotActive> {
     let log = broker.controller.log.as_ref().ok_or(NotActive)?;
     broker.controller.active.leadership().ok_or(NotActive)?;
@@ -44,20 +49,42 @@ pub async fn decide(
         }
     });
     let members = status.voters.iter().chain(&status.observers);
-    Ok(DescribeQuorumResponse {
-        topics: topics.collect(),
-        nodes: members.map(|member| node(member, &broker.config.inter_broker_listener_name)).collect(),
-        ..Default::default()
-    })
+    let nodes = members.map(|member| node(member, &broker.config.inter_broker_listener_name)).collect();
+    let response = DescribeQuorumResponse { topics: topics.collect(), nodes, ..Default::default() };
+    Ok(in_version(response, version))
 }
 
 /// The request failed.
-pub fn failed(_request: &DescribeQuorumRequest<'_>, code: ErrorCode) -> DescribeQuorumResponse<'static> {
-    DescribeQuorumResponse {
+pub fn failed(
+    _request: &DescribeQuorumRequest<'_>,
+    code: ErrorCode,
+    version: i16,
+) -> DescribeQuorumResponse<'static> {
+    let response = DescribeQuorumResponse {
         error_code: code.code(),
         error_message: Some(Cow::Borrowed(code.message())),
         ..Default::default()
+    };
+    in_version(response, version)
+}
+
+/// Leaves out what older versions cannot carry.
+fn in_version(
+    mut response: DescribeQuorumResponse<'static>,
+    version: i16,
+) -> DescribeQuorumResponse<'static> {
+    if version >= DETAILS_FROM_VERSION {
+        return response;
     }
+    response.error_message = None;
+    response.nodes.clear();
+    for partition in response.topics.iter_mut().flat_map(|topic| &mut topic.partitions) {
+        partition.error_message = None;
+        for replica in partition.current_voters.iter_mut().chain(&mut partition.observers) {
+            replica.replica_directory_id = Uuid::ZERO;
+        }
+    }
+    response
 }
 
 fn described(status: &QuorumStatus) -> PartitionData<'static> {

@@ -29,7 +29,11 @@ pub async fn decide(
     let named: Option<Vec<(String, PartitionIndex)>> = request.topic_partitions.as_ref().map(|topics| {
         let each = |topic: &ottla_broker_protocol::messages::elect_leaders_request::TopicPartitions<'_>| {
             let name = topic.topic.clone().into_owned();
-            topic.partitions.iter().map(move |index| (name.clone(), PartitionIndex(*index))).collect::<Vec<_>>()
+            topic
+                .partitions
+                .iter()
+                .map(move |index| (name.clone(), PartitionIndex(*index)))
+                .collect::<Vec<_>>()
         };
         topics.iter().flat_map(each).collect()
     });

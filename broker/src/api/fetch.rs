@@ -11,7 +11,9 @@ use ottla_broker_protocol::messages::fetch_response::{
     EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
 use ottla_broker_protocol::{ErrorCode, Records, Segment};
-use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicName, Uuid};
+use ottla_broker_types::{
+    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicName, Uuid,
+};
 use tokio::sync::Notify;
 
 use super::call::Call;
@@ -49,7 +51,8 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let session = session_request(&request, call.version)?;
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0);
-    let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(broker.config.fetch.response_bytes_max as usize);
+    let bytes_max =
+        usize::try_from(request.max_bytes).unwrap_or(0).min(broker.config.fetch.response_bytes_max as usize);
     let now = broker.clock.now();
     let plan = match broker.fetch_sessions.lock().begin(now.mono, session) {
         Ok(plan) => plan,

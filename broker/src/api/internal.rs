@@ -140,7 +140,8 @@ pub async fn register_broker(
     broker: &Arc<Broker>,
     request: &BrokerRegistrationRequest<'_>,
 ) -> BrokerRegistrationResponse {
-    let refused = |code: ErrorCode| BrokerRegistrationResponse { error_code: code.code(), ..Default::default() };
+    let refused =
+        |code: ErrorCode| BrokerRegistrationResponse { error_code: code.code(), ..Default::default() };
     let Some(asked) = registration(request) else { return refused(ErrorCode::InvalidRequest) };
     let node = asked.broker;
     let active = &broker.controller.active;

@@ -17,6 +17,9 @@ use crate::broker::Broker;
 /// The isolation level that sees no open transaction.
 const READ_COMMITTED: i8 = 1;
 
+/// From this version on the answer carries the record's leader epoch.
+const LEADER_EPOCH_FROM_VERSION: i16 = 4;
+
 /// Handles a ListOffsets.
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: ListOffsetsRequest<'_> = call.request()?;
@@ -39,7 +42,11 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
             ..Default::default()
         }
     });
-    let response = ListOffsetsResponse { topics: topics.collect(), ..Default::default() };
+    let mut response = ListOffsetsResponse { topics: topics.collect(), ..Default::default() };
+    if call.version < LEADER_EPOCH_FROM_VERSION {
+        let rows = response.topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        rows.for_each(|row| row.leader_epoch = -1);
+    }
     Ok(Answer::now(call.reply(&response)))
 }
 

@@ -8,9 +8,9 @@ use ottla_broker_protocol::ApiKey;
 use super::answer::{Answer, Malformed};
 use super::call::Call;
 use super::{
-    admin, api_versions, describe_cluster, describe_configs, describe_log_dirs,
-    describe_topic_partitions, fetch, find_coordinator, groups, init_producer_id, internal, list_offsets,
-    list_partition_reassignments, metadata, offset_for_leader_epoch, produce,
+    admin, api_versions, describe_cluster, describe_configs, describe_log_dirs, describe_topic_partitions,
+    fetch, find_coordinator, groups, init_producer_id, internal, list_offsets, list_partition_reassignments,
+    metadata, offset_for_leader_epoch, produce,
 };
 use crate::broker::Broker;
 

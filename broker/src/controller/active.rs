@@ -47,12 +47,7 @@ pub struct Active {
 impl Active {
     /// Not leading; `log` is there where the node may vote.
     pub fn new(log: Option<Arc<dyn MetadataLog>>, lease: DurationMs) -> Active {
-        Active {
-            log,
-            turn: Arc::default(),
-            leases: Mutex::default(),
-            lease,
-        }
+        Active { log, turn: Arc::default(), leases: Mutex::default(), lease }
     }
 
     /// Whether this node leads and may decide, and in which term.

@@ -60,7 +60,8 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
         }
     }
     let mut watches = Watches::default();
-    let mut next_rebalance = broker.clock.now().mono.plus(broker.config.replication.leader_imbalance_check_ms);
+    let mut next_rebalance =
+        broker.clock.now().mono.plus(broker.config.replication.leader_imbalance_check_ms);
     while broker.controller.active.leadership().is_some_and(|now| now.term == led.term) {
         if tick(broker, &mut next_rebalance).await.is_err() {
             break;
@@ -92,15 +93,18 @@ async fn decide(
     broker: &Arc<Broker>,
     decide: impl FnOnce(controller::Context<'_>) -> Decision<usize>,
 ) -> Result<(), NotActive> {
-    let decided =
-        broker.controller.active.decide(broker, |context, _, _| Ok::<_, std::convert::Infallible>(decide(context)));
+    let decided = broker
+        .controller
+        .active
+        .decide(broker, |context, _, _| Ok::<_, std::convert::Infallible>(decide(context)));
     let Ok(elected) = decided.await?;
     broker.metrics.leader_elections.fetch_add(elected.reply as u64, Ordering::Relaxed);
     Ok(())
 }
 
 async fn fence(broker: &Arc<Broker>, node: NodeId) -> Result<(), NotActive> {
-    let Some(registered) = broker.view().broker(node).map(|registered| (registered.epoch, registered.fenced)) else {
+    let Some(registered) = broker.view().broker(node).map(|registered| (registered.epoch, registered.fenced))
+    else {
         broker.controller.active.leases(|leases| leases.forget(node));
         return Ok(());
     };
@@ -183,7 +187,9 @@ async fn swap_voters(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>) {
     let membership = log.membership();
     let view = broker.view();
     for configured in &broker.config.quorum.voters {
-        let Some(registered) = view.broker(configured.id).filter(|registered| !registered.fenced) else { continue };
+        let Some(registered) = view.broker(configured.id).filter(|registered| !registered.fenced) else {
+            continue;
+        };
         let Some(directory) = registered.log_dirs.first().copied() else { continue };
         let address = configured.address.to_string();
         let voter = membership.voters.iter().find(|member| member.id.node == configured.id);
@@ -218,4 +224,3 @@ async fn add_voter(
     tracing::info!(voter = %member.id, "adding the voter");
     log.add_voter(member).await
 }
-

@@ -90,7 +90,9 @@ fn apply(image: &mut Image, part: Committed) -> anyhow::Result<()> {
         Committed::Batch { offset, records, .. } => {
             let decoded: Result<Vec<_>, _> = records.iter().map(|bytes| record::decode(bytes)).collect();
             let decoded = decoded.with_context(|| format!("read the metadata batch at {offset}"))?;
-            image.apply_batch(&decoded, offset).with_context(|| format!("apply the metadata batch at {offset}"))?;
+            image
+                .apply_batch(&decoded, offset)
+                .with_context(|| format!("apply the metadata batch at {offset}"))?;
         }
     }
     Ok(())
@@ -131,8 +133,14 @@ struct Voters {
 
 impl Voters {
     async fn poll(&mut self, broker: &Arc<Broker>, from: Offset) -> Vec<Committed> {
-        let others: Vec<NodeId> =
-            broker.config.quorum.voters.iter().map(|voter| voter.id).filter(|id| *id != broker.node_id).collect();
+        let others: Vec<NodeId> = broker
+            .config
+            .quorum
+            .voters
+            .iter()
+            .map(|voter| voter.id)
+            .filter(|id| *id != broker.node_id)
+            .collect();
         let Some(node) = others.get(self.next % others.len().max(1)).copied() else {
             // A single voter that is not in its own quorum waits to be made its first member.
             tokio::time::sleep(RETRY_PAUSE).await;

@@ -160,7 +160,11 @@ async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<BrokerEpoch
             if code == ErrorCode::DuplicateBrokerRegistration {
                 tracing::debug!("another registration of this id is still live; trying again");
             } else {
-                tracing::warn!(code = code.name(), message = code.message(), "registration is refused; trying again");
+                tracing::warn!(
+                    code = code.name(),
+                    message = code.message(),
+                    "registration is refused; trying again"
+                );
             }
             None
         }
@@ -188,7 +192,9 @@ async fn beat(broker: &Arc<Broker>, epoch: BrokerEpoch, leaving: bool) -> Result
     };
     let response: BrokerHeartbeatResponse = match broker.controller.heartbeat(broker, &request).await {
         Ok(response) => response,
-        Err(ControllerCallError::NoController | ControllerCallError::Call(_)) => return Err(Beat::NoController),
+        Err(ControllerCallError::NoController | ControllerCallError::Call(_)) => {
+            return Err(Beat::NoController);
+        }
     };
     match ErrorCode::from_wire(response.error_code) {
         ErrorCode::None => {}

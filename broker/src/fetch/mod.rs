@@ -2,6 +2,4 @@
 
 mod session;
 
-pub use session::{
-    FetchSessions, FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef,
-};
+pub use session::{FetchSessions, FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};

@@ -211,7 +211,9 @@ impl FetchSessions {
     /// Forgets what was told of a partition that was answered with an error, so that its recovery is told.
     pub fn told_error(&mut self, session_id: i32, target: &FetchTarget) {
         let key = (target.topic.clone(), target.partition);
-        if let Some(entry) = self.sessions.get_mut(&session_id).and_then(|session| session.entries.get_mut(&key)) {
+        if let Some(entry) =
+            self.sessions.get_mut(&session_id).and_then(|session| session.entries.get_mut(&key))
+        {
             entry.told = None;
         }
     }

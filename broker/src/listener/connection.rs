@@ -191,7 +191,9 @@ impl<H: Handler> Connection<H> {
         let announced = i32::from_be_bytes(*prefix);
         match usize::try_from(announced) {
             Ok(len) if len <= self.settings.frame_bytes_max => Ok(Some(len)),
-            _ => Err(Ended::FrameSize { announced: i64::from(announced), max: self.settings.frame_bytes_max }),
+            _ => {
+                Err(Ended::FrameSize { announced: i64::from(announced), max: self.settings.frame_bytes_max })
+            }
         }
     }
 

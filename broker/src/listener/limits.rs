@@ -37,7 +37,8 @@ pub struct Reservation {
 impl ByteBudget {
     /// A budget of at least `bytes_max`.
     pub fn new(bytes_max: usize) -> ByteBudget {
-        let pages = bytes_max.div_ceil(BUDGET_PAGE_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        let pages =
+            bytes_max.div_ceil(BUDGET_PAGE_BYTES).clamp(1, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
         ByteBudget { pages: Arc::new(Semaphore::new(pages)), pages_max: pages as u32 }
     }
 

@@ -28,19 +28,27 @@ fn topics(text: &mut MetricsText, broker: &Broker) {
     let families: [(&str, &str, Pick); 7] = [
         ("kafka_server_brokertopicmetrics_bytesin_total", "Bytes produced by clients.", |c| &c.bytes_in),
         ("kafka_server_brokertopicmetrics_bytesout_total", "Bytes fetched by clients.", |c| &c.bytes_out),
-        ("kafka_server_brokertopicmetrics_messagesin_total", "Records produced by clients.", |c| &c.messages_in),
+        ("kafka_server_brokertopicmetrics_messagesin_total", "Records produced by clients.", |c| {
+            &c.messages_in
+        }),
         ("kafka_server_brokertopicmetrics_replicationbytesin_total", "Bytes replicated from leaders.", |c| {
             &c.replication_bytes_in
         }),
-        ("kafka_server_brokertopicmetrics_replicationbytesout_total", "Bytes replicated to followers.", |c| {
-            &c.replication_bytes_out
-        }),
-        ("kafka_server_brokertopicmetrics_failedproducerequests_total", "Partitions of produce requests that failed.", |c| {
-            &c.failed_produce
-        }),
-        ("kafka_server_brokertopicmetrics_failedfetchrequests_total", "Partitions of fetch requests that failed.", |c| {
-            &c.failed_fetch
-        }),
+        (
+            "kafka_server_brokertopicmetrics_replicationbytesout_total",
+            "Bytes replicated to followers.",
+            |c| &c.replication_bytes_out,
+        ),
+        (
+            "kafka_server_brokertopicmetrics_failedproducerequests_total",
+            "Partitions of produce requests that failed.",
+            |c| &c.failed_produce,
+        ),
+        (
+            "kafka_server_brokertopicmetrics_failedfetchrequests_total",
+            "Partitions of fetch requests that failed.",
+            |c| &c.failed_fetch,
+        ),
     ];
     let topics = broker.metrics.topics();
     for (name, help, pick) in families {
@@ -103,7 +111,12 @@ fn replicas(text: &mut MetricsText, broker: &Broker, facts: &[PartitionFacts]) {
     }
     let metrics = &broker.metrics;
     let offline = metrics.offline_log_partitions.load(Ordering::Relaxed);
-    text.single("kafka_server_replicamanager_offlinereplicacount", "gauge", "Partitions whose log failed here.", offline);
+    text.single(
+        "kafka_server_replicamanager_offlinereplicacount",
+        "gauge",
+        "Partitions whose log failed here.",
+        offline,
+    );
     let shrinks = metrics.isr_shrinks.load(Ordering::Relaxed);
     text.single("kafka_server_replicamanager_isrshrinks_total", "counter", "ISR shrinks.", shrinks);
     let expands = metrics.isr_expands.load(Ordering::Relaxed);
@@ -120,7 +133,8 @@ fn controller(text: &mut MetricsText, broker: &Broker) {
         u8::from(active),
     );
     let offline = view.partitions().filter(|(_, _, partition)| partition.leader.is_none()).count();
-    let preferred = |partition: &ottla_broker_metadata::Partition| partition.leader != partition.preferred_leader();
+    let preferred =
+        |partition: &ottla_broker_metadata::Partition| partition.leader != partition.preferred_leader();
     let imbalanced = view.partitions().filter(|(_, _, partition)| preferred(partition)).count();
     let fenced = view.brokers().filter(|registered| registered.fenced).count();
     let gauges = [
@@ -149,7 +163,9 @@ fn logs(text: &mut MetricsText, facts: &[PartitionFacts]) {
         ("kafka_log_log_size", "Bytes on disk.", |f| i64::try_from(f.size_bytes).unwrap_or(i64::MAX)),
         ("kafka_log_log_logstartoffset", "First offset.", |f| f.log_start),
         ("kafka_log_log_logendoffset", "First offset that is not there yet.", |f| f.log_end),
-        ("kafka_cluster_partition_highwatermark", "First offset that is not committed.", |f| f.high_watermark),
+        ("kafka_cluster_partition_highwatermark", "First offset that is not committed.", |f| {
+            f.high_watermark
+        }),
     ];
     for (name, help, pick) in families {
         text.family(name, "gauge", help);
@@ -169,5 +185,10 @@ fn process(text: &mut MetricsText, broker: &Broker) {
     text.sample(name, &[("listener", "clients")], clients);
     text.sample(name, &[("listener", "brokers")], metrics.broker_connections.load(Ordering::Relaxed));
     let sessions = broker.fetch_sessions.lock().len();
-    text.single("kafka_server_fetchsessioncache_numincrementalfetchsessions", "gauge", "Open fetch sessions.", sessions);
+    text.single(
+        "kafka_server_fetchsessioncache_numincrementalfetchsessions",
+        "gauge",
+        "Open fetch sessions.",
+        sessions,
+    );
 }

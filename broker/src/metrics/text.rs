@@ -54,9 +54,6 @@ mod tests {
         let mut text = MetricsText::default();
         text.family("m", "gauge", "Help.");
         text.sample("m", &[("a", "x\"y\\z\n"), ("b", "c")], 1);
-        assert_eq!(
-            text.finish(),
-            "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n\",b=\"c\"} 1\n"
-        );
+        assert_eq!(text.finish(), "# HELP m Help.\n# TYPE m gauge\nm{a=\"x\\\"y\\\\z\\n\",b=\"c\"} 1\n");
     }
 }

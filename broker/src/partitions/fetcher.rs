@@ -181,10 +181,8 @@ fn fetched<'a>(data: &'a PartitionData<'_>) -> Result<FollowerFetched<'a>, Error
         ErrorCode::None => {}
         code => return Err(code),
     }
-    let diverging = LeaderEpoch::from_wire(data.diverging_epoch.epoch).map(|epoch| EpochEnd {
-        epoch,
-        end: Offset::clamped(data.diverging_epoch.end_offset),
-    });
+    let diverging = LeaderEpoch::from_wire(data.diverging_epoch.epoch)
+        .map(|epoch| EpochEnd { epoch, end: Offset::clamped(data.diverging_epoch.end_offset) });
     Ok(FollowerFetched {
         high_watermark: Offset::new(data.high_watermark),
         log_start: Offset::new(data.log_start_offset),

@@ -10,7 +10,7 @@ use ottla_broker_log::LogConfig;
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
     Acks, Assignment, Became, Effects, FetchFacts, FetchPosition, FollowError, FollowerFetched, FollowerId,
-    FollowerStep, IsrDecided, IsrProposal, Isolation, LeaderOffsets, ListedOffset, OffsetSpec, Replica,
+    FollowerStep, Isolation, IsrDecided, IsrProposal, LeaderOffsets, ListedOffset, OffsetSpec, Replica,
     ReplicationConfig,
 };
 use ottla_broker_types::{

@@ -104,7 +104,8 @@ fn request(
             .new_isr
             .iter()
             .map(|member| {
-                let known = if member.node == broker.node_id { Some(broker_epoch) } else { member.broker_epoch };
+                let known =
+                    if member.node == broker.node_id { Some(broker_epoch) } else { member.broker_epoch };
                 let epoch = known.or_else(|| view.broker_epoch(member.node));
                 BrokerState {
                     broker_id: member.node.0,
@@ -156,9 +157,7 @@ fn settle(
     let now = broker.clock.now();
     for (id, topic_id, proposal) in batch {
         let PartitionIndex(index) = id.partition;
-        let result = results
-            .remove(&(topic_id.0, index))
-            .unwrap_or(Err(ErrorCode::UnknownServerError));
+        let result = results.remove(&(topic_id.0, index)).unwrap_or(Err(ErrorCode::UnknownServerError));
         if let Some(hosted) = broker.partitions.find_life(id, *topic_id) {
             hosted.isr_decided(now, proposal, result);
         }

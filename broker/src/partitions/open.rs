@@ -19,6 +19,9 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::view::View;
 
+/// The folder of the metadata log, under the name that Kafka gives it.
+pub const METADATA_DIR: &str = "__cluster_metadata-0";
+
 type Offsets = BTreeMap<TopicPartition, Offset>;
 
 /// The one log directory of this broker.
@@ -110,12 +113,7 @@ impl Opener {
     pub fn remove_strays(&self, partitions: &Partitions) -> anyhow::Result<()> {
         for path in self.disk.list_dir(&self.dir).context("list the log directory")? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let stray = match PartitionDir::parse(name) {
-                Some(PartitionDir::Hosted(id)) => partitions.find(&id.topic, id.partition).is_none(),
-                Some(PartitionDir::Deleted) => true,
-                None => false,
-            };
-            if stray {
+            if is_stray(name, |id| partitions.find(&id.topic, id.partition).is_some()) {
                 tracing::info!(path = %path.display(), "removing the files of a partition that left this broker");
                 self.disk.remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
             }
@@ -166,5 +164,31 @@ impl Opener {
             lag_max: broker.config.replication.lag_time_ms_max,
         };
         (log, replication)
+    }
+}
+
+/// Whether a directory holds a partition that is not hosted (any more). The metadata log is never one.
+fn is_stray(name: &str, is_hosted: impl Fn(&TopicPartition) -> bool) -> bool {
+    match PartitionDir::parse(name) {
+        Some(PartitionDir::Hosted(id)) => name != METADATA_DIR && !is_hosted(&id),
+        Some(PartitionDir::Deleted) => true,
+        None => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_metadata_log_is_never_a_stray() {
+        assert!(!is_stray(METADATA_DIR, |_| false));
+    }
+
+    #[test]
+    fn only_partitions_that_are_not_hosted_are_strays() {
+        assert!(is_stray("t-0", |_| false));
+        assert!(!is_stray("t-0", |_| true));
+        assert!(!is_stray("meta.properties", |_| false));
     }
 }

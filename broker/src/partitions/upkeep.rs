@@ -115,7 +115,10 @@ fn checkpoint(broker: &Broker) {
 
 fn save(broker: &Broker, file: &str, offsets: &BTreeMap<TopicPartition, Offset>) {
     if let Err(error) = broker.partitions.opener().checkpoint(file, offsets) {
-        tracing::warn!(error = format!("{error:#}"), "a checkpoint is not written; recovery would take longer");
+        tracing::warn!(
+            error = format!("{error:#}"),
+            "a checkpoint is not written; recovery would take longer"
+        );
     }
 }
 

@@ -155,10 +155,17 @@ fn skip_response_header(body: &mut Bytes, key: ApiKey, version: i16) -> Result<(
     Ok(())
 }
 
-async fn read_answers(mut stream: OwnedReadHalf, waiting: Waiting, lost: Arc<AtomicBool>, notify: Arc<Notify>) {
+async fn read_answers(
+    mut stream: OwnedReadHalf,
+    waiting: Waiting,
+    lost: Arc<AtomicBool>,
+    notify: Arc<Notify>,
+) {
     let mut input = BytesMut::with_capacity(4 << 10);
     while let Some(frame) = next_frame(&mut stream, &mut input).await {
-        let Some(correlation) = frame.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes)) else { break };
+        let Some(correlation) = frame.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes)) else {
+            break;
+        };
         // An answer that nobody waits for any more came after its time-out.
         if let Some(sender) = waiting.lock().remove(&correlation) {
             let _ = sender.send(frame);
@@ -174,7 +181,8 @@ async fn read_answers(mut stream: OwnedReadHalf, waiting: Waiting, lost: Arc<Ato
 async fn next_frame(stream: &mut OwnedReadHalf, input: &mut BytesMut) -> Option<Bytes> {
     loop {
         if let Some(prefix) = input.first_chunk::<4>() {
-            let len = usize::try_from(i32::from_be_bytes(*prefix)).ok().filter(|len| *len <= ANSWER_BYTES_MAX)?;
+            let len =
+                usize::try_from(i32::from_be_bytes(*prefix)).ok().filter(|len| *len <= ANSWER_BYTES_MAX)?;
             if input.len() >= 4 + len {
                 input.advance(4);
                 let frame = input.split_to(len).freeze();

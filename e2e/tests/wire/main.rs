@@ -1,1 +1,6 @@
 //! Unmodified clients and tools against clusters of local processes. One module a claim's area, named `wire_*`.
+
+mod clients;
+mod wire_failover;
+mod wire_hostile;
+mod wire_versions;

@@ -112,6 +112,17 @@ pub(super) fn any_message(specs: &Specs) -> String {
             ));
         }
         code.push_str(&format!(
+            "}}\n\nimpl Any{part}<'static> {{\n/// The {noun} of an API with every field at its default.\npub fn \
+             default_of(key: ApiKey) -> Self {{\nmatch key {{\n"
+        ));
+        for api in &specs.apis {
+            code.push_str(&format!(
+                "ApiKey::{name} => Any{part}::{name}(Default::default()),\n",
+                name = api.name
+            ));
+        }
+        code.push_str("}\n}\n");
+        code.push_str(&format!(
             "}}\n\nimpl<'a> Any{part}<'a> {{\n/// Reads the {noun} of an API in a version of it.\npub fn decode(key: \
              ApiKey, r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {{\nOk(match key {{\n"
         ));

@@ -119,6 +119,69 @@ pub enum AnyRequest<'a> {
     ForwardAdmin(forward_admin_request::ForwardAdminRequest<'a>),
 }
 
+impl AnyRequest<'static> {
+    /// The request of an API with every field at its default.
+    pub fn default_of(key: ApiKey) -> Self {
+        match key {
+            ApiKey::Produce => AnyRequest::Produce(Default::default()),
+            ApiKey::Fetch => AnyRequest::Fetch(Default::default()),
+            ApiKey::ListOffsets => AnyRequest::ListOffsets(Default::default()),
+            ApiKey::Metadata => AnyRequest::Metadata(Default::default()),
+            ApiKey::OffsetCommit => AnyRequest::OffsetCommit(Default::default()),
+            ApiKey::OffsetFetch => AnyRequest::OffsetFetch(Default::default()),
+            ApiKey::FindCoordinator => AnyRequest::FindCoordinator(Default::default()),
+            ApiKey::JoinGroup => AnyRequest::JoinGroup(Default::default()),
+            ApiKey::Heartbeat => AnyRequest::Heartbeat(Default::default()),
+            ApiKey::LeaveGroup => AnyRequest::LeaveGroup(Default::default()),
+            ApiKey::SyncGroup => AnyRequest::SyncGroup(Default::default()),
+            ApiKey::DescribeGroups => AnyRequest::DescribeGroups(Default::default()),
+            ApiKey::ListGroups => AnyRequest::ListGroups(Default::default()),
+            ApiKey::SaslHandshake => AnyRequest::SaslHandshake(Default::default()),
+            ApiKey::ApiVersions => AnyRequest::ApiVersions(Default::default()),
+            ApiKey::CreateTopics => AnyRequest::CreateTopics(Default::default()),
+            ApiKey::DeleteTopics => AnyRequest::DeleteTopics(Default::default()),
+            ApiKey::DeleteRecords => AnyRequest::DeleteRecords(Default::default()),
+            ApiKey::InitProducerId => AnyRequest::InitProducerId(Default::default()),
+            ApiKey::OffsetForLeaderEpoch => AnyRequest::OffsetForLeaderEpoch(Default::default()),
+            ApiKey::AddPartitionsToTxn => AnyRequest::AddPartitionsToTxn(Default::default()),
+            ApiKey::AddOffsetsToTxn => AnyRequest::AddOffsetsToTxn(Default::default()),
+            ApiKey::EndTxn => AnyRequest::EndTxn(Default::default()),
+            ApiKey::WriteTxnMarkers => AnyRequest::WriteTxnMarkers(Default::default()),
+            ApiKey::TxnOffsetCommit => AnyRequest::TxnOffsetCommit(Default::default()),
+            ApiKey::DescribeAcls => AnyRequest::DescribeAcls(Default::default()),
+            ApiKey::CreateAcls => AnyRequest::CreateAcls(Default::default()),
+            ApiKey::DeleteAcls => AnyRequest::DeleteAcls(Default::default()),
+            ApiKey::DescribeConfigs => AnyRequest::DescribeConfigs(Default::default()),
+            ApiKey::AlterConfigs => AnyRequest::AlterConfigs(Default::default()),
+            ApiKey::DescribeLogDirs => AnyRequest::DescribeLogDirs(Default::default()),
+            ApiKey::SaslAuthenticate => AnyRequest::SaslAuthenticate(Default::default()),
+            ApiKey::CreatePartitions => AnyRequest::CreatePartitions(Default::default()),
+            ApiKey::DeleteGroups => AnyRequest::DeleteGroups(Default::default()),
+            ApiKey::ElectLeaders => AnyRequest::ElectLeaders(Default::default()),
+            ApiKey::IncrementalAlterConfigs => AnyRequest::IncrementalAlterConfigs(Default::default()),
+            ApiKey::AlterPartitionReassignments => {
+                AnyRequest::AlterPartitionReassignments(Default::default())
+            }
+            ApiKey::ListPartitionReassignments => AnyRequest::ListPartitionReassignments(Default::default()),
+            ApiKey::OffsetDelete => AnyRequest::OffsetDelete(Default::default()),
+            ApiKey::DescribeQuorum => AnyRequest::DescribeQuorum(Default::default()),
+            ApiKey::AlterPartition => AnyRequest::AlterPartition(Default::default()),
+            ApiKey::UpdateFeatures => AnyRequest::UpdateFeatures(Default::default()),
+            ApiKey::DescribeCluster => AnyRequest::DescribeCluster(Default::default()),
+            ApiKey::DescribeProducers => AnyRequest::DescribeProducers(Default::default()),
+            ApiKey::BrokerRegistration => AnyRequest::BrokerRegistration(Default::default()),
+            ApiKey::BrokerHeartbeat => AnyRequest::BrokerHeartbeat(Default::default()),
+            ApiKey::UnregisterBroker => AnyRequest::UnregisterBroker(Default::default()),
+            ApiKey::AllocateProducerIds => AnyRequest::AllocateProducerIds(Default::default()),
+            ApiKey::ListConfigResources => AnyRequest::ListConfigResources(Default::default()),
+            ApiKey::DescribeTopicPartitions => AnyRequest::DescribeTopicPartitions(Default::default()),
+            ApiKey::RaftMessage => AnyRequest::RaftMessage(Default::default()),
+            ApiKey::MetadataFetch => AnyRequest::MetadataFetch(Default::default()),
+            ApiKey::ForwardAdmin => AnyRequest::ForwardAdmin(Default::default()),
+        }
+    }
+}
+
 impl<'a> AnyRequest<'a> {
     /// Reads the request of an API in a version of it.
     pub fn decode(key: ApiKey, r: &mut Reader<'a>, version: i16) -> Result<Self, DecodeError> {
@@ -741,6 +804,69 @@ pub enum AnyResponse<'a> {
     MetadataFetch(metadata_fetch_response::MetadataFetchResponse<'a>),
     /// Key 20002.
     ForwardAdmin(forward_admin_response::ForwardAdminResponse<'a>),
+}
+
+impl AnyResponse<'static> {
+    /// The response of an API with every field at its default.
+    pub fn default_of(key: ApiKey) -> Self {
+        match key {
+            ApiKey::Produce => AnyResponse::Produce(Default::default()),
+            ApiKey::Fetch => AnyResponse::Fetch(Default::default()),
+            ApiKey::ListOffsets => AnyResponse::ListOffsets(Default::default()),
+            ApiKey::Metadata => AnyResponse::Metadata(Default::default()),
+            ApiKey::OffsetCommit => AnyResponse::OffsetCommit(Default::default()),
+            ApiKey::OffsetFetch => AnyResponse::OffsetFetch(Default::default()),
+            ApiKey::FindCoordinator => AnyResponse::FindCoordinator(Default::default()),
+            ApiKey::JoinGroup => AnyResponse::JoinGroup(Default::default()),
+            ApiKey::Heartbeat => AnyResponse::Heartbeat(Default::default()),
+            ApiKey::LeaveGroup => AnyResponse::LeaveGroup(Default::default()),
+            ApiKey::SyncGroup => AnyResponse::SyncGroup(Default::default()),
+            ApiKey::DescribeGroups => AnyResponse::DescribeGroups(Default::default()),
+            ApiKey::ListGroups => AnyResponse::ListGroups(Default::default()),
+            ApiKey::SaslHandshake => AnyResponse::SaslHandshake(Default::default()),
+            ApiKey::ApiVersions => AnyResponse::ApiVersions(Default::default()),
+            ApiKey::CreateTopics => AnyResponse::CreateTopics(Default::default()),
+            ApiKey::DeleteTopics => AnyResponse::DeleteTopics(Default::default()),
+            ApiKey::DeleteRecords => AnyResponse::DeleteRecords(Default::default()),
+            ApiKey::InitProducerId => AnyResponse::InitProducerId(Default::default()),
+            ApiKey::OffsetForLeaderEpoch => AnyResponse::OffsetForLeaderEpoch(Default::default()),
+            ApiKey::AddPartitionsToTxn => AnyResponse::AddPartitionsToTxn(Default::default()),
+            ApiKey::AddOffsetsToTxn => AnyResponse::AddOffsetsToTxn(Default::default()),
+            ApiKey::EndTxn => AnyResponse::EndTxn(Default::default()),
+            ApiKey::WriteTxnMarkers => AnyResponse::WriteTxnMarkers(Default::default()),
+            ApiKey::TxnOffsetCommit => AnyResponse::TxnOffsetCommit(Default::default()),
+            ApiKey::DescribeAcls => AnyResponse::DescribeAcls(Default::default()),
+            ApiKey::CreateAcls => AnyResponse::CreateAcls(Default::default()),
+            ApiKey::DeleteAcls => AnyResponse::DeleteAcls(Default::default()),
+            ApiKey::DescribeConfigs => AnyResponse::DescribeConfigs(Default::default()),
+            ApiKey::AlterConfigs => AnyResponse::AlterConfigs(Default::default()),
+            ApiKey::DescribeLogDirs => AnyResponse::DescribeLogDirs(Default::default()),
+            ApiKey::SaslAuthenticate => AnyResponse::SaslAuthenticate(Default::default()),
+            ApiKey::CreatePartitions => AnyResponse::CreatePartitions(Default::default()),
+            ApiKey::DeleteGroups => AnyResponse::DeleteGroups(Default::default()),
+            ApiKey::ElectLeaders => AnyResponse::ElectLeaders(Default::default()),
+            ApiKey::IncrementalAlterConfigs => AnyResponse::IncrementalAlterConfigs(Default::default()),
+            ApiKey::AlterPartitionReassignments => {
+                AnyResponse::AlterPartitionReassignments(Default::default())
+            }
+            ApiKey::ListPartitionReassignments => AnyResponse::ListPartitionReassignments(Default::default()),
+            ApiKey::OffsetDelete => AnyResponse::OffsetDelete(Default::default()),
+            ApiKey::DescribeQuorum => AnyResponse::DescribeQuorum(Default::default()),
+            ApiKey::AlterPartition => AnyResponse::AlterPartition(Default::default()),
+            ApiKey::UpdateFeatures => AnyResponse::UpdateFeatures(Default::default()),
+            ApiKey::DescribeCluster => AnyResponse::DescribeCluster(Default::default()),
+            ApiKey::DescribeProducers => AnyResponse::DescribeProducers(Default::default()),
+            ApiKey::BrokerRegistration => AnyResponse::BrokerRegistration(Default::default()),
+            ApiKey::BrokerHeartbeat => AnyResponse::BrokerHeartbeat(Default::default()),
+            ApiKey::UnregisterBroker => AnyResponse::UnregisterBroker(Default::default()),
+            ApiKey::AllocateProducerIds => AnyResponse::AllocateProducerIds(Default::default()),
+            ApiKey::ListConfigResources => AnyResponse::ListConfigResources(Default::default()),
+            ApiKey::DescribeTopicPartitions => AnyResponse::DescribeTopicPartitions(Default::default()),
+            ApiKey::RaftMessage => AnyResponse::RaftMessage(Default::default()),
+            ApiKey::MetadataFetch => AnyResponse::MetadataFetch(Default::default()),
+            ApiKey::ForwardAdmin => AnyResponse::ForwardAdmin(Default::default()),
+        }
+    }
 }
 
 impl<'a> AnyResponse<'a> {

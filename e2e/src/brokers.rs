@@ -1,0 +1,215 @@
+//! A cluster of broker processes on loopback, for tests that need no Kubernetes.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use ottla_operator_kafka_admin::{AdminClient, Endpoint};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use crate::binaries::binary;
+use crate::process::Process;
+use crate::wait::{Waited, until};
+
+/// How long a broker may take to serve or to stop, beside other work on a small machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Settings of a test's cluster.
+#[derive(Clone, Debug)]
+pub struct BrokersOptions {
+    /// How many brokers.
+    pub count: usize,
+    /// How many of the lowest ids vote.
+    pub voters: usize,
+    /// Further settings for each broker.
+    pub settings: Vec<(String, String)>,
+}
+
+impl BrokersOptions {
+    /// `count` brokers of which up to three vote, with quick groups.
+    pub fn new(count: usize) -> BrokersOptions {
+        let voters = if count >= 3 { 3 } else { 1 };
+        let settings = [
+            ("group.initial.rebalance.delay.ms", "0"),
+            ("offsets.topic.num.partitions", "4"),
+            ("default.replication.factor", if count >= 3 { "3" } else { "1" }),
+            ("min.insync.replicas", if count >= 3 { "2" } else { "1" }),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        BrokersOptions { count, voters, settings: settings.into() }
+    }
+
+    /// With one more setting.
+    pub fn with(mut self, name: &str, value: &str) -> BrokersOptions {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+}
+
+/// One broker's ports on 127.0.0.1.
+#[derive(Clone, Copy, Debug)]
+pub struct Ports {
+    /// For clients.
+    pub kafka: u16,
+    /// Between brokers.
+    pub internal: u16,
+    /// Metrics and health.
+    pub http: u16,
+}
+
+/// The running cluster; dropping it kills what runs and removes the data.
+#[derive(Debug)]
+pub struct Brokers {
+    dir: TempDir,
+    ports: Vec<Ports>,
+    processes: Vec<Option<Process>>,
+}
+
+impl Brokers {
+    /// Starts the cluster and waits until every broker is in service.
+    pub async fn start(options: BrokersOptions) -> Result<Brokers> {
+        let dir = tempfile::Builder::new().prefix("ottla-brokers-").tempdir().context("make a folder")?;
+        let ports = free_ports(options.count).await?;
+        let mut brokers = Brokers { dir, ports, processes: Vec::new() };
+        for id in 0..options.count {
+            let folder = brokers.folder(id);
+            std::fs::create_dir_all(folder.join("data")).context("make the data folder")?;
+            std::fs::write(folder.join("server.properties"), brokers.properties(id, &options))
+                .context("write the settings")?;
+            brokers.processes.push(None);
+        }
+        for id in 0..options.count {
+            brokers.start_broker(id)?;
+        }
+        for id in 0..options.count {
+            brokers.until_ready(id).await?;
+        }
+        Ok(brokers)
+    }
+
+    /// The folder of a broker: `server.properties`, `data` and `log`.
+    pub fn folder(&self, id: usize) -> PathBuf {
+        self.dir.path().join(format!("broker-{id}"))
+    }
+
+    /// The ports of a broker.
+    pub fn ports(&self, id: usize) -> Ports {
+        self.ports[id]
+    }
+
+    /// Where clients begin: every broker.
+    pub fn bootstrap(&self) -> String {
+        let each = self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.kafka));
+        each.collect::<Vec<_>>().join(",")
+    }
+
+    /// An admin client of the cluster.
+    pub fn admin(&self) -> AdminClient {
+        let endpoints =
+            self.ports.iter().map(|ports| Endpoint { host: "127.0.0.1".to_owned(), port: ports.kafka });
+        AdminClient::new(endpoints.collect(), Duration::from_secs(10))
+    }
+
+    /// Starts a broker on the data that it has.
+    pub fn start_broker(&mut self, id: usize) -> Result<()> {
+        let folder = self.folder(id);
+        let config = folder.join("server.properties");
+        let arguments = [Path::new("--config").as_os_str().to_owned(), config.into_os_string()];
+        let process = Process::start(&binary("ottla-broker")?, &arguments, &folder.join("log"))?;
+        self.processes[id] = Some(process);
+        Ok(())
+    }
+
+    /// Waits until a broker says that it is in service.
+    pub async fn until_ready(&mut self, id: usize) -> Result<()> {
+        let port = self.ports[id].http;
+        until(&format!("broker {id} in service"), PATIENCE, async || {
+            if let Some(process) = &mut self.processes[id]
+                && let Some(status) = process.ended()?
+            {
+                anyhow::bail!("broker {id} ended with {status}:\n{}", process.log());
+            }
+            match http_get(port, "/readyz").await {
+                Ok(page) if page.starts_with("ready") => Ok(Waited::Done(())),
+                Ok(page) => Ok(Waited::not_yet(page)),
+                Err(error) => Ok(Waited::not_yet(error)),
+            }
+        })
+        .await
+    }
+
+    /// The process of a running broker.
+    pub fn process(&self, id: usize) -> Result<&Process> {
+        self.processes[id].as_ref().with_context(|| format!("broker {id} does not run"))
+    }
+
+    /// Kills a broker at once, as a power cut of its process would.
+    pub async fn kill(&mut self, id: usize) -> Result<()> {
+        let mut process = self.processes[id].take().with_context(|| format!("broker {id} does not run"))?;
+        process.signal("KILL").await?;
+        until("the killed broker is gone", PATIENCE, async || match process.ended()? {
+            Some(_) => Ok(Waited::Done(())),
+            None => Ok(Waited::not_yet("it still runs")),
+        })
+        .await
+    }
+
+    /// Stops a broker in order.
+    pub async fn stop(&mut self, id: usize) -> Result<()> {
+        let process = self.processes[id].take().with_context(|| format!("broker {id} does not run"))?;
+        let status = process.stop(PATIENCE).await?;
+        anyhow::ensure!(status.success(), "broker {id} ended with {status}");
+        Ok(())
+    }
+
+    fn properties(&self, id: usize, options: &BrokersOptions) -> String {
+        let Ports { kafka, internal, http } = self.ports[id];
+        let voters = (0..options.voters).map(|id| format!("{id}@127.0.0.1:{}", self.ports[id].internal));
+        let listeners = format!("INTERNAL://127.0.0.1:{internal},PLAINTEXT://127.0.0.1:{kafka}");
+        let rack = ["a", "b", "c"][id % 3];
+        let data = self.folder(id).join("data");
+        let mut text = format!(
+            "process.roles=broker,controller\nnode.id={id}\nbroker.rack={rack}\n\
+             controller.quorum.voters={}\nlisteners={listeners}\nadvertised.listeners={listeners}\n\
+             listener.security.protocol.map=INTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             inter.broker.listener.name=INTERNAL\ncontroller.listener.names=INTERNAL\n\
+             log.dirs={}\nottla.cluster.id=ottla-test-cluster-000\nottla.metrics.listener=127.0.0.1:{http}\n",
+            voters.collect::<Vec<_>>().join(","),
+            data.display(),
+        );
+        for (name, value) in &options.settings {
+            text += &format!("{name}={value}\n");
+        }
+        text
+    }
+}
+
+/// GETs a page of a process on loopback and gives its body.
+pub async fn http_get(port: u16, path: &str) -> Result<String> {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let exchange = async {
+        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        Ok::<_, std::io::Error>(answer)
+    };
+    let answer =
+        tokio::time::timeout(Duration::from_secs(5), exchange).await.context("no answer in 5 s")??;
+    let (_, body) = answer.split_once("\r\n\r\n").context("an answer without a body")?;
+    Ok(body.to_owned())
+}
+
+/// Three free ports for each broker; they are free until somebody else takes them, which a test survives by
+/// failing with the port's number.
+async fn free_ports(count: usize) -> Result<Vec<Ports>> {
+    let mut held = Vec::new();
+    for _ in 0..3 * count {
+        held.push(TcpListener::bind("127.0.0.1:0").await.context("find a free port")?);
+    }
+    let numbers: Result<Vec<u16>> = held.iter().map(|socket| Ok(socket.local_addr()?.port())).collect();
+    let numbers = numbers?;
+    Ok(numbers.chunks(3).map(|each| Ports { kafka: each[0], internal: each[1], http: each[2] }).collect())
+}
