@@ -1,0 +1,78 @@
+//! DescribeGroups, ListGroups and what the metrics show. No I/O.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::group::{Group, GroupState};
+use crate::ids::{GroupId, InstanceId, MemberId};
+
+/// A group in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupListing {
+    /// Its name.
+    pub group: GroupId,
+    /// What kind of group; empty for mere offsets.
+    pub protocol_type: Arc<str>,
+    /// Its state.
+    pub state: GroupState,
+}
+
+/// A member as administrators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MemberDescription {
+    /// Its id.
+    pub member: MemberId,
+    /// Its name, if it is a static one.
+    pub instance: Option<InstanceId>,
+    /// The client's name for itself.
+    pub client_id: Arc<str>,
+    /// The client's address.
+    pub client_host: Arc<str>,
+    /// Its metadata; empty unless the group is stable.
+    pub metadata: Bytes,
+    /// Its assignment.
+    pub assignment: Bytes,
+}
+
+/// A group as administrators see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupDescription {
+    /// Its state.
+    pub state: GroupState,
+    /// What kind of group; empty for mere offsets.
+    pub protocol_type: Arc<str>,
+    /// The protocol chosen; empty unless the group is stable.
+    pub protocol: Arc<str>,
+    /// Its members, in the order of ids.
+    pub members: Vec<MemberDescription>,
+}
+
+impl Group {
+    pub(crate) fn listing(&self) -> GroupListing {
+        GroupListing { group: self.id.clone(), protocol_type: self.kind(), state: self.state }
+    }
+
+    pub(crate) fn description(&self) -> GroupDescription {
+        // Between generations, metadata and protocol do not belong together.
+        let protocol = self.protocol.clone().filter(|_| self.state == GroupState::Stable);
+        let members = self.members.values().map(|member| MemberDescription {
+            member: member.id.clone(),
+            instance: member.instance.clone(),
+            client_id: member.client_id.clone(),
+            client_host: member.client_host.clone(),
+            metadata: protocol.as_deref().map(|name| member.metadata(name)).unwrap_or_default(),
+            assignment: member.assignment.clone(),
+        });
+        GroupDescription {
+            state: self.state,
+            protocol_type: self.kind(),
+            members: members.collect(),
+            protocol: protocol.unwrap_or_else(|| "".into()),
+        }
+    }
+
+    fn kind(&self) -> Arc<str> {
+        self.protocol_type.clone().unwrap_or_else(|| "".into())
+    }
+}

@@ -1,0 +1,43 @@
+//! LeaveGroup, batched (version 3 on) or not. No I/O.
+
+use ottla_broker_protocol::ErrorCode;
+
+use crate::group::{Group, Turn};
+use crate::ids::MemberId;
+use crate::member::Caller;
+
+/// One member that leaves, or is made to by an administrator who names it by instance only.
+pub type Leaver = Caller;
+
+impl Group {
+    /// Takes the leavers out; one code for each, in their order.
+    pub(crate) fn leave(&mut self, turn: &mut Turn<'_>, leavers: &[Leaver]) -> Vec<ErrorCode> {
+        let members_before = self.members.len();
+        let pending_before = self.pending.len();
+        let codes =
+            leavers.iter().map(|leaver| self.take_out(turn, leaver).err().unwrap_or_default()).collect();
+        if self.members.len() < members_before {
+            self.rebalance_or_complete(turn);
+        } else if self.pending.len() < pending_before {
+            // Nobody of the generation went; but a rebalance may have waited for the one who did.
+            self.complete_if_all_joined(turn);
+        }
+        codes
+    }
+
+    fn take_out(&mut self, turn: &mut Turn<'_>, leaver: &Leaver) -> Result<(), ErrorCode> {
+        let id = self.find_leaver(leaver)?;
+        if self.pending.remove(&id).is_none() {
+            self.remove(&id, ErrorCode::UnknownMemberId, turn.out);
+        }
+        Ok(())
+    }
+
+    fn find_leaver(&self, leaver: &Leaver) -> Result<MemberId, ErrorCode> {
+        match (&leaver.member, &leaver.instance) {
+            (None, Some(instance)) => self.instances.get(instance).cloned().ok_or(ErrorCode::UnknownMemberId),
+            (Some(id), None) if self.pending.contains_key(id) => Ok(id.clone()),
+            _ => self.validate(leaver),
+        }
+    }
+}

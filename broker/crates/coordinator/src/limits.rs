@@ -1,0 +1,35 @@
+//! What bounds the groups: settings, and constants where Kafka has no setting. No I/O.
+
+use ottla_broker_types::DurationMs;
+
+/// How long a new member's join may be parked. It has no id yet, so it cannot send heartbeats, and whether its
+/// client still waits cannot be told (Kafka's value).
+pub const NEW_MEMBER_JOIN_TIMEOUT: DurationMs = DurationMs(5 * 60 * 1000);
+/// Groups of one shard. Names cost nothing to invent, so a hostile client could fill the memory; beyond, requests
+/// that would make a group get COORDINATOR_NOT_AVAILABLE until idle ones are cleaned up.
+pub const GROUPS_MAX: usize = 100_000;
+/// Ids given out to members that have not come back with them, in one group; beyond, GROUP_MAX_SIZE_REACHED.
+pub const PENDING_MEMBERS_MAX: usize = 10_000;
+/// Protocols of one member; real ones name at most a handful. Beyond, INCONSISTENT_GROUP_PROTOCOL.
+pub const PROTOCOLS_MAX: usize = 100;
+/// Tombstones that one tick gives out, so that they fit into a batch; the rest follows in the next tick.
+pub const TICK_RECORDS_MAX: usize = 2_000;
+
+/// The settings of groups, as `server.properties` has them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupLimits {
+    /// `group.min.session.timeout.ms`.
+    pub session_timeout_min: DurationMs,
+    /// `group.max.session.timeout.ms`.
+    pub session_timeout_max: DurationMs,
+    /// `group.initial.rebalance.delay.ms`.
+    pub initial_rebalance_delay: DurationMs,
+    /// `group.max.size`.
+    pub members_max: usize,
+    /// `offset.metadata.max.bytes`.
+    pub offset_metadata_bytes_max: usize,
+    /// `offsets.retention.minutes`.
+    pub offsets_retention: DurationMs,
+    /// `offsets.retention.check.interval.ms`.
+    pub offsets_retention_check: DurationMs,
+}
