@@ -45,7 +45,8 @@ impl Log {
         let files = opening.prepare(topic_id)?;
         let limit = read_recovery_limit(&*opening.disk, dir).map_err(in_dir)?;
         let synced_end = recovery.synced_end.min(limit.unwrap_or(Offset::MAX));
-        let found = opening.segments(&files.bases, synced_end)?;
+        let bases = opening.without_empty(files.bases)?;
+        let found = opening.segments(&bases, synced_end)?;
         let mut log = opening.assemble(topic, topic_id, files.snapshots, found).map_err(in_dir)?;
         log.limited = limit.is_some();
         log.settle(recovery, synced_end, now).map_err(in_dir)?;
@@ -136,6 +137,22 @@ impl Opening {
             }
         }
         Ok(files)
+    }
+
+    /// Removes the segments that hold nothing, but for the first: when there was no space to complete a new segment
+    /// the log may have gone on in the old one, past the new one's base.
+    fn without_empty(&self, bases: Vec<Offset>) -> Result<Vec<Offset>, OpenError> {
+        let mut kept = Vec::with_capacity(bases.len());
+        for base in bases {
+            let path = self.path_of(base);
+            let file = self.at(&path, self.disk.open(&path, OpenMode::Read))?;
+            if kept.is_empty() || self.at(&path, file.len())? > 0 {
+                kept.push(base);
+            } else {
+                self.remove_segment(base)?;
+            }
+        }
+        Ok(kept)
     }
 
     fn write_metadata(&self, path: &Path, topic_id: TopicId) -> io::Result<()> {
@@ -241,6 +258,7 @@ impl Opening {
         found.report.rebuilt_bytes += u64::from(segment.size_bytes());
         if seal {
             self.at(&self.path_of(base), segment.seal())?;
+            segment.close_files();
         }
         found.segments.push(segment);
         Ok(damage)

@@ -7,7 +7,7 @@ use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_types::{Now, Offset};
 
 use super::Log;
-use crate::disk::OpenMode;
+use crate::disk::{OpenMode, remove_if_exists};
 use crate::producers::encode_snapshot;
 use crate::segment::{FileKind, Segment, TMP_SUFFIX};
 
@@ -32,7 +32,16 @@ impl Log {
     /// Seals the active segment and begins one at `base`. After an error the log goes on in the old one.
     pub(super) fn roll(&mut self, base: Offset, now: Now) -> io::Result<()> {
         self.active.seal()?;
-        let next = Segment::create(self.place(base), now)?;
+        let next = match Segment::create(self.place(base), now) {
+            Ok(next) => next,
+            Err(error) => {
+                // What cannot be removed now is removed by the next open, as it is empty.
+                for kind in FileKind::SEGMENT {
+                    let _ = remove_if_exists(&*self.disk, &kind.path(&self.dir, base));
+                }
+                return Err(error);
+            }
+        };
         // Readers and the next flush open the files again; the batches stay open until they are synced.
         self.active.close_indexes();
         let sealed = mem::replace(&mut self.active, next);

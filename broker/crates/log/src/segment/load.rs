@@ -79,7 +79,11 @@ impl Segment {
         if active && !segment.note_tail(index_interval_bytes)? {
             return Ok(None);
         }
-        segment.close_indexes();
+        if active {
+            segment.close_indexes()
+        } else {
+            segment.close_files()
+        }
         Ok(Some(segment))
     }
 

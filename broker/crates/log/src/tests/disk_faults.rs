@@ -1,6 +1,6 @@
 //! Calls of the disk that fail: what the caller is told, and that nothing that was promised is lost.
 
-use ottla_broker_types::LeaderEpoch;
+use ottla_broker_types::{DurationMs, LeaderEpoch};
 
 use super::rig::{Rig, at, fill, lead, now, read_all, records, spans};
 use crate::{AppendError, LogError, OpenError, SimError, SimFault, SimOp};
@@ -40,6 +40,37 @@ fn a_full_disk_refuses_writes_serves_reads_and_works_again_when_there_is_space()
     rig.disk.set_capacity_bytes(u64::MAX);
     fill(&mut log, 20);
     assert_eq!(spans(&read_all(&rig.kill_and_open(), at(0))).len(), acked + 20);
+}
+
+/// The log may go on in the old segment, past the base of the one that could not be made.
+#[test]
+fn a_segment_that_could_not_be_made_hides_nothing_later() {
+    let mut refused_count = 0;
+    for op in [SimOp::Open, SimOp::SetLen] {
+        for skip in 0..8 {
+            for removable in [true, false] {
+                let mut rig = Rig::new();
+                rig.config.segment_ms = DurationMs(1_000);
+                let mut log = rig.open();
+                lead(&mut log, records(1, 1, 0)).unwrap();
+                rig.disk.inject(SimFault { op, skip, error: SimError::NoSpace });
+                if !removable {
+                    (0..3).for_each(|_| fail_next(&rig, SimOp::Remove, SimError::Io));
+                }
+                refused_count += usize::from(lead(&mut log, records(1, 1, 2_000)).is_err());
+                rig.disk.clear_faults();
+                lead(&mut log, records(1, 1, 500)).unwrap();
+                lead(&mut log, records(1, 1, 501)).unwrap();
+                let all = read_all(&log, at(0));
+                let mut log = rig.kill_and_open();
+                assert_eq!(read_all(&log, at(0)), all, "{op:?} {skip}");
+                lead(&mut log, records(1, 1, 9_000)).unwrap();
+                let all = read_all(&log, at(0));
+                assert_eq!(read_all(&rig.close_and_open(log), at(0)), all, "{op:?} {skip}");
+            }
+        }
+    }
+    assert!(refused_count >= 4, "{refused_count}");
 }
 
 #[test]
