@@ -64,6 +64,8 @@ fn a_segment_that_could_not_be_made_hides_nothing_later() {
                 let all = read_all(&log, at(0));
                 let mut log = rig.kill_and_open();
                 assert_eq!(read_all(&log, at(0)), all, "{op:?} {skip}");
+                let end = spans(&all).last().map(|last| at(last.1 + 1));
+                assert_eq!(Some(log.log_end()), end, "{op:?} {skip}");
                 lead(&mut log, records(1, 1, 9_000)).unwrap();
                 let all = read_all(&log, at(0));
                 assert_eq!(read_all(&rig.close_and_open(log), at(0)), all, "{op:?} {skip}");
