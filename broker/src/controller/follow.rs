@@ -35,7 +35,14 @@ pub async fn run(broker: Arc<Broker>) -> anyhow::Result<()> {
     loop {
         let parts = match local_log(&broker) {
             Some(log) => read_local(log, image.applied_end()).await?,
-            None => voters.poll(&broker, image.applied_end()).await,
+            None => {
+                tokio::select! {
+                    biased;
+                    // Only the quorum that this node takes part in moves its own log's end.
+                    () = until_local(&broker, image.applied_end()) => Vec::new(),
+                    parts = voters.poll(&broker, image.applied_end()) => parts,
+                }
+            }
         };
         if parts.is_empty() {
             continue;
@@ -61,6 +68,15 @@ fn local_log(broker: &Broker) -> Option<&Arc<dyn MetadataLog>> {
         id.id.node == broker.node_id && id.id.directory == broker.directory_id
     };
     (membership.voters.iter().any(is_self) || membership.observers.iter().any(is_self)).then_some(log)
+}
+
+/// Resolves when this node's own log holds something at or after `from`.
+async fn until_local(broker: &Broker, from: Offset) {
+    let Some(log) = &broker.controller.log else { return std::future::pending().await };
+    let mut end = log.committed_end();
+    if end.wait_for(|end| *end > from).await.is_err() || local_log(broker).is_none() {
+        std::future::pending().await
+    }
 }
 
 async fn read_local(log: &Arc<dyn MetadataLog>, from: Offset) -> anyhow::Result<Vec<Committed>> {

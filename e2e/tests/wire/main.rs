@@ -2,5 +2,7 @@
 
 mod clients;
 mod wire_failover;
+mod wire_flights;
 mod wire_hostile;
+mod wire_tools;
 mod wire_versions;
