@@ -69,7 +69,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         directory_id: identity.directory_id,
         clock,
         peers,
-        groups: Groups::new(&config.groups, u64::from_le_bytes(clock::entropy())),
+        groups: Groups::new(&config.groups),
         controller: Controller::new(config.node_id, log.clone(), active, opener.last_epoch()),
         partitions: Partitions::new(opener, IsrQueue::default()),
         config,
@@ -94,6 +94,7 @@ async fn serve(
     tasks.spawn(partitions::run_isr_sender(Arc::clone(&broker)));
     tasks.spawn(groups::run_timers(Arc::clone(&broker)));
     let upkeep = tokio::spawn(partitions::run_upkeep(Arc::clone(&broker)));
+    let flushes = tokio::spawn(partitions::run_flushes(Arc::clone(&broker)));
     let mut follow = tokio::spawn(controller::run_follow(Arc::clone(&broker)));
     if let Some(log) = log.clone() {
         tasks.spawn(form_quorum(Arc::clone(&broker), log));
@@ -115,6 +116,7 @@ async fn serve(
     drain.send_replace(true);
     broker.stop();
     upkeep.await.context("end the upkeep")?;
+    flushes.await.context("end the flushes")?;
     end_quorum(&broker, log).await;
     follow.abort();
     tasks.abort_all();

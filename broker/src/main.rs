@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Parser;
 use ottla_broker::boot;
 
@@ -24,6 +25,9 @@ struct Arguments {
     /// Takes node.id from the number at the end of the host's name, as StatefulSets give it.
     #[arg(long)]
     node_id_from_hostname: bool,
+    /// Stops in peace when the process of this id, which must be the one that started this one, ends.
+    #[arg(long, value_name = "PID")]
+    exit_with_parent: Option<i32>,
     /// What to log, such as "info" or "info,ottla_broker::partitions=debug".
     #[arg(long, env = "OTTLA_LOG", default_value = "info")]
     log: String,
@@ -33,6 +37,12 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Err(error) = start_logging(&arguments.log) {
         eprintln!("ottla-broker: {error:#}");
+        return ExitCode::FAILURE;
+    }
+    if let Some(parent) = arguments.exit_with_parent
+        && let Err(error) = bind_to_parent(parent)
+    {
+        tracing::error!("--exit-with-parent: {error:#}");
         return ExitCode::FAILURE;
     }
     let settings = boot::Arguments {
@@ -57,6 +67,16 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Asks the kernel for SIGTERM when the parent ends, so that nobody is left running without it.
+fn bind_to_parent(parent: i32) -> anyhow::Result<()> {
+    use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+    set_parent_process_death_signal(Some(Signal::TERM)).context("ask for a signal")?;
+    // The parent may have ended before the request, which then never fires.
+    let now = getppid().map(|pid| pid.as_raw_nonzero().get());
+    anyhow::ensure!(now == Some(parent), "process {parent} is not the parent, or has ended");
+    Ok(())
 }
 
 fn start_logging(directives: &str) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ottla_broker_log::LogConfig;
+use ottla_broker_log::{LogConfig, LogError};
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
     Acks, Assignment, Became, Effects, FetchFacts, FetchPosition, FollowError, FollowerFetched, FollowerId,
@@ -149,10 +149,24 @@ impl HostedPartition {
         batch: &mut [u8],
         acks: RequiredAcks,
     ) -> Result<AppendedBatch, AppendFailure> {
+        self.append_in(now, batch, acks, None)
+    }
+
+    /// Appends a batch that was decided in `epoch`, if this broker still leads in that one; any, if `None`.
+    pub fn append_in(
+        &self,
+        now: Now,
+        batch: &mut [u8],
+        acks: RequiredAcks,
+        epoch: Option<LeaderEpoch>,
+    ) -> Result<AppendedBatch, AppendFailure> {
         let mut guard = self.state.lock();
         let State { replica, waiters } = &mut *guard;
         let offline = AppendFailure { code: ErrorCode::KafkaStorageError, message: None };
         let hosted = replica.as_mut().ok_or(offline)?;
+        if epoch.is_some() && hosted.leader_epoch() != epoch {
+            return Err(AppendFailure { code: ErrorCode::NotLeaderOrFollower, message: None });
+        }
         let wanted = match acks {
             RequiredAcks::None => Acks::None,
             RequiredAcks::Leader => Acks::Leader,
@@ -386,13 +400,17 @@ impl HostedPartition {
     pub fn maintain<T>(
         &self,
         what: &'static str,
-        act: impl FnOnce(&mut Replica) -> Result<(T, Effects), ottla_broker_log::LogError>,
+        act: impl FnOnce(&mut Replica) -> Result<(T, Effects), LogError>,
     ) -> Option<T> {
         let mut guard = self.state.lock();
         match act(guard.replica.as_mut()?) {
             Ok((value, effects)) => {
                 self.settle(&mut guard.waiters, effects);
                 Some(value)
+            }
+            Err(error @ LogError::NoSpace(_)) => {
+                tracing::warn!(partition = %self.id, %error, what, "free space or raise storage.size");
+                None
             }
             Err(error) => {
                 self.fail(&mut guard, &format!("{what}: {error}"));

@@ -13,5 +13,5 @@ pub use hosted::{AppendFailure, AppendedBatch, FetchRead, Fetcher, HostedPartiti
 pub use isr_sender::{IsrQueue, run as run_isr_sender};
 pub use manager::{PartitionFacts, Partitions};
 pub use open::{METADATA_DIR, Opener};
-pub use upkeep::{close, run as run_upkeep};
+pub use upkeep::{close, run as run_upkeep, run_flushes};
 pub use waiters::ProduceWait;

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use ottla_broker_config as config;
 use ottla_broker_log::{
-    CleanupPolicy, Deleted, Disk, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig, PartitionDir,
-    RECOVERY_POINTS_FILE, RecoveryPoint, partition_dir_name, read_clean_shutdown, read_offsets,
+    CleanupPolicy, Deleted, Disk, FlushPlan, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig,
+    PartitionDir, RECOVERY_POINTS_FILE, RecoveryPoint, partition_dir_name, read_clean_shutdown, read_offsets,
     remove_clean_shutdown, write_clean_shutdown, write_offsets,
 };
 use ottla_broker_replication::{Replica, ReplicationConfig};
@@ -102,6 +102,11 @@ impl Opener {
         if let Err(error) = moved.and_then(|moved| self.disk.remove_dir_all(&moved)) {
             tracing::warn!(partition = %id, %error, "the files of a removed partition cannot be deleted");
         }
+    }
+
+    /// Syncs what a log has begun to flush.
+    pub fn sync(&self, plan: &FlushPlan) -> std::io::Result<()> {
+        plan.sync(&*self.disk)
     }
 
     /// Removes the files of segments that left a log.

@@ -38,9 +38,17 @@ pub async fn run(broker: Arc<Broker>) {
     }
 }
 
+/// Flushes every log from time to time, apart from what must not wait for the disk, until the broker stops.
+pub async fn run_flushes(broker: Arc<Broker>) {
+    let mut stopping = broker.stopping();
+    let interval = broker.config.logs.recovery_checkpoint_ms.to_std();
+    while tokio::time::timeout(interval, until_true(&mut stopping)).await.is_err() {
+        tokio::task::block_in_place(|| flush(&broker));
+    }
+}
+
 struct Deadlines {
     retention: MonotonicMs,
-    flush: MonotonicMs,
     checkpoint: MonotonicMs,
 }
 
@@ -49,7 +57,6 @@ impl Deadlines {
         let now = broker.clock.now().mono;
         Deadlines {
             retention: now.plus(broker.config.logs.retention_check_ms),
-            flush: now.plus(broker.config.logs.recovery_checkpoint_ms),
             checkpoint: now.plus(broker.config.replication.high_watermark_checkpoint_ms),
         }
     }
@@ -57,9 +64,6 @@ impl Deadlines {
     fn run(&mut self, broker: &Broker, now: MonotonicMs) {
         if is_due(&mut self.retention, now, broker.config.logs.retention_check_ms) {
             retain(broker);
-        }
-        if is_due(&mut self.flush, now, broker.config.logs.recovery_checkpoint_ms) {
-            flush(broker);
         }
         if is_due(&mut self.checkpoint, now, broker.config.replication.high_watermark_checkpoint_ms) {
             checkpoint(broker);
@@ -90,7 +94,13 @@ fn retain(broker: &Broker) {
 fn flush(broker: &Broker) {
     let mut points = BTreeMap::new();
     for hosted in broker.partitions.all() {
-        let point = hosted.maintain("flush", |replica| Ok((replica.flush()?, Effects::default())));
+        let begun =
+            hosted.maintain("begin a flush", |replica| Ok((replica.begin_flush()?, Effects::default())));
+        let Some(plan) = begun else { continue };
+        // The disk may take seconds: producers go on meanwhile.
+        let synced = broker.partitions.opener().sync(&plan);
+        let point =
+            hosted.maintain("flush", |replica| Ok((replica.finish_flush(plan, synced)?, Effects::default())));
         points.extend(point.map(|point| (hosted.id.clone(), point)));
     }
     save(broker, RECOVERY_POINTS_FILE, &points);

@@ -2,8 +2,9 @@
 //! The only I/O is the log's.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 
-use ottla_broker_log::{Deleted, Log, LogConfig, LogError};
+use ottla_broker_log::{Deleted, FlushPlan, Log, LogConfig, LogError};
 use ottla_broker_types::{NodeId, Now, Offset};
 
 use crate::effects::Effects;
@@ -48,6 +49,17 @@ impl Replica {
     /// Makes all records durable; returns the offset before which recovery need not look.
     pub fn flush(&mut self) -> Result<Offset, LogError> {
         self.log.flush()
+    }
+
+    /// The first of three steps of a flush that does not hold the replica while the disk works: the plan is synced
+    /// by the caller, then given to [`Replica::finish_flush`].
+    pub fn begin_flush(&mut self) -> Result<FlushPlan, LogError> {
+        self.log.begin_flush()
+    }
+
+    /// The last step of a flush: takes over what became of the plan.
+    pub fn finish_flush(&mut self, plan: FlushPlan, synced: io::Result<()>) -> Result<Offset, LogError> {
+        self.log.finish_flush(plan, synced)
     }
 
     /// Closes the log cleanly. The replica serves nothing afterwards.
