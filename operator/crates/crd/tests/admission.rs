@@ -100,6 +100,13 @@ fn clusters_that_cannot_work_are_refused_at_creation() {
         (json!({ "listeners": [{ "name": "a", "port": 9093 }, { "name": "b", "port": 9093 }] }), "same port"),
         (json!({ "rebalance": { "throttle": "fast" } }), "rebalance.throttle"),
         (json!({ "rebalance": { "throttle": 0 } }), "rebalance.throttle"),
+        (json!({ "version": "newest" }), "two numbers"),
+        (json!({ "image": "ottla dev" }), "name of an image"),
+        (json!({ "storage": { "size": "1GB" } }), "such as 100Gi"),
+        (json!({ "storage": { "size": "1Gi", "class": "Fast Disk" } }), "name of a StorageClass"),
+        (json!({ "rack": { "topologyKey": "the zone" } }), "label of the nodes"),
+        (json!({ "listeners": [{ "name": "PLAIN", "port": 9092 }] }), "lower-case letters"),
+        (json!({ "topics": { "allowedNamespaces": ["A b"] } }), "names of namespaces"),
         (json!({ "config": { "listeners": "X://:1" } }), "spec.listeners"),
         (json!({ "config": { "advertised.listeners": "X://:1" } }), "spec.listeners"),
         (json!({ "config": { "listener.security.protocol.map": "X:PLAINTEXT" } }), "spec.listeners"),
@@ -166,6 +173,13 @@ fn topics_that_cannot_work_are_refused() {
         None,
         "belongs to Kafka",
     );
+    for (spec, hint) in [
+        (json!({ "cluster": "Demo" }), "name of a KafkaCluster"),
+        (json!({ "clusterNamespace": "A b" }), "KafkaCluster's namespace"),
+        (json!({ "topicName": "a b" }), "letters, digits"),
+    ] {
+        assert_refused("KafkaTopic", &topic(spec), None, hint);
+    }
     let old = topic(json!({ "partitions": 12 }));
     for (spec, hint) in [
         (json!({ "partitions": 6 }), "partitions cannot be reduced"),

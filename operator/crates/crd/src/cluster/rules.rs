@@ -33,21 +33,49 @@ pub(super) const CONTROLLERS_FIT: Rule = (
     "controllers cannot exceed replicas: raise replicas or lower controllers",
 );
 
+/// A feature level has two numbers.
+pub(super) const VERSION_WRITTEN: Rule =
+    ("self.matches('^[0-9]+[.][0-9]+$')", "version must be two numbers, such as 0.1");
+
+/// The name of an image has no spaces.
+pub(super) const IMAGE_WRITTEN: Rule = (
+    "self.matches('^[^ \\t\\n]+$')",
+    "image must be the name of an image, such as registry.example/ottla:1.0",
+);
+
+/// A class is a Kubernetes object.
+pub(super) const CLASS_WRITTEN: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')",
+    "storage.class must be the name of a StorageClass: see kubectl get storageclass",
+);
+
+/// A rack is a label of the nodes.
+pub(super) const TOPOLOGY_KEY_WRITTEN: Rule = (
+    "self.matches('^[A-Za-z0-9][-A-Za-z0-9_./]*$')",
+    "rack.topologyKey must be a label of the nodes, such as topology.kubernetes.io/zone",
+);
+
 /// A claim's class cannot be changed.
 pub(super) const CLASS_FIXED: Rule = (
     "(has(self.class) ? self.class : '') == (has(oldSelf.class) ? oldSelf.class : '')",
     "storage.class cannot be changed: make a new cluster with the class wanted and move the topics there",
 );
 
+/// A size that Kubernetes understands, without a sign.
+pub(super) const SIZE_WRITTEN: Rule = (
+    "self.matches('^[0-9]+([.][0-9]+)?([kMGTPE]|[KMGTPE]i)?$')",
+    "storage.size must be a number and a unit, such as 100Gi",
+);
+
 /// Volumes only grow.
 pub(super) const SIZE_GROWS: Rule = (
-    "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+    "!isQuantity(self.size) || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
     "storage.size cannot shrink: keep the size, or make a new cluster with smaller disks and move the topics there",
 );
 
 /// A log needs room for its first segments.
 pub(super) const SIZE_USABLE: Rule = (
-    "quantity(self.size).compareTo(quantity('64Mi')) >= 0",
+    "!isQuantity(self.size) || quantity(self.size).compareTo(quantity('64Mi')) >= 0",
     "storage.size is too small for a broker: give at least 64Mi",
 );
 
@@ -63,6 +91,12 @@ pub(super) const LISTENER_NAME_FREE: Rule = (
     "this listener name belongs to the brokers themselves: choose another name",
 );
 
+/// The name of a listener is one of a port of a pod, too.
+pub(super) const LISTENER_NAME_WRITTEN: Rule = (
+    "self.matches('^[a-z][a-z0-9]*$')",
+    "a listener's name must be lower-case letters and digits, a letter first, such as apps",
+);
+
 /// Two listeners cannot share a port.
 pub(super) const PORTS_UNIQUE: Rule = (
     "self.all(a, self.exists_one(b, b.port == a.port))",
@@ -73,6 +107,12 @@ pub(super) const PORTS_UNIQUE: Rule = (
 pub(super) const THROTTLE: Rule = (
     "string(self).matches('^(auto|[1-9][0-9]{0,15}([kMG]|[KMG]i)?)$')",
     "rebalance.throttle must be auto or bytes per second such as 50Mi",
+);
+
+/// Namespaces are DNS labels.
+pub(super) const NAMESPACES_WRITTEN: Rule = (
+    "self.all(n, n == '*' || n.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$'))",
+    "topics.allowedNamespaces must be names of namespaces, or \"*\" for all",
 );
 
 /// Listeners are a field of their own.

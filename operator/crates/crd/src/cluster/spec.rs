@@ -88,11 +88,13 @@ pub struct KafkaClusterSpec {
     pub controllers: Option<i32>,
     /// Feature level of the cluster; the newest of the image if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[0-9]+\.[0-9]+$"), length(max = 16))]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = rules::VERSION_WRITTEN)]
     pub version: Option<String>,
     /// Image of the brokers; the operator's default if not given. A change restarts them one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[^\s]+$"), length(min = 1, max = 512))]
+    #[schemars(length(min = 1, max = 512))]
+    #[x_kube(validation = rules::IMAGE_WRITTEN)]
     pub image: Option<String>,
     /// The disk of each broker.
     pub storage: StorageSpec,
@@ -150,11 +152,13 @@ fn default_replicas() -> i32 {
 )]
 pub struct StorageSpec {
     /// Size of each broker's volume, such as 100Gi. It can be raised while brokers run.
-    #[schemars(regex(pattern = r"^[0-9]+(\.[0-9]+)?([kMGTPE]|[KMGTPE]i)?$"), length(min = 1, max = 24))]
+    #[schemars(length(min = 1, max = 24))]
+    #[x_kube(validation = rules::SIZE_WRITTEN)]
     pub size: String,
     /// StorageClass of the volumes; the cluster's default class if not given. Fixed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rules::CLASS_WRITTEN)]
     pub class: Option<String>,
     /// What becomes of a volume when its broker or the cluster is removed; Retain if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -176,7 +180,8 @@ pub enum DeletionPolicy {
 #[x_kube(validation = rules::PORT_FREE, validation = rules::LISTENER_NAME_FREE)]
 pub struct ListenerSpec {
     /// Name of the listener; in upper case it is the name that Kafka's settings use.
-    #[schemars(regex(pattern = r"^[a-z][a-z0-9]*$"), length(min = 1, max = 15))]
+    #[schemars(length(min = 1, max = 15))]
+    #[x_kube(validation = rules::LISTENER_NAME_WRITTEN)]
     pub name: String,
     /// Port of the brokers and of the bootstrap service.
     #[schemars(range(min = 1024, max = 65535))]
@@ -184,11 +189,12 @@ pub struct ListenerSpec {
 }
 
 /// Where a broker stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RackSpec {
     /// Label of the nodes that names the rack, as a rule topology.kubernetes.io/zone.
-    #[schemars(regex(pattern = r"^[A-Za-z0-9][-A-Za-z0-9_./]*$"), length(min = 1, max = 316))]
+    #[schemars(length(min = 1, max = 316))]
+    #[x_kube(validation = rules::TOPOLOGY_KEY_WRITTEN)]
     pub topology_key: String,
 }
 
@@ -245,12 +251,13 @@ pub struct RolloutSpec {
 }
 
 /// Which KafkaTopics a cluster takes.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClusterTopicsSpec {
     /// Namespaces beside the cluster's own whose KafkaTopics are taken; "*" stands for all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = rules::NAMESPACES_WRITTEN)]
     pub allowed_namespaces: Vec<String>,
     /// What becomes of a topic when its KafkaTopic is deleted and does not say itself; Delete if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

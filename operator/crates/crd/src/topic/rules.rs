@@ -19,6 +19,18 @@ pub(super) const NAME_FIXED: Rule = (
 pub(super) const CLUSTER_FIXED: Rule =
     ("self == oldSelf", "cluster cannot be changed: make a new KafkaTopic for the other cluster");
 
+/// The name of a KafkaCluster.
+pub(super) const CLUSTER_WRITTEN: Rule = (
+    "self.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
+    "cluster must be the name of a KafkaCluster: see kubectl get kafkaclusters",
+);
+
+/// The name of a namespace.
+pub(super) const CLUSTER_NAMESPACE_WRITTEN: Rule = (
+    "self.matches('^[a-z0-9]([-a-z0-9]*[a-z0-9])?$')",
+    "clusterNamespace must be the name of the KafkaCluster's namespace",
+);
+
 /// The same for the cluster's namespace.
 pub(super) const CLUSTER_NAMESPACE_FIXED: Rule = (
     "(has(self.clusterNamespace) ? self.clusterNamespace : '') == (has(oldSelf.clusterNamespace) ? oldSelf.clusterNamespace : '')",
@@ -36,3 +48,7 @@ pub(super) const NAME_FREE: Rule = (
     "!(self in ['.', '..', '__consumer_offsets', '__transaction_state', '__share_group_state', '__cluster_metadata'])",
     "this name belongs to Kafka itself: choose another topicName",
 );
+
+/// Kafka's letters for names.
+pub(super) const NAME_WRITTEN: Rule =
+    ("self.matches('^[a-zA-Z0-9._-]+$')", "topicName can have letters, digits, '.', '_' and '-' only");

@@ -78,16 +78,17 @@ use crate::text::ScalarText;
 pub struct KafkaTopicSpec {
     /// Name of the KafkaCluster.
     #[schemars(length(min = 1, max = 40))]
-    #[x_kube(validation = rules::CLUSTER_FIXED)]
+    #[x_kube(validation = rules::CLUSTER_WRITTEN, validation = rules::CLUSTER_FIXED)]
     pub cluster: String,
     /// Namespace of the KafkaCluster; the topic's own if not given. The cluster must allow it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rules::CLUSTER_NAMESPACE_WRITTEN)]
     pub cluster_namespace: Option<String>,
     /// Name of the topic in Kafka; the object's name if not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^[a-zA-Z0-9._-]+$"), length(min = 1, max = 249))]
-    #[x_kube(validation = rules::NAME_FREE)]
+    #[schemars(length(min = 1, max = 249))]
+    #[x_kube(validation = rules::NAME_WRITTEN, validation = rules::NAME_FREE)]
     pub topic_name: Option<String>,
     /// Number of partitions; the brokers' num.partitions if not given. It can only be raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
