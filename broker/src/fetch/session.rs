@@ -123,11 +123,6 @@ impl FetchSessions {
         self.sessions.len()
     }
 
-    /// Whether no session is open.
-    pub fn is_empty(&self) -> bool {
-        self.sessions.is_empty()
-    }
-
     /// Begins a request: opens, continues or closes its session.
     pub fn begin(&mut self, now: MonotonicMs, request: SessionRequest) -> Result<SessionPlan, SessionError> {
         match request.session_epoch {

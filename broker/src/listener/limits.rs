@@ -51,7 +51,8 @@ impl ByteBudget {
     }
 
     /// Bytes that are not reserved now.
-    pub fn free_bytes(&self) -> usize {
+    #[cfg(test)]
+    fn free_bytes(&self) -> usize {
         self.pages.available_permits() * BUDGET_PAGE_BYTES
     }
 }

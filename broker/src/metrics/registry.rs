@@ -17,8 +17,6 @@ pub const TIME_BUCKETS_MICROS: [u64; 12] =
 pub struct ApiCounters {
     /// Requests answered.
     pub requests: AtomicU64,
-    /// Requests answered with an error at the top or by a closed connection.
-    pub errors: AtomicU64,
     /// Sum of the times from a frame's arrival to its answer.
     pub time_micros: AtomicU64,
     /// Counts per bucket of [`TIME_BUCKETS_MICROS`], not cumulative; one more for the rest.

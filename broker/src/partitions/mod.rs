@@ -9,7 +9,7 @@ mod open;
 mod upkeep;
 mod waiters;
 
-pub use hosted::{AppendFailure, AppendedBatch, FetchRead, Fetcher, HostedPartition, RequiredAcks};
+pub use hosted::{AppendFailure, FetchRead, Fetcher, HostedPartition, RequiredAcks};
 pub use isr_sender::{IsrQueue, run as run_isr_sender};
 pub use manager::{PartitionFacts, Partitions};
 pub use open::{METADATA_DIR, Opener};

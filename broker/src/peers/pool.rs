@@ -57,11 +57,6 @@ impl Peers {
         self.state.lock().get(&node).map(|peer| peer.address.clone())
     }
 
-    /// Every broker with a known address.
-    pub fn known(&self) -> Vec<NodeId> {
-        self.state.lock().keys().copied().collect()
-    }
-
     /// The shared connection to `node`, opened if there is none.
     pub async fn connection(&self, node: NodeId) -> Result<Arc<PeerConnection>, CallError> {
         let unknown = || CallError::Unreachable(anyhow::anyhow!("broker {node} has no known address"));
