@@ -1,6 +1,15 @@
 //! The operator: what it does to clusters on Kubernetes and, in local mode, to child processes.
 //!
-//! Owns the kube client, controllers, leader election and the command line. Decisions are in the crates `planner`
-//! and `crd`; code here gathers facts, carries out plans and writes status.
+//! Owns the kube client, watches, leader election and the command line. Decisions are in the crates `planner` and
+//! `crd`; code here gathers facts, carries out plans and writes status.
 
+pub mod clock;
+pub mod controllers;
 pub mod crdgen;
+pub mod http;
+pub mod kafka;
+pub mod leader;
+pub mod metrics;
+pub mod run;
+pub mod stores;
+pub mod workers;

@@ -44,9 +44,17 @@ fn status(input: &Input<'_>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerSt
         rack: facts.and_then(|facts| facts.rack.clone()).or_else(|| pod.and_then(|pod| pod.rack.clone())),
         leaders: count(&|partition| partition.leader == Some(id)),
         replicas: count(&|partition| partition.replicas.contains(&id)),
-        bytes: facts.and_then(|facts| facts.bytes).and_then(|bytes| i64::try_from(bytes).ok()),
+        bytes: bytes(input, id, facts.and_then(|facts| facts.bytes)),
         revision: pod.and_then(|pod| pod.revision.clone()),
     }
+}
+
+/// The size of a broker's data; the former figure as long as it is about right, or status would be written for ever.
+fn bytes(input: &Input<'_>, id: NodeId, bytes: Option<u64>) -> Option<i64> {
+    let bytes = bytes.and_then(|bytes| i64::try_from(bytes).ok())?;
+    let former =
+        input.former.brokers.iter().find(|former| former.id == id.get()).and_then(|former| former.bytes);
+    Some(former.filter(|former| (bytes - former).abs() <= former / 10).unwrap_or(bytes))
 }
 
 fn state(input: &Input<'_>, pod: Option<&PodFacts>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerState {

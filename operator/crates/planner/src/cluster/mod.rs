@@ -133,6 +133,18 @@ pub fn plan_invalid(
     Plan { actions: notes, status, requeue: LOOK_IDLE }
 }
 
+/// The status after actions have failed again and again: nothing was lost, and a person should know.
+pub fn plan_failed(
+    former: &KafkaClusterStatus,
+    generation: Option<i64>,
+    problem: &str,
+    now: TimestampMs,
+) -> Plan {
+    let status = status::refused(former, generation, "ActionFailed", problem, now);
+    let notes = status::notes(former, &status).into_iter().map(Action::Tell).collect();
+    Plan { actions: notes, status, requeue: LOOK_BUSY }
+}
+
 /// The broker whose restart safety the next plan will need, if it needs one.
 pub fn question(input: &Input<'_>) -> Option<NodeId> {
     let cluster_id = input.former.cluster_id.as_deref()?;

@@ -236,7 +236,8 @@ pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) ->
 
 /// Reasons of conditions are a fixed set, so that events can be counted by them.
 fn known(reason: &str) -> Option<&'static str> {
-    const REASONS: [&str; 14] = [
+    const REASONS: [&str; 15] = [
+        "ActionFailed",
         "Ready",
         "Starting",
         "Rolling",

@@ -77,6 +77,8 @@ fn container(build: &Build<'_>) -> Container {
         args: Some(arguments(build)),
         env: Some(vec![pod_name()]),
         ports: Some(ports),
+        // The last words of a broker that cannot start become the reason in status.
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         resources: Some(resources(build)),
         volume_mounts: Some(vec![
             mount(CONFIG_VOLUME, names::CONFIG_FOLDER, true),

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_broker_types::{NodeId, PartitionIndex, TimestampMs};
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedTopic};
 
-pub use status::{invalid, refused};
+pub use status::{denied, invalid, refused, waiting};
 
 use crate::action::Reassignment;
 use crate::facts::PartitionFacts;

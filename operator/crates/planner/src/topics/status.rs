@@ -67,10 +67,34 @@ pub fn invalid(
     KafkaTopicStatus { observed_generation: generation, conditions, ..former.clone() }
 }
 
+/// The status while something else must happen first.
+pub fn waiting(
+    former: &KafkaTopicStatus,
+    generation: Option<i64>,
+    reason: &'static str,
+    text: &str,
+    now: TimestampMs,
+) -> KafkaTopicStatus {
+    let conditions = merged(&former.conditions, working(reason, text.to_owned()), generation, now);
+    KafkaTopicStatus { observed_generation: generation, conditions, ..former.clone() }
+}
+
+/// The status of an object that cannot have its topic for a reason outside of it.
+pub fn denied(
+    former: &KafkaTopicStatus,
+    generation: Option<i64>,
+    reason: &'static str,
+    text: &str,
+    now: TimestampMs,
+) -> KafkaTopicStatus {
+    let conditions = merged(&former.conditions, stalled(reason, text.to_owned()), generation, now);
+    KafkaTopicStatus { observed_generation: generation, conditions, ..former.clone() }
+}
+
 /// What stays the same, with the settings that this object has made.
 fn base(input: &TopicInput<'_>) -> KafkaTopicStatus {
     let current = input.facts.and_then(|facts| facts.config.as_ref());
-    let still_set = |name: &&String| current.is_some_and(|current| current.contains_key(*name));
+    let still_set = |name: &&String| current.is_none_or(|current| current.contains_key(*name));
     let mut managed: BTreeSet<String> = input.topic.config.keys().cloned().collect();
     managed.extend(input.former.managed_config.iter().filter(still_set).cloned());
     KafkaTopicStatus {

@@ -1,0 +1,178 @@
+//! Carries out the actions of a plan, one after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context as _;
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, Client};
+use ottla_broker_types::{NodeId, PartitionIndex, TopicPartition};
+use ottla_operator_crd::KafkaCluster;
+use ottla_operator_kafka_admin::{
+    AdminClient, ConfigAlteration, ConfigOp, ConfigResource, Reassignment as AdminReassignment,
+};
+use ottla_operator_planner::names::{FIELD_MANAGER, RACK_ANNOTATION};
+use ottla_operator_planner::{Action, Note, Reassignment};
+
+use super::apply::{Applied, Target};
+use crate::controllers::context::Context;
+use crate::kafka::{CORDON_ALL, CORDON_SETTING};
+use crate::metrics::Metrics;
+
+/// Who acts, on what.
+pub struct Actor<'a> {
+    /// Clients and stores.
+    pub context: &'a Context,
+    /// The object, for events.
+    pub object: &'a KafkaCluster,
+    /// Its namespace.
+    pub namespace: &'a str,
+    /// The brokers.
+    pub admin: &'a AdminClient,
+    /// Objects applied before.
+    pub applied: &'a mut Applied,
+    /// Uids of pods deleted before.
+    pub deleted: &'a mut BTreeSet<String>,
+}
+
+impl Actor<'_> {
+    /// Does one thing.
+    pub async fn act(&mut self, action: &Action) -> anyhow::Result<()> {
+        let outcome = match action {
+            Action::Apply(object) => self.apply(object).await,
+            Action::AnnotateRack { pod, rack } => self.annotate(pod, rack).await,
+            Action::RestartBroker { broker, pod, uid, reason } => {
+                self.restart(*broker, pod, uid, reason).await
+            }
+            Action::GrowClaim { claim, size } => self.grow(claim, size).await,
+            Action::DeleteClaim { claim } => delete(self.api::<PersistentVolumeClaim>(), claim).await,
+            Action::DeleteConfigMap { name } => delete(self.api::<ConfigMap>(), name).await,
+            Action::AlterConfig { set, delete } => {
+                alter(self.admin, ConfigResource::AllBrokers, set, delete).await
+            }
+            Action::Cordon { broker, cordoned } => cordon(self.admin, *broker, *cordoned).await,
+            Action::Reassign(moves) => {
+                Metrics::add(&self.context.metrics.reassignments, moves.len() as u64);
+                reassign(self.admin, moves).await
+            }
+            Action::ElectLeaders(partitions) => elect(self.admin, partitions).await,
+            Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
+            Action::Tell(note) => {
+                self.context.tell(self.object, note).await;
+                Ok(())
+            }
+        };
+        outcome.with_context(|| action.to_string())
+    }
+
+    fn api<K>(&self) -> Api<K>
+    where
+        K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.context.client.clone(), self.namespace)
+    }
+
+    async fn apply(&mut self, object: &ottla_operator_planner::resources::Resource) -> anyhow::Result<()> {
+        let (client, stores): (&Client, _) = (&self.context.client, &self.context.stores);
+        let mut target = Target { client, stores, applied: self.applied };
+        if target.apply(object).await? {
+            Metrics::add(&self.context.metrics.applies, 1);
+        }
+        Ok(())
+    }
+
+    async fn annotate(&self, pod: &str, rack: &str) -> anyhow::Result<()> {
+        let patch = serde_json::json!({ "metadata": { "annotations": { RACK_ANNOTATION: rack } } });
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.api::<Pod>().patch_metadata(pod, &params, &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+
+    /// Deletes exactly the pod that was judged, not one that took its place.
+    async fn restart(&mut self, broker: NodeId, pod: &str, uid: &str, reason: &str) -> anyhow::Result<()> {
+        let params = DeleteParams {
+            preconditions: Some(Preconditions { uid: Some(uid.to_owned()), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        self.api::<Pod>().delete(pod, &params).await?;
+        self.deleted.insert(uid.to_owned());
+        Metrics::add(&self.context.metrics.restarts, 1);
+        tracing::info!(cluster = self.object.metadata.name, %broker, reason, "a broker restarts");
+        let text = format!("broker {broker} restarts: {reason}");
+        self.context.tell(self.object, &Note { warning: false, reason: "BrokerRestarts", text }).await;
+        Ok(())
+    }
+
+    async fn grow(&self, claim: &str, size: &str) -> anyhow::Result<()> {
+        let patch = serde_json::json!({ "spec": { "resources": { "requests": { "storage": size } } } });
+        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        self.api::<PersistentVolumeClaim>().patch(claim, &params, &Patch::Merge(&patch)).await?;
+        Ok(())
+    }
+}
+
+async fn delete<K>(api: Api<K>, name: &str) -> anyhow::Result<()>
+where
+    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+{
+    match api.delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Changes settings of one resource.
+pub async fn alter(
+    admin: &AdminClient,
+    resource: ConfigResource,
+    set: &BTreeMap<String, String>,
+    delete: &BTreeSet<String>,
+) -> anyhow::Result<()> {
+    let values = set.iter().map(|(name, value)| (name.clone(), ConfigOp::Set(value.clone())));
+    let defaults = delete.iter().map(|name| (name.clone(), ConfigOp::Delete));
+    let alteration = ConfigAlteration { resource, ops: values.chain(defaults).collect() };
+    for outcome in admin.alter_configs(&[alteration], false).await? {
+        outcome?;
+    }
+    Ok(())
+}
+
+/// Keeps new replicas off a broker, or lets them on again.
+pub async fn cordon(admin: &AdminClient, broker: NodeId, cordoned: bool) -> anyhow::Result<()> {
+    let op = if cordoned { ConfigOp::Set(CORDON_ALL.to_owned()) } else { ConfigOp::Delete };
+    let ops = BTreeMap::from([(CORDON_SETTING.to_owned(), op)]);
+    let alteration = ConfigAlteration { resource: ConfigResource::Broker(broker), ops };
+    for outcome in admin.alter_configs(&[alteration], false).await? {
+        outcome?;
+    }
+    Ok(())
+}
+
+/// Starts moves; a partition that is refused (deleted meanwhile, moved by somebody else) is left to the next look.
+pub async fn reassign(admin: &AdminClient, moves: &[Reassignment]) -> anyhow::Result<()> {
+    let changes: Vec<AdminReassignment> = moves
+        .iter()
+        .map(|change| AdminReassignment {
+            topic: change.partition.topic.to_string(),
+            partition: change.partition.partition,
+            replicas: Some(change.replicas.clone()),
+        })
+        .collect();
+    for ((topic, partition), outcome) in admin.alter_reassignments(&changes).await? {
+        if let Err(failure) = outcome {
+            tracing::warn!(topic, %partition, %failure, "a move was refused");
+        }
+    }
+    Ok(())
+}
+
+/// Gives leadership back to preferred replicas.
+pub async fn elect(admin: &AdminClient, partitions: &[TopicPartition]) -> anyhow::Result<()> {
+    let mut by_topic: BTreeMap<String, Vec<PartitionIndex>> = BTreeMap::new();
+    for partition in partitions {
+        by_topic.entry(partition.topic.to_string()).or_default().push(partition.partition);
+    }
+    admin.elect_preferred_leaders(Some(&by_topic)).await?;
+    Ok(())
+}

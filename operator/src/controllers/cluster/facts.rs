@@ -1,0 +1,194 @@
+//! From Kubernetes' objects to the planner's facts. Pure.
+
+use k8s_openapi::api::apps::v1::StatefulSet;
+use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::ResourceExt;
+use ottla_broker_types::TimestampMs;
+use ottla_operator_crd::quantity_bytes;
+use ottla_operator_planner::facts::{ClaimFacts, PodFacts, StatefulSetFacts};
+use ottla_operator_planner::names;
+
+/// Reasons for which a container waits that do not pass by themselves.
+const STUCK_REASONS: [&str; 8] = [
+    "CrashLoopBackOff",
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CreateContainerError",
+    "RunContainerError",
+];
+/// A fresh pod may be unschedulable for a moment, while its volume is made.
+const UNSCHEDULABLE_MS: i64 = 10_000;
+/// The last words of a broker that are quoted.
+const WORDS_CHARS_MAX: usize = 300;
+
+/// One pod. `rack` is that of its node, if known.
+pub fn pod(pod: &Pod, rack: Option<String>, now: TimestampMs) -> PodFacts {
+    let status = pod.status.as_ref();
+    let ready = status
+        .and_then(|status| status.conditions.as_ref())
+        .and_then(|conditions| conditions.iter().find(|condition| condition.type_ == "Ready"));
+    let since = ready.and_then(|ready| ready.last_transition_time.as_ref());
+    let container = pod.spec.as_ref().and_then(|spec| spec.containers.iter().find(|c| c.name == "broker"));
+    PodFacts {
+        name: pod.name_any(),
+        uid: pod.uid().unwrap_or_default(),
+        revision: pod.labels().get(names::REVISION_LABEL).cloned(),
+        image: container.and_then(|container| container.image.clone()),
+        ready: ready.is_some_and(|ready| ready.status == "True"),
+        terminating: pod.metadata.deletion_timestamp.is_some(),
+        stuck: stuck(pod, now),
+        since: since.or(pod.metadata.creation_timestamp.as_ref()).map(timestamp),
+        rack: pod.annotations().get(names::RACK_ANNOTATION).cloned(),
+        node_rack: rack,
+        restart_asked: pod.annotations().contains_key(names::RESTART_ANNOTATION),
+    }
+}
+
+/// Why a pod cannot start.
+fn stuck(pod: &Pod, now: TimestampMs) -> Option<String> {
+    let status = pod.status.as_ref()?;
+    let waiting = status.container_statuses.iter().flatten().find_map(waiting);
+    waiting.or_else(|| {
+        let conditions = status.conditions.as_ref()?;
+        let unscheduled = conditions.iter().find(|condition| {
+            condition.type_ == "PodScheduled" && condition.reason.as_deref() == Some("Unschedulable")
+        })?;
+        let made = pod.metadata.creation_timestamp.as_ref().map(timestamp)?;
+        let message = unscheduled.message.as_deref().unwrap_or("no node fits");
+        (now.0 - made.0 > UNSCHEDULABLE_MS).then(|| format!("Unschedulable: {message}"))
+    })
+}
+
+fn waiting(container: &ContainerStatus) -> Option<String> {
+    let waiting = container.state.as_ref()?.waiting.as_ref()?;
+    let reason = waiting.reason.as_deref().filter(|reason| STUCK_REASONS.contains(reason))?;
+    let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+    let words = match ended {
+        Some(ended) => ended.message.as_deref().map(last_line),
+        None => waiting.message.as_deref().map(last_line),
+    };
+    Some(match words.filter(|words| !words.is_empty()) {
+        Some(words) => format!("{reason}: {words}"),
+        None => reason.to_owned(),
+    })
+}
+
+fn last_line(text: &str) -> String {
+    text.trim().lines().last().unwrap_or_default().chars().take(WORDS_CHARS_MAX).collect()
+}
+
+/// The StatefulSet; its revision counts once its controller has seen the template.
+pub fn stateful_set(set: &StatefulSet) -> StatefulSetFacts {
+    let seen = set.status.as_ref().and_then(|status| status.observed_generation);
+    let labels = set.spec.template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
+    let revision = labels.and_then(|labels| labels.get(names::REVISION_LABEL)).cloned();
+    let claim = set.spec.volume_claim_templates.as_ref().and_then(|claims| claims.first());
+    let size = claim
+        .and_then(|claim| claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage"))
+        .map(|quantity| quantity.0.clone());
+    StatefulSetFacts {
+        replicas: set.spec.replicas.unwrap_or(1),
+        claim_size: size,
+        revision: revision.filter(|_| seen >= set.metadata.generation),
+    }
+}
+
+/// One claim.
+pub fn claim(claim: &PersistentVolumeClaim) -> ClaimFacts {
+    let requests =
+        claim.spec.as_ref().and_then(|spec| spec.resources.as_ref()).and_then(|r| r.requests.as_ref());
+    let requested = requests.and_then(|requests| requests.get("storage")).and_then(|q| quantity_bytes(&q.0));
+    ClaimFacts {
+        name: claim.name_any(),
+        // A size that cannot be read is none to grow from.
+        requested_bytes: requested.unwrap_or(u64::MAX),
+        cluster_id: claim.annotations().get(names::CLUSTER_ID_ANNOTATION).cloned(),
+        terminating: claim.metadata.deletion_timestamp.is_some(),
+    }
+}
+
+/// Kubernetes' time as milliseconds.
+pub fn timestamp(time: &Time) -> TimestampMs {
+    TimestampMs(time.0.as_millisecond())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn pod_of(status: serde_json::Value) -> Pod {
+        let object = json!({
+            "metadata": {
+                "name": "demo-broker-1", "uid": "u", "creationTimestamp": "1970-01-01T00:00:00Z",
+                "labels": { "ottla.dev/revision": "abc" },
+            },
+            "spec": { "containers": [{ "name": "broker", "image": "ottla:1" }] },
+            "status": status,
+        });
+        serde_json::from_value(object).expect("it is a pod")
+    }
+
+    #[test]
+    fn a_serving_pod_is_ready_and_not_stuck() {
+        let status = json!({
+            "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:00:05Z" }],
+            "containerStatuses": [],
+        });
+        let facts = pod(&pod_of(status), Some("a".to_owned()), TimestampMs(60_000));
+        assert!(facts.ready && !facts.terminating && facts.stuck.is_none());
+        assert_eq!(facts.revision.as_deref(), Some("abc"));
+        assert_eq!((facts.since, facts.node_rack.as_deref()), (Some(TimestampMs(5_000)), Some("a")));
+        assert_eq!(facts.image.as_deref(), Some("ottla:1"));
+    }
+
+    #[test]
+    fn a_crashing_broker_is_stuck_and_its_last_words_are_told() {
+        let status = json!({ "containerStatuses": [{
+            "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 3,
+            "state": { "waiting": { "reason": "CrashLoopBackOff" } },
+            "lastState": { "terminated": { "exitCode": 1, "message": "start\nlog.dirs: the disk is full\n" } },
+        }] });
+        let stuck = pod(&pod_of(status), None, TimestampMs(0)).stuck;
+        assert_eq!(stuck.as_deref(), Some("CrashLoopBackOff: log.dirs: the disk is full"));
+    }
+
+    #[test]
+    fn a_pod_that_is_being_made_is_not_stuck() {
+        let creating = json!({ "containerStatuses": [{
+            "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+            "state": { "waiting": { "reason": "ContainerCreating" } },
+        }] });
+        assert_eq!(pod(&pod_of(creating), None, TimestampMs(0)).stuck, None);
+        let unscheduled = json!({ "conditions": [
+            { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu" },
+        ] });
+        assert_eq!(pod(&pod_of(unscheduled.clone()), None, TimestampMs(5_000)).stuck, None);
+        let later = pod(&pod_of(unscheduled), None, TimestampMs(60_000)).stuck;
+        assert_eq!(later.as_deref(), Some("Unschedulable: no cpu"));
+    }
+
+    #[test]
+    fn a_template_counts_once_its_controller_has_seen_it() {
+        let set = |seen: i64| {
+            let object = json!({
+                "metadata": { "generation": 2 },
+                "spec": {
+                    "replicas": 3, "selector": {}, "serviceName": "",
+                    "template": { "metadata": { "labels": { "ottla.dev/revision": "abc" } } },
+                    "volumeClaimTemplates": [{ "spec": { "resources": { "requests": { "storage": "1Gi" } } } }],
+                },
+                "status": { "observedGeneration": seen, "replicas": 3 },
+            });
+            stateful_set(&serde_json::from_value(object).expect("it is a StatefulSet"))
+        };
+        assert_eq!(set(1).revision, None);
+        assert_eq!(set(2).revision.as_deref(), Some("abc"));
+        assert_eq!((set(2).replicas, set(2).claim_size.as_deref()), (3, Some("1Gi")));
+    }
+}

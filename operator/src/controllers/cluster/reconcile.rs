@@ -1,0 +1,205 @@
+//! One look at a cluster: observe, validate, plan, act, tell.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broker_types::TimestampMs;
+use ottla_operator_crd::{KafkaCluster, KafkaClusterStatus, ValidatedCluster};
+use ottla_operator_planner::{Input, Plan, plan, plan_failed, plan_invalid, question};
+
+use super::act::Actor;
+use super::apply::Applied;
+use super::observe::{Look, observe};
+use super::safety;
+use crate::clock;
+use crate::controllers::context::Context;
+use crate::controllers::status;
+use crate::metrics::Metrics;
+use crate::workers::{ClusterKey, Next};
+
+/// Failures in a row after which status says so: shorter ones are conflicts and restarts that pass.
+const FAILURES_TOLD: u32 = 5;
+
+/// What a worker remembers between two looks.
+pub struct Worker {
+    context: Arc<Context>,
+    key: ClusterKey,
+    applied: Applied,
+    /// Uids of deleted pods; each is forgotten once the stores have lost its pod.
+    deleted: BTreeSet<String>,
+    /// The status written last: the stores may still show an older one.
+    written: Option<KafkaClusterStatus>,
+    failures: u32,
+    /// The object that all this is about: one made anew under the same name begins anew.
+    uid: Option<String>,
+}
+
+impl Worker {
+    /// A worker for the cluster of that key.
+    pub fn new(context: Arc<Context>, key: ClusterKey) -> Worker {
+        Worker {
+            context,
+            key,
+            applied: Applied::default(),
+            deleted: BTreeSet::new(),
+            written: None,
+            failures: 0,
+            uid: None,
+        }
+    }
+
+    async fn look(&mut self) -> Next {
+        let context = Arc::clone(&self.context);
+        let Some(object) = context.stores.cluster(&self.key) else { return Next::Stop };
+        if object.metadata.deletion_timestamp.is_some() {
+            // What it owns goes by owner references; there is nothing to hold on to.
+            return Next::After(Duration::from_secs(60));
+        }
+        if self.uid != object.metadata.uid {
+            *self = Worker::new(Arc::clone(&context), self.key.clone());
+            self.uid.clone_from(&object.metadata.uid);
+        }
+        Metrics::add(&context.metrics.looks, 1);
+        let mut object = (*object).clone();
+        let former = self.written.clone().or_else(|| object.status.clone()).unwrap_or_default();
+        object.status = Some(former.clone());
+        let now = clock::now();
+        let mut plan = match ValidatedCluster::new(&object) {
+            Err(problems) => {
+                let plan = plan_invalid(&former, object.metadata.generation, &problems, now);
+                self.carry_out(&object, None, &plan).await;
+                plan
+            }
+            Ok(cluster) => {
+                let (plan, look) = self.plan(&cluster, &former, now).await;
+                match self.carry_out(&object, Some(&look), &plan).await {
+                    None => plan,
+                    Some(problem) => self.failed(&object, plan, &former, &problem).await,
+                }
+            }
+        };
+        if let Err(error) = self.write(&former, &plan.status).await {
+            tracing::warn!(cluster = %self.key, %error, "the status was not written");
+            plan.requeue.0 = plan.requeue.0.min(1_000);
+        }
+        Next::After(plan.requeue.to_std())
+    }
+
+    /// Facts and the plan that follows from them.
+    async fn plan(
+        &mut self,
+        cluster: &ValidatedCluster,
+        former: &KafkaClusterStatus,
+        now: TimestampMs,
+    ) -> (Plan, Look) {
+        let context = Arc::clone(&self.context);
+        let mut look = observe(&context, &self.key, cluster, former, &self.deleted, now).await;
+        let seen: BTreeSet<&str> = look.observed.pods.values().map(|pod| pod.uid.as_str()).collect();
+        self.deleted.retain(|uid| seen.contains(uid.as_str()));
+        let fresh = clock::fresh_id().to_string();
+        let asked = {
+            let input = Input {
+                cluster,
+                former,
+                observed: &look.observed,
+                defaults: &context.defaults,
+                fresh_cluster_id: &fresh,
+                now,
+            };
+            question(&input)
+        };
+        if let Some(broker) = asked {
+            let answer = safety::ask(broker, &look.ready).await;
+            look.observed.safety.insert(broker, answer);
+        }
+        let input = Input {
+            cluster,
+            former,
+            observed: &look.observed,
+            defaults: &context.defaults,
+            fresh_cluster_id: &fresh,
+            now,
+        };
+        (plan(&input), look)
+    }
+
+    /// Does what the plan says; the first failure ends it and is given back.
+    async fn carry_out(&mut self, object: &KafkaCluster, look: Option<&Look>, plan: &Plan) -> Option<String> {
+        let context = Arc::clone(&self.context);
+        let Some(look) = look else {
+            for action in &plan.actions {
+                if let ottla_operator_planner::Action::Tell(note) = action {
+                    context.tell(object, note).await;
+                }
+            }
+            return None;
+        };
+        let mut actor = Actor {
+            context: &context,
+            object,
+            namespace: &self.key.namespace,
+            admin: &look.admin,
+            applied: &mut self.applied,
+            deleted: &mut self.deleted,
+        };
+        for action in &plan.actions {
+            if !matches!(action, ottla_operator_planner::Action::Apply(_)) {
+                tracing::debug!(cluster = %self.key, %action, "act");
+            }
+            if let Err(error) = actor.act(action).await {
+                let problem = format!("{error:#}");
+                tracing::warn!(cluster = %self.key, problem, "an action failed; the rest waits for the next look");
+                Metrics::add(&context.metrics.failures, 1);
+                return Some(problem);
+            }
+        }
+        self.failures = 0;
+        None
+    }
+
+    /// The plan to tell about after a failure: the planned status, or after many failures the failure itself.
+    async fn failed(
+        &mut self,
+        object: &KafkaCluster,
+        plan: Plan,
+        former: &KafkaClusterStatus,
+        problem: &str,
+    ) -> Plan {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures < FAILURES_TOLD {
+            let requeue = ottla_broker_types::DurationMs(500 << self.failures.min(4));
+            // A restart that was not carried out must not be remembered as one.
+            let roll = plan.status.roll.map(|mut roll| {
+                roll.last_restarted = former.roll.as_ref().and_then(|former| former.last_restarted);
+                roll
+            });
+            let status = KafkaClusterStatus { roll, ..plan.status };
+            return Plan { status, requeue, actions: vec![] };
+        }
+        let told = plan_failed(former, object.metadata.generation, problem, clock::now());
+        self.carry_out(object, None, &told).await;
+        told
+    }
+
+    async fn write(
+        &mut self,
+        former: &KafkaClusterStatus,
+        status: &KafkaClusterStatus,
+    ) -> Result<(), kube::Error> {
+        if former == status {
+            return Ok(());
+        }
+        status::write::<KafkaCluster, _>(&self.context.client, &self.key.namespace, &self.key.name, status)
+            .await?;
+        Metrics::add(&self.context.metrics.statuses, 1);
+        self.written = Some(status.clone());
+        Ok(())
+    }
+}
+
+/// One look.
+pub async fn look(mut worker: Worker) -> (Worker, Next) {
+    let next = worker.look().await;
+    (worker, next)
+}

@@ -1,0 +1,118 @@
+//! What every controller needs.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use kube::runtime::events::{Event, EventType, Recorder};
+use kube::{Resource, ResourceExt};
+use ottla_broker_types::{NodeId, TimestampMs};
+use ottla_operator_kafka_admin::{AdminClient, Endpoint};
+use ottla_operator_planner::{Defaults, Note, names};
+use tokio::sync::Mutex;
+
+use crate::clock;
+use crate::metrics::Metrics;
+use crate::stores::Stores;
+use crate::workers::ClusterKey;
+
+/// A broker that takes longer to answer one admin call is treated as one that does not.
+const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the zone of a node is believed: nodes hardly ever move.
+const NODE_TTL_MS: i64 = 10 * 60 * 1000;
+/// How long a failure to read a node is believed; without the right to read nodes it never ends.
+const NODE_FAILURE_TTL_MS: i64 = 60 * 1000;
+/// The field of events that names what was done.
+const EVENT_ACTION: &str = "Reconcile";
+/// The API server refuses longer notes.
+const NOTE_CHARS_MAX: usize = 1000;
+
+/// What every controller needs.
+pub struct Context {
+    /// The client of the API server.
+    pub client: Client,
+    /// What the API server holds.
+    pub stores: Stores,
+    /// What the operator was started with.
+    pub defaults: Defaults,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    recorder: Recorder,
+    admins: Mutex<Admins>,
+    nodes: Mutex<BTreeMap<String, NodeLabels>>,
+}
+
+/// Admin clients by cluster and addresses.
+type Admins = BTreeMap<(ClusterKey, Vec<Endpoint>), Arc<AdminClient>>;
+
+struct NodeLabels {
+    labels: Option<BTreeMap<String, String>>,
+    read: TimestampMs,
+}
+
+impl Context {
+    /// A context over `stores`.
+    pub fn new(
+        client: Client,
+        stores: Stores,
+        defaults: Defaults,
+        metrics: Arc<Metrics>,
+        recorder: Recorder,
+    ) -> Context {
+        let (admins, nodes) = (Mutex::default(), Mutex::default());
+        Context { client, stores, defaults, metrics, recorder, admins, nodes }
+    }
+
+    /// The admin client of a cluster; it is kept as long as the addresses stay the same.
+    pub async fn admin(&self, key: &ClusterKey, brokers: i32, port: u16) -> Arc<AdminClient> {
+        let endpoints: Vec<Endpoint> = (0..brokers)
+            .map(|id| {
+                let domain = &self.defaults.cluster_domain;
+                Endpoint { host: names::host(&key.name, &key.namespace, domain, NodeId(id)), port }
+            })
+            .collect();
+        let mut admins = self.admins.lock().await;
+        let wanted = (key.clone(), endpoints.clone());
+        // Clients of the same cluster with other addresses are done with.
+        admins.retain(|known, _| known.0 != *key || *known == wanted);
+        let make = || Arc::new(AdminClient::new(endpoints, ADMIN_TIMEOUT));
+        Arc::clone(admins.entry(wanted).or_insert_with(make))
+    }
+
+    /// A label of a node; `None` if it has none, or if nodes cannot be read.
+    pub async fn node_label(&self, node: &str, label: &str) -> Option<String> {
+        let mut nodes = self.nodes.lock().await;
+        let now = clock::now();
+        let fresh = nodes.get(node).is_some_and(|known| {
+            let ttl = if known.labels.is_some() { NODE_TTL_MS } else { NODE_FAILURE_TTL_MS };
+            now.0 - known.read.0 < ttl
+        });
+        if !fresh {
+            let api: kube::Api<k8s_openapi::api::core::v1::Node> = kube::Api::all(self.client.clone());
+            let labels = match api.get_metadata(node).await {
+                Ok(node) => Some(node.labels().clone()),
+                Err(error) => {
+                    tracing::debug!(node, %error, "the node cannot be read");
+                    None
+                }
+            };
+            nodes.insert(node.to_owned(), NodeLabels { labels, read: now });
+        }
+        nodes.get(node)?.labels.as_ref()?.get(label).cloned()
+    }
+
+    /// Publishes an event; a failure is logged, since events are a courtesy.
+    pub async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, note: &Note) {
+        let event = Event {
+            type_: if note.warning { EventType::Warning } else { EventType::Normal },
+            reason: note.reason.to_owned(),
+            note: Some(note.text.chars().take(NOTE_CHARS_MAX).collect()),
+            action: EVENT_ACTION.to_owned(),
+            secondary: None,
+        };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            tracing::warn!(%error, reason = note.reason, "the event was not published");
+        }
+    }
+}

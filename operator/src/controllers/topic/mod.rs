@@ -1,0 +1,8 @@
+//! KafkaTopic: all topics of a cluster are looked at together, so that brokers get few large calls.
+
+mod deletion;
+mod execute;
+mod observe;
+mod reconcile;
+
+pub use reconcile::{Worker, look};

@@ -1,0 +1,348 @@
+//! One look at all topics of a cluster: observe, validate, plan, act, tell.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use kube::ResourceExt;
+use ottla_broker_types::TimestampMs;
+use ottla_operator_crd::cluster::DeletionPolicy;
+use ottla_operator_crd::conditions::{READY, STALLED, holds};
+use ottla_operator_crd::{KafkaTopic, KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
+use ottla_operator_kafka_admin::AdminClient;
+use ottla_operator_planner::names;
+use ottla_operator_planner::topics::{self, Claimant, TopicInput};
+
+use super::deletion::{self, Ending};
+use super::execute::{Batch, Failures};
+use super::observe::{self, TopicWorld};
+use crate::clock;
+use crate::controllers::context::Context;
+use crate::controllers::status;
+use crate::metrics::Metrics;
+use crate::workers::{ClusterKey, Next};
+
+/// Between two looks while something goes on.
+const LOOK_BUSY: Duration = Duration::from_millis(500);
+/// Between two looks at rest; changes of objects wake the worker at once.
+const LOOK_IDLE: Duration = Duration::from_secs(30);
+/// Settings of topics at rest are read again after so many looks, to undo changes by hand of what the object names.
+const RESYNC_LOOKS: u64 = 10;
+/// Statuses written at once; the API server limits each client's share anyway.
+const WRITES_MAX: usize = 16;
+
+/// What a worker remembers between two looks.
+pub struct Worker {
+    context: Arc<Context>,
+    key: ClusterKey,
+    looks: u64,
+    /// The status written last, by uid: the stores may still show an older one.
+    written: BTreeMap<String, KafkaTopicStatus>,
+}
+
+/// A topic that is to be worked on.
+struct Job {
+    object: Arc<KafkaTopic>,
+    topic: ValidatedTopic,
+    former: KafkaTopicStatus,
+}
+
+/// A status to be written.
+struct Verdict {
+    object: Arc<KafkaTopic>,
+    status: KafkaTopicStatus,
+}
+
+impl Worker {
+    /// A worker for the topics of the cluster of that key.
+    pub fn new(context: Arc<Context>, key: ClusterKey) -> Worker {
+        Worker { context, key, looks: 0, written: BTreeMap::new() }
+    }
+
+    async fn look(&mut self) -> Next {
+        let context = Arc::clone(&self.context);
+        let objects = context.stores.topics_of(&self.key);
+        if objects.is_empty() {
+            return Next::Stop;
+        }
+        Metrics::add(&context.metrics.looks, 1);
+        self.looks += 1;
+        let uids: std::collections::BTreeSet<String> =
+            objects.iter().filter_map(|object| object.uid()).collect();
+        self.written.retain(|uid, _| uids.contains(uid));
+        let now = clock::now();
+        let cluster = context.stores.cluster(&self.key).filter(|c| c.metadata.deletion_timestamp.is_none());
+        let Some(cluster) = cluster else {
+            return self.without_cluster(objects, now).await;
+        };
+        let cluster = match ValidatedCluster::new(&cluster) {
+            Ok(cluster) => cluster,
+            Err(_) => {
+                return self
+                    .wait_for(objects, "the cluster's manifest cannot work: see its conditions", now)
+                    .await;
+            }
+        };
+        let port = cluster.listeners.first().map_or(names::INTERNAL_PORT, |listener| listener.port);
+        let admin = context.admin(&self.key, cluster.replicas, port).await;
+        match observe::observe(&admin, cluster.replicas).await {
+            Ok(world) => self.work(objects, &cluster, &admin, world, now).await,
+            Err(error) => self.wait_for(objects, &format!("no broker answers: {error}"), now).await,
+        }
+    }
+
+    /// The cluster is gone: objects that go are let go, others say what is missing.
+    async fn without_cluster(&mut self, objects: Vec<Arc<KafkaTopic>>, now: TimestampMs) -> Next {
+        let context = Arc::clone(&self.context);
+        let (ending, staying): (Vec<_>, Vec<_>) =
+            objects.into_iter().partition(|object| object.metadata.deletion_timestamp.is_some());
+        let ending: Vec<Ending> = ending.into_iter().map(|object| Ending { object, delete: None }).collect();
+        deletion::finish(&context.client, None, &ending, now).await;
+        let text = format!("there is no KafkaCluster {}: make it or correct spec.cluster", self.key);
+        let verdicts = staying.into_iter().map(|object| {
+            let former = self.former(&object);
+            let status = topics::denied(&former, object.metadata.generation, "ClusterNotFound", &text, now);
+            Verdict { object, status }
+        });
+        let verdicts = verdicts.collect();
+        self.write(verdicts).await;
+        Next::After(LOOK_IDLE)
+    }
+
+    /// The brokers do not answer: topics that exist keep their status.
+    async fn wait_for(&mut self, objects: Vec<Arc<KafkaTopic>>, text: &str, now: TimestampMs) -> Next {
+        let context = Arc::clone(&self.context);
+        let (ending, staying): (Vec<_>, Vec<_>) =
+            objects.into_iter().partition(|object| object.metadata.deletion_timestamp.is_some());
+        let held = ending.into_iter().map(|object| {
+            let delete = deletion::is_held(&object).then(|| self.topic_name(&object));
+            Ending { object, delete }
+        });
+        let held: Vec<Ending> = held.collect();
+        // Without an answer every deletion fails, and those that waited for long are let go.
+        let silent = AdminClient::new(vec![], Duration::from_millis(1));
+        deletion::finish(&context.client, Some(&silent), &held, now).await;
+        let fresh = staying.into_iter().filter(|object| {
+            let former = self.former(object);
+            former.topic_id.is_none() || former.observed_generation != object.metadata.generation
+        });
+        let verdicts: Vec<Verdict> = fresh
+            .map(|object| {
+                let former = self.former(&object);
+                let status =
+                    topics::waiting(&former, object.metadata.generation, "ClusterNotReady", text, now);
+                Verdict { object, status }
+            })
+            .collect();
+        self.write(verdicts).await;
+        Next::After(Duration::from_secs(2))
+    }
+
+    async fn work(
+        &mut self,
+        objects: Vec<Arc<KafkaTopic>>,
+        cluster: &ValidatedCluster,
+        admin: &AdminClient,
+        mut world: TopicWorld,
+        now: TimestampMs,
+    ) -> Next {
+        let context = Arc::clone(&self.context);
+        let owners = owners(&objects, cluster);
+        let mut verdicts = vec![];
+        let mut ending = vec![];
+        let mut jobs = vec![];
+        for object in objects {
+            let owns =
+                owners.get(&self.topic_name(&object)).is_none_or(|owner| *owner == claim_name(&object));
+            if object.metadata.deletion_timestamp.is_some() {
+                let delete = (deletion::is_held(&object) && owns).then(|| self.topic_name(&object));
+                ending.push(Ending { object, delete });
+                continue;
+            }
+            match self.admit(&object, cluster, &owners, now) {
+                Ok(job) => jobs.push(job),
+                Err(status) => verdicts.push(Verdict { object, status: *status }),
+            }
+        }
+        deletion::finish(&context.client, Some(admin), &ending, now).await;
+        for job in &jobs {
+            let held = deletion::policy(&job.topic, cluster.topic_deletion_policy) == DeletionPolicy::Delete;
+            if let Err(error) = deletion::hold(&context.client, &job.object, held).await {
+                tracing::warn!(topic = job.object.name_any(), %error, "the finalizer was not changed");
+            }
+        }
+        self.read_settings(&jobs, admin, &mut world).await;
+        let (planned, busy) = plan_and_execute(jobs, admin, &world, now).await;
+        verdicts.extend(planned);
+        self.write(verdicts).await;
+        Next::After(if busy || !ending.is_empty() { LOOK_BUSY } else { LOOK_IDLE })
+    }
+
+    /// The job of an object; `Err` is the status of one that gets none.
+    fn admit(
+        &self,
+        object: &Arc<KafkaTopic>,
+        cluster: &ValidatedCluster,
+        owners: &BTreeMap<String, String>,
+        now: TimestampMs,
+    ) -> Result<Job, Box<KafkaTopicStatus>> {
+        let former = self.former(object);
+        let generation = object.metadata.generation;
+        let topic = ValidatedTopic::new(object)
+            .map_err(|problems| topics::invalid(&former, generation, "InvalidSpec", &problems, now))?;
+        if !cluster.takes_topics_of(&topic.namespace) {
+            let text = format!(
+                "cluster {} takes no topics of namespace {}: add it to the cluster's spec.topics.allowedNamespaces",
+                self.key, topic.namespace
+            );
+            return Err(Box::new(topics::denied(&former, generation, "NamespaceNotAllowed", &text, now)));
+        }
+        match owners.get(topic.topic.as_str()) {
+            Some(owner) if *owner != claim_name(object) => {
+                let text = format!(
+                    "the older KafkaTopic {owner} manages topic {}: delete this object or give it another topicName",
+                    topic.topic
+                );
+                Err(Box::new(topics::denied(&former, generation, "Conflict", &text, now)))
+            }
+            _ => Ok(Job { object: Arc::clone(object), topic, former }),
+        }
+    }
+
+    /// Reads the settings of topics that name some, or did, and are not known to be at rest.
+    async fn read_settings(&self, jobs: &[Job], admin: &AdminClient, world: &mut TopicWorld) {
+        let resync = self.looks % RESYNC_LOOKS == 1;
+        for job in jobs {
+            let settled = job.former.observed_generation == job.topic.generation
+                && holds(&job.former.conditions, READY);
+            let concerned = !job.topic.config.is_empty() || !job.former.managed_config.is_empty();
+            if !concerned || (settled && !resync) {
+                continue;
+            }
+            if let Some(facts) = world.topics.get_mut(job.topic.topic.as_str()) {
+                facts.config = observe::settings(admin, job.topic.topic.as_str()).await;
+            }
+        }
+    }
+
+    fn former(&self, object: &KafkaTopic) -> KafkaTopicStatus {
+        let written = object.uid().and_then(|uid| self.written.get(&uid).cloned());
+        written.or_else(|| object.status.clone()).unwrap_or_default()
+    }
+
+    fn topic_name(&self, object: &KafkaTopic) -> String {
+        object.spec.topic_name.clone().unwrap_or_else(|| object.name_any())
+    }
+
+    /// Writes statuses that changed, and publishes what a person must know.
+    async fn write(&mut self, verdicts: Vec<Verdict>) {
+        let context = Arc::clone(&self.context);
+        let changed = verdicts.into_iter().filter(|verdict| self.former(&verdict.object) != verdict.status);
+        let changed: Vec<(Verdict, bool)> = changed
+            .map(|verdict| {
+                let stalled = holds(&verdict.status.conditions, STALLED);
+                let news = stalled && !holds(&self.former(&verdict.object).conditions, STALLED);
+                (verdict, news)
+            })
+            .collect();
+        let written: Vec<(Arc<KafkaTopic>, KafkaTopicStatus)> = futures::stream::iter(changed)
+            .map(|(verdict, news)| write_one(Arc::clone(&context), verdict, news))
+            .buffer_unordered(WRITES_MAX)
+            .filter_map(|written| async move { written })
+            .collect()
+            .await;
+        Metrics::add(&context.metrics.statuses, written.len() as u64);
+        for (object, status) in written {
+            if let Some(uid) = object.uid() {
+                self.written.insert(uid, status);
+            }
+        }
+    }
+}
+
+async fn write_one(
+    context: Arc<Context>,
+    verdict: Verdict,
+    news: bool,
+) -> Option<(Arc<KafkaTopic>, KafkaTopicStatus)> {
+    let Verdict { object, status } = verdict;
+    let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
+    if let Err(error) = status::write::<KafkaTopic, _>(&context.client, &namespace, &name, &status).await {
+        tracing::warn!(topic = name, %error, "the status was not written");
+        return None;
+    }
+    let stalled = status.conditions.iter().find(|condition| condition.type_ == STALLED);
+    if let Some(condition) = stalled.filter(|_| news) {
+        let note = ottla_operator_planner::Note {
+            warning: true,
+            reason: "NotAsAskedFor",
+            text: condition.message.clone(),
+        };
+        context.tell(object.as_ref(), &note).await;
+    }
+    Some((object, status))
+}
+
+async fn plan_and_execute(
+    jobs: Vec<Job>,
+    admin: &AdminClient,
+    world: &TopicWorld,
+    now: TimestampMs,
+) -> (Vec<Verdict>, bool) {
+    let mut batch = Batch::default();
+    let mut busy = false;
+    let mut planned = vec![];
+    for job in jobs {
+        let facts = world.topics.get(job.topic.topic.as_str());
+        let input = TopicInput { topic: &job.topic, former: &job.former, facts, hosts: &world.hosts, now };
+        let plan = topics::plan(&input);
+        busy |= plan.busy;
+        batch.add(job.topic.topic.as_str(), &plan.actions);
+        planned.push((job, plan.status));
+    }
+    let failures: Failures = batch.execute(admin).await;
+    let verdicts = planned.into_iter().map(|(job, status)| {
+        let status = match failures.get(job.topic.topic.as_str()) {
+            Some((reason, text)) => {
+                let facts = world.topics.get(job.topic.topic.as_str());
+                let input =
+                    TopicInput { topic: &job.topic, former: &job.former, facts, hosts: &world.hosts, now };
+                topics::refused(&input, reason, text.clone())
+            }
+            None => status,
+        };
+        Verdict { object: job.object, status }
+    });
+    (verdicts.collect(), busy && failures.is_empty())
+}
+
+/// Who decides about each topic, as `namespace/name`; objects that the cluster does not take have no say.
+fn owners(objects: &[Arc<KafkaTopic>], cluster: &ValidatedCluster) -> BTreeMap<String, String> {
+    let mut claimants: BTreeMap<String, Vec<Claimant>> = BTreeMap::new();
+    for object in objects {
+        let namespace = object.namespace().unwrap_or_default();
+        if !cluster.takes_topics_of(&namespace) {
+            continue;
+        }
+        let topic = object.spec.topic_name.clone().unwrap_or_else(|| object.name_any());
+        let created =
+            object.metadata.creation_timestamp.as_ref().map_or(i64::MAX, |time| time.0.as_millisecond());
+        let newcomer = object.status.as_ref().is_none_or(|status| status.topic_id.is_none());
+        let claimant = Claimant { created_ms: created, newcomer, namespace, name: object.name_any() };
+        claimants.entry(topic).or_default().push(claimant);
+    }
+    let owner =
+        |list: &Vec<Claimant>| topics::owner(list).map(|owner| format!("{}/{}", owner.namespace, owner.name));
+    claimants.iter().filter_map(|(topic, list)| Some((topic.clone(), owner(list)?))).collect()
+}
+
+fn claim_name(object: &KafkaTopic) -> String {
+    format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
+}
+
+/// One look.
+pub async fn look(mut worker: Worker) -> (Worker, Next) {
+    let next = worker.look().await;
+    (worker, next)
+}

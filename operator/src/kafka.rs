@@ -1,0 +1,85 @@
+//! Facts from the brokers, by admin calls.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_broker_types::{NodeId, TopicName, TopicPartition};
+use ottla_operator_kafka_admin::{
+    AdminClient, AdminError, ConfigResource, OngoingReassignment, TopicDescription,
+};
+pub use ottla_operator_planner::facts::KafkaFacts as Facts;
+use ottla_operator_planner::facts::{BrokerFacts, PartitionFacts};
+
+/// Kafka's number of the dynamic settings of all brokers together (DYNAMIC_DEFAULT_BROKER_CONFIG).
+const SOURCE_ALL_BROKERS: i8 = 3;
+/// Kafka's number of a topic's own settings (DYNAMIC_TOPIC_CONFIG).
+pub const SOURCE_TOPIC: i8 = 1;
+/// The setting by which a broker gets no new replicas (KIP-1066).
+pub const CORDON_SETTING: &str = "cordoned.log.dirs";
+/// Its value for all folders.
+pub const CORDON_ALL: &str = "*";
+
+/// Gathers what the plan of a cluster needs. `leaving` are brokers whose cordon and disks matter.
+pub async fn observe(admin: &AdminClient, leaving: &BTreeSet<NodeId>) -> Result<Facts, AdminError> {
+    let cluster = admin.describe_cluster().await?;
+    let topics = admin.describe_topics(None).await?;
+    let ongoing = admin.list_reassignments().await?;
+    let settings = admin.describe_configs(&ConfigResource::AllBrokers).await;
+    let mut brokers = BTreeMap::new();
+    for broker in &cluster.brokers {
+        let mut facts =
+            BrokerFacts { rack: broker.rack.clone(), fenced: broker.fenced, ..BrokerFacts::default() };
+        if !broker.fenced {
+            let dirs = admin.describe_log_dirs(broker.id).await.ok();
+            facts.bytes = dirs.as_ref().map(|dirs| dirs.replicas.values().map(|replica| replica.bytes).sum());
+            facts.replicas_on_disk = dirs.and_then(|dirs| u64::try_from(dirs.replicas.len()).ok());
+        }
+        if leaving.contains(&broker.id) {
+            facts.cordoned = cordoned(admin, broker.id).await;
+        }
+        brokers.insert(broker.id, facts);
+    }
+    Ok(Facts {
+        cluster_id: cluster.cluster_id,
+        controller: cluster.controller,
+        brokers,
+        partitions: partitions(&topics, &ongoing),
+        dynamic_config: settings.ok().map(|settings| {
+            let own = settings.into_iter().filter(|(_, entry)| entry.source == SOURCE_ALL_BROKERS);
+            own.filter_map(|(name, entry)| Some((name, entry.value?))).collect()
+        }),
+    })
+}
+
+async fn cordoned(admin: &AdminClient, broker: NodeId) -> Option<bool> {
+    let settings = admin.describe_configs(&ConfigResource::Broker(broker)).await.ok()?;
+    let value = settings.get(CORDON_SETTING).and_then(|entry| entry.value.as_deref());
+    Some(value == Some(CORDON_ALL))
+}
+
+/// Every partition with what moves.
+pub fn partitions(
+    topics: &[TopicDescription],
+    ongoing: &[OngoingReassignment],
+) -> BTreeMap<TopicPartition, PartitionFacts> {
+    let moving: BTreeMap<(&str, _), &OngoingReassignment> =
+        ongoing.iter().map(|moving| ((moving.topic.as_str(), moving.partition), moving)).collect();
+    let mut facts = BTreeMap::new();
+    for topic in topics {
+        // A name that Kafka's own rules refuse cannot be asked about either.
+        let Ok(name) = TopicName::new(&topic.name) else { continue };
+        for partition in &topic.partitions {
+            let moving = moving.get(&(topic.name.as_str(), partition.index));
+            facts.insert(
+                TopicPartition { topic: name.clone(), partition: partition.index },
+                PartitionFacts {
+                    replicas: partition.replicas.clone(),
+                    isr: partition.isr.iter().copied().collect(),
+                    leader: partition.leader,
+                    adding: moving.map(|moving| moving.adding.clone()).unwrap_or_default(),
+                    removing: moving.map(|moving| moving.removing.clone()).unwrap_or_default(),
+                },
+            );
+        }
+    }
+    facts
+}

@@ -1,0 +1,47 @@
+//! Counters of the operator, as Prometheus reads them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What the operator counts.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Looks at clusters and their topics.
+    pub looks: AtomicU64,
+    /// Looks that ended in an error.
+    pub failures: AtomicU64,
+    /// Brokers restarted.
+    pub restarts: AtomicU64,
+    /// Objects applied.
+    pub applies: AtomicU64,
+    /// Statuses written.
+    pub statuses: AtomicU64,
+    /// Reassignments started, in partitions.
+    pub reassignments: AtomicU64,
+}
+
+impl Metrics {
+    /// Adds to a counter.
+    pub fn add(counter: &AtomicU64, count: u64) {
+        counter.fetch_add(count, Ordering::Relaxed);
+    }
+
+    /// The page.
+    pub fn text(&self) -> String {
+        let rows = [
+            ("looks_total", "Looks at clusters and their topics.", &self.looks),
+            ("failures_total", "Looks that ended in an error.", &self.failures),
+            ("restarts_total", "Brokers restarted.", &self.restarts),
+            ("applies_total", "Objects applied.", &self.applies),
+            ("status_writes_total", "Statuses written.", &self.statuses),
+            ("reassignments_total", "Partitions whose reassignment was started.", &self.reassignments),
+        ];
+        let mut text = String::new();
+        for (name, about, counter) in rows {
+            let value = counter.load(Ordering::Relaxed);
+            text.push_str(&format!(
+                "# HELP ottla_operator_{name} {about}\n# TYPE ottla_operator_{name} counter\nottla_operator_{name} {value}\n"
+            ));
+        }
+        text
+    }
+}

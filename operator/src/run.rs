@@ -1,0 +1,151 @@
+//! Wires the operator: leadership, watches, workers, HTTP. It ends on a signal or when leadership is lost.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use kube::Client;
+use kube::runtime::events::{Recorder, Reporter};
+use ottla_operator_planner::{Defaults, names};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+
+use crate::controllers::context::Context;
+use crate::controllers::{cluster, topic};
+use crate::http;
+use crate::leader::Leadership;
+use crate::metrics::Metrics;
+use crate::stores::{Jobs, Stores, topic_key};
+use crate::workers::{self, ClusterKey};
+
+/// How the operator is run.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Namespaces to look after; none stands for all.
+    pub namespaces: Vec<String>,
+    /// Namespace of the Lease.
+    pub lease_namespace: String,
+    /// Name of the Lease.
+    pub lease_name: String,
+    /// Who holds it: the pod's name.
+    pub identity: String,
+    /// Where health and metrics are served.
+    pub http: SocketAddr,
+    /// What clusters get that do not say otherwise.
+    pub defaults: Defaults,
+}
+
+/// Runs until a signal, or until leadership is lost.
+pub async fn run(options: Options) -> anyhow::Result<()> {
+    let metrics = Arc::new(Metrics::default());
+    let listener =
+        TcpListener::bind(options.http).await.with_context(|| format!("listen on {}", options.http))?;
+    tokio::spawn(http::serve(listener, Arc::clone(&metrics)));
+    let client = Client::try_default().await.context("find the API server")?;
+    let leadership =
+        Leadership::new(client.clone(), &options.lease_namespace, &options.lease_name, &options.identity);
+    let mut stop = signals()?;
+    tracing::info!(identity = options.identity, "waiting for the lease");
+    tokio::select! {
+        () = leadership.acquire() => {}
+        _ = stop.recv() => return Ok(()),
+    }
+    tracing::info!("leading");
+    let mut tasks = JoinSet::new();
+    for scope in scopes(&options.namespaces) {
+        start(&client, scope.as_deref(), &options, &metrics, &mut tasks);
+    }
+    let outcome = tokio::select! {
+        lost = leadership.keep() => lost,
+        _ = stop.recv() => Ok(()),
+        Some(ended) = tasks.join_next() => {
+            ended.context("a task ended early")?;
+            anyhow::bail!("a task ended early")
+        }
+    };
+    tasks.shutdown().await;
+    if outcome.is_ok() {
+        leadership.release().await?;
+    }
+    outcome
+}
+
+/// One scope per namespace, or one for all.
+fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
+    if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
+}
+
+fn start(
+    client: &Client,
+    scope: Option<&str>,
+    options: &Options,
+    metrics: &Arc<Metrics>,
+    tasks: &mut JoinSet<()>,
+) {
+    let jobs = Jobs::default();
+    let stores = Stores::start(client, scope, &jobs, tasks);
+    let reporter =
+        Reporter { controller: names::FIELD_MANAGER.to_owned(), instance: Some(options.identity.clone()) };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let context = Arc::new(Context::new(
+        client.clone(),
+        stores.clone(),
+        options.defaults.clone(),
+        Arc::clone(metrics),
+        recorder,
+    ));
+    tasks.spawn(async move {
+        if let Err(error) = stores.ready().await {
+            tracing::error!(%error, "the watches ended before they began");
+            return;
+        }
+        tracing::info!("everything is seen; working");
+        let (for_clusters, for_topics) = (Arc::clone(&context), Arc::clone(&context));
+        let clusters = stores.clone();
+        let cluster_jobs = workers::run(
+            jobs.clusters,
+            move || cluster_keys(&clusters),
+            move |key| cluster::Worker::new(Arc::clone(&for_clusters), key.clone()),
+            cluster::look,
+        );
+        let topic_jobs = workers::run(
+            jobs.topics,
+            move || topic_keys(&stores),
+            move |key| topic::Worker::new(Arc::clone(&for_topics), key.clone()),
+            topic::look,
+        );
+        tokio::join!(cluster_jobs, topic_jobs);
+    });
+}
+
+fn cluster_keys(stores: &Stores) -> Vec<ClusterKey> {
+    use kube::ResourceExt;
+    let objects = stores.clusters.state();
+    objects
+        .iter()
+        .filter_map(|object| Some(ClusterKey { namespace: object.namespace()?, name: object.name_any() }))
+        .collect()
+}
+
+fn topic_keys(stores: &Stores) -> Vec<ClusterKey> {
+    let keys: std::collections::BTreeSet<ClusterKey> =
+        stores.topics.state().iter().filter_map(|topic| topic_key(topic.as_ref())).collect();
+    keys.into_iter().collect()
+}
+
+/// Whatever asks the process to end.
+fn signals() -> anyhow::Result<tokio::sync::mpsc::Receiver<()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+    let (sender, receiver) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        // Nobody listens only if the process ends already.
+        let _ = sender.send(()).await;
+    });
+    Ok(receiver)
+}

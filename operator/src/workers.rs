@@ -1,0 +1,153 @@
+//! One worker per cluster and job: looks, works, waits for a change or for the time that its last look named.
+//!
+//! Invariant: two looks at the same cluster by the same job never overlap.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+/// A cluster by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ClusterKey {
+    /// The namespace.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+impl std::fmt::Display for ClusterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// How soon a worker looks again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// At the latest then.
+    After(Duration),
+    /// Never: there is nothing left to look at.
+    Stop,
+}
+
+/// Changes come in bursts, the worker's own among them; a look waits this long for the rest of one.
+const SETTLE: Duration = Duration::from_millis(100);
+
+/// Wakes workers.
+#[derive(Debug, Default)]
+pub struct Wakers {
+    by_cluster: Mutex<BTreeMap<ClusterKey, Arc<Notify>>>,
+    any: Notify,
+}
+
+impl Wakers {
+    /// Wakes the worker of a cluster, and whoever starts workers.
+    pub fn wake(&self, key: Option<ClusterKey>) {
+        if let Some(waker) = key.and_then(|key| self.lock().get(&key).cloned()) {
+            waker.notify_one();
+        }
+        self.any.notify_one();
+    }
+
+    /// Waits for any change.
+    pub async fn changed(&self) {
+        self.any.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<ClusterKey, Arc<Notify>>> {
+        // The map is whole after every statement, so a panic elsewhere leaves it usable.
+        self.by_cluster.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps one worker running per key of interest until the process stops.
+///
+/// `keys` says which clusters need one; `work` makes the state of a worker; `look` is one look.
+pub async fn run<S, K, W, L, F>(wakers: Arc<Wakers>, keys: K, work: W, look: L)
+where
+    K: Fn() -> Vec<ClusterKey>,
+    W: Fn(&ClusterKey) -> S,
+    S: Send + 'static,
+    L: Fn(S) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = (S, Next)> + Send,
+{
+    let mut tasks = JoinSet::new();
+    loop {
+        for key in keys() {
+            let mut running = wakers.lock();
+            if running.contains_key(&key) {
+                continue;
+            }
+            let waker = Arc::new(Notify::new());
+            running.insert(key.clone(), Arc::clone(&waker));
+            drop(running);
+            let (state, look, wakers) = (work(&key), look.clone(), Arc::clone(&wakers));
+            tasks.spawn(async move {
+                worker(state, look, &waker).await;
+                wakers.lock().remove(&key);
+                wakers.any.notify_one();
+            });
+        }
+        tokio::select! {
+            () = wakers.changed() => {}
+            Some(ended) = tasks.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a worker ended early");
+                }
+            }
+        }
+    }
+}
+
+async fn worker<S, L, F>(mut state: S, look: L, waker: &Notify)
+where
+    L: Fn(S) -> F,
+    F: Future<Output = (S, Next)>,
+{
+    loop {
+        let (after, next) = look(state).await;
+        state = after;
+        let Next::After(wait) = next else { return };
+        tokio::select! {
+            () = waker.notified() => tokio::time::sleep(SETTLE).await,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_looks_again_when_woken_or_in_time_and_ends_when_told() {
+        let wakers = Arc::new(Wakers::default());
+        let key = ClusterKey { namespace: "n".to_owned(), name: "c".to_owned() };
+        let looks = Arc::new(AtomicUsize::new(0));
+        let (counted, wanted) = (Arc::clone(&looks), key.clone());
+        let supervisor = run(
+            Arc::clone(&wakers),
+            move || vec![wanted.clone()],
+            |_| (),
+            move |()| {
+                counted.fetch_add(1, Ordering::SeqCst);
+                async { ((), Next::After(Duration::from_secs(60))) }
+            },
+        );
+        let supervisor = tokio::spawn(supervisor);
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(looks.load(Ordering::SeqCst), 1);
+        wakers.wake(Some(key));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(looks.load(Ordering::SeqCst), 2);
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(looks.load(Ordering::SeqCst), 3);
+        supervisor.abort();
+    }
+}
