@@ -23,8 +23,9 @@ use crate::health::Health;
 use crate::identity;
 use crate::listener::{self, ByteBudget, ListenerSettings};
 use crate::metrics::Metrics;
-use crate::partitions::{self, IsrQueue, Opener, Partitions};
+use crate::partitions::{self, Opener, Partitions};
 use crate::peers::{PeerAddress, Peers};
+use crate::stop::Fatal;
 
 /// Pause between attempts to form the first quorum while voters are still starting.
 const INITIALIZE_PAUSE: Duration = Duration::from_millis(100);
@@ -62,6 +63,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         start_quorum(&config, id, Arc::clone(&disk), &dir.join(partitions::METADATA_DIR), clock, &peers)
             .await?;
     let metrics = Arc::new(Metrics::default());
+    let fatal = Fatal::default();
     let active = Active::new(log.clone(), config.quorum.broker_lease_ms);
     let parts = Parts {
         node_id: config.node_id,
@@ -69,15 +71,15 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         directory_id: identity.directory_id,
         clock,
         peers,
-        groups: Groups::new(&config.groups),
+        groups: Groups::new(&config.groups, u64::from_le_bytes(clock::entropy())),
         controller: Controller::new(config.node_id, log.clone(), active, opener.last_epoch()),
-        partitions: Partitions::new(opener, IsrQueue::default()),
+        partitions: Partitions::new(opener, fatal.clone()),
         config,
         seed: u64::from_le_bytes(clock::entropy()),
     };
     let broker = Broker::new(parts, metrics);
     tracing::info!(node = broker.node_id.0, cluster = %broker.cluster_id, dir = %dir.display(), "starting");
-    serve(broker, sockets, log).await
+    serve(broker, sockets, log, fatal).await
 }
 
 /// Starts every task, waits for the end, and ends them in order.
@@ -85,6 +87,7 @@ async fn serve(
     broker: Arc<Broker>,
     sockets: Sockets,
     log: Option<Arc<dyn MetadataLog>>,
+    fatal: Fatal,
 ) -> anyhow::Result<()> {
     let (drain, draining) = watch::channel(false);
     let (leave, leaving) = watch::channel(false);
@@ -103,10 +106,11 @@ async fn serve(
 
     let failed = tokio::select! {
         followed = &mut follow => Some(followed.context("follow the metadata").and_then(|inner| inner)),
+        failure = fatal.reported() => Some(Err(anyhow::anyhow!(failure))),
         stopped = told_to_stop() => stopped.err().map(Err),
     };
     if let Some(failure) = failed {
-        // Without the metadata nothing can be decided or handed over: the next start recovers.
+        // Nothing may be written any more, and nothing can be handed over: the next start recovers.
         return failure.and_then(|()| bail!("the metadata log ended unexpectedly"));
     }
     tracing::info!("stopping: handing leaderships over");

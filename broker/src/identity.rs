@@ -11,6 +11,9 @@ use ottla_broker_types::{ClusterId, DirectoryId, Uuid};
 
 use crate::clock;
 
+/// Below this a broker could not even write its checkpoints and the metadata that it follows.
+const FREE_BYTES_MIN: u64 = 1 << 20;
+
 /// Who this node is, as its directory says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
@@ -26,6 +29,11 @@ pub fn establish(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::
     ensure!(
         disk.exists(dir).with_context(|| format!("look for log.dirs {shown}"))?,
         "log.dirs {shown} does not exist: mount the volume or create the directory"
+    );
+    let free_bytes = disk.free_bytes(dir).with_context(|| format!("ask for the free space of {shown}"))?;
+    ensure!(
+        free_bytes >= FREE_BYTES_MIN,
+        "the disk of {shown} is full ({free_bytes} bytes are free): free space or raise storage.size; nothing was changed"
     );
     let found = read_meta_properties(disk, dir).with_context(|| format!("read {shown}/meta.properties"))?;
     match found {

@@ -121,6 +121,19 @@ impl Brokers {
         Ok(())
     }
 
+    /// Waits until a broker that must not start has ended, and gives what it said; it is an error if it starts.
+    pub async fn until_refused(&mut self, id: usize) -> Result<String> {
+        until(&format!("broker {id} gives up"), PATIENCE, async || {
+            let process = self.processes[id].as_mut().context("it was not started")?;
+            match process.ended()? {
+                Some(status) if status.success() => anyhow::bail!("it ended without an error"),
+                Some(_) => Ok(Waited::Done(process.log())),
+                None => Ok(Waited::not_yet(process.log())),
+            }
+        })
+        .await
+    }
+
     /// Waits until a broker says that it is in service.
     pub async fn until_ready(&mut self, id: usize) -> Result<()> {
         let port = self.ports[id].http;

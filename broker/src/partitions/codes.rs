@@ -36,15 +36,15 @@ fn append(error: &AppendError) -> ErrorCode {
 
 /// Whether the log cannot be used any more.
 pub fn is_final(error: &ProduceError) -> bool {
-    matches!(error, ProduceError::Append(AppendError::Failed(_)))
+    matches!(error, ProduceError::Append(AppendError::NoSpace(_) | AppendError::Failed(_)))
 }
 
-/// Whether a follower's log cannot be used any more. A full disk heals, everything else on the disk is final.
+/// Whether a follower's log cannot be used any more.
 pub fn is_final_follow(error: &FollowError) -> bool {
     match error {
         FollowError::EpochFromTheFuture { .. } => false,
-        FollowError::Append(error) => matches!(error, AppendError::Failed(_)),
-        FollowError::Log(error) => !matches!(error, LogError::NoSpace(_)),
+        FollowError::Append(error) => matches!(error, AppendError::NoSpace(_) | AppendError::Failed(_)),
+        FollowError::Log(LogError::NoSpace(_) | LogError::Failed(_) | LogError::Corrupt { .. }) => true,
     }
 }
 

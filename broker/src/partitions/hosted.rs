@@ -24,6 +24,7 @@ use super::isr_sender::IsrQueue;
 use super::waiters::{ProduceWait, Waiters};
 use crate::fetch::FetchTarget;
 use crate::metrics::{Metrics, TopicCounters};
+use crate::stop::Fatal;
 
 /// When a produce is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,6 +127,7 @@ pub struct HostedPartition {
     counters: Arc<TopicCounters>,
     metrics: Arc<Metrics>,
     isr_queue: IsrQueue,
+    fatal: Fatal,
 }
 
 impl HostedPartition {
@@ -136,10 +138,11 @@ impl HostedPartition {
         replica: Option<Replica>,
         metrics: &Arc<Metrics>,
         isr_queue: IsrQueue,
+        fatal: Fatal,
     ) -> HostedPartition {
         let counters = metrics.topic(id.topic.as_str());
         let state = Mutex::new(State { replica, waiters: Waiters::default() });
-        HostedPartition { id, topic_id, state, counters, metrics: Arc::clone(metrics), isr_queue }
+        HostedPartition { id, topic_id, state, counters, metrics: Arc::clone(metrics), isr_queue, fatal }
     }
 
     /// Appends a batch as the leader and stamps it in place.
@@ -386,7 +389,7 @@ impl HostedPartition {
                     return None;
                 }
                 tracing::warn!(partition = %self.id, %error, "fetched records cannot be applied; fetching again");
-                Some(FollowerStep::Stale)
+                Some(FollowerStep::BackOff)
             }
         }
     }
@@ -407,10 +410,6 @@ impl HostedPartition {
             Ok((value, effects)) => {
                 self.settle(&mut guard.waiters, effects);
                 Some(value)
-            }
-            Err(error @ LogError::NoSpace(_)) => {
-                tracing::warn!(partition = %self.id, %error, what, "free space or raise storage.size");
-                None
             }
             Err(error) => {
                 self.fail(&mut guard, &format!("{what}: {error}"));
@@ -456,7 +455,10 @@ impl HostedPartition {
 
     /// An I/O error is final: what the disk holds is no longer known, so nothing is served from it.
     fn fail(&self, state: &mut State, error: &str) {
-        tracing::error!(partition = %self.id, error, "the partition's log has failed; it is offline on this broker");
+        self.fatal.report(format!(
+            "the disk under {} fails or is full ({error}): check the volume, free space or raise storage.size",
+            self.id
+        ));
         state.replica = None;
         state.waiters.leadership_lost();
         self.metrics.offline_log_partitions.fetch_add(1, Ordering::Relaxed);

@@ -15,6 +15,7 @@ use super::hosted::HostedPartition;
 use super::isr_sender::IsrQueue;
 use super::open::Opener;
 use crate::broker::Broker;
+use crate::stop::Fatal;
 use crate::view::View;
 
 /// Facts of one hosted partition, for metrics and DescribeLogDirs.
@@ -44,12 +45,14 @@ pub struct Partitions {
     fetchers: Fetchers,
     opener: Opener,
     isr_queue: IsrQueue,
+    fatal: Fatal,
 }
 
 impl Partitions {
-    /// No partitions yet; `opener` knows the log directory.
-    pub fn new(opener: Opener, isr_queue: IsrQueue) -> Partitions {
-        Partitions { hosted: RwLock::default(), fetchers: Fetchers::default(), opener, isr_queue }
+    /// No partitions yet; `opener` knows the log directory, `fatal` hears of a disk that fails.
+    pub fn new(opener: Opener, fatal: Fatal) -> Partitions {
+        let isr_queue = IsrQueue::default();
+        Partitions { hosted: RwLock::default(), fetchers: Fetchers::default(), opener, isr_queue, fatal }
     }
 
     /// The ISR proposals on their way.
@@ -174,7 +177,9 @@ impl Partitions {
             Ok(replica) => Some(replica),
             Err(error) => {
                 let error = format!("{error:#}");
-                tracing::error!(partition = %id, error, "the partition's log cannot be opened; it is offline here");
+                self.fatal.report(format!(
+                    "{error}: free space if the disk is full; if the files are damaged, remove the partition's folder and the replicas elsewhere fill it again"
+                ));
                 broker.metrics.offline_log_partitions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 None
             }
@@ -185,6 +190,7 @@ impl Partitions {
             replica,
             &broker.metrics,
             self.isr_queue.clone(),
+            self.fatal.clone(),
         ));
         self.hosted.write().insert(id, Arc::clone(&hosted));
         hosted

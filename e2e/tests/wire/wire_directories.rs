@@ -1,0 +1,112 @@
+//! A data directory that is missing, foreign or full stops the broker with a clear error, and no file changes.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use ottla_e2e::Place;
+use ottla_e2e::{Brokers, BrokersOptions, kcat, output, unmet};
+
+use crate::clients::{PATIENCE, create_topic};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_missing_directory_stops_the_broker() -> Result<()> {
+    let mut brokers = Brokers::start(BrokersOptions::new(1)).await?;
+    brokers.stop(0).await?;
+    let data = brokers.folder(0).join("data");
+    std::fs::rename(&data, brokers.folder(0).join("elsewhere")).context("move the data away")?;
+    let said = refused(&mut brokers).await?;
+    ensure!(said.contains("does not exist: mount the volume or create the directory"), "{said}");
+    ensure!(!data.exists(), "the directory was made");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_of_another_node_or_cluster_is_refused_untouched() -> Result<()> {
+    for (setting, value, expected) in [
+        ("node.id", "7", "belongs to node 0, but node.id is 7"),
+        ("ottla.cluster.id", "another-cluster-000000", "but ottla.cluster.id is another-cluster-000000"),
+    ] {
+        let mut brokers = Brokers::start(BrokersOptions::new(1)).await?;
+        create_topic(&brokers, "t", 1, 1).await?;
+        brokers.stop(0).await?;
+        let data = brokers.folder(0).join("data");
+        let before = contents(&data)?;
+        let properties = brokers.folder(0).join("server.properties");
+        let mut settings = std::fs::read_to_string(&properties)?;
+        if setting == "node.id" {
+            settings = settings.replace("=0@", &format!("={value}@"));
+        }
+        std::fs::write(&properties, settings + &format!("\n{setting}={value}\n"))?;
+        let said = refused(&mut brokers).await?;
+        ensure!(said.contains(expected), "{said}");
+        ensure!(contents(&data)? == before, "files changed");
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_stops_the_broker_and_keeps_what_was_acknowledged() -> Result<()> {
+    let Some(kcat) = kcat() else { return Ok(()) };
+    let mut brokers = Brokers::start(BrokersOptions::new(1)).await?;
+    brokers.stop(0).await?;
+    let data = brokers.folder(0).join("data");
+    let Some(_small) = SmallDisk::mount(&data)? else { return Ok(()) };
+    brokers.start_broker(0)?;
+    brokers.until_ready(0).await?;
+    create_topic(&brokers, "t", 1, 1).await?;
+    let mut command = kcat.command(&Place::here(), &brokers.bootstrap());
+    command.args(["-P", "-t", "t", "-X", "acks=all", "-X", "message.timeout.ms=4000", "-X", "retries=0"]);
+    let line = "x".repeat(10_000) + "\n";
+    output(command, line.repeat(4_000).as_bytes(), PATIENCE).await?;
+    let said = brokers.until_refused(0).await?;
+    ensure!(said.contains("check the volume, free space or raise storage.size"), "{said}");
+    let said = refused(&mut brokers).await?;
+    ensure!(said.contains("full"), "{said}");
+    Ok(())
+}
+
+async fn refused(brokers: &mut Brokers) -> Result<String> {
+    brokers.start_broker(0)?;
+    brokers.until_refused(0).await
+}
+
+/// Every file below a folder with its bytes.
+fn contents(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(contents(&path)?);
+        } else {
+            found.insert(path.display().to_string(), std::fs::read(&path)?);
+        }
+    }
+    Ok(found)
+}
+
+/// A file system of 24 MiB; unmounted when dropped.
+struct SmallDisk<'a>(&'a Path);
+
+impl<'a> SmallDisk<'a> {
+    fn mount(at: &'a Path) -> Result<Option<SmallDisk<'a>>> {
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=24m", "ottla-test"])
+            .arg(at)
+            .status()
+            .context("run mount")?;
+        if mounted.success() {
+            return Ok(Some(SmallDisk(at)));
+        }
+        unmet("a small file system cannot be mounted", "run the tests as root");
+        Ok(None)
+    }
+}
+
+impl Drop for SmallDisk<'_> {
+    fn drop(&mut self) {
+        // Lazy: a broker that is being killed may still hold files of it.
+        let _ = Command::new("umount").arg("-l").arg(self.0).status();
+    }
+}
