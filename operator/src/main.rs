@@ -26,9 +26,9 @@ enum Command {
     Run(RunArguments),
     /// Writes the CustomResourceDefinitions.
     Crdgen {
-        /// The folder to write to.
-        #[arg(long, default_value = "crds")]
-        out: PathBuf,
+        /// The folder to write to; may be given several times. The chart has a copy, since Helm reads nothing else.
+        #[arg(long, default_values = ["crds", "charts/ottla/files/crds"])]
+        out: Vec<PathBuf>,
         /// Only says whether the files are fresh.
         #[arg(long)]
         check: bool,
@@ -72,8 +72,8 @@ fn main() -> ExitCode {
         .init();
     let outcome = match cli.command {
         Command::Run(arguments) => start(arguments),
-        Command::Crdgen { out, check: true } => crdgen::check(&out),
-        Command::Crdgen { out, check: false } => crdgen::write(&out),
+        Command::Crdgen { out, check: true } => out.iter().try_for_each(|folder| crdgen::check(folder)),
+        Command::Crdgen { out, check: false } => out.iter().try_for_each(|folder| crdgen::write(folder)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,57 @@
+{{- define "ottla.name" -}}
+{{- if contains "ottla" .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-ottla" .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ottla.selector" -}}
+app.kubernetes.io/name: ottla-operator
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "ottla.labels" -}}
+{{ include "ottla.selector" . }}
+app.kubernetes.io/component: operator
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{- define "ottla.serviceAccount" -}}
+{{- .Values.serviceAccount.name | default (include "ottla.name" .) -}}
+{{- end -}}
+
+{{- define "ottla.rules" -}}
+- apiGroups: [ottla.dev]
+  resources: [kafkaclusters, kafkatopics]
+  verbs: [get, list, watch, patch]
+- apiGroups: [ottla.dev]
+  resources: [kafkaclusters/status, kafkatopics/status]
+  verbs: [get, patch]
+- apiGroups: [ottla.dev]
+  resources: [kafkaclusters/finalizers, kafkatopics/finalizers]
+  verbs: [update]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [get, list, watch, patch, delete]
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services, serviceaccounts]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [persistentvolumeclaims]
+  verbs: [get, list, watch, patch, delete]
+- apiGroups: [apps]
+  resources: [statefulsets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create, patch]
+{{- end -}}
