@@ -8,7 +8,6 @@ mod registry;
 mod requests;
 mod timers;
 
-pub use commit::Commit;
-pub use hosted_shard::{Answered, Parked};
+pub use hosted_shard::Answered;
 pub use registry::{Groups, OFFSETS_TOPIC, partition_for};
 pub use timers::run as run_timers;

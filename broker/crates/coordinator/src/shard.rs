@@ -206,6 +206,18 @@ impl GroupShard {
         self.groups.get(id).into_iter().flat_map(|group| &group.offsets)
     }
 
+    /// Everything that all groups committed, in the order of groups and partitions.
+    pub fn every_committed(&self) -> impl Iterator<Item = (&GroupId, &TopicPartition, &CommittedOffset)> {
+        self.groups
+            .values()
+            .flat_map(|group| group.offsets.iter().map(|(at, offset)| (&group.id, at, offset)))
+    }
+
+    /// The topics for which something is committed.
+    pub fn topics(&self) -> BTreeSet<TopicName> {
+        self.every_committed().map(|(_, at, _)| at.topic.clone()).collect()
+    }
+
     /// A group as administrators see it; `None` if there is no such group.
     pub fn describe(&self, id: &GroupId) -> Option<GroupDescription> {
         self.groups.get(id).map(Group::description)

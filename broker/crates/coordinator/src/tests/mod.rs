@@ -1,1 +1,7 @@
-//! Tests of the group machine.
+//! Tests of the group machine: one file an idea, and a stage that plays the shell.
+
+mod commits;
+mod membership;
+mod random;
+mod stage;
+mod static_members;

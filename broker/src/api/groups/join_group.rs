@@ -1,0 +1,103 @@
+//! JoinGroup (key 11): answered when the members of the group are together.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_broker_coordinator::{JoinReply, JoinRequest, Protocol, Reply as GroupReply};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::join_group_request::JoinGroupRequest;
+use ottla_broker_protocol::messages::join_group_response::{JoinGroupResponse, JoinGroupResponseMember};
+use ottla_broker_types::DurationMs;
+
+use super::parts;
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
+use crate::broker::Broker;
+
+/// From this version on the rebalance timeout has a field of its own.
+const REBALANCE_TIMEOUT_FROM_VERSION: i16 = 1;
+/// From this version on new members get their id before they are let in (KIP-394).
+const KNOWN_MEMBER_FROM_VERSION: i16 = 4;
+/// From this version on the answer names the protocol type, and the protocol may be null.
+const PROTOCOL_TYPE_FROM_VERSION: i16 = 7;
+/// From this version on a leader may be told not to assign (KIP-814).
+const SKIP_ASSIGNMENT_FROM_VERSION: i16 = 9;
+
+/// Handles a JoinGroup.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: JoinGroupRequest<'_> = call.request()?;
+    let member_id = request.member_id.clone().into_owned();
+    let parked = join(&call, &request).and_then(|join| broker.groups.join(broker, &join));
+    match parked {
+        Err(code) => Ok(Answer::now(call.reply(&failed(&call, code, &member_id)))),
+        Ok(parked) => Ok(Answer::later(async move {
+            match parked.answer().await {
+                Ok(GroupReply::Join(reply)) => call.reply(&response(&call, &reply)),
+                Ok(GroupReply::Sync(_)) => {
+                    call.reply(&failed(&call, ErrorCode::UnknownServerError, &member_id))
+                }
+                Err(code) => call.reply(&failed(&call, code, &member_id)),
+            }
+        })),
+    }
+}
+
+fn join(call: &Call, request: &JoinGroupRequest<'_>) -> Result<JoinRequest, ErrorCode> {
+    let group = parts::group(&request.group_id)?;
+    let milliseconds = |value: i32| DurationMs(u64::try_from(value).unwrap_or(0));
+    let rebalance_timeout = if call.version >= REBALANCE_TIMEOUT_FROM_VERSION {
+        request.rebalance_timeout_ms
+    } else {
+        request.session_timeout_ms
+    };
+    let protocols = request.protocols.iter().map(|offered| Protocol {
+        name: (*offered.name).into(),
+        metadata: Bytes::copy_from_slice(&offered.metadata),
+    });
+    Ok(JoinRequest {
+        group,
+        caller: parts::caller(&request.member_id, request.group_instance_id.as_deref()),
+        client_id: call.client_id.as_str().into(),
+        // As Java prints an address.
+        client_host: format!("/{}", call.peer.address.ip()).into(),
+        session_timeout: milliseconds(request.session_timeout_ms),
+        rebalance_timeout: milliseconds(rebalance_timeout),
+        protocol_type: (*request.protocol_type).into(),
+        protocols: protocols.collect(),
+        requires_known_member: call.version >= KNOWN_MEMBER_FROM_VERSION,
+        can_skip_assignment: call.version >= SKIP_ASSIGNMENT_FROM_VERSION,
+    })
+}
+
+fn failed(call: &Call, code: ErrorCode, member: &str) -> JoinGroupResponse<'static> {
+    let mut failed = response(call, &JoinReply::failed(code, None));
+    failed.member_id = Cow::Owned(member.to_owned());
+    failed
+}
+
+fn response(call: &Call, reply: &JoinReply) -> JoinGroupResponse<'static> {
+    let text = |text: Option<&str>| Cow::Owned(text.unwrap_or_default().to_owned());
+    let protocol = reply.protocol.as_deref().map(|name| Cow::Owned(name.to_owned()));
+    let has_type = call.version >= PROTOCOL_TYPE_FROM_VERSION;
+    let members = reply.members.iter().map(|member| JoinGroupResponseMember {
+        member_id: Cow::Owned(member.member.as_str().to_owned()),
+        group_instance_id: member.instance.as_ref().map(|instance| Cow::Owned(instance.as_str().to_owned())),
+        metadata: Cow::Owned(member.metadata.to_vec()),
+    });
+    JoinGroupResponse {
+        throttle_time_ms: 0,
+        error_code: reply.code.code(),
+        generation_id: reply.generation.map_or(-1, |generation| generation.0),
+        protocol_type: reply
+            .protocol_type
+            .as_deref()
+            .filter(|_| has_type)
+            .map(|kind| Cow::Owned(kind.to_owned())),
+        protocol_name: if has_type { protocol } else { Some(protocol.unwrap_or_default()) },
+        leader: text(reply.leader.as_ref().map(|leader| leader.as_str())),
+        skip_assignment: reply.skip_assignment,
+        member_id: text(reply.member.as_ref().map(|member| member.as_str())),
+        members: members.collect(),
+    }
+}

@@ -1,0 +1,49 @@
+//! ListGroups (key 16): the groups that this broker coordinates.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use ottla_broker_coordinator::GroupListing;
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::list_groups_request::ListGroupsRequest;
+use ottla_broker_protocol::messages::list_groups_response::{ListGroupsResponse, ListedGroup};
+
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
+use crate::broker::Broker;
+
+/// From this version on states are told.
+const STATE_FROM_VERSION: i16 = 4;
+/// From this version on types are told.
+const TYPE_FROM_VERSION: i16 = 5;
+/// The one type of group served.
+const CLASSIC: &str = "classic";
+
+/// Handles a ListGroups.
+pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
+    let request: ListGroupsRequest<'_> = call.request()?;
+    let has = |filter: &[Cow<'_, str>], name: &str| {
+        filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
+    };
+    let (listed, is_loading) = broker.groups.list();
+    let matching = listed.iter().filter(|listing| {
+        has(&request.states_filter, listing.state.name()) && has(&request.types_filter, CLASSIC)
+    });
+    let code = if is_loading { ErrorCode::CoordinatorLoadInProgress } else { ErrorCode::None };
+    let response = ListGroupsResponse {
+        error_code: code.code(),
+        groups: matching.map(|listing| row(call, listing)).collect(),
+        ..Default::default()
+    };
+    Ok(Answer::now(call.reply(&response)))
+}
+
+fn row<'a>(call: &Call, listing: &'a GroupListing) -> ListedGroup<'a> {
+    let from = |version, text| Cow::Borrowed(if call.version >= version { text } else { "" });
+    ListedGroup {
+        group_id: Cow::Borrowed(listing.group.as_str()),
+        protocol_type: Cow::Borrowed(&listing.protocol_type),
+        group_state: from(STATE_FROM_VERSION, listing.state.name()),
+        group_type: from(TYPE_FROM_VERSION, CLASSIC),
+    }
+}

@@ -1,0 +1,105 @@
+//! OffsetCommit (key 8): answered when the offsets are committed records.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use ottla_broker_coordinator::{CommitRequest, Generation, OffsetToCommit};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::offset_commit_request::{
+    OffsetCommitRequest, OffsetCommitRequestPartition,
+};
+use ottla_broker_protocol::messages::offset_commit_response::{
+    OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
+};
+use ottla_broker_types::{DurationMs, LeaderEpoch, Offset, TopicName};
+
+use super::parts;
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
+use crate::broker::Broker;
+use crate::listener::Reply;
+use crate::view::View;
+
+/// From this version on topics are named by id.
+const TOPIC_IDS_FROM_VERSION: i16 = 10;
+/// From this version on clients know GROUP_ID_NOT_FOUND.
+const GROUP_ID_NOT_FOUND_FROM_VERSION: i16 = 9;
+
+/// The answer as it stands before the coordinator has decided: what was refused here has its code already.
+struct Draft {
+    response: OffsetCommitResponse<'static>,
+    /// Where each offset's code goes: topic and partition by position.
+    places: Vec<(usize, usize)>,
+}
+
+/// Handles an OffsetCommit.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: OffsetCommitRequest<'_> = call.request()?;
+    let (draft, offsets) = open(&broker.view(), &call, &request);
+    let commit = parts::group(&request.group_id).map(|group| CommitRequest {
+        group,
+        caller: parts::caller(&request.member_id, request.group_instance_id.as_deref()),
+        generation: Generation::from_wire(request.generation_id_or_member_epoch),
+        retention: u64::try_from(request.retention_time_ms).ok().map(DurationMs),
+        knows_group_id_not_found: call.version >= GROUP_ID_NOT_FOUND_FROM_VERSION,
+        offsets,
+    });
+    match commit.and_then(|commit| broker.groups.commit_offsets(broker, &commit)) {
+        Err(code) => Ok(Answer::now(answer(&call, draft, Err(code)))),
+        Ok(done) if done.commit.is_none() => Ok(Answer::now(answer(&call, draft, Ok(done.value)))),
+        Ok(done) => Ok(Answer::later(async move { answer(&call, draft, done.committed().await) })),
+    }
+}
+
+/// Sorts out what cannot be committed, whoever asks.
+fn open(view: &View, call: &Call, request: &OffsetCommitRequest<'_>) -> (Draft, Vec<OffsetToCommit>) {
+    let by_id = call.version >= TOPIC_IDS_FROM_VERSION;
+    let mut draft = Draft { response: OffsetCommitResponse::default(), places: Vec::new() };
+    let mut offsets = Vec::new();
+    for topic in &request.topics {
+        let name = parts::topic(view, by_id, &topic.name, topic.topic_id);
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in &topic.partitions {
+            let wanted = name.clone().and_then(|name| offset(view, &name, partition));
+            let code = match wanted {
+                Ok(wanted) => {
+                    draft.places.push((draft.response.topics.len(), partitions.len()));
+                    offsets.push(wanted);
+                    ErrorCode::None
+                }
+                Err(code) => code,
+            };
+            partitions.push(OffsetCommitResponsePartition {
+                partition_index: partition.partition_index,
+                error_code: code.code(),
+            });
+        }
+        draft.response.topics.push(OffsetCommitResponseTopic {
+            name: if by_id { Cow::Borrowed("") } else { Cow::Owned(topic.name.clone().into_owned()) },
+            topic_id: topic.topic_id,
+            partitions,
+        });
+    }
+    (draft, offsets)
+}
+
+fn offset(
+    view: &View,
+    topic: &TopicName,
+    partition: &OffsetCommitRequestPartition<'_>,
+) -> Result<OffsetToCommit, ErrorCode> {
+    Ok(OffsetToCommit {
+        at: parts::partition(view, topic, partition.partition_index)?,
+        offset: Offset::new(partition.committed_offset).ok_or(ErrorCode::OffsetOutOfRange)?,
+        leader_epoch: LeaderEpoch::from_wire(partition.committed_leader_epoch),
+        metadata: partition.committed_metadata.as_deref().unwrap_or_default().into(),
+    })
+}
+
+fn answer(call: &Call, mut draft: Draft, done: Result<Vec<ErrorCode>, ErrorCode>) -> Reply {
+    let codes = done.unwrap_or_else(|code| vec![code; draft.places.len()]);
+    for ((topic, partition), code) in draft.places.into_iter().zip(codes) {
+        draft.response.topics[topic].partitions[partition].error_code = code.code();
+    }
+    call.reply(&draft.response)
+}

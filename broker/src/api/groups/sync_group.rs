@@ -1,0 +1,61 @@
+//! SyncGroup (key 14): answered when the leader's assignment is committed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_broker_coordinator::{Generation, MemberId, Reply as GroupReply, SyncReply, SyncRequest};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::messages::sync_group_request::SyncGroupRequest;
+use ottla_broker_protocol::messages::sync_group_response::SyncGroupResponse;
+
+use super::parts;
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
+use crate::broker::Broker;
+
+/// From this version on both sides name protocol type and protocol.
+const PROTOCOL_FROM_VERSION: i16 = 5;
+
+/// Handles a SyncGroup.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: SyncGroupRequest<'_> = call.request()?;
+    match sync(&request).and_then(|sync| broker.groups.sync(broker, sync)) {
+        Err(code) => Ok(Answer::now(call.reply(&response(&call, &SyncReply::failed(code))))),
+        Ok(parked) => Ok(Answer::later(async move {
+            let reply = match parked.answer().await {
+                Ok(GroupReply::Sync(reply)) => reply,
+                Ok(GroupReply::Join(_)) => SyncReply::failed(ErrorCode::UnknownServerError),
+                Err(code) => SyncReply::failed(code),
+            };
+            call.reply(&response(&call, &reply))
+        })),
+    }
+}
+
+fn sync(request: &SyncGroupRequest<'_>) -> Result<SyncRequest, ErrorCode> {
+    let assignments = request.assignments.iter().filter_map(|assigned| {
+        Some((MemberId::new(&assigned.member_id)?, Bytes::copy_from_slice(&assigned.assignment)))
+    });
+    Ok(SyncRequest {
+        group: parts::group(&request.group_id)?,
+        caller: parts::caller(&request.member_id, request.group_instance_id.as_deref()),
+        generation: Generation::from_wire(request.generation_id),
+        protocol_type: request.protocol_type.as_deref().map(Into::into),
+        protocol: request.protocol_name.as_deref().map(Into::into),
+        assignments: assignments.collect(),
+    })
+}
+
+fn response(call: &Call, reply: &SyncReply) -> SyncGroupResponse<'static> {
+    let named = |text: Option<&str>| {
+        text.filter(|_| call.version >= PROTOCOL_FROM_VERSION).map(|text| Cow::Owned(text.to_owned()))
+    };
+    SyncGroupResponse {
+        throttle_time_ms: 0,
+        error_code: reply.code.code(),
+        protocol_type: named(reply.protocol_type.as_deref()),
+        protocol_name: named(reply.protocol.as_deref()),
+        assignment: Cow::Owned(reply.assignment.to_vec()),
+    }
+}

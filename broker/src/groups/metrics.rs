@@ -1,0 +1,53 @@
+//! What the metrics page tells of the groups.
+
+use std::collections::BTreeMap;
+
+use ottla_broker_coordinator::GroupState;
+
+use super::registry::Groups;
+use crate::metrics::MetricsText;
+
+/// Committed offsets shown, so that very many groups do not make the page unreadable.
+const COMMITTED_SAMPLES_MAX: usize = 50_000;
+
+impl Groups {
+    /// Adds the groups' samples to a page.
+    pub fn metrics(&self, text: &mut MetricsText) {
+        let (listed, _) = self.list();
+        let mut by_state: BTreeMap<GroupState, usize> = BTreeMap::new();
+        for listing in &listed {
+            *by_state.entry(listing.state).or_default() += 1;
+        }
+        let name = "kafka_coordinator_group_groupmetadatamanager_numgroups";
+        text.single(name, "gauge", "Groups coordinated here.", listed.len());
+        for state in GroupState::ALL {
+            let count = by_state.get(&state).copied().unwrap_or(0);
+            let name = format!("{name}{}", state.name().to_lowercase());
+            text.single(&name, "gauge", "Groups coordinated here in this state.", count);
+        }
+        self.committed_metrics(text);
+    }
+
+    fn committed_metrics(&self, text: &mut MetricsText) {
+        let name = "kafka_consumergroup_committed_offset";
+        text.family(name, "gauge", "The next offset that the group will consume, as committed.");
+        let mut room = COMMITTED_SAMPLES_MAX;
+        for shard in self.shards() {
+            let samples = shard.with(|loaded| {
+                let all = loaded.shard.every_committed().take(room);
+                all.map(|(group, at, offset)| (group.clone(), at.clone(), offset.offset.get()))
+                    .collect::<Vec<_>>()
+            });
+            for (group, at, offset) in samples.unwrap_or_default() {
+                room -= 1;
+                let partition = at.partition.to_string();
+                let labels = [
+                    ("group", group.as_str()),
+                    ("topic", at.topic.as_str()),
+                    ("partition", partition.as_str()),
+                ];
+                text.sample(name, &labels, offset);
+            }
+        }
+    }
+}
