@@ -29,6 +29,12 @@ impl EqualBelowHighWatermark {
         self.checked_end.retain(|(_, checked), _| *checked != node);
     }
 
+    /// `node` hosts exactly `partitions` now: a replica that it deletes and gets again later starts anew.
+    pub fn hosts(&mut self, node: NodeId, partitions: &[&TopicPartition]) {
+        self.checked_end
+            .retain(|(partition, checked), _| *checked != node || partitions.contains(&partition));
+    }
+
     /// The high watermark of `node` is now `high_watermark`, and `records` are those from
     /// [`EqualBelowHighWatermark::checked_end`] up to it. Returns those that no replica had shown before.
     pub fn advanced(
@@ -40,7 +46,8 @@ impl EqualBelowHighWatermark {
     ) -> Result<Vec<StoredRecord>, Violation> {
         let checked = self.checked_end.entry((partition.clone(), node)).or_default();
         if high_watermark < *checked {
-            let seen = format!("{partition}: the high watermark of {node} fell from {checked} to {high_watermark}");
+            let seen =
+                format!("{partition}: the high watermark of {node} fell from {checked} to {high_watermark}");
             return Err(Violation::new(NAME, seen));
         }
         *checked = high_watermark;

@@ -12,6 +12,7 @@ use super::violation::Violation;
 
 /// One replica after the time to heal.
 #[derive(Clone, Debug)]
+#[expect(dead_code, reason = "partition and node are there to be shown with a violation")]
 pub struct HealedReplica {
     /// Its partition.
     pub partition: TopicPartition,
@@ -44,7 +45,15 @@ pub fn check_healed(replicas: &[HealedReplica], replication_factor: usize) -> Re
     Err(violation(format!("not all is committed everywhere: {replicas:?}")))
 }
 
-pub(crate) fn violation(seen: String) -> Violation {
+/// Checks that no producer waits any more.
+pub fn unanswered(values: &[u64]) -> Result<(), Violation> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    Err(violation(format!("never acknowledged: {values:?}")))
+}
+
+fn violation(seen: String) -> Violation {
     Violation::new("liveness", seen)
 }
 

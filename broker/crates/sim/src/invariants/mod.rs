@@ -11,7 +11,7 @@ mod violation;
 
 pub use acked_never_lost::AckedNeverLost;
 pub use equal_below_high_watermark::EqualBelowHighWatermark;
-pub use liveness::{HealedReplica, check_healed};
+pub use liveness::{HealedReplica, check_healed, unanswered};
 pub use no_duplicates::NoDuplicates;
 pub use one_leader_per_epoch::OneLeaderPerEpoch;
 pub use violation::{StoredRecord, Violation};

@@ -1,0 +1,140 @@
+//! Watches a run: hands what nodes and clients show to the invariants. No I/O.
+
+use ottla_broker_protocol::Segment;
+use ottla_broker_protocol::batch::{batches, records};
+use ottla_broker_replication::Replica;
+use ottla_broker_types::{LeaderEpoch, NodeId, Offset, TopicPartition};
+
+use crate::invariants::{
+    AckedNeverLost, EqualBelowHighWatermark, NoDuplicates, OneLeaderPerEpoch, StoredRecord, Violation,
+};
+
+/// Bytes of one read of a log: all of it, as runs are short.
+const READ_BYTES_MAX: usize = 1 << 30;
+
+/// All invariants that are checked while a run goes on.
+#[derive(Debug, Default)]
+pub struct Judge {
+    acked: AckedNeverLost,
+    equal: EqualBelowHighWatermark,
+    duplicates: NoDuplicates,
+    leaders: OneLeaderPerEpoch,
+}
+
+impl Judge {
+    /// `node` starts anew.
+    pub fn started(&mut self, node: NodeId) {
+        self.equal.restarted(node);
+    }
+
+    /// `node` hosts exactly `partitions`.
+    pub fn hosts(&mut self, node: NodeId, partitions: &[&TopicPartition]) {
+        self.equal.hosts(node, partitions);
+    }
+
+    /// A replica became leader.
+    pub fn led(&mut self, node: NodeId, epoch: LeaderEpoch, replica: &Replica) -> Result<(), Violation> {
+        let partition = replica.log().topic_partition();
+        self.leaders.led(partition, epoch, node)?;
+        let log = stored(replica, replica.log().log_start(), replica.log().log_end());
+        self.acked.leads(partition, node, epoch, &log)
+    }
+
+    /// The run is over, and `node` leads.
+    pub fn ended(&mut self, node: NodeId, replica: &Replica) -> Result<(), Violation> {
+        let log = stored(replica, replica.log().log_start(), replica.log().log_end());
+        let after_all = LeaderEpoch(i32::MAX);
+        self.acked.leads(replica.log().topic_partition(), node, after_all, &log)
+    }
+
+    /// A replica may have moved its high watermark; says whether it did.
+    pub fn look_at(&mut self, node: NodeId, replica: &Replica) -> Result<bool, Violation> {
+        let partition = replica.log().topic_partition();
+        let checked = self.equal.checked_end(partition, node);
+        let high_watermark = replica.high_watermark();
+        if checked == high_watermark {
+            return Ok(false);
+        }
+        let from = checked.max(replica.log().log_start());
+        let shown = stored(replica, from, high_watermark);
+        for record in self.equal.advanced(partition, node, high_watermark, &shown)? {
+            self.duplicates.committed(partition, record)?;
+        }
+        Ok(true)
+    }
+
+    /// A producer was told that `value` is at `offset` by the leader of `epoch`.
+    pub fn acked(
+        &mut self,
+        partition: &TopicPartition,
+        epoch: LeaderEpoch,
+        offset: Offset,
+        value: u64,
+    ) -> Result<(), Violation> {
+        self.acked.acked(partition, epoch, offset, value)
+    }
+
+    /// A consumer read `record`.
+    pub fn read(&self, partition: &TopicPartition, record: StoredRecord) -> Result<(), Violation> {
+        let committed = self.equal.committed_at(partition, record.offset);
+        if committed == Some(record) {
+            return Ok(());
+        }
+        Err(Violation::new(
+            "equal_below_high_watermark",
+            format!("{partition}: a consumer read {record:?}, committed is {committed:?}"),
+        ))
+    }
+
+    /// Count of acknowledged records.
+    pub fn acked_count(&self) -> usize {
+        self.acked.count()
+    }
+}
+
+/// The records of a replica in `from..end`.
+pub(crate) fn stored(replica: &Replica, from: Offset, end: Offset) -> Vec<StoredRecord> {
+    if from >= end {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    let mut next = from;
+    while next < end {
+        let Ok(read) = replica.log().read(next, READ_BYTES_MAX, end, true) else { break };
+        let before = found.len();
+        parse(&bytes_of(&read.segments), &mut found);
+        match found.last() {
+            Some(last) if found.len() > before => next = last.offset.next(),
+            _ => break,
+        }
+    }
+    found.retain(|record| record.offset >= from && record.offset < end);
+    found
+}
+
+/// The records of batches that producers of the simulator wrote; others have no value and are left out.
+pub(crate) fn parse(bytes: &[u8], found: &mut Vec<StoredRecord>) {
+    for (header, batch) in batches(bytes).flatten() {
+        let Ok(opened) = records(&header, batch, READ_BYTES_MAX) else { continue };
+        for record in opened.iter().flatten() {
+            let Some(value) = record.value.and_then(|value| value.try_into().ok()) else { continue };
+            found.push(StoredRecord {
+                offset: Offset::clamped(record.offset),
+                epoch: LeaderEpoch(header.partition_leader_epoch),
+                value: u64::from_be_bytes(value),
+            });
+        }
+    }
+}
+
+/// The bytes of a read.
+pub(crate) fn bytes_of(segments: &[Segment]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for segment in segments {
+        match segment {
+            Segment::Bytes(part) => bytes.extend_from_slice(part),
+            Segment::File(range) => bytes.extend(range.read().unwrap_or_default()),
+        }
+    }
+    bytes
+}

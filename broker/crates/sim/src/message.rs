@@ -1,0 +1,91 @@
+//! What nodes and clients say to each other, as values: the simulator tests decisions, not the codec. No I/O.
+
+use ottla_broker_metadata::Record;
+use ottla_broker_metadata::controller::{
+    AlterPartitionRequest, AlterPartitionResult, HeartbeatReply, HeartbeatRequest, RegisterRequest,
+};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_replication::{EpochEnd, FetchFacts, LeaderOffsets};
+use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition};
+
+use crate::invariants::StoredRecord;
+use crate::net::Endpoint;
+
+/// Names a call: who made it, in which run of its process, and the how-manieth it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallId {
+    /// The caller.
+    pub caller: Endpoint,
+    /// The run of the caller's process; answers to an earlier one are lost with it.
+    pub run: u32,
+    /// Counts up within a run.
+    pub number: u64,
+}
+
+/// One message on the network.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A call.
+    Request(CallId, Request),
+    /// Its answer.
+    Reply(CallId, Reply),
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A broker joins or comes back.
+    Register(RegisterRequest),
+    /// A broker shows that it lives.
+    Heartbeat(HeartbeatRequest),
+    /// A leader changes an ISR.
+    AlterPartition(AlterPartitionRequest),
+    /// Committed metadata from an offset on.
+    FetchMetadata(Offset),
+    /// A follower's fetch.
+    Fetch(TopicPartition, FetchFacts),
+    /// A follower asks for the range of its leader's log.
+    LeaderRange(TopicPartition, LeaderEpoch),
+    /// A client asks who leads.
+    Leaders,
+    /// A producer's batch, with acks=all.
+    Produce(TopicPartition, Vec<u8>),
+    /// A consumer's fetch.
+    Read(TopicPartition, Offset),
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// The broker's epoch.
+    Registered(Result<BrokerEpoch, ErrorCode>),
+    /// The heartbeat's answer.
+    Heartbeat(Result<HeartbeatReply, ErrorCode>),
+    /// The outcome of each partition.
+    AlterPartition(Result<Vec<AlterPartitionResult>, ErrorCode>),
+    /// Batches by offset.
+    Metadata(Result<Vec<(Offset, Vec<Record>)>, ErrorCode>),
+    /// Records for a follower.
+    Fetched(Result<FetchedRecords, ErrorCode>),
+    /// The leader's log.
+    LeaderRange(Result<LeaderOffsets, ErrorCode>),
+    /// Leaders by partition.
+    Leaders(Vec<(TopicPartition, Option<NodeId>)>),
+    /// Where the first record of the batch is, and the epoch of the leader that says so.
+    Produced(Result<(Offset, LeaderEpoch), ErrorCode>),
+    /// Committed records.
+    Read(Result<Vec<StoredRecord>, ErrorCode>),
+}
+
+/// A leader's answer to a follower.
+#[derive(Clone, Debug)]
+pub struct FetchedRecords {
+    /// The leader's high watermark.
+    pub high_watermark: Offset,
+    /// The leader's log start.
+    pub log_start: Offset,
+    /// Where the logs part.
+    pub diverging: Option<EpochEnd>,
+    /// Batches.
+    pub records: Vec<u8>,
+}

@@ -1,0 +1,250 @@
+//! Serving producers, consumers and followers, and changing ISRs. I/O on the simulated disk only.
+
+use ottla_broker_log::AppendError;
+use ottla_broker_metadata::controller::{AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult};
+use ottla_broker_metadata::record::LeaderRecoveryState;
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_replication::{
+    AckState, Acks, Became, Effects, FetchError, FetchFacts, FetchOutcome, Isolation, IsrDecided,
+    IsrProposal, LeaderOffsets, LeadershipError, ProduceError,
+};
+use ottla_broker_types::{LeaderEpoch, Offset, TopicPartition};
+
+use super::calls::Pending;
+use super::out::{Out, Timer};
+use super::process::{Process, ProduceWait, now_at};
+use crate::judge::{bytes_of, parse};
+use crate::message::{CallId, FetchedRecords, Reply, Request};
+use crate::queue::SimTime;
+
+/// Pause before an ISR change is sent again.
+const ISR_RETRY_MS: u64 = 50;
+const READ_BYTES_MAX: usize = 10_000;
+
+fn fetch_code(error: &FetchError) -> ErrorCode {
+    match error {
+        FetchError::Leadership(LeadershipError::FencedLeaderEpoch) => ErrorCode::FencedLeaderEpoch,
+        FetchError::Leadership(LeadershipError::UnknownLeaderEpoch) => ErrorCode::UnknownLeaderEpoch,
+        FetchError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+        FetchError::Read(_) => ErrorCode::KafkaStorageError,
+        FetchError::Leadership(LeadershipError::NotLeaderOrFollower)
+        | FetchError::NotAReplica
+        | FetchError::StaleBrokerEpoch => ErrorCode::NotLeaderOrFollower,
+    }
+}
+
+fn produce_code(error: &ProduceError) -> ErrorCode {
+    match error {
+        ProduceError::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
+        ProduceError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+        ProduceError::Append(AppendError::OutOfOrderSequence { .. }) => ErrorCode::OutOfOrderSequenceNumber,
+        ProduceError::Append(AppendError::InvalidProducerEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
+        ProduceError::Append(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+impl Process {
+    /// Does what a replica's step asks for.
+    pub(crate) fn take_effects(&mut self, partition: &TopicPartition, effects: Effects, out: &mut Out) {
+        if let Some(became) = effects.became {
+            out.became.push((partition.clone(), became));
+            if matches!(became, Became::Follower { .. }) {
+                self.start_fetching(partition, out);
+            }
+        }
+        if effects.became.is_some() || effects.high_watermark.is_some() {
+            self.answer_produces(partition, out);
+        }
+        if let Some(proposal) = effects.isr_change {
+            self.propose(partition, &proposal, out);
+        }
+    }
+
+    fn answer_produces(&mut self, partition: &TopicPartition, out: &mut Out) {
+        let Some(hosted) = self.hosted.get_mut(partition) else { return };
+        for waiting in std::mem::take(&mut hosted.waits) {
+            let reply = match hosted.replica.acks_satisfied(waiting.wait) {
+                AckState::Pending => {
+                    hosted.waits.push(waiting);
+                    continue;
+                }
+                AckState::Committed => Ok((waiting.base_offset, waiting.wait.leader_epoch)),
+                AckState::NotEnoughReplicas => Err(ErrorCode::NotEnoughReplicasAfterAppend),
+                AckState::NotLeaderOrFollower => Err(ErrorCode::NotLeaderOrFollower),
+            };
+            out.replies.push((waiting.call, Reply::Produced(reply)));
+        }
+    }
+
+    /// The partition leaves this node: nobody is answered from it any more.
+    pub(crate) fn fail_waits(&mut self, partition: &TopicPartition, out: &mut Out) {
+        let waits = self.hosted.get_mut(partition).map(|hosted| std::mem::take(&mut hosted.waits));
+        for waiting in waits.unwrap_or_default() {
+            out.replies.push((waiting.call, Reply::Produced(Err(ErrorCode::NotLeaderOrFollower))));
+        }
+    }
+
+    pub(crate) fn serve_produce(
+        &mut self,
+        at: SimTime,
+        call: CallId,
+        partition: &TopicPartition,
+        mut batch: Vec<u8>,
+        out: &mut Out,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(partition) else {
+            out.replies.push((call, Reply::Produced(Err(ErrorCode::UnknownTopicOrPartition))));
+            return;
+        };
+        match hosted.replica.append(now_at(at), &mut batch, Acks::All) {
+            Ok(produced) => {
+                let base_offset = produced.appended.base_offset;
+                hosted.waits.push(ProduceWait { call, wait: produced.wait, base_offset });
+                self.take_effects(partition, produced.effects, out);
+                self.answer_produces(partition, out);
+            }
+            Err(error) => out.replies.push((call, Reply::Produced(Err(produce_code(&error))))),
+        }
+    }
+
+    fn handle_fetch(
+        &mut self,
+        at: SimTime,
+        partition: &TopicPartition,
+        facts: &FetchFacts,
+        out: &mut Out,
+    ) -> Result<FetchOutcome, ErrorCode> {
+        let hosted = self.hosted.get_mut(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
+        let outcome = hosted.replica.handle_fetch(now_at(at), facts).map_err(|error| fetch_code(&error))?;
+        self.take_effects(partition, outcome.effects.clone(), out);
+        Ok(outcome)
+    }
+
+    pub(crate) fn serve_fetch(
+        &mut self,
+        at: SimTime,
+        call: CallId,
+        partition: &TopicPartition,
+        mut facts: FetchFacts,
+        out: &mut Out,
+    ) {
+        if let Some(follower) = &mut facts.replica {
+            let registered = self.image.broker(follower.node);
+            follower.isr_eligible = registered
+                .is_some_and(|broker| broker.is_active() && Some(broker.epoch) == follower.broker_epoch);
+        }
+        let fetched = self.handle_fetch(at, partition, &facts, out).map(|outcome| FetchedRecords {
+            high_watermark: outcome.high_watermark,
+            log_start: outcome.log_start,
+            diverging: outcome.diverging,
+            records: bytes_of(&outcome.read.segments),
+        });
+        out.replies.push((call, Reply::Fetched(fetched)));
+    }
+
+    pub(crate) fn serve_read(
+        &mut self,
+        at: SimTime,
+        call: CallId,
+        partition: &TopicPartition,
+        offset: Offset,
+        out: &mut Out,
+    ) {
+        let facts = FetchFacts {
+            replica: None,
+            fetch_offset: offset,
+            current_leader_epoch: None,
+            last_fetched_epoch: None,
+            log_start: None,
+            max_bytes: READ_BYTES_MAX,
+            at_least_one: true,
+            isolation: Isolation::ReadUncommitted,
+        };
+        let read = self.handle_fetch(at, partition, &facts, out).map(|outcome| {
+            let mut records = Vec::new();
+            parse(&bytes_of(&outcome.read.segments), &mut records);
+            records.retain(|record| record.offset >= offset);
+            records
+        });
+        out.replies.push((call, Reply::Read(read)));
+    }
+
+    pub(crate) fn serve_range(
+        &mut self,
+        call: CallId,
+        partition: &TopicPartition,
+        epoch: LeaderEpoch,
+        out: &mut Out,
+    ) {
+        let replica = self.hosted.get(partition).map(|hosted| &hosted.replica);
+        let led = replica.filter(|replica| replica.is_leader() && replica.leader_epoch() == Some(epoch));
+        let range = led
+            .map(|replica| LeaderOffsets { start: replica.log().log_start(), end: replica.log().log_end() });
+        let reply = Reply::LeaderRange(range.ok_or(ErrorCode::NotLeaderOrFollower));
+        out.replies.push((call, reply));
+    }
+
+    pub(crate) fn serve_leaders(&mut self, call: CallId, out: &mut Out) {
+        let leaders = self.image.partitions().map(|(topic, index, partition)| {
+            (TopicPartition { topic: topic.name.clone(), partition: index }, partition.leader)
+        });
+        out.replies.push((call, Reply::Leaders(leaders.collect())));
+    }
+
+    fn propose(&mut self, partition: &TopicPartition, proposal: &IsrProposal, out: &mut Out) {
+        let topic = self.image.topic(partition.topic.as_str()).map(|topic| topic.id);
+        let (Some(topic), Some(epoch)) = (topic, self.membership.epoch) else {
+            out.timers.push((ISR_RETRY_MS, Timer::Propose(partition.clone(), proposal.clone())));
+            return;
+        };
+        let item = AlterPartitionItem {
+            topic,
+            partition: partition.partition,
+            leader_epoch: proposal.leader_epoch,
+            partition_epoch: proposal.partition_epoch,
+            isr: proposal.new_isr.iter().map(|member| (member.node, member.broker_epoch)).collect(),
+            recovery: LeaderRecoveryState::Recovered,
+        };
+        let request = AlterPartitionRequest { broker: self.id, epoch, items: vec![item] };
+        let pending = Pending::AlterPartition(partition.clone(), proposal.clone());
+        self.call(self.membership.controller, Request::AlterPartition(request), pending, out);
+    }
+
+    pub(crate) fn propose_again(
+        &mut self,
+        partition: &TopicPartition,
+        proposal: &IsrProposal,
+        out: &mut Out,
+    ) {
+        self.propose(partition, proposal, out);
+    }
+
+    pub(crate) fn isr_answered(
+        &mut self,
+        at: SimTime,
+        partition: &TopicPartition,
+        proposal: &IsrProposal,
+        result: Result<Vec<AlterPartitionResult>, ErrorCode>,
+        out: &mut Out,
+    ) {
+        let Some(hosted) = self.hosted.get_mut(partition) else { return };
+        let outcome = match result {
+            Ok(results) => match results.into_iter().next().map(|result| result.outcome) {
+                Some(Ok(altered)) => Ok(IsrDecided {
+                    leader_epoch: altered.leader_epoch,
+                    partition_epoch: altered.partition_epoch,
+                    isr: altered.isr,
+                }),
+                Some(Err(refused)) => Err(refused.code),
+                None => Err(ErrorCode::UnknownServerError),
+            },
+            Err(code) => Err(code),
+        };
+        let mut effects = hosted.replica.alter_partition_result(now_at(at), proposal, outcome);
+        // The same change again: after a pause, so that a controller in trouble is not flooded.
+        if let Some(again) = effects.isr_change.take_if(|again| again == proposal) {
+            out.timers.push((ISR_RETRY_MS, Timer::Propose(partition.clone(), again)));
+        }
+        self.take_effects(partition, effects, out);
+    }
+}

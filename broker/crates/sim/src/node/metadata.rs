@@ -1,0 +1,101 @@
+//! Following the committed metadata, and what it means for the replicas here. I/O on the simulated disk only.
+
+use ottla_broker_metadata::{Partition, Record};
+use ottla_broker_replication::Assignment;
+use ottla_broker_types::{Offset, TopicId, TopicPartition};
+
+use super::calls::Pending;
+use super::out::{Out, Timer};
+use super::process::{Hosted, Process, now_at};
+use crate::message::Request;
+use crate::queue::SimTime;
+
+const POLL_MS: u64 = 15;
+const RETRY_MS: u64 = 40;
+
+fn assignment(partition: &Partition) -> Assignment {
+    Assignment {
+        leader: partition.leader,
+        leader_epoch: partition.leader_epoch,
+        partition_epoch: partition.partition_epoch,
+        replicas: partition.replicas.clone(),
+        isr: partition.isr.clone(),
+        adding: partition.adding.clone(),
+        removing: partition.removing.clone(),
+        elr: partition.elr.clone(),
+    }
+}
+
+impl Process {
+    pub(crate) fn follow_metadata(&mut self, out: &mut Out) {
+        // The active controller is handed what is committed, without asking itself.
+        if self.active.is_some() {
+            out.timers.push((POLL_MS, Timer::FollowMetadata));
+            return;
+        }
+        let from = self.image.applied_end();
+        self.call(self.membership.metadata_from, Request::FetchMetadata(from), Pending::Metadata, out);
+    }
+
+    pub(crate) fn metadata_arrived(&mut self, at: SimTime, batches: &[(Offset, Vec<Record>)], out: &mut Out) {
+        self.apply(at, batches, out);
+        out.timers.push((POLL_MS, Timer::FollowMetadata));
+    }
+
+    pub(crate) fn metadata_missing(&mut self, out: &mut Out) {
+        self.membership.metadata_from = self.voter_after(self.membership.metadata_from);
+        out.timers.push((RETRY_MS, Timer::FollowMetadata));
+    }
+
+    /// Applies committed batches that are new here.
+    pub fn apply(&mut self, at: SimTime, batches: &[(Offset, Vec<Record>)], out: &mut Out) {
+        let before = self.image.applied_end();
+        for (offset, records) in batches {
+            if *offset == self.image.applied_end() {
+                let applied = self.image.apply_batch(records, *offset);
+                assert!(applied.is_ok(), "committed records fit the image: {applied:?}");
+            }
+        }
+        if self.image.applied_end() > before {
+            self.align(at, out);
+        }
+    }
+
+    /// Brings the replicas in line with the image, once it knows this run of the broker: before that it speaks of a
+    /// former run, which may have led or been in sync with records that a crash has taken.
+    pub(crate) fn align(&mut self, at: SimTime, out: &mut Out) {
+        let known = self.image.broker(self.id).map(|broker| broker.epoch);
+        if self.membership.epoch.is_none() || known != self.membership.epoch {
+            return;
+        }
+        let wanted: Vec<(TopicPartition, TopicId, Assignment)> = self
+            .image
+            .partitions()
+            .filter(|(_, _, partition)| partition.replicas.contains(&self.id))
+            .map(|(topic, index, partition)| {
+                let id = TopicPartition { topic: topic.name.clone(), partition: index };
+                (id, topic.id, assignment(partition))
+            })
+            .collect();
+        let gone: Vec<TopicPartition> = self
+            .hosted
+            .keys()
+            .filter(|id| !wanted.iter().any(|(other, _, _)| other == *id))
+            .cloned()
+            .collect();
+        for partition in gone {
+            self.fail_waits(&partition, out);
+            self.delete(&partition);
+        }
+        for (partition, topic_id, assignment) in wanted {
+            if !self.hosted.contains_key(&partition) {
+                let replica = self.open(at, &partition, topic_id);
+                let hosted = Hosted { replica, waits: Vec::new(), is_fetching: false };
+                self.hosted.insert(partition.clone(), hosted);
+            }
+            let Some(hosted) = self.hosted.get_mut(&partition) else { continue };
+            let effects = hosted.replica.apply_assignment(now_at(at), &assignment);
+            self.take_effects(&partition, effects, out);
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! A broker: the shipped cores, and as little around them as the real shell has of decisions.
+
+mod calls;
+mod controller;
+mod follower;
+mod leader;
+mod membership;
+mod metadata;
+mod out;
+mod process;
+mod setup;
+
+pub use out::{Out, Timer};
+pub use process::Process;
+pub use setup::Setup;
+pub(crate) use setup::TOPIC;

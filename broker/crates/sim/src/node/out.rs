@@ -1,0 +1,43 @@
+//! What a node wants done. Plain values, no I/O.
+
+use ottla_broker_metadata::Record;
+use ottla_broker_replication::{Became, IsrProposal};
+use ottla_broker_types::{NodeId, TopicPartition};
+
+use crate::message::{CallId, Reply, Request};
+
+/// A node's alarms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Timer {
+    /// Register, or show that the node lives.
+    Membership,
+    /// Ask for new metadata.
+    FollowMetadata,
+    /// Let replicas notice the passing of time.
+    Replicas,
+    /// Sync logs and write checkpoints.
+    Flush,
+    /// The active controller's duties.
+    Controller,
+    /// Fetch from the partition's leader.
+    Fetch(TopicPartition),
+    /// Send an ISR change again.
+    Propose(TopicPartition, IsrProposal),
+}
+
+/// Everything that one event made a node want.
+#[derive(Debug, Default)]
+pub struct Out {
+    /// Calls of other nodes.
+    pub calls: Vec<(NodeId, CallId, Request)>,
+    /// Answers.
+    pub replies: Vec<(CallId, Reply)>,
+    /// Alarms, in milliseconds from now.
+    pub timers: Vec<(u64, Timer)>,
+    /// Batches for the metadata log, with the proposer's term.
+    pub proposals: Vec<(u64, Vec<Record>)>,
+    /// Roles that replicas took.
+    pub became: Vec<(TopicPartition, Became)>,
+    /// The process has stopped cleanly.
+    pub stopped: bool,
+}

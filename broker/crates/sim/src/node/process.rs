@@ -1,0 +1,231 @@
+//! One run of a broker's process: what it holds in memory, its start and its clean stop.
+//! I/O on the simulated disk only.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ottla_broker_log::{
+    Disk, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig, RECOVERY_POINTS_FILE, RecoveryPoint,
+    SimDisk, partition_dir_name, read_clean_shutdown, read_offsets, remove_clean_shutdown,
+    write_clean_shutdown, write_offsets,
+};
+use ottla_broker_metadata::Image;
+use ottla_broker_replication::{AckWait, Replica};
+use ottla_broker_types::{
+    BrokerEpoch, MonotonicMs, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition, Uuid,
+};
+
+use super::calls::Pending;
+use super::controller::Active;
+use super::membership::Membership;
+use super::out::{Out, Timer};
+use super::setup::Setup;
+use crate::message::CallId;
+use crate::net::Endpoint;
+use crate::queue::SimTime;
+
+/// Wall time at the start of every run.
+const EPOCH_MS: i64 = 1_700_000_000_000;
+const TICK_MS: u64 = 100;
+
+type Offsets = BTreeMap<TopicPartition, Offset>;
+
+/// Both clocks at a simulated time.
+pub(crate) fn now_at(at: SimTime) -> Now {
+    Now { mono: MonotonicMs(at.millis()), wall: TimestampMs(EPOCH_MS + at.millis() as i64) }
+}
+
+/// A produce that waits for the high watermark.
+#[derive(Debug)]
+pub(crate) struct ProduceWait {
+    pub(crate) call: CallId,
+    pub(crate) wait: AckWait,
+    pub(crate) base_offset: Offset,
+}
+
+/// A replica and who waits for it.
+#[derive(Debug)]
+pub(crate) struct Hosted {
+    pub(crate) replica: Replica,
+    pub(crate) waits: Vec<ProduceWait>,
+    /// Whether a fetch or its alarm is under way.
+    pub(crate) is_fetching: bool,
+}
+
+/// A running broker.
+#[derive(Debug)]
+pub struct Process {
+    pub(crate) id: NodeId,
+    pub(crate) run: u32,
+    pub(crate) setup: Rc<Setup>,
+    disk: SimDisk,
+    clean_start: bool,
+    recovery_points: Offsets,
+    log_starts: Offsets,
+    high_watermarks: Offsets,
+    pub(crate) image: Image,
+    pub(crate) hosted: BTreeMap<TopicPartition, Hosted>,
+    pub(crate) membership: Membership,
+    pub(crate) active: Option<Active>,
+    pub(crate) calls: BTreeMap<u64, Pending>,
+    pub(crate) next_call: u64,
+}
+
+fn root() -> &'static Path {
+    Path::new("/data")
+}
+
+fn dir_of(partition: &TopicPartition) -> PathBuf {
+    root().join(partition_dir_name(partition))
+}
+
+impl Process {
+    /// Starts the broker on its disk.
+    pub fn start(setup: Rc<Setup>, id: NodeId, run: u32, disk: SimDisk, out: &mut Out) -> Process {
+        let prepared = disk.create_dir_all(root()).and_then(|()| disk.sync_dir(Path::new("/")));
+        prepared.expect("the simulated disk takes a directory");
+        let marker = read_clean_shutdown(&disk, root()).expect("the marker is whole or missing");
+        let read = |file| read_offsets(&disk, root(), file).expect("a checkpoint is whole or missing");
+        let (recovery_points, log_starts, high_watermarks) =
+            (read(RECOVERY_POINTS_FILE), read(LOG_STARTS_FILE), read(HIGH_WATERMARKS_FILE));
+        remove_clean_shutdown(&disk, root()).expect("the disk works");
+        let mut incarnation = [0; 16];
+        incarnation[..4].copy_from_slice(&id.get().to_be_bytes());
+        incarnation[4..8].copy_from_slice(&run.to_be_bytes());
+        out.timers.extend([
+            (0, Timer::Membership),
+            (0, Timer::FollowMetadata),
+            (TICK_MS, Timer::Replicas),
+            (setup.flush_interval_ms, Timer::Flush),
+        ]);
+        Process {
+            membership: Membership::new(Uuid(incarnation), marker.flatten(), setup.voters[0]),
+            id,
+            run,
+            setup,
+            disk,
+            clean_start: marker.is_some(),
+            recovery_points,
+            log_starts,
+            high_watermarks,
+            image: Image::default(),
+            hosted: BTreeMap::new(),
+            active: None,
+            calls: BTreeMap::new(),
+            next_call: 0,
+        }
+    }
+
+    /// This node on the network.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint::Node(self.id)
+    }
+
+    /// An alarm went off.
+    pub fn timer(&mut self, at: SimTime, timer: Timer, out: &mut Out) {
+        match timer {
+            Timer::Membership => self.membership_due(at, out),
+            Timer::FollowMetadata => self.follow_metadata(out),
+            Timer::Controller => self.controller_due(at, out),
+            Timer::Fetch(partition) => self.fetch(&partition, out),
+            Timer::Propose(partition, proposal) => self.propose_again(&partition, &proposal, out),
+            Timer::Replicas => {
+                self.each_replica(at, out, |replica, now| replica.tick(now));
+                out.timers.push((TICK_MS, Timer::Replicas));
+            }
+            Timer::Flush => {
+                self.flush();
+                out.timers.push((self.setup.flush_interval_ms, Timer::Flush));
+            }
+        }
+    }
+
+    fn each_replica(
+        &mut self,
+        at: SimTime,
+        out: &mut Out,
+        act: impl Fn(&mut Replica, Now) -> ottla_broker_replication::Effects,
+    ) {
+        let partitions: Vec<TopicPartition> = self.hosted.keys().cloned().collect();
+        for partition in partitions {
+            if let Some(hosted) = self.hosted.get_mut(&partition) {
+                let effects = act(&mut hosted.replica, now_at(at));
+                self.take_effects(&partition, effects, out);
+            }
+        }
+    }
+
+    /// Opens a partition's log, recovering it if need be.
+    pub(crate) fn open(&mut self, at: SimTime, partition: &TopicPartition, topic_id: TopicId) -> Replica {
+        let find = |offsets: &Offsets| offsets.get(partition).copied().unwrap_or_default();
+        let recovery = RecoveryPoint {
+            clean_shutdown: self.clean_start,
+            synced_end: find(&self.recovery_points),
+            log_start: find(&self.log_starts),
+        };
+        let config = LogConfig { segment_bytes_max: self.setup.segment_bytes, ..LogConfig::default() };
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let dir = dir_of(partition);
+        let log = Log::open(disk, &dir, partition.clone(), topic_id, config, recovery, now_at(at));
+        let log = log.unwrap_or_else(|error| panic!("the log opens after any crash: {error}"));
+        let high_watermark = self.high_watermarks.get(partition).copied();
+        Replica::new(self.id, log, high_watermark, self.setup.replication())
+    }
+
+    /// Deletes a partition that this node no longer hosts.
+    pub(crate) fn delete(&mut self, partition: &TopicPartition) {
+        let Some(hosted) = self.hosted.remove(partition) else { return };
+        let unique = Uuid((u128::from(self.next_call) << 32 | u128::from(self.run)).to_be_bytes());
+        self.next_call += 1;
+        let moved = hosted.replica.into_log().delete(unique).expect("the disk works");
+        self.disk.remove_dir_all(&moved).expect("the disk works");
+        for offsets in [&mut self.recovery_points, &mut self.log_starts, &mut self.high_watermarks] {
+            offsets.remove(partition);
+        }
+    }
+
+    fn flush(&mut self) {
+        for (partition, hosted) in &mut self.hosted {
+            let synced = hosted.replica.flush().expect("the disk works");
+            self.recovery_points.insert(partition.clone(), synced);
+        }
+        self.checkpoint();
+    }
+
+    fn checkpoint(&mut self) {
+        for (partition, hosted) in &self.hosted {
+            self.high_watermarks.insert(partition.clone(), hosted.replica.high_watermark());
+            self.log_starts.insert(partition.clone(), hosted.replica.log().log_start());
+        }
+        for (file, offsets) in [
+            (RECOVERY_POINTS_FILE, &self.recovery_points),
+            (LOG_STARTS_FILE, &self.log_starts),
+            (HIGH_WATERMARKS_FILE, &self.high_watermarks),
+        ] {
+            write_offsets(&self.disk, root(), file, offsets).expect("the disk works");
+        }
+    }
+
+    /// Closes every log and marks the directory as cleanly closed.
+    pub(crate) fn close(&mut self, epoch: BrokerEpoch) {
+        self.checkpoint();
+        for (partition, hosted) in &mut self.hosted {
+            hosted.replica.close().expect("the disk works");
+            self.recovery_points.insert(partition.clone(), hosted.replica.log().log_end());
+        }
+        self.checkpoint();
+        write_clean_shutdown(&self.disk, root(), epoch).expect("the disk works");
+    }
+
+    /// The replicas of this node.
+    pub fn replicas(&self) -> impl Iterator<Item = &Replica> {
+        self.hosted.values().map(|hosted| &hosted.replica)
+    }
+
+    /// One replica.
+    pub fn replica(&self, partition: &TopicPartition) -> Option<&Replica> {
+        self.hosted.get(partition).map(|hosted| &hosted.replica)
+    }
+}

@@ -1,0 +1,25 @@
+//! A bounded share of the simulation for every test run: the same seeds replay, and the first ones hold.
+
+use ottla_broker_sim::{Outcome, simulate};
+
+/// Seeds of this test, so many that it takes seconds; `ottla-sim --minutes` runs the rest.
+const SEED_COUNT: u64 = 10;
+
+#[test]
+fn a_seed_replays_bit_for_bit() {
+    for seed in [3, 7, 12] {
+        let (first, second) = (simulate(seed, false), simulate(seed, false));
+        assert_eq!(first.digest, second.digest, "seed {seed}");
+        assert_eq!(first.event_count, second.event_count, "seed {seed}");
+    }
+    assert_ne!(simulate(3, false).digest, simulate(4, false).digest);
+}
+
+#[test]
+fn the_first_seeds_are_clean_and_not_idle() {
+    for seed in 1..=SEED_COUNT {
+        let finished = simulate(seed, false);
+        assert_eq!(finished.outcome, Outcome::Clean, "repeat: ottla-sim --seed {seed} --print");
+        assert!(finished.acked_count > 0, "seed {seed} acknowledged nothing");
+    }
+}
