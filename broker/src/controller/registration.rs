@@ -11,7 +11,7 @@ use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatR
 use ottla_broker_protocol::messages::broker_registration_request::{
     BrokerRegistrationRequest, Feature, Listener,
 };
-use ottla_broker_types::{BrokerEpoch, Uuid};
+use ottla_broker_types::{BrokerEpoch, DurationMs, MonotonicMs, Uuid};
 use tokio::sync::watch;
 
 use super::client::ControllerCallError;
@@ -21,6 +21,9 @@ use crate::stop::until_true;
 
 /// Pause between attempts to find a controller.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// How long a broker whose rack comes from a file waits for the platform to write it. Replicas are placed by rack, so
+/// registering too early would place them wrongly; a platform that never writes it must not keep the broker away.
+const RACK_PATIENCE: Duration = Duration::from_secs(15);
 /// How long leaving in order may take before the broker stops anyway. Kubernetes kills after its grace period,
 /// 60 s by default here; a cluster that stops as a whole has nobody to hand leadership to.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -95,8 +98,8 @@ async fn wait(leave: &mut watch::Receiver<bool>, longest: Duration) {
 }
 
 struct Deadlines {
-    last: ottla_broker_types::MonotonicMs,
-    without_controller: ottla_broker_types::MonotonicMs,
+    last: MonotonicMs,
+    without_controller: MonotonicMs,
 }
 
 impl Deadlines {
@@ -118,11 +121,16 @@ impl Deadlines {
     }
 }
 
-fn in_ms(duration: Duration) -> ottla_broker_types::DurationMs {
-    ottla_broker_types::DurationMs(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+fn in_ms(duration: Duration) -> DurationMs {
+    DurationMs(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
 async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<BrokerEpoch> {
+    let rack = broker.rack();
+    let waits_for_rack = broker.config.rack_file.is_some() && rack.is_none();
+    if waits_for_rack && broker.clock.now().mono < MonotonicMs::default().plus(in_ms(RACK_PATIENCE)) {
+        return None;
+    }
     let listeners = broker.config.advertised_listeners.iter().map(|listener| Listener {
         name: Cow::Owned(listener.name.clone()),
         host: Cow::Owned(listener.host.clone()),
@@ -142,7 +150,7 @@ async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<BrokerEpoch
         incarnation_id: incarnation,
         listeners: listeners.collect(),
         features: features.collect(),
-        rack: broker.rack().map(Cow::Owned),
+        rack: rack.map(Cow::Owned),
         log_dirs: vec![broker.directory_id.0],
         previous_broker_epoch: broker.controller.previous_epoch().map_or(-1, |epoch| epoch.0),
         ..Default::default()
