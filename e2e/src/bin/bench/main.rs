@@ -1,0 +1,198 @@
+//! `make bench`: Ottla beside a floor program and Apache Kafka, in one table.
+//!
+//! All run in turns in the same minutes on loopback, because wall time and CPU time of a shared machine drift; the
+//! cost of a process is counted from outside. It writes to one temporary folder, about three times the bytes of all
+//! bulk rounds, and leaves nothing behind.
+
+mod client;
+mod floor;
+mod load;
+mod local;
+mod meter;
+mod starts;
+mod subject;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use load::{Cost, Loaded, Size};
+use meter::Unit;
+use starts::Start;
+use subject::{Apache, Broker, Ottla};
+use table::{Figures, Table};
+
+const USAGE: &str = "bench [--rounds N] [--mib N] [--requests N] [--without-kafka] [--markdown FILE]";
+
+struct Options {
+    rounds: usize,
+    size: Size,
+    kafka: bool,
+    markdown: Option<PathBuf>,
+}
+
+fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(("floor", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
+        return floor::run(rest);
+    }
+    let options = options(&arguments)?;
+    let folder = tempfile::Builder::new().prefix("ottla-bench-").tempdir().context("make a folder")?;
+    let text = bench(&options, folder.path())?;
+    println!("{text}");
+    match &options.markdown {
+        Some(file) => std::fs::write(file, text).with_context(|| format!("write {}", file.display())),
+        None => Ok(()),
+    }
+}
+
+fn options(arguments: &[String]) -> Result<Options> {
+    let size = Size { bulk_bytes: 1 << 30, single_requests: 50_000 };
+    let mut options = Options { rounds: 5, size, kafka: true, markdown: None };
+    let mut arguments = arguments.iter();
+    while let Some(argument) = arguments.next() {
+        let mut value = || arguments.next().with_context(|| format!("{argument} needs a value; {USAGE}"));
+        match argument.as_str() {
+            "--rounds" => options.rounds = value()?.parse().context(USAGE)?,
+            "--mib" => options.size.bulk_bytes = value()?.parse::<u64>().context(USAGE)? << 20,
+            "--requests" => options.size.single_requests = value()?.parse().context(USAGE)?,
+            "--without-kafka" => options.kafka = false,
+            "--markdown" => options.markdown = Some(value()?.into()),
+            _ => bail!("{argument} is unknown; {USAGE}"),
+        }
+    }
+    Ok(options)
+}
+
+fn bench(options: &Options, folder: &Path) -> Result<String> {
+    let unit = Unit::of_this_machine();
+    let apache = if options.kafka { Apache::find() } else { None };
+    let mut brokers: Vec<&dyn Broker> = vec![&Ottla];
+    match &apache {
+        Some(apache) => brokers.push(apache),
+        None => eprintln!("SKIPPED Apache Kafka: to run it beside Ottla, e2e/clients/install"),
+    }
+    let mut table = Table::new();
+    starts_rows(options, &brokers, folder, &mut table)?;
+    load_rows(options, unit, &brokers, folder, &mut table)?;
+    let notes = local_rows(folder, &mut table);
+    Ok(format!(
+        "Medians (least–most) of {} rounds in turns; cost in {}.\n{notes}\n{}",
+        options.rounds,
+        unit.name(),
+        table.text()
+    ))
+}
+
+/// The figures of broker `index`, by one field of what each round gave.
+fn pick<T>(rounds: &[Vec<T>], index: usize, field: impl Fn(&T) -> f64) -> Figures {
+    Figures(rounds.iter().filter_map(|round| round.get(index)).map(field).collect())
+}
+
+fn starts_rows(options: &Options, brokers: &[&dyn Broker], folder: &Path, table: &mut Table) -> Result<()> {
+    let none = Figures::default();
+    let mut rounds: Vec<Vec<Start>> = Vec::new();
+    for round in 0..options.rounds {
+        eprintln!("starts, round {} of {}", round + 1, options.rounds);
+        let starts = brokers.iter().map(|broker| {
+            let place = folder.join(format!("start-{}-{round}", broker.name()));
+            starts::round(*broker, &place).with_context(|| format!("start {}", broker.name()))
+        });
+        rounds.push(starts.collect::<Result<_>>()?);
+    }
+    let fresh = |start: &Start| start.fresh_ms;
+    let again = |start: &Start| start.again_ms;
+    let what = "exec to first acked record, empty folder, ms";
+    table.row(what, 1, &pick(&rounds, 0, fresh), "≤ 50", &none, &pick(&rounds, 1, fresh));
+    let what = "exec to first acked record, after a clean stop, ms";
+    table.row(what, 1, &pick(&rounds, 0, again), "≤ 50", &none, &pick(&rounds, 1, again));
+    eprintln!("idle memory");
+    let mut memory: Vec<(f64, f64)> = Vec::new();
+    for broker in brokers {
+        let place = folder.join(format!("idle-{}", broker.name()));
+        memory.push(starts::idle_memory(*broker, &place)?);
+    }
+    let memory = [memory];
+    let (at_once, settled) = (|both: &(f64, f64)| both.0, |both: &(f64, f64)| both.1);
+    let what = "resident memory after the first record, MB";
+    table.row(what, 1, &pick(&memory, 0, at_once), "≤ 16", &none, &pick(&memory, 1, at_once));
+    let what = "resident memory 10 s later, MB";
+    table.row(what, 1, &pick(&memory, 0, settled), "≤ 16", &none, &pick(&memory, 1, settled));
+    let binary = ottla_e2e::binary("ottla-broker")?;
+    let binary_mb = std::fs::metadata(binary).context("the broker's program")?.len() as f64 / 1e6;
+    table.row("size of the broker's program, MB", 1, &Figures(vec![binary_mb]), "", &none, &none);
+    Ok(())
+}
+
+fn load_rows(
+    options: &Options,
+    unit: Unit,
+    brokers: &[&dyn Broker],
+    folder: &Path,
+    table: &mut Table,
+) -> Result<()> {
+    let mut loaded = Vec::new();
+    for broker in brokers {
+        loaded.push(Loaded::start(*broker, &folder.join(format!("load-{}", broker.name())))?);
+    }
+    // The first rounds warm caches and Kafka's compiler up and do not count.
+    let warm_up = Size { bulk_bytes: options.size.bulk_bytes / 4, ..options.size };
+    let mut rounds: Vec<Vec<Cost>> = Vec::new();
+    for round in 0..=options.rounds {
+        eprintln!("load, round {round} of {}", options.rounds);
+        let size = if round == 0 { warm_up } else { options.size };
+        let mut costs: Vec<(usize, Cost)> = Vec::new();
+        for turn in 0..=loaded.len() {
+            // Back and forth, so that none always runs first.
+            let who = if round % 2 == 0 { turn } else { loaded.len() - turn };
+            let cost = match who.checked_sub(1) {
+                None => load::floor_round(unit, size, &folder.join("floor"))?,
+                Some(index) => loaded[index].round(unit, size, round)?,
+            };
+            costs.push((who, cost));
+        }
+        costs.sort_by_key(|(who, _)| *who);
+        if round > 0 {
+            rounds.push(costs.into_iter().map(|(_, cost)| cost).collect());
+        }
+    }
+    let mut row = |what: &str, decimals: usize, aim: &str, field: fn(&Cost) -> f64| {
+        let (floor, own, kafka) = (pick(&rounds, 0, field), pick(&rounds, 1, field), pick(&rounds, 2, field));
+        table.row(what, decimals, &own, aim, &floor, &kafka);
+    };
+    let symbol = unit.symbol();
+    let what = format!("produce 1 KiB x 1000, acks=all, {symbol} per GiB");
+    row(&what, 3, "≤ 3 x floor", |cost| cost.produce_gib);
+    row("the same, GiB per second", 2, "", |cost| cost.produce_gib_per_s);
+    let what = format!("produce 1 record a request, pipelined, {symbol} per million");
+    row(&what, 2, "", |cost| cost.single_million);
+    row(&format!("fetch, {symbol} per GiB"), 3, "", |cost| cost.fetch_gib);
+    row("the same, GiB per second", 2, "", |cost| cost.fetch_gib_per_s);
+    let mut memory = Vec::new();
+    for loaded in loaded {
+        memory.push(loaded.memory_mb_max()?);
+        loaded.stop()?;
+    }
+    let (memory, none) = ([memory], Figures::default());
+    let what = "most resident memory under these loads, MB";
+    table.row(what, 1, &pick(&memory, 0, |mb| *mb), "", &none, &pick(&memory, 1, |mb| *mb));
+    Ok(())
+}
+
+/// Adds what `ottla-operator local` shows, and returns what is to be said about it.
+fn local_rows(folder: &Path, table: &mut Table) -> String {
+    eprintln!("a local cluster");
+    match local::up(&folder.join("local")) {
+        Ok(local) => {
+            let none = Figures::default();
+            let what = "ottla-operator local to three serving brokers, s";
+            table.row(what, 2, &Figures(vec![local.seconds]), "≤ 2", &none, &none);
+            let what = "resident memory of the operator, MB";
+            table.row(what, 1, &Figures(vec![local.operator_mb]), "≤ 40", &none, &none);
+            "The operator's memory is that of local mode, a stand-in for its memory in Kubernetes.\n"
+                .to_owned()
+        }
+        Err(error) => format!("SKIPPED the local cluster and the operator: {error:#}\n"),
+    }
+}
