@@ -17,8 +17,6 @@ use crate::broker::Broker;
 
 /// From this version on a missing group is an error of its own; before, it is described as dead.
 const GROUP_ID_NOT_FOUND_FROM_VERSION: i16 = 6;
-/// From this version on a member's static name is told.
-const INSTANCE_FROM_VERSION: i16 = 4;
 
 /// Handles a DescribeGroups.
 pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
@@ -31,7 +29,7 @@ fn describe(broker: &Broker, call: &Call, name: &str) -> DescribedGroup<'static>
     let described = parts::group(name).and_then(|group| broker.groups.describe(broker, &group));
     let mut row = DescribedGroup { group_id: Cow::Owned(name.to_owned()), ..Default::default() };
     match described {
-        Ok(Some(description)) => fill(&mut row, call, description),
+        Ok(Some(description)) => fill(&mut row, description),
         Ok(None) => {
             row.group_state = Cow::Borrowed(GroupState::Dead.name());
             if call.version >= GROUP_ID_NOT_FOUND_FROM_VERSION {
@@ -44,16 +42,13 @@ fn describe(broker: &Broker, call: &Call, name: &str) -> DescribedGroup<'static>
     row
 }
 
-fn fill(row: &mut DescribedGroup<'static>, call: &Call, description: GroupDescription) {
+fn fill(row: &mut DescribedGroup<'static>, description: GroupDescription) {
     row.group_state = Cow::Borrowed(description.state.name());
     row.protocol_type = Cow::Owned(description.protocol_type.to_string());
     row.protocol_data = Cow::Owned(description.protocol.to_string());
     let members = description.members.into_iter().map(|member| DescribedGroupMember {
         member_id: Cow::Owned(member.member.as_str().to_owned()),
-        group_instance_id: member
-            .instance
-            .filter(|_| call.version >= INSTANCE_FROM_VERSION)
-            .map(|instance| Cow::Owned(instance.as_str().to_owned())),
+        group_instance_id: member.instance.map(|instance| Cow::Owned(instance.as_str().to_owned())),
         client_id: Cow::Owned(member.client_id.to_string()),
         client_host: Cow::Owned(member.client_host.to_string()),
         member_metadata: Cow::Owned(member.metadata.to_vec()),

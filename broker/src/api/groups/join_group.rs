@@ -19,8 +19,8 @@ use crate::broker::Broker;
 const REBALANCE_TIMEOUT_FROM_VERSION: i16 = 1;
 /// From this version on new members get their id before they are let in (KIP-394).
 const KNOWN_MEMBER_FROM_VERSION: i16 = 4;
-/// From this version on the answer names the protocol type, and the protocol may be null.
-const PROTOCOL_TYPE_FROM_VERSION: i16 = 7;
+/// From this version on the protocol may be null.
+const NULL_PROTOCOL_FROM_VERSION: i16 = 7;
 /// From this version on a leader may be told not to assign (KIP-814).
 const SKIP_ASSIGNMENT_FROM_VERSION: i16 = 9;
 
@@ -79,7 +79,7 @@ fn failed(call: &Call, code: ErrorCode, member: &str) -> JoinGroupResponse<'stat
 fn response(call: &Call, reply: &JoinReply) -> JoinGroupResponse<'static> {
     let text = |text: Option<&str>| Cow::Owned(text.unwrap_or_default().to_owned());
     let protocol = reply.protocol.as_deref().map(|name| Cow::Owned(name.to_owned()));
-    let has_type = call.version >= PROTOCOL_TYPE_FROM_VERSION;
+    let may_be_null = call.version >= NULL_PROTOCOL_FROM_VERSION;
     let members = reply.members.iter().map(|member| JoinGroupResponseMember {
         member_id: Cow::Owned(member.member.as_str().to_owned()),
         group_instance_id: member.instance.as_ref().map(|instance| Cow::Owned(instance.as_str().to_owned())),
@@ -92,9 +92,9 @@ fn response(call: &Call, reply: &JoinReply) -> JoinGroupResponse<'static> {
         protocol_type: reply
             .protocol_type
             .as_deref()
-            .filter(|_| has_type)
+            .filter(|_| may_be_null)
             .map(|kind| Cow::Owned(kind.to_owned())),
-        protocol_name: if has_type { protocol } else { Some(protocol.unwrap_or_default()) },
+        protocol_name: if may_be_null { protocol } else { Some(protocol.unwrap_or_default()) },
         leader: text(reply.leader.as_ref().map(|leader| leader.as_str())),
         skip_assignment: reply.skip_assignment,
         member_id: text(reply.member.as_ref().map(|member| member.as_str())),

@@ -12,10 +12,6 @@ use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
-/// From this version on states are told.
-const STATE_FROM_VERSION: i16 = 4;
-/// From this version on types are told.
-const TYPE_FROM_VERSION: i16 = 5;
 /// The one type of group served.
 const CLASSIC: &str = "classic";
 
@@ -32,18 +28,17 @@ pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
     let code = if is_loading { ErrorCode::CoordinatorLoadInProgress } else { ErrorCode::None };
     let response = ListGroupsResponse {
         error_code: code.code(),
-        groups: matching.map(|listing| row(call, listing)).collect(),
+        groups: matching.map(row).collect(),
         ..Default::default()
     };
     Ok(Answer::now(call.reply(&response)))
 }
 
-fn row<'a>(call: &Call, listing: &'a GroupListing) -> ListedGroup<'a> {
-    let from = |version, text| Cow::Borrowed(if call.version >= version { text } else { "" });
+fn row(listing: &GroupListing) -> ListedGroup<'_> {
     ListedGroup {
         group_id: Cow::Borrowed(listing.group.as_str()),
         protocol_type: Cow::Borrowed(&listing.protocol_type),
-        group_state: from(STATE_FROM_VERSION, listing.state.name()),
-        group_type: from(TYPE_FROM_VERSION, CLASSIC),
+        group_state: Cow::Borrowed(listing.state.name()),
+        group_type: Cow::Borrowed(CLASSIC),
     }
 }

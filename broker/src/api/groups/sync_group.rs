@@ -14,21 +14,18 @@ use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
-/// From this version on both sides name protocol type and protocol.
-const PROTOCOL_FROM_VERSION: i16 = 5;
-
 /// Handles a SyncGroup.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: SyncGroupRequest<'_> = call.request()?;
     match sync(&request).and_then(|sync| broker.groups.sync(broker, sync)) {
-        Err(code) => Ok(Answer::now(call.reply(&response(&call, &SyncReply::failed(code))))),
+        Err(code) => Ok(Answer::now(call.reply(&response(&SyncReply::failed(code))))),
         Ok(parked) => Ok(Answer::later(async move {
             let reply = match parked.answer().await {
                 Ok(GroupReply::Sync(reply)) => reply,
                 Ok(GroupReply::Join(_)) => SyncReply::failed(ErrorCode::UnknownServerError),
                 Err(code) => SyncReply::failed(code),
             };
-            call.reply(&response(&call, &reply))
+            call.reply(&response(&reply))
         })),
     }
 }
@@ -47,10 +44,8 @@ fn sync(request: &SyncGroupRequest<'_>) -> Result<SyncRequest, ErrorCode> {
     })
 }
 
-fn response(call: &Call, reply: &SyncReply) -> SyncGroupResponse<'static> {
-    let named = |text: Option<&str>| {
-        text.filter(|_| call.version >= PROTOCOL_FROM_VERSION).map(|text| Cow::Owned(text.to_owned()))
-    };
+fn response(reply: &SyncReply) -> SyncGroupResponse<'static> {
+    let named = |text: Option<&str>| text.map(|text| Cow::Owned(text.to_owned()));
     SyncGroupResponse {
         throttle_time_ms: 0,
         error_code: reply.code.code(),
