@@ -14,7 +14,7 @@ use ottla_broker_quorum::{Committed, MetadataLog, Term};
 use ottla_broker_types::{NodeId, Offset};
 
 use crate::broker::Broker;
-use crate::peers;
+use crate::peers::{self, PeerConnection};
 use crate::view::View;
 
 /// How long a voter may hold an observer's request open.
@@ -31,7 +31,7 @@ const MEMBERSHIP_CHECK: Duration = Duration::from_millis(500);
 /// Follows until the broker stops; an error means that the metadata cannot be understood, which is final.
 pub async fn run(broker: Arc<Broker>) -> anyhow::Result<()> {
     let mut image = Image::default();
-    let mut voters = Voters { next: 0 };
+    let mut voters = Voters::default();
     loop {
         let parts = match local_log(&broker) {
             Some(log) => read_local(log, image.applied_end()).await?,
@@ -143,8 +143,11 @@ async fn offer_snapshot(log: &Arc<dyn MetadataLog>, image: &Image) {
 }
 
 /// Where an observer asks: the voters in turn, staying with one that answers.
+#[derive(Default)]
 struct Voters {
     next: usize,
+    /// Its own, because a voter answers in order: heartbeats behind a request that is held open would come late.
+    connection: Option<(NodeId, Arc<PeerConnection>)>,
 }
 
 impl Voters {
@@ -162,9 +165,10 @@ impl Voters {
             tokio::time::sleep(RETRY_PAUSE).await;
             return Vec::new();
         };
-        match ask(broker, node, from).await {
+        match self.ask(broker, node, from).await {
             Ok(parts) => parts,
             Err(error) => {
+                self.connection = None;
                 tracing::debug!(%node, error = format!("{error:#}"), "metadata cannot be fetched");
                 self.next = self.next.wrapping_add(1);
                 broker.controller.observe_leader(None);
@@ -173,9 +177,30 @@ impl Voters {
             }
         }
     }
+
+    async fn ask(
+        &mut self,
+        broker: &Arc<Broker>,
+        node: NodeId,
+        from: Offset,
+    ) -> anyhow::Result<Vec<Committed>> {
+        let connection = match &self.connection {
+            Some((to, connection)) if *to == node && !connection.is_lost() => Arc::clone(connection),
+            _ => {
+                let opened = broker.peers.dedicated(node).await?;
+                self.connection = Some((node, Arc::clone(&opened)));
+                opened
+            }
+        };
+        ask(broker, &connection, from).await
+    }
 }
 
-async fn ask(broker: &Arc<Broker>, node: NodeId, from: Offset) -> anyhow::Result<Vec<Committed>> {
+async fn ask(
+    broker: &Arc<Broker>,
+    voter: &PeerConnection,
+    from: Offset,
+) -> anyhow::Result<Vec<Committed>> {
     let request = MetadataFetchRequest {
         node_id: broker.node_id.0,
         from_offset: from.get(),
@@ -184,7 +209,7 @@ async fn ask(broker: &Arc<Broker>, node: NodeId, from: Offset) -> anyhow::Result
         max_wait_ms: i32::try_from(POLL_WAIT.as_millis()).unwrap_or(0),
         ..Default::default()
     };
-    let body = broker.peers.call(node, &request, VERSION, POLL_WAIT * 4).await?;
+    let body = voter.call(&request, VERSION, POLL_WAIT * 4).await?;
     let response: MetadataFetchResponse<'_> = peers::decode(&body, VERSION)?;
     let code = ErrorCode::from_wire(response.error_code);
     anyhow::ensure!(code == ErrorCode::None, "{}: {}", code.name(), code.message());
