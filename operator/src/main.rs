@@ -6,15 +6,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use ottla_operator::{crdgen, run};
+use ottla_operator::workers::ClusterKey;
+use ottla_operator::{crdgen, local, run};
 use ottla_operator_planner::Defaults;
+
+/// What is logged unless somebody says otherwise.
+const LOG_DEFAULT: &str = "info";
 
 /// Runs Kafka clusters.
 #[derive(Parser)]
 #[command(name = "ottla-operator", version)]
 struct Cli {
     /// What is logged: a level, or directives such as info,ottla_operator=debug.
-    #[arg(long, env = "OTTLA_LOG", default_value = "info", global = true)]
+    #[arg(long, env = "OTTLA_LOG", default_value = LOG_DEFAULT, global = true)]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -24,6 +28,18 @@ struct Cli {
 enum Command {
     /// Looks after the clusters of a Kubernetes cluster.
     Run(RunArguments),
+    /// Says what the operator would do now about one cluster, and does nothing.
+    Plan {
+        /// The KafkaCluster.
+        name: String,
+        /// Its namespace.
+        #[arg(short = 'n', long = "in", default_value = "default")]
+        cluster_namespace: String,
+        #[command(flatten)]
+        run: RunArguments,
+    },
+    /// Runs a cluster on this machine, each broker a process, from the same manifests.
+    Local(LocalArguments),
     /// Writes the CustomResourceDefinitions.
     Crdgen {
         /// The folder to write to; may be given several times. The chart has a copy, since Helm reads nothing else.
@@ -63,15 +79,41 @@ struct RunArguments {
     cluster_domain: String,
 }
 
+#[derive(Args)]
+struct LocalArguments {
+    /// A manifest or a folder of manifests: one KafkaCluster and its KafkaTopics.
+    #[arg(short = 'f', long = "file")]
+    file: PathBuf,
+    /// The folder of the data.
+    #[arg(long, default_value = ".ottla")]
+    data: PathBuf,
+    /// The port of broker 0; broker N has the Nth after it. Brokers' own ports lie 100 and 200 above.
+    #[arg(long, default_value_t = 9092)]
+    port: u16,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let log = match &cli.command {
+        // The table and its news say what there is to say; a log would tear the table.
+        Command::Local(_) if cli.log == LOG_DEFAULT => "off",
+        _ => &cli.log,
+    };
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::new(&cli.log))
+        .with_env_filter(tracing_subscriber::EnvFilter::new(log))
         .with_writer(std::io::stderr)
         .with_ansi(false)
         .init();
     let outcome = match cli.command {
-        Command::Run(arguments) => start(arguments),
+        Command::Local(arguments) => {
+            let LocalArguments { file, data, port } = arguments;
+            return in_terminal(block_on(local::run(local::Options { file, data, port })));
+        }
+        Command::Run(arguments) => block_on(run::run(options(arguments))),
+        Command::Plan { name, cluster_namespace, run: arguments } => {
+            let key = ClusterKey { namespace: cluster_namespace, name };
+            block_on(run::plan(options(arguments), key)).map(|plan| print!("{plan}"))
+        }
         Command::Crdgen { out, check: true } => out.iter().try_for_each(|folder| crdgen::check(folder)),
         Command::Crdgen { out, check: false } => out.iter().try_for_each(|folder| crdgen::write(folder)),
     };
@@ -84,8 +126,19 @@ fn main() -> ExitCode {
     }
 }
 
-fn start(arguments: RunArguments) -> anyhow::Result<()> {
-    let options = run::Options {
+/// Tells a failure as a person at a terminal wants to read it.
+fn in_terminal(outcome: anyhow::Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ottla-operator: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn options(arguments: RunArguments) -> run::Options {
+    run::Options {
         namespaces: arguments.namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect(),
         lease_namespace: arguments.own_namespace,
         lease_name: arguments.lease,
@@ -96,9 +149,12 @@ fn start(arguments: RunArguments) -> anyhow::Result<()> {
             image_pull_policy: arguments.broker_image_pull_policy.filter(|policy| !policy.is_empty()),
             cluster_domain: arguments.cluster_domain,
         },
-    };
-    // One thread carries hundreds of clusters: the work is waiting for the API server and for brokers.
+    }
+}
+
+/// One thread carries hundreds of clusters: the work is waiting for the API server and for brokers.
+fn block_on<T>(future: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().context("start the runtime")?;
-    runtime.block_on(run::run(options))
+    runtime.block_on(future)
 }

@@ -71,6 +71,18 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     outcome
 }
 
+/// What the operator would do now about one cluster, one action a line; nothing is done.
+pub async fn plan(options: Options, key: ClusterKey) -> anyhow::Result<String> {
+    let client = Client::try_default().await.context("find the API server")?;
+    let mut tasks = JoinSet::new();
+    let stores = Stores::start(&client, Some(&key.namespace), &Jobs::default(), &mut tasks);
+    stores.ready().await?;
+    let context = context(&client, stores, &options, &Arc::default());
+    let plan = cluster::preview(context, key).await?;
+    tasks.shutdown().await;
+    Ok(plan.to_string())
+}
+
 /// One scope per namespace, or one for all.
 fn scopes(namespaces: &[String]) -> Vec<Option<String>> {
     if namespaces.is_empty() { vec![None] } else { namespaces.iter().cloned().map(Some).collect() }
@@ -85,16 +97,7 @@ fn start(
 ) {
     let jobs = Jobs::default();
     let stores = Stores::start(client, scope, &jobs, tasks);
-    let reporter =
-        Reporter { controller: names::FIELD_MANAGER.to_owned(), instance: Some(options.identity.clone()) };
-    let recorder = Recorder::new(client.clone(), reporter);
-    let context = Arc::new(Context::new(
-        client.clone(),
-        stores.clone(),
-        options.defaults.clone(),
-        Arc::clone(metrics),
-        recorder,
-    ));
+    let context = context(client, stores.clone(), options, metrics);
     tasks.spawn(async move {
         if let Err(error) = stores.ready().await {
             tracing::error!(%error, "the watches ended before they began");
@@ -117,6 +120,14 @@ fn start(
         );
         tokio::join!(cluster_jobs, topic_jobs);
     });
+}
+
+fn context(client: &Client, stores: Stores, options: &Options, metrics: &Arc<Metrics>) -> Arc<Context> {
+    let reporter =
+        Reporter { controller: names::FIELD_MANAGER.to_owned(), instance: Some(options.identity.clone()) };
+    let recorder = Recorder::new(client.clone(), reporter);
+    let (client, defaults, metrics) = (client.clone(), options.defaults.clone(), Arc::clone(metrics));
+    Arc::new(Context::new(client, stores, defaults, metrics, recorder))
 }
 
 fn cluster_keys(stores: &Stores) -> Vec<ClusterKey> {

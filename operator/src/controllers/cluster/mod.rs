@@ -8,4 +8,4 @@ mod reconcile;
 pub mod safety;
 
 pub use act::reassign;
-pub use reconcile::{Worker, look};
+pub use reconcile::{Worker, look, preview};

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::{KafkaCluster, KafkaClusterStatus, ValidatedCluster};
-use ottla_operator_planner::{Input, Plan, plan, plan_failed, plan_invalid, question};
+use ottla_operator_planner::{Action, Input, Plan, plan, plan_failed, plan_invalid, question};
 
 use super::act::Actor;
 use super::apply::Applied;
@@ -124,12 +124,13 @@ impl Worker {
         (plan(&input), look)
     }
 
-    /// Does what the plan says; the first failure ends it and is given back.
+    /// Does what the plan says and gives the first failure back. Nothing follows an object that was not applied; other
+    /// actions do not depend on each other.
     async fn carry_out(&mut self, object: &KafkaCluster, look: Option<&Look>, plan: &Plan) -> Option<String> {
         let context = Arc::clone(&self.context);
         let Some(look) = look else {
             for action in &plan.actions {
-                if let ottla_operator_planner::Action::Tell(note) = action {
+                if let Action::Tell(note) = action {
                     context.tell(object, note).await;
                 }
             }
@@ -143,19 +144,26 @@ impl Worker {
             applied: &mut self.applied,
             deleted: &mut self.deleted,
         };
+        let mut problem = None;
         for action in &plan.actions {
-            if !matches!(action, ottla_operator_planner::Action::Apply(_)) {
+            let applies = matches!(action, Action::Apply(_));
+            if !applies {
                 tracing::debug!(cluster = %self.key, %action, "act");
             }
             if let Err(error) = actor.act(action).await {
-                let problem = format!("{error:#}");
-                tracing::warn!(cluster = %self.key, problem, "an action failed; the rest waits for the next look");
+                let text = format!("{error:#}");
+                tracing::warn!(cluster = %self.key, problem = text, "an action failed and is tried again");
                 Metrics::add(&context.metrics.failures, 1);
-                return Some(problem);
+                problem.get_or_insert(text);
+                if applies {
+                    break;
+                }
             }
         }
-        self.failures = 0;
-        None
+        if problem.is_none() {
+            self.failures = 0;
+        }
+        problem
     }
 
     /// The plan to tell about after a failure: the planned status, or after many failures the failure itself.
@@ -195,6 +203,18 @@ impl Worker {
         Metrics::add(&self.context.metrics.statuses, 1);
         self.written = Some(status.clone());
         Ok(())
+    }
+}
+
+/// The plan that the next look would carry out, without doing any of it.
+pub async fn preview(context: Arc<Context>, key: ClusterKey) -> anyhow::Result<Plan> {
+    let object =
+        context.stores.cluster(&key).ok_or_else(|| anyhow::anyhow!("there is no KafkaCluster {key}"))?;
+    let former = object.status.clone().unwrap_or_default();
+    let now = clock::now();
+    match ValidatedCluster::new(&object) {
+        Err(problems) => Ok(plan_invalid(&former, object.metadata.generation, &problems, now)),
+        Ok(cluster) => Ok(Worker::new(context, key).plan(&cluster, &former, now).await.0),
     }
 }
 

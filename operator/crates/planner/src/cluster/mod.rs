@@ -37,7 +37,7 @@ pub struct Defaults {
 /// What to do now and what to say about it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
-    /// In this order; if one fails the rest waits for the next look.
+    /// In this order. Nothing follows an object that could not be applied.
     pub actions: Vec<Action>,
     /// The status after it.
     pub status: KafkaClusterStatus,

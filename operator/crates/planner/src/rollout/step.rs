@@ -76,11 +76,15 @@ pub fn next_step(input: &RolloutInput<'_>) -> Rollout {
     let Some((broker, pod)) = choose(input, &stale) else {
         return wait(None, "a broker is stopping");
     };
-    if let Err(reason) = gate::settled(input, broker) {
-        return wait(Some(broker), reason);
-    }
     if !pod.ready && !patience_is_over(pod, input.now) {
         return wait(Some(broker), format!("broker {broker} is starting; it may be recovering its log"));
+    }
+    if !pod.ready && !input.observed.kafka().is_some_and(|kafka| kafka.serves(broker)) {
+        // It serves nobody and nobody waits for it, whatever the others do.
+        return restart(broker, pod, format!("it did not get ready, and {}", reason(input, pod)));
+    }
+    if let Err(reason) = gate::settled(input, broker) {
+        return wait(Some(broker), reason);
     }
     match gate::safe(input, broker) {
         Ok(()) => restart(broker, pod, reason(input, pod)),

@@ -175,6 +175,29 @@ fn a_broker_that_recovers_its_log_is_left_alone() {
 }
 
 #[test]
+fn a_cluster_that_never_got_ready_is_repaired_without_anybody_to_ask() {
+    let mut observed = healthy(3, "broken");
+    for pod in observed.pods.values_mut() {
+        pod.ready = false;
+        pod.since = Some(NOW.minus(UNREADY_PATIENCE));
+    }
+    observed.kafka = Err(NoAnswer("refused".to_owned()));
+    observed.safety.clear();
+    assert_eq!(restarted(&step(&observed)), Some(0));
+}
+
+#[test]
+fn an_unready_broker_that_still_serves_is_asked_about() {
+    let mut observed = healthy(3, "old");
+    with_pod(&mut observed, 2, |pod| {
+        pod.ready = false;
+        pod.since = Some(NOW.minus(UNREADY_PATIENCE));
+    });
+    observed.safety.insert(NodeId(2), Safety::Unsafe("t-0 would have no leader".to_owned()));
+    assert!(waits_for(&step(&observed)).contains("no leader"));
+}
+
+#[test]
 fn a_person_can_ask_for_one_restart_or_a_pause() {
     let mut observed = healthy(3, "new");
     with_pod(&mut observed, 2, |pod| pod.restart_asked = true);
