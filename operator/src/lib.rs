@@ -9,6 +9,7 @@ pub mod crdgen;
 pub mod http;
 pub mod kafka;
 pub mod leader;
+pub mod local;
 pub mod metrics;
 pub mod run;
 pub mod stores;

@@ -1,0 +1,82 @@
+//! Carries out the actions of a plan, one after the other, on processes and folders.
+//!
+//! I/O: admin calls, signals by way of the fleet, removal of a broker's folder.
+
+use anyhow::Context;
+use ottla_broker_types::TimestampMs;
+use ottla_operator_kafka_admin::{AdminClient, ConfigResource};
+use ottla_operator_planner::resources::Resource;
+use ottla_operator_planner::{Action, names};
+
+use super::fleet::Fleet;
+use super::kept::{FleetSpec, Folder};
+use crate::controllers::cluster::act::{alter, cordon, elect, reassign};
+
+/// Who acts, on what.
+pub(super) struct Actor<'a> {
+    /// The processes.
+    pub(super) fleet: &'a mut Fleet,
+    /// Their data.
+    pub(super) folder: &'a Folder,
+    /// The brokers.
+    pub(super) admin: &'a AdminClient,
+    /// The time.
+    pub(super) now: TimestampMs,
+}
+
+impl Actor<'_> {
+    /// Does one thing; a sentence if a person should see it.
+    pub(super) async fn act(&mut self, action: &Action) -> anyhow::Result<Option<String>> {
+        self.carry_out(action).await.with_context(|| action.to_string())?;
+        Ok(told(action))
+    }
+
+    async fn carry_out(&mut self, action: &Action) -> anyhow::Result<()> {
+        match action {
+            Action::Apply(Resource::StatefulSet(set)) => {
+                let template = set.spec.template.metadata.as_ref();
+                let labels = template.and_then(|metadata| metadata.labels.as_ref());
+                let revision = labels.and_then(|labels| labels.get(names::REVISION_LABEL));
+                self.fleet.set(FleetSpec {
+                    replicas: set.spec.replicas.unwrap_or(1),
+                    revision: revision.cloned().unwrap_or_default(),
+                });
+                Ok(())
+            }
+            // Services, roles and volumes have no counterpart, and racks are in the settings.
+            Action::Apply(_)
+            | Action::AnnotateRack { .. }
+            | Action::GrowClaim { .. }
+            | Action::DeleteConfigMap { .. }
+            | Action::Tell(_) => Ok(()),
+            Action::RestartBroker { broker, .. } => {
+                self.fleet.restart(*broker, self.now);
+                Ok(())
+            }
+            Action::DeleteClaim { claim } => match names::broker_of(claim) {
+                Some(id) => self.folder.delete(id),
+                None => Ok(()),
+            },
+            Action::AlterConfig { set, delete } => {
+                alter(self.admin, ConfigResource::AllBrokers, set, delete).await
+            }
+            Action::Cordon { broker, cordoned } => cordon(self.admin, *broker, *cordoned).await,
+            Action::Reassign(moves) => reassign(self.admin, moves).await,
+            Action::ElectLeaders(partitions) => elect(self.admin, partitions).await,
+            Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
+        }
+    }
+}
+
+/// What a person wants to read about an action; conditions are shown anyway.
+fn told(action: &Action) -> Option<String> {
+    match action {
+        Action::Apply(_) | Action::AnnotateRack { .. } | Action::DeleteConfigMap { .. } => None,
+        Action::GrowClaim { .. } | Action::Tell(_) => None,
+        Action::DeleteClaim { claim } => {
+            names::broker_of(claim).map(|id| format!("delete the data of broker {id}"))
+        }
+        Action::Reassign(moves) => Some(format!("move replicas of {} partitions", moves.len())),
+        other => Some(other.to_string()),
+    }
+}

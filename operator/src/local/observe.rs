@@ -1,0 +1,79 @@
+//! Gathers the facts that the planner takes: from processes, from folders, from brokers. It changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ottla_broker_types::NodeId;
+use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
+use ottla_operator_kafka_admin::AdminClient;
+use ottla_operator_planner::facts::{ClaimFacts, NoAnswer, PodFacts, StatefulSetFacts};
+use ottla_operator_planner::{Observed, names};
+
+use super::fleet::{Fleet, Template};
+use super::kept::{FleetSpec, Folder};
+use super::settings;
+use crate::kafka;
+
+/// What stands for the image: there is one program.
+pub(super) const IMAGE: &str = "this machine's ottla-broker";
+
+/// Where facts come from.
+pub(super) struct Sources<'a> {
+    /// What is asked for.
+    pub(super) cluster: &'a ValidatedCluster,
+    /// The processes.
+    pub(super) fleet: &'a Fleet,
+    /// What they are made with.
+    pub(super) template: &'a Template,
+    /// Their data.
+    pub(super) folder: &'a Folder,
+    /// The brokers.
+    pub(super) admin: &'a AdminClient,
+}
+
+/// Looks at the cluster. `spec` is who shall run, also before anybody does.
+pub(super) async fn observe(
+    sources: &Sources<'_>,
+    former: &KafkaClusterStatus,
+    spec: Option<&FleetSpec>,
+) -> Observed {
+    let cluster = sources.cluster;
+    let rack = |id| settings::rack(cluster, id);
+    let image = cluster.image.as_deref().unwrap_or(IMAGE);
+    let pods = sources.fleet.pods(sources.template, image, &rack);
+    let running = spec.map_or(cluster.replicas, |spec| spec.replicas);
+    Observed {
+        stateful_set: spec.map(|spec| StatefulSetFacts {
+            replicas: spec.replicas,
+            claim_size: None,
+            revision: Some(spec.revision.clone()),
+        }),
+        claims: claims(&cluster.name, sources.folder),
+        config_maps: BTreeSet::new(),
+        kafka: ask_brokers(sources, former, &pods, running).await,
+        safety: BTreeMap::new(),
+        pods,
+    }
+}
+
+/// A folder holds what a claim holds on Kubernetes; it is never too small.
+fn claims(cluster: &str, folder: &Folder) -> BTreeMap<NodeId, ClaimFacts> {
+    let claims = folder.brokers().into_iter().map(|(id, cluster_id)| {
+        let name = names::claim(cluster, id);
+        (id, ClaimFacts { name, requested_bytes: u64::MAX, cluster_id, terminating: false })
+    });
+    claims.collect()
+}
+
+async fn ask_brokers(
+    sources: &Sources<'_>,
+    former: &KafkaClusterStatus,
+    pods: &BTreeMap<NodeId, PodFacts>,
+    running: i32,
+) -> Result<kafka::Facts, NoAnswer> {
+    if !pods.values().any(|pod| pod.ready) {
+        return Err(NoAnswer("no broker is ready".to_owned()));
+    }
+    let mut leaving: BTreeSet<NodeId> = (sources.cluster.replicas..running).map(NodeId).collect();
+    leaving.extend(former.drain.iter().flat_map(|drain| drain.brokers.iter().copied().map(NodeId)));
+    kafka::observe(sources.admin, &leaving).await.map_err(|error| NoAnswer(error.to_string()))
+}

@@ -1,0 +1,159 @@
+//! Topics: look, plan, act, by the planner's decisions. A topic whose manifest goes while this runs is deleted, unless
+//! its policy says otherwise; one that was gone before is let be, since the other manifests may be elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Context;
+use ottla_broker_types::{NodeId, TimestampMs};
+use ottla_operator_crd::cluster::DeletionPolicy;
+use ottla_operator_crd::{KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
+use ottla_operator_kafka_admin::{AdminClient, ConfigResource, NewTopic};
+use ottla_operator_planner::action::Reassignment;
+use ottla_operator_planner::facts::KafkaFacts;
+use ottla_operator_planner::topics::{Host, TopicAction, TopicFacts, TopicInput, plan};
+
+use crate::controllers::cluster::act::{alter, reassign};
+use crate::kafka::SOURCE_TOPIC;
+
+/// What one look at the topics came to.
+#[derive(Debug, Default)]
+pub(super) struct Outcome {
+    /// Sentences for a person.
+    pub(super) news: Vec<String>,
+    /// Whether something goes on.
+    pub(super) busy: bool,
+}
+
+/// Brings every topic a step nearer to its manifest, and its status with it.
+pub(super) async fn step(
+    admin: &AdminClient,
+    kafka: &KafkaFacts,
+    topics: &BTreeMap<String, ValidatedTopic>,
+    status: &mut BTreeMap<String, KafkaTopicStatus>,
+    leaving: &BTreeSet<NodeId>,
+    now: TimestampMs,
+) -> anyhow::Result<Outcome> {
+    let mut outcome = Outcome::default();
+    let names: Vec<String> = topics.values().map(|topic| topic.topic.to_string()).collect();
+    let mut ids = BTreeMap::new();
+    if !names.is_empty() {
+        for topic in admin.describe_topics(Some(&names)).await.context("look at topics")? {
+            ids.insert(topic.name, topic.id.map(|id| id.to_string()));
+        }
+    }
+    let hosts = hosts(kafka, leaving);
+    for (name, topic) in topics {
+        let facts = match ids.get(topic.topic.as_str()) {
+            Some(id) => Some(facts(admin, kafka, topic, id.clone()).await),
+            None => None,
+        };
+        // Metadata may know it a moment before the partitions that were listed with the brokers.
+        if facts.as_ref().is_some_and(|facts| facts.partitions.is_empty()) {
+            outcome.busy = true;
+            continue;
+        }
+        let former = status.get(name).cloned().unwrap_or_default();
+        let input = TopicInput { topic, former: &former, facts: facts.as_ref(), hosts: &hosts, now };
+        let plan = plan(&input);
+        outcome.busy |= plan.busy;
+        status.insert(name.clone(), plan.status);
+        for action in &plan.actions {
+            match act(admin, topic, action).await {
+                Ok(told) => outcome.news.push(told),
+                Err(error) => {
+                    outcome.news.push(format!("topic {}: {error:#}", topic.topic));
+                    break;
+                }
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// Deletes topics whose manifests are gone, as their policies say.
+pub(super) async fn remove(
+    admin: &AdminClient,
+    cluster: &ValidatedCluster,
+    gone: &[ValidatedTopic],
+) -> anyhow::Result<Vec<String>> {
+    let mut news = vec![];
+    for topic in gone {
+        let name = &topic.topic;
+        if topic.deletion_policy.unwrap_or(cluster.topic_deletion_policy) == DeletionPolicy::Retain {
+            news.push(format!("topic {name} is kept: its deletionPolicy is Retain"));
+            continue;
+        }
+        for outcome in admin.delete_topics(&[name.to_string()]).await?.into_values() {
+            match outcome {
+                Ok(()) => news.push(format!("topic {name} is deleted: its manifest is gone")),
+                Err(failure) => news.push(format!("topic {name} is not deleted: {failure}")),
+            }
+        }
+    }
+    Ok(news)
+}
+
+/// Brokers that take replicas.
+fn hosts(kafka: &KafkaFacts, leaving: &BTreeSet<NodeId>) -> Vec<Host> {
+    let serving = kafka.brokers.iter().filter(|(id, facts)| !facts.fenced && !leaving.contains(id));
+    serving
+        .map(|(id, facts)| Host {
+            id: *id,
+            rack: facts.rack.clone(),
+            replicas: kafka.replicas_on(&BTreeSet::from([*id])),
+        })
+        .collect()
+}
+
+async fn facts(
+    admin: &AdminClient,
+    kafka: &KafkaFacts,
+    topic: &ValidatedTopic,
+    id: Option<String>,
+) -> TopicFacts {
+    let partitions = kafka.partitions.iter().filter(|(partition, _)| partition.topic == topic.topic);
+    let config = admin.describe_configs(&ConfigResource::Topic(topic.topic.to_string())).await;
+    TopicFacts {
+        id,
+        partitions: partitions.map(|(partition, facts)| (partition.partition, facts.clone())).collect(),
+        config: config.ok().map(|entries| {
+            let own = entries.into_iter().filter(|(_, entry)| entry.source == SOURCE_TOPIC);
+            own.filter_map(|(name, entry)| Some((name, entry.value?))).collect()
+        }),
+    }
+}
+
+async fn act(admin: &AdminClient, topic: &ValidatedTopic, action: &TopicAction) -> anyhow::Result<String> {
+    let name = topic.topic.to_string();
+    match action {
+        TopicAction::Create { partitions, replication_factor, config } => {
+            let new = NewTopic {
+                name: name.clone(),
+                partitions: *partitions,
+                replication_factor: *replication_factor,
+                config: config.clone(),
+            };
+            for outcome in admin.create_topics(&[new], false).await?.into_values() {
+                outcome?;
+            }
+            Ok(format!("topic {name} is created"))
+        }
+        TopicAction::Grow { partitions } => {
+            let counts = BTreeMap::from([(name.clone(), *partitions)]);
+            for outcome in admin.create_partitions(&counts).await?.into_values() {
+                outcome?;
+            }
+            Ok(format!("topic {name} grows to {partitions} partitions"))
+        }
+        TopicAction::Configure { set, delete } => {
+            alter(admin, ConfigResource::Topic(name.clone()), set, delete).await?;
+            let changed: Vec<&str> = set.keys().chain(delete).map(String::as_str).collect();
+            Ok(format!("topic {name}: {} changed", changed.join(", ")))
+        }
+        TopicAction::Reassign(moves) => {
+            let moves: &[Reassignment] = moves;
+            reassign(admin, moves).await?;
+            Ok(format!("topic {name}: copies of {} partitions change", moves.len()))
+        }
+    }
+}
