@@ -96,6 +96,11 @@ impl Controller {
         }
     }
 
+    /// Whether a request to the controller has a chance: a new leader of the quorum takes a moment to begin.
+    pub fn is_active_known(&self) -> bool {
+        self.active_id().is_some_and(|node| node != self.self_id || self.active.leadership().is_some())
+    }
+
     /// An observer learned who leads.
     pub fn observe_leader(&self, leader: Option<NodeId>) {
         *self.observed.lock() = leader;

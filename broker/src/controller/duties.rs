@@ -16,6 +16,7 @@ use tokio::task::AbortHandle;
 use super::active::NotActive;
 use crate::broker::Broker;
 use crate::peers::CallError;
+use crate::view::View;
 
 /// How often leases are looked at: a small part of the shortest sensible lease.
 const TICK: Duration = Duration::from_millis(50);
@@ -49,7 +50,7 @@ pub async fn run(broker: Arc<Broker>) {
 async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership) {
     broker.wait_applied(led.complete_end).await;
     let view = broker.view();
-    broker.controller.active.begin(broker.clock.now(), view.brokers().map(|registered| registered.id));
+    broker.controller.active.begin(broker.clock.now(), leased(broker, &view));
     tracing::info!(term = led.term.0, "this node is the active controller");
     if view.features().next().is_none() {
         let bootstrap = broker.controller.active.decide(broker, |_, _, _| {
@@ -71,6 +72,14 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
         tokio::time::sleep(TICK).await;
     }
     tracing::info!(term = led.term.0, "this node is the active controller no longer");
+}
+
+/// Who gets a fresh lease from a new controller: every broker but its own former self, which it has replaced and
+/// which would keep it from registering.
+fn leased(broker: &Broker, view: &View) -> Vec<NodeId> {
+    let is_registered = broker.controller.broker_epoch().is_some();
+    let ids = view.brokers().map(|registered| registered.id);
+    ids.filter(|id| is_registered || *id != broker.node_id).collect()
 }
 
 async fn tick(broker: &Arc<Broker>, next_rebalance: &mut MonotonicMs) -> Result<(), NotActive> {

@@ -23,6 +23,8 @@ const POLL_WAIT: Duration = Duration::from_millis(500);
 const POLL_BYTES_MAX: i32 = 1 << 20;
 /// Pause before the next voter is asked.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
+/// Pause before a voter without a quorum looks again whether it has formed one: a new broker waits for that.
+const ALONE_PAUSE: Duration = Duration::from_millis(2);
 /// The only version of the private request.
 const VERSION: i16 = 0;
 /// How often a node that is not in the quorum looks whether it is by now.
@@ -162,7 +164,7 @@ impl Voters {
             .collect();
         let Some(node) = others.get(self.next % others.len().max(1)).copied() else {
             // A single voter that is not in its own quorum waits to be made its first member.
-            tokio::time::sleep(RETRY_PAUSE).await;
+            tokio::time::sleep(ALONE_PAUSE).await;
             return Vec::new();
         };
         match self.ask(broker, node, from).await {

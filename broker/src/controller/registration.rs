@@ -19,8 +19,10 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::stop::until_true;
 
-/// Pause between attempts to find a controller.
+/// Pause between attempts to reach a controller.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
+/// Pause between looks whether a controller is known. A look sends nothing, and a starting broker waits for it.
+const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// How long a broker whose rack comes from a file waits for the platform to write it. Replicas are placed by rack, so
 /// registering too early would place them wrongly; a platform that never writes it must not keep the broker away.
 const RACK_PATIENCE: Duration = Duration::from_secs(15);
@@ -61,6 +63,10 @@ pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
             return;
         }
         let Some(epoch) = registered else {
+            if !broker.controller.is_active_known() {
+                wait(&mut leave, LOOK_PAUSE).await;
+                continue;
+            }
             registered = register(&broker, incarnation).await;
             if registered.is_none() {
                 wait(&mut leave, RETRY_PAUSE).await;

@@ -5,5 +5,6 @@ mod wire_directories;
 mod wire_failover;
 mod wire_flights;
 mod wire_hostile;
+mod wire_restart;
 mod wire_tools;
 mod wire_versions;

@@ -61,14 +61,13 @@ impl Members {
             }
             members.insert(id, Address(address));
         }
+        // The library stands for election as part of it: nobody else can lead yet. Asking for another one would
+        // only give up the first, and its flushes, for a second term.
         match self.raft.initialize(members).await {
-            Ok(()) => {}
-            Err(RaftError::APIError(_)) => return Ok(Initialized::AlreadyMember),
-            Err(RaftError::Fatal(_)) => return Err(InitializeError::Stopped),
+            Ok(()) => Ok(Initialized::Created),
+            Err(RaftError::APIError(_)) => Ok(Initialized::AlreadyMember),
+            Err(RaftError::Fatal(_)) => Err(InitializeError::Stopped),
         }
-        // Nobody else can lead yet, so there is no election timeout to wait for.
-        self.raft.trigger().elect(false).await.map_err(|_| InitializeError::Stopped)?;
-        Ok(Initialized::Created)
     }
 
     /// Asks every voter who it is and whether it holds a log, until all have answered.
