@@ -56,6 +56,9 @@ impl Replica {
     }
 
     /// Takes over a partition state. States that are not newer than the applied one change nothing.
+    ///
+    /// The shell passes no state from before this run of the broker registered: such a state speaks of a former run,
+    /// and may name as leader, or as in sync, a replica that lost records in a crash (KIP-966).
     pub fn apply_assignment(&mut self, now: Now, assignment: &Assignment) -> Effects {
         let same_leader = match self.applied {
             Some(applied)
