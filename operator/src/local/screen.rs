@@ -30,7 +30,8 @@ impl Screen {
     /// Tells something that happened.
     pub(super) fn tell(&mut self, line: impl Into<String>) {
         let line = line.into();
-        if !self.terminal {
+        // Before the first view there is no table to tell it in.
+        if !self.terminal || self.shown.cluster.is_empty() {
             return write(&format!("{line}\n"));
         }
         if self.news.len() == NEWS_MAX {
