@@ -1,7 +1,6 @@
 //! Requests to the active controller, wherever it is: here, or on another broker over the private listener.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -31,10 +30,10 @@ use crate::peers::{self, CallError};
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a client's admin request may look for a controller before it is told that there is none.
 const FORWARD_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause between looks whether a controller is known. A look sends nothing, and a starting broker waits for it.
+pub const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Pause before a forwarded request is sent again.
 const FORWARD_RETRY_PAUSE: Duration = Duration::from_millis(30);
-/// The epoch field of a broker that is not registered.
-const NO_EPOCH: i64 = -1;
 
 /// Versions of the brokers' own requests.
 const ALTER_PARTITION_VERSION: i16 = 3;
@@ -63,7 +62,7 @@ pub struct Controller {
     pub active: Active,
     /// The active controller as an observer hears of it.
     observed: Mutex<Option<NodeId>>,
-    epoch: AtomicI64,
+    epoch: watch::Sender<Option<BrokerEpoch>>,
     previous_epoch: Option<BrokerEpoch>,
     standing: watch::Sender<Standing>,
 }
@@ -81,7 +80,7 @@ impl Controller {
             log,
             active,
             observed: Mutex::default(),
-            epoch: AtomicI64::new(NO_EPOCH),
+            epoch: watch::Sender::new(None),
             previous_epoch,
             standing: watch::Sender::new(Standing::Starting),
         }
@@ -108,7 +107,7 @@ impl Controller {
 
     /// The present registration of this broker.
     pub fn broker_epoch(&self) -> Option<BrokerEpoch> {
-        BrokerEpoch::from_wire(self.epoch.load(Ordering::Acquire))
+        *self.epoch.borrow()
     }
 
     /// The registration before this start, which a clean shutdown leaves behind.
@@ -118,7 +117,12 @@ impl Controller {
 
     /// The controller has accepted a registration.
     pub fn registered(&self, epoch: BrokerEpoch) {
-        self.epoch.store(epoch.0, Ordering::Release);
+        self.epoch.send_replace(Some(epoch));
+    }
+
+    /// The present registration, and each later one.
+    pub fn registrations(&self) -> watch::Receiver<Option<BrokerEpoch>> {
+        self.epoch.subscribe()
     }
 
     /// Where this broker stands; the present value at once, then each change.
@@ -206,6 +210,9 @@ impl Controller {
     ) -> Result<Bytes, ErrorCode> {
         let attempts = async {
             loop {
+                while !self.is_active_known() {
+                    tokio::time::sleep(LOOK_PAUSE).await;
+                }
                 match self.forward_once(broker, key, version, client_id, &body).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(ErrorCode::NotController)) => {}

@@ -33,27 +33,36 @@ const MEMBERSHIP_CHECK: Duration = Duration::from_millis(500);
 /// Follows until the broker stops; an error means that the metadata cannot be understood, which is final.
 pub async fn run(broker: Arc<Broker>) -> anyhow::Result<()> {
     let mut image = Image::default();
+    let mut hosting = Hosting::default();
     let mut voters = Voters::default();
+    let mut registrations = broker.controller.registrations();
     loop {
         let parts = match local_log(&broker) {
-            Some(log) => read_local(log, image.applied_end()).await?,
+            Some(log) => {
+                tokio::select! {
+                    biased;
+                    _ = registrations.changed() => Vec::new(),
+                    parts = read_local(log, image.applied_end()) => parts?,
+                }
+            }
             None => {
                 tokio::select! {
                     biased;
+                    _ = registrations.changed() => Vec::new(),
                     // Only the quorum that this node takes part in moves its own log's end.
                     () = until_local(&broker, image.applied_end()) => Vec::new(),
                     parts = voters.poll(&broker, image.applied_end()) => parts,
                 }
             }
         };
-        if parts.is_empty() {
-            continue;
+        if !parts.is_empty() {
+            let before = image.clone();
+            for part in parts {
+                apply(&mut image, part)?;
+            }
+            learn_addresses(&broker, &before, &image);
         }
-        let before = image.clone();
-        for part in parts {
-            apply(&mut image, part)?;
-        }
-        publish(&broker, &before, &image);
+        hosting.publish(&broker, &image);
         if let Some(log) = local_log(&broker)
             && log.snapshot_due()
         {
@@ -116,21 +125,45 @@ fn apply(image: &mut Image, part: Committed) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Brings the hosted partitions and groups in line, then lets everybody see the new state.
-fn publish(broker: &Arc<Broker>, before: &Image, image: &Image) {
-    let changes = image.changes_since(before);
+fn learn_addresses(broker: &Broker, before: &Image, image: &Image) {
     let view = View::new(image.clone());
-    for id in &changes.brokers {
+    for id in &image.changes_since(before).brokers {
         if let Some(endpoint) = view.endpoint(*id, &broker.config.inter_broker_listener_name)
             && let Ok(port) = u16::try_from(endpoint.port)
         {
             broker.peers.set_address(*id, peers::PeerAddress { host: endpoint.host, port });
         }
     }
-    // Logs are opened and deleted here, which takes longer than a task may hold its thread.
-    let became = tokio::task::block_in_place(|| broker.partitions.apply(broker, &view, &changes));
-    broker.publish(view);
-    broker.groups.apply(broker, &changes, &became);
+}
+
+/// What the hosted partitions and groups have been brought in line with.
+///
+/// They follow no image from before this run registered: in it a broker that lost power would lead its old epoch
+/// again without the records that it lost, and its followers would cut theirs. The registration ends that epoch.
+#[derive(Default)]
+struct Hosting {
+    image: Image,
+}
+
+impl Hosting {
+    /// Brings what is hosted in line, as far as it may be, and lets everybody see the new state.
+    fn publish(&mut self, broker: &Arc<Broker>, image: &Image) {
+        let view = View::new(image.clone());
+        let registered = broker.controller.broker_epoch();
+        let is_current = registered.is_some() && view.broker_epoch(broker.node_id) == registered;
+        if !is_current || self.image.applied_end() == image.applied_end() {
+            if broker.view().applied_end() != image.applied_end() {
+                broker.publish(view);
+            }
+            return;
+        }
+        let changes = image.changes_since(&self.image);
+        // Logs are opened and deleted here, which takes longer than a task may hold its thread.
+        let became = tokio::task::block_in_place(|| broker.partitions.apply(broker, &view, &changes));
+        broker.publish(view);
+        broker.groups.apply(broker, &changes, &became);
+        self.image = image.clone();
+    }
 }
 
 async fn offer_snapshot(log: &Arc<dyn MetadataLog>, image: &Image) {
@@ -198,11 +231,7 @@ impl Voters {
     }
 }
 
-async fn ask(
-    broker: &Arc<Broker>,
-    voter: &PeerConnection,
-    from: Offset,
-) -> anyhow::Result<Vec<Committed>> {
+async fn ask(broker: &Arc<Broker>, voter: &PeerConnection, from: Offset) -> anyhow::Result<Vec<Committed>> {
     let request = MetadataFetchRequest {
         node_id: broker.node_id.0,
         from_offset: from.get(),

@@ -14,15 +14,13 @@ use ottla_broker_protocol::messages::broker_registration_request::{
 use ottla_broker_types::{BrokerEpoch, DurationMs, MonotonicMs, Uuid};
 use tokio::sync::watch;
 
-use super::client::ControllerCallError;
+use super::client::{ControllerCallError, LOOK_PAUSE};
 use crate::broker::Broker;
 use crate::clock;
 use crate::stop::until_true;
 
 /// Pause between attempts to reach a controller.
 const RETRY_PAUSE: Duration = Duration::from_millis(25);
-/// Pause between looks whether a controller is known. A look sends nothing, and a starting broker waits for it.
-const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// How long a broker whose rack comes from a file waits for the platform to write it. Replicas are placed by rack, so
 /// registering too early would place them wrongly; a platform that never writes it must not keep the broker away.
 const RACK_PATIENCE: Duration = Duration::from_secs(15);
@@ -30,7 +28,7 @@ const RACK_PATIENCE: Duration = Duration::from_secs(15);
 /// 60 s by default here; a cluster that stops as a whole has nobody to hand leadership to.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a leaving broker looks for a controller: when there is none, nobody can take over.
-const LEAVE_WITHOUT_CONTROLLER: Duration = Duration::from_secs(2);
+const LEAVE_WITHOUT_CONTROLLER: Duration = Duration::from_secs(1);
 
 /// Where this broker stands in the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

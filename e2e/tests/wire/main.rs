@@ -6,5 +6,6 @@ mod wire_failover;
 mod wire_flights;
 mod wire_hostile;
 mod wire_restart;
+mod wire_scale;
 mod wire_tools;
 mod wire_versions;

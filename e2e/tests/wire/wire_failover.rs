@@ -28,8 +28,8 @@ async fn killing_the_leader_loses_and_doubles_nothing() -> Result<()> {
         input.write_all(format!("{number}\n").as_bytes()).await?;
     }
     input.flush().await?;
-    brokers.kill(usize::try_from(leader.0)?).await?;
     let watch = Stopwatch::start();
+    brokers.kill(usize::try_from(leader.0)?).await?;
     for number in RECORDS / 3..RECORDS {
         input.write_all(format!("{number}\n").as_bytes()).await?;
     }
@@ -56,8 +56,8 @@ async fn killing_the_active_controller_moves_it_in_seconds() -> Result<()> {
     let mut brokers = Brokers::start(BrokersOptions::new(3)).await?;
     create_topic(&brokers, "before", 1, 3).await?;
     let controller = brokers.admin().describe_quorum().await?.leader.context("no controller")?;
-    brokers.kill(usize::try_from(controller.0)?).await?;
     let watch = Stopwatch::start();
+    brokers.kill(usize::try_from(controller.0)?).await?;
     create_topic(&brokers, "after", 1, 2).await?;
     let elapsed = watch.elapsed();
     println!(
