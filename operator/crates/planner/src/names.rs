@@ -14,9 +14,7 @@ pub const HTTP_PORT: u16 = 9404;
 pub const INTERNAL_LISTENER: &str = "INTERNAL";
 /// Where the settings and the pod's own facts are mounted.
 pub const CONFIG_FOLDER: &str = "/etc/ottla";
-/// Where the volume is mounted.
-pub const VOLUME_FOLDER: &str = "/var/lib/ottla";
-/// Where the data is: below the mount point, so that a file system's own `lost+found` is no topic.
+/// Where the data is.
 pub const DATA_FOLDER: &str = "/var/lib/ottla/data";
 /// The file with the settings.
 pub const SETTINGS_FILE: &str = "server.properties";

@@ -82,7 +82,11 @@ fn container(build: &Build<'_>) -> Container {
         resources: Some(resources(build)),
         volume_mounts: Some(vec![
             mount(CONFIG_VOLUME, names::CONFIG_FOLDER, true),
-            mount(DATA_VOLUME, names::VOLUME_FOLDER, false),
+            // The broker starts only where its folder is there, and a subfolder hides the file system's lost+found.
+            VolumeMount {
+                sub_path: Some(DATA_VOLUME.to_owned()),
+                ..mount(DATA_VOLUME, names::DATA_FOLDER, false)
+            },
         ]),
         startup_probe: Some(Probe {
             period_seconds: Some(1),
