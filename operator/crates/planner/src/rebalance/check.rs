@@ -37,6 +37,22 @@ pub enum Problem {
     /// A size or rate is negative or too large to add up.
     #[error("{0} has a negative or oversized size or rate")]
     Load(TopicPartition),
+    /// All replicas together are more than can be added up.
+    #[error("all replicas together have more bytes or traffic than the planner can add up (2^62)")]
+    TotalLoad,
+    /// No legal broker has room on its disk.
+    #[error(
+        "{partition} has {bytes} bytes, and no broker that may take it has so much room below {DISK_PERCENT_MAX} % of its disk"
+    )]
+    DiskTooSmall {
+        /// The partition.
+        partition: TopicPartition,
+        /// Size of one replica.
+        bytes: i64,
+    },
+    /// Two models that should describe the same partitions do not.
+    #[error("{0} is in one of the two models only")]
+    Unmatched(TopicPartition),
     /// A replica list names a broker that the model lacks.
     #[error("{partition} has a replica on broker {broker}, which the model does not list")]
     UnknownBroker {
@@ -69,8 +85,12 @@ pub enum Problem {
 pub const BROKERS_MAX: usize = 32_000;
 /// Replica positions are 32-bit indexes.
 pub const REPLICAS_MAX: usize = 1 << 31;
-/// Loads are added up in 64 bits over all replicas: 2^31 of these stay below 2^63 only for a sane average.
+/// A petabyte in one partition, far above what a disk holds; products with a replication factor fit 64 bits.
 const LOAD_MAX: i64 = 1 << 50;
+/// Sums over all replicas, and twice that, fit 64 bits.
+const LOAD_TOTAL_MAX: i128 = 1 << 62;
+/// How full a disk may be planned, in percent: the rest is for growth while replicas move.
+pub(super) const DISK_PERCENT_MAX: i64 = 85;
 /// How many problems a text shows; the value keeps them all.
 const SHOWN_MAX: usize = 20;
 
@@ -104,6 +124,12 @@ pub(super) fn check(model: &Model, order: &[u32]) -> Result<(), Infeasible> {
     let replicas: usize = model.partitions.iter().map(|p| p.replicas_wanted().max(p.replicas.len())).sum();
     if replicas > REPLICAS_MAX {
         problems.push(Problem::TooManyReplicas(replicas));
+    }
+    let load = |p: &Partition| {
+        i128::from(p.bytes.max(p.in_rate).max(p.out_rate)) * p.replicas_wanted().max(p.replicas.len()) as i128
+    };
+    if model.partitions.iter().map(load).sum::<i128>() > LOAD_TOTAL_MAX {
+        problems.push(Problem::TotalLoad);
     }
     for pair in order.windows(2) {
         let (a, b) = (&model.partitions[pair[0] as usize], &model.partitions[pair[1] as usize]);
@@ -171,6 +197,6 @@ fn check_partition(
     }
 }
 
-fn name(partition: &Partition) -> TopicPartition {
+pub(super) fn name(partition: &Partition) -> TopicPartition {
     TopicPartition { topic: partition.topic.clone(), partition: partition.index }
 }

@@ -1,102 +1,204 @@
-//! Phase 2: brings the number of replicas per broker into the band with as few copies as possible. No I/O.
+//! Phase 2: brings the number of replicas per broker to its share with as few copies as possible, and picks the
+//! replicas so that bytes and traffic come out even, too. No I/O.
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
 
+use super::chain::shift;
+use super::facts::{DIMENSIONS, SCALE};
+use super::options::Options;
+use super::rng::SplitMix64;
 use super::state::State;
-use super::target::CountTarget;
+use super::target::{Fill, Targets};
 
-/// A move on the way from a crowded broker to one with room.
-#[derive(Clone, Copy)]
-struct Hop {
-    slot: u32,
-    to: u32,
-}
+/// Replicas looked at for each move: the best of so many comes within a few percent of what is aimed at.
+const REPLICAS_SAMPLED: usize = 32;
+/// The same while many moves between the brokers are left, which can make up for what this one misses.
+const REPLICAS_SAMPLED_EARLY: usize = 8;
+/// So many moves of a broker count as few.
+const MOVES_FEW: i64 = 24;
+/// Brokers that take replicas are filled to this part of their share of bytes: within the band, and cheaper than
+/// all of it.
+const FILL_PERMILLE: i64 = 962;
+/// Chains tried after the first that leads nowhere would all search the same brokers again.
+const CHAINS_FAILED_MAX: usize = 1;
 
-/// Moves replicas until no broker is above its high mark while another has room, nor one below its low mark while
-/// another can give: directly where a replica may go, else through other brokers on the shortest way.
-pub(super) fn balance_counts(state: &mut State, target: &CountTarget) {
-    loop {
-        let over: Vec<usize> = stayers(state).filter(|b| state.count(*b) > target.high[*b]).collect();
-        let under: Vec<usize> = stayers(state).filter(|b| state.count(*b) < target.low[*b]).collect();
-        let (from, to): (Vec<usize>, Vec<usize>) = match (over.is_empty(), under.is_empty()) {
-            (true, true) => return,
-            (false, false) => (over.clone(), under.clone()),
-            (false, true) => (over, stayers(state).filter(|b| state.count(*b) < target.high[*b]).collect()),
-            (true, false) => (stayers(state).filter(|b| state.count(*b) > target.low[*b]).collect(), under),
-        };
-        if shift(state, &from, &to) || (!to.is_empty() && shift_any(state, target)) {
-            continue;
-        }
-        return;
-    }
-}
-
-/// When the worst cannot give to the worst, any crowded broker may give to any with room.
-fn shift_any(state: &mut State, target: &CountTarget) -> bool {
-    let over: Vec<usize> = stayers(state).filter(|b| state.count(*b) > target.high[*b]).collect();
-    let room: Vec<usize> = stayers(state).filter(|b| state.count(*b) < target.high[*b]).collect();
-    let under: Vec<usize> = stayers(state).filter(|b| state.count(*b) < target.low[*b]).collect();
-    let spare: Vec<usize> = stayers(state).filter(|b| state.count(*b) > target.low[*b]).collect();
-    shift(state, &over, &room) || shift(state, &spare, &under)
-}
-
-fn stayers(state: &State) -> impl Iterator<Item = usize> + use<'_> {
-    (0..state.brokers()).filter(|b| state.stays[*b])
-}
-
-/// Carries one replica's worth of count from one of `from` to one of `to` by a shortest chain of moves, preferring
-/// chains whose moves add no copies; false when there is no chain.
-fn shift(state: &mut State, from: &[usize], to: &[usize]) -> bool {
-    if from.is_empty() || to.is_empty() {
-        return false;
-    }
-    let mut goal = vec![false; state.brokers()];
-    to.iter().for_each(|b| goal[*b] = true);
-    let mut came: Vec<Option<(u32, Hop)>> = vec![None; state.brokers()];
-    let mut seen = vec![false; state.brokers()];
-    let mut distance = vec![i64::MAX; state.brokers()];
-    let mut queue = VecDeque::new();
-    for &broker in from {
-        distance[broker] = 0;
-        queue.push_back(broker as u32);
-    }
-    let mut end = None;
-    while let Some(broker) = queue.pop_front() {
-        if std::mem::replace(&mut seen[broker as usize], true) {
-            continue;
-        }
-        if goal[broker as usize] {
-            end = Some(broker);
-            break;
-        }
-        for &slot in &state.on[broker as usize] {
-            for next in 0..state.brokers() as u32 {
-                let added = state.copies_added(slot, next).max(0);
-                let through = distance[broker as usize] + added;
-                if through < distance[next as usize] && state.may_go(slot, next) {
-                    distance[next as usize] = through;
-                    came[next as usize] = Some((broker, Hop { slot, to: next }));
-                    if added == 0 { queue.push_front(next) } else { queue.push_back(next) }
+/// The number of replicas that each broker shall end with: within its band, as near to what it has as the totals
+/// allow, the emptier disks taking the remainders.
+pub(super) fn finals(state: &State<'_>, fill: &Fill) -> Vec<i64> {
+    let mut goal: Vec<i64> = (0..fill.low.len())
+        .map(|b| if fill.group[b].is_some() { state.count(b).clamp(fill.low[b], fill.high[b]) } else { 0 })
+        .collect();
+    for (group, total) in fill.group_total.iter().enumerate() {
+        let mut members: Vec<usize> =
+            (0..goal.len()).filter(|b| fill.group[*b] == Some(group as u32)).collect();
+        let mut missing = total - members.iter().map(|b| goal[*b]).sum::<i64>();
+        let disk = |b: usize| state.load[b][0] / fill.high[b].max(1);
+        if missing > 0 {
+            members.sort_by_key(|b| (Reverse(state.count(*b) - goal[*b]), disk(*b), *b));
+            for broker in members.into_iter().filter(|b| goal[*b] < fill.high[*b]).collect::<Vec<_>>() {
+                if missing > 0 {
+                    goal[broker] += 1;
+                    missing -= 1;
+                }
+            }
+        } else {
+            members.sort_by_key(|b| (state.count(*b) - goal[*b], Reverse(disk(*b)), *b));
+            for broker in members.into_iter().filter(|b| goal[*b] > fill.low[*b]).collect::<Vec<_>>() {
+                if missing < 0 {
+                    goal[broker] -= 1;
+                    missing += 1;
                 }
             }
         }
     }
-    end.is_some_and(|end| carry_out(state, &came, end))
+    goal
 }
 
-/// Performs the chain that ends at `end`, last hop first. Hops of one partition can hinder each other; then nothing
-/// of the chain stays.
-fn carry_out(state: &mut State, came: &[Option<(u32, Hop)>], end: u32) -> bool {
-    let mut at = end;
-    let mut done: Vec<(u32, u32)> = Vec::new();
-    while let Some((before, hop)) = came[at as usize] {
-        if !state.may_go(hop.slot, hop.to) {
-            done.iter().rev().for_each(|(slot, from)| state.put(*slot, *from));
-            return false;
-        }
-        done.push((hop.slot, before));
-        state.put(hop.slot, hop.to);
-        at = before;
+/// Moves replicas until every broker has its share or no legal chain of moves is left.
+pub(super) fn balance_counts(state: &mut State<'_>, targets: &Targets, options: &Options) {
+    let goal = finals(state, &targets.count);
+    if (0..goal.len()).all(|b| targets.count.group[b].is_none() || state.count(b) == goal[b]) {
+        return;
     }
-    !done.is_empty()
+    if state.copies > 0 || state.cur.len() != state.facts.orig.len() {
+        while shift(state, &targets.count, &goal, true, options) {}
+    }
+    for group in 0..targets.count.group_total.len() as u32 {
+        Aim::new(state, targets, &goal, group, options.seed).run(state, options);
+    }
+    let mut failed = 0;
+    while failed < CHAINS_FAILED_MAX {
+        if !shift(state, &targets.count, &goal, false, options) {
+            failed += 1;
+        }
+    }
+}
+
+/// Direct moves within a group of brokers, each aimed at what its two brokers still have to give and take.
+struct Aim<'a> {
+    targets: &'a Targets,
+    goal: &'a [i64],
+    sources: Vec<u32>,
+    destinations: Vec<u32>,
+    /// Scaled loads at which giving ends, relative to the target, so that what is given is what is taken.
+    source_permille: [i64; DIMENSIONS],
+    rng: SplitMix64,
+}
+
+impl<'a> Aim<'a> {
+    fn new(state: &State<'_>, targets: &'a Targets, goal: &'a [i64], group: u32, seed: u64) -> Aim<'a> {
+        let members = (0..goal.len()).filter(|b| targets.count.group[*b] == Some(group));
+        let (mut sources, mut destinations) = (Vec::new(), Vec::new());
+        for broker in members {
+            match state.count(broker) - goal[broker] {
+                0 => {}
+                1.. => sources.push(broker as u32),
+                _ => destinations.push(broker as u32),
+            }
+        }
+        let mut source_permille = [1000; DIMENSIONS];
+        for (dimension, permille) in source_permille.iter_mut().enumerate() {
+            let sum = |of: &[u32]| of.iter().map(|b| targets.load[dimension][*b as usize]).sum::<i64>();
+            *permille += (1000 - FILL_PERMILLE) * sum(&destinations) / sum(&sources).max(1);
+            *permille = (*permille).min(1040);
+        }
+        Aim {
+            targets,
+            goal,
+            sources,
+            destinations,
+            source_permille,
+            rng: SplitMix64::new(seed, 2 + u64::from(group)),
+        }
+    }
+
+    fn run(&mut self, state: &mut State<'_>, options: &Options) {
+        let mut turn = 0;
+        while !self.sources.is_empty() && !self.destinations.is_empty() {
+            let to_at = turn % self.destinations.len();
+            let from_at = self.rng.below(self.sources.len());
+            let (from, to) = (self.sources[from_at], self.destinations[to_at]);
+            match self.pick(state, from, to) {
+                Some(slot) => {
+                    let (copies, bytes) = (state.copies_added(slot, to), state.slot_bytes(slot));
+                    if !options.allows(state.copies + copies, state.bytes_copied + copies * bytes) {
+                        return;
+                    }
+                    state.put(slot, to);
+                    turn += 1;
+                    if state.count(to as usize) >= self.goal[to as usize] {
+                        self.destinations.swap_remove(to_at);
+                    }
+                    if state.count(from as usize) <= self.goal[from as usize] {
+                        self.sources.swap_remove(from_at);
+                    }
+                }
+                None => match self.pick_any_destination(state, from) {
+                    Some(at) => turn = at,
+                    None => {
+                        self.sources.swap_remove(from_at);
+                    }
+                },
+            }
+        }
+    }
+
+    /// A destination that some replica of `from` may go to; `None` leaves the source to chains.
+    fn pick_any_destination(&self, state: &State<'_>, from: u32) -> Option<usize> {
+        let slots = &state.on[from as usize];
+        (0..self.destinations.len())
+            .find(|at| slots.iter().any(|slot| state.may_go(*slot, self.destinations[*at])))
+    }
+
+    /// The replica of `from` that fits best, from a sample; from all when no sampled one may go.
+    fn pick(&mut self, state: &State<'_>, from: u32, to: u32) -> Option<u32> {
+        let slots = &state.on[from as usize];
+        let give = self.average(state, from, self.source_permille);
+        let take = self.average(state, to, [FILL_PERMILLE; DIMENSIONS]);
+        let mut best: Option<((i64, bool, i64, u32), u32)> = None;
+        let mut consider = |slot: u32| {
+            let load = state.slot_load(slot);
+            let distance = distance(load, give) + distance(load, take);
+            // Most candidates are farther off than the best, and only what makes them worse is left to look at.
+            if best.is_some_and(|((copies, crowds, least, _), _)| copies <= 1 && !crowds && distance >= least)
+            {
+                return;
+            }
+            let rating = (state.copies_added(slot, to), state.crowds(slot, to), distance, slot);
+            if best.is_none_or(|(least, _)| rating < least) && state.may_go(slot, to) {
+                best = Some((rating, slot));
+            }
+        };
+        if slots.len() <= 2 * REPLICAS_SAMPLED {
+            slots.iter().for_each(|slot| consider(*slot));
+        } else {
+            let left = |b: u32| (state.count(b as usize) - self.goal[b as usize]).abs();
+            let few = left(from).min(left(to)) <= MOVES_FEW;
+            let sampled = if few { REPLICAS_SAMPLED } else { REPLICAS_SAMPLED_EARLY };
+            (0..sampled).for_each(|_| consider(slots[self.rng.below(slots.len())]));
+        }
+        let sampled = best.map(|(_, slot)| slot);
+        sampled.or_else(|| slots.iter().copied().find(|slot| state.may_go(*slot, to)))
+    }
+
+    /// The scaled load that each replica still to be given or taken should carry on average.
+    fn average(&self, state: &State<'_>, broker: u32, permille: [i64; DIMENSIONS]) -> [i64; DIMENSIONS] {
+        let at = broker as usize;
+        let moves = (state.count(at) - self.goal[at]).abs().max(1);
+        let mut average = [0; DIMENSIONS];
+        for (dimension, part) in average.iter_mut().enumerate() {
+            let end = self.targets.load[dimension][at] / 1000 * permille[dimension];
+            let gap = if state.count(at) > self.goal[at] {
+                state.load[at][dimension] - end
+            } else {
+                end - state.load[at][dimension]
+            };
+            *part = (gap / moves).clamp(0, SCALE);
+        }
+        average
+    }
+}
+
+fn distance(load: [i64; DIMENSIONS], aim: [i64; DIMENSIONS]) -> i64 {
+    load.iter().zip(aim).map(|(a, b)| (a - b) * (a - b)).sum()
 }

@@ -1,94 +1,325 @@
-//! Phase 4: evens out the preferred leaders by choosing which replica comes first in each list. Moves no data. No I/O.
+//! Phase 4: evens out preferred leaders, and the traffic that leaders send, by choosing which replica comes first in
+//! each list. Moves no data. No I/O.
 
 use std::collections::VecDeque;
 
-use super::state::State;
+use super::facts::{Facts, SCALE};
+use super::options::Options;
+use super::order::lead;
+use super::score::Placement;
+use super::target::share;
 
-/// The slot that shall come first, for each partition.
-pub(super) type Firsts = Vec<u32>;
+/// A broker may lead so much more than its share before leaderships move, in per mille.
+const BAND_PERMILLE: i64 = 20;
+/// Leaderships looked at for each one that is handed over directly.
+const PARTITIONS_SAMPLED: usize = 256;
+/// A handover must be worth this part of a broker's share.
+const ENOUGH_PART: i64 = 2000;
+/// Rounds over the brokers that send too much.
+const OUT_ROUNDS_MAX: usize = 8;
 
-/// Leaders as the lists have them now: the first original replica that is still in place, else the first slot.
-pub(super) fn present_leaders(state: &State) -> Firsts {
-    (0..state.partitions() as u32)
-        .map(|partition| {
-            let mut slots = state.slots(partition);
-            let first = slots.start as u32;
-            let kept = state
-                .original(partition)
-                .iter()
-                .find_map(|broker| slots.find(|slot| state.cur[*slot] == *broker).map(|slot| slot as u32));
-            kept.unwrap_or(first)
+/// Who leads what, while leaderships are handed around.
+struct Leaders<'a> {
+    facts: &'a Facts,
+    lists: &'a mut [u32],
+    /// Partitions that each broker leads.
+    led: Vec<Vec<u32>>,
+    /// Where a partition stands in its leader's list.
+    pos: Vec<u32>,
+    /// Scaled bytes per second that each broker sends.
+    out: Vec<i64>,
+    share: Shares,
+}
+
+/// The band of leaderships per broker, and the limit of what it sends.
+pub(super) struct Shares {
+    /// The share itself, rounded up.
+    pub(super) exact: Vec<i64>,
+    pub(super) low: Vec<i64>,
+    pub(super) high: Vec<i64>,
+    /// Scaled share of the traffic sent; 0 where none is known.
+    pub(super) out: Vec<i64>,
+}
+
+/// Reorders `lists` until every broker leads its share within the band, or no chain of handovers is left. Returns
+/// the scaled traffic above the band that could not be moved.
+pub(super) fn balance_leaders(facts: &Facts, lists: &mut [u32], options: &Options, quiet: bool) -> i64 {
+    let share = shares(facts, Placement { start: &facts.start, list: lists });
+    let mut leaders = Leaders::new(facts, lists, share);
+    for broker in 0..facts.brokers() {
+        while leaders.count(broker) > leaders.share.high[broker] {
+            let takes = |l: &Leaders<'_>, b: usize| l.count(b) < l.share.high[b];
+            if !leaders.hand_over_directly(broker) && !leaders.hand_over(broker, takes) {
+                break;
+            }
+        }
+    }
+    for broker in 0..facts.brokers() {
+        while leaders.count(broker) > leaders.share.low[broker] {
+            let takes = |l: &Leaders<'_>, b: usize| l.count(b) < l.share.low[b];
+            if !(0..facts.brokers()).any(|b| takes(&leaders, b)) || !leaders.hand_over(broker, takes) {
+                break;
+            }
+        }
+    }
+    leaders.balance_out(options, quiet);
+    let high = |b: usize| leaders.share.out[b] / 1000 * (1000 + options.load_permille_max);
+    (0..facts.brokers())
+        .filter(|b| leaders.share.out[*b] > 0)
+        .map(|b| (leaders.out[b] - high(b)).max(0))
+        .sum()
+}
+
+/// What each broker should lead: of every partition that it holds, one part in as many as there are replicas. That
+/// is always reachable, whatever the placement.
+pub(super) fn shares(facts: &Facts, placement: Placement<'_>) -> Shares {
+    // Every replication factor up to 16 divides this; the others are rounded by one part in it.
+    const WHOLE: i64 = 720_720;
+    let mut part = vec![0; facts.brokers()];
+    let mut pinned = vec![0; facts.brokers()];
+    for partition in 0..facts.partitions() as u32 {
+        let list = placement.of(partition as usize);
+        let Some(first) = list.first() else { continue };
+        if facts.pinned[partition as usize] {
+            pinned[*first as usize] += 1;
+            continue;
+        }
+        list.iter().for_each(|b| part[*b as usize] += WHOLE / list.len() as i64);
+    }
+    let low = |b: usize| (part[b] / 1000 * (1000 - BAND_PERMILLE)).div_euclid(WHOLE) + pinned[b];
+    let exact = |b: usize| (part[b] + WHOLE - 1).div_euclid(WHOLE);
+    let high =
+        |b: usize| exact(b).max((part[b] / 1000 * (1000 + BAND_PERMILLE)).div_euclid(WHOLE)) + pinned[b];
+    let out = share(facts, |p| i128::from(scaled_out(facts, p)), None);
+    let replicas = |p: u32| facts.slots(p).len() as i64;
+    let total: i64 = (0..facts.partitions() as u32).map(|p| scaled_out(facts, p)).sum();
+    let weighted: i64 = (0..facts.partitions() as u32).map(|p| scaled_out(facts, p) * replicas(p)).sum();
+    let part_of =
+        |b: usize| (i128::from(out.high[b]) * i128::from(total) / i128::from(weighted.max(1))) as i64;
+    Shares {
+        exact: (0..facts.brokers()).map(|b| exact(b) + pinned[b]).collect(),
+        low: (0..facts.brokers()).map(low).collect(),
+        high: (0..facts.brokers()).map(high).collect(),
+        out: (0..facts.brokers()).map(part_of).collect(),
+    }
+}
+
+/// What the leader of a partition sends, so scaled that all leaders together send at most [`SCALE`].
+fn scaled_out(facts: &Facts, partition: u32) -> i64 {
+    (i128::from(facts.out_rate[partition as usize]) * i128::from(SCALE) / facts.out_total) as i64
+}
+
+impl<'a> Leaders<'a> {
+    fn new(facts: &'a Facts, lists: &'a mut [u32], share: Shares) -> Leaders<'a> {
+        let mut led = vec![Vec::new(); facts.brokers()];
+        let mut out = vec![0; facts.brokers()];
+        let mut pos = vec![0; facts.partitions()];
+        for partition in 0..facts.partitions() as u32 {
+            let leader = lists[facts.start[partition as usize] as usize] as usize;
+            pos[partition as usize] = led[leader].len() as u32;
+            led[leader].push(partition);
+            out[leader] += scaled_out(facts, partition);
+        }
+        Leaders { facts, lists, led, pos, out, share }
+    }
+
+    fn count(&self, broker: usize) -> i64 {
+        self.led[broker].len() as i64
+    }
+
+    fn list(&self, partition: u32) -> &[u32] {
+        &self.lists[self.facts.slots(partition)]
+    }
+
+    fn set(&mut self, partition: u32, to: usize) {
+        let from = self.list(partition)[0] as usize;
+        let hole = self.pos[partition as usize] as usize;
+        self.led[from].swap_remove(hole);
+        if let Some(moved) = self.led[from].get(hole) {
+            self.pos[*moved as usize] = hole as u32;
+        }
+        self.pos[partition as usize] = self.led[to].len() as u32;
+        self.led[to].push(partition);
+        let sent = scaled_out(self.facts, partition);
+        self.out[from] -= sent;
+        self.out[to] += sent;
+        lead(self.facts, self.lists, partition, to as u32);
+    }
+
+    /// Hands one leadership to a broker that is below its share, choosing the one that also evens out the traffic.
+    fn hand_over_directly(&mut self, from: usize) -> bool {
+        let mut best: Option<(i64, u32, usize)> = None;
+        for &partition in self.led[from].iter().take(PARTITIONS_SAMPLED) {
+            if self.facts.pinned[partition as usize] {
+                continue;
+            }
+            for &to in &self.list(partition)[1..] {
+                let at = to as usize;
+                if self.count(at) < self.share.high[at] && self.facts.stays[at] {
+                    let rating = self.relief(partition, from, at);
+                    if best.is_none_or(|(most, ..)| rating > most) {
+                        best = Some((rating, partition, at));
+                    }
+                }
+            }
+        }
+        best.is_some_and(|(_, partition, to)| {
+            self.set(partition, to);
+            true
         })
-        .collect()
-}
-
-/// Moves leaderships along chains of brokers until every broker leads its share, rounded up or down, or no chain is
-/// left. A broker's share is its part of all replicas.
-pub(super) fn balance_leaders(state: &State, firsts: &mut Firsts) {
-    let mut led: Vec<Vec<u32>> = vec![Vec::new(); state.brokers()];
-    let mut moveable = 0;
-    for (partition, slot) in firsts.iter().enumerate() {
-        if !state.pinned[partition] {
-            led[state.cur[*slot as usize] as usize].push(partition as u32);
-            moveable += 1;
-        }
     }
-    let replicas = (state.cur.len() as i64).max(1);
-    let low = |b: usize| (state.count(b) * moveable).div_euclid(replicas);
-    let high = |b: usize| (state.count(b) * moveable + replicas - 1).div_euclid(replicas);
-    for broker in 0..state.brokers() {
-        while led[broker].len() as i64 > high(broker) {
-            let ends = |b: usize, led: &[Vec<u32>]| (led[b].len() as i64) < high(b);
-            if !hand_over(state, firsts, &mut led, broker, ends) {
+
+    /// How much a handover lowers the squares of the relative traffic of both brokers.
+    fn relief(&self, partition: u32, from: usize, to: usize) -> i64 {
+        let sent = scaled_out(self.facts, partition);
+        let falls = sent * (2 * self.out[from] - sent) / self.share.out[from].max(1);
+        let rises = sent * (2 * self.out[to] + sent) / self.share.out[to].max(1);
+        falls - rises
+    }
+
+    /// Hands one leadership from `from` along the shortest chain to a broker that takes it.
+    fn hand_over(&mut self, from: usize, takes: impl Fn(&Leaders<'_>, usize) -> bool) -> bool {
+        let mut came: Vec<Option<(usize, u32)>> = vec![None; self.facts.brokers()];
+        let mut queue = VecDeque::from([from]);
+        let mut end = None;
+        'search: while let Some(broker) = queue.pop_front() {
+            for &partition in self.led[broker].iter().filter(|p| !self.facts.pinned[**p as usize]) {
+                for &next in &self.list(partition)[1..] {
+                    let next = next as usize;
+                    if next == from || came[next].is_some() {
+                        continue;
+                    }
+                    came[next] = Some((broker, partition));
+                    if takes(self, next) {
+                        end = Some(next);
+                        break 'search;
+                    }
+                    queue.push_back(next);
+                }
+            }
+        }
+        let Some(mut at) = end else { return false };
+        while at != from {
+            let (before, partition) = came[at].expect("every broker of the chain was reached from another");
+            self.set(partition, at);
+            at = before;
+        }
+        true
+    }
+
+    /// Takes traffic off brokers that send too much, within the band of leaderships.
+    fn balance_out(&mut self, options: &Options, quiet: bool) {
+        let limit = |l: &Leaders<'_>, b: usize, permille: i64| l.share.out[b] / 1000 * (1000 + permille);
+        let hot = |l: &Leaders<'_>, permille: i64| {
+            (0..l.facts.brokers())
+                .filter(|b| l.share.out[*b] > 0 && l.out[*b] > limit(l, *b, permille))
+                .collect()
+        };
+        let start: Vec<usize> =
+            hot(self, if quiet { options.load_permille_trigger } else { options.load_permille_max });
+        if start.is_empty() {
+            return;
+        }
+        for _ in 0..OUT_ROUNDS_MAX {
+            let mut improved = false;
+            let brokers: Vec<usize> = hot(self, options.load_permille_max);
+            let held = self.held(&brokers);
+            for (broker, follows) in brokers.into_iter().zip(held) {
+                let high = limit(self, broker, options.load_permille_max);
+                while self.out[broker] > high && self.relieve(broker, &follows) {
+                    improved = true;
+                }
+            }
+            if !improved {
                 break;
             }
         }
     }
-    for broker in 0..state.brokers() {
-        while led[broker].len() as i64 > low(broker) {
-            let ends = |b: usize, led: &[Vec<u32>]| (led[b].len() as i64) < low(b);
-            if !hand_over(state, firsts, &mut led, broker, ends) {
-                break;
+
+    /// The best handover that lowers what `from` sends; where it leaves the band of leaderships, cheap ones are handed
+    /// around to make up for it.
+    fn relieve(&mut self, from: usize, follows: &[u32]) -> bool {
+        let mut best: Option<(i64, u32, usize)> = None;
+        let enough = self.share.out[from] / ENOUGH_PART + 1;
+        for &partition in self.led[from].iter().filter(|p| !self.facts.pinned[**p as usize]) {
+            for &to in &self.list(partition)[1..] {
+                let to = to as usize;
+                let relief = self.relief(partition, from, to);
+                if relief > enough && self.facts.stays[to] && best.is_none_or(|(most, ..)| relief > most) {
+                    best = Some((relief, partition, to));
+                }
             }
         }
+        let Some((relief, partition, to)) = best else { return false };
+        self.set(partition, to);
+        let budget = relief / 2;
+        let pushed = (self.count(to) > self.share.high[to]).then(|| self.push(to, from, budget));
+        let pulled = (self.count(from) < self.share.low[from]).then(|| self.pull(from, to, follows, budget));
+        if pushed == Some(None) || pulled == Some(None) {
+            if let Some(Some((back, home))) = pulled {
+                self.set(back, home);
+            }
+            if let Some(Some((back, home))) = pushed {
+                self.set(back, home);
+            }
+            self.set(partition, from);
+            return false;
+        }
+        true
     }
-}
 
-/// Hands one leadership from `from` along the shortest chain to a broker for which `ends` holds.
-fn hand_over(
-    state: &State,
-    firsts: &mut Firsts,
-    led: &mut [Vec<u32>],
-    from: usize,
-    ends: impl Fn(usize, &[Vec<u32>]) -> bool,
-) -> bool {
-    let mut came: Vec<Option<(usize, u32)>> = vec![None; state.brokers()];
-    let mut queue = VecDeque::from([from]);
-    let mut end = None;
-    'search: while let Some(broker) = queue.pop_front() {
-        for &partition in &led[broker] {
-            for slot in state.slots(partition) {
-                let next = state.cur[slot] as usize;
-                if next == from || came[next].is_some() {
+    /// Hands one leadership of `from` to a third broker that may lead more, at the least cost in balance.
+    fn push(&mut self, from: usize, but: usize, budget: i64) -> Option<(u32, usize)> {
+        let mut best: Option<(i64, u32, usize)> = None;
+        for &partition in self.led[from].iter().filter(|p| !self.facts.pinned[**p as usize]) {
+            for &to in &self.list(partition)[1..] {
+                let to = to as usize;
+                if to == but || !self.facts.stays[to] || self.count(to) >= self.share.high[to] {
                     continue;
                 }
-                came[next] = Some((broker, slot as u32));
-                if ends(next, led) {
-                    end = Some(next);
-                    break 'search;
+                let relief = self.relief(partition, from, to);
+                if relief > -budget && best.is_none_or(|(most, ..)| relief > most) {
+                    best = Some((relief, partition, to));
                 }
-                queue.push_back(next);
             }
         }
+        best.map(|(_, partition, to)| {
+            self.set(partition, to);
+            (partition, from)
+        })
     }
-    let Some(mut at) = end else { return false };
-    while at != from {
-        let (before, slot) = came[at].expect("every broker of the chain was reached from another");
-        let partition = state.part[slot as usize];
-        firsts[partition as usize] = slot;
-        led[before].retain(|p| *p != partition);
-        led[at].push(partition);
-        at = before;
+
+    /// Takes one leadership for `to`, which follows the partitions `follows`, from a third broker that can give.
+    fn pull(&mut self, to: usize, but: usize, follows: &[u32], budget: i64) -> Option<(u32, usize)> {
+        let mut best: Option<(i64, u32, usize)> = None;
+        for &partition in follows.iter().filter(|p| !self.facts.pinned[**p as usize]) {
+            let from = self.list(partition)[0] as usize;
+            if from == but || from == to || self.count(from) <= self.share.low[from] {
+                continue;
+            }
+            let relief = self.relief(partition, from, to);
+            if relief > -budget && best.is_none_or(|(most, ..)| relief > most) {
+                best = Some((relief, partition, from));
+            }
+        }
+        best.map(|(_, partition, from)| {
+            self.set(partition, to);
+            (partition, from)
+        })
     }
-    true
+
+    /// Partitions of which each of `brokers` holds a replica.
+    fn held(&self, brokers: &[usize]) -> Vec<Vec<u32>> {
+        let mut place = vec![usize::MAX; self.facts.brokers()];
+        brokers.iter().enumerate().for_each(|(at, broker)| place[*broker] = at);
+        let mut held = vec![Vec::new(); brokers.len()];
+        for partition in 0..self.facts.partitions() as u32 {
+            for broker in self.list(partition) {
+                if let Some(list) = held.get_mut(place[*broker as usize]) {
+                    list.push(partition);
+                }
+            }
+        }
+        held
+    }
 }

@@ -1,18 +1,28 @@
 //! Replica rebalancing: a snapshot of the cluster in, a plan out.
 //!
-//! Owns the model, the lower bounds and the planner. No I/O, no clock, no entropy: the same model and options give
-//! the same plan on every machine. A plan is a value that can be printed, compared and refused before it is executed.
+//! Owns the model, the lower bounds, the planner and the forms in which a plan is shown and stored. No I/O, no clock,
+//! no entropy: the same model and options give the same plan on every machine. A plan is a value that can be printed,
+//! compared and refused before it is executed.
 
+mod bounds;
+mod chain;
 mod check;
 mod counts;
+mod facts;
+mod finish;
 mod forced;
 mod leaders;
 mod model;
 mod options;
+mod order;
 mod plan;
 mod planner;
+mod refine;
 mod rng;
+mod score;
+mod spread;
 mod state;
+mod table;
 mod target;
 
 #[cfg(test)]
@@ -22,4 +32,6 @@ pub use check::{Infeasible, Problem};
 pub use model::{Broker, BrokerState, Capacity, Model, Partition, apply};
 pub use options::Options;
 pub use plan::{BrokerLoad, Move, Note, Plan};
-pub use planner::plan;
+pub use planner::{judge, plan};
+pub use score::{Dimension, DimensionScore, Ratio, Score, Spread};
+pub use table::Bytes;

@@ -7,10 +7,38 @@ pub struct Options {
     pub seed: u64,
     /// Spread the preferred leaders over the brokers by reordering replica lists.
     pub leaders: bool,
+    /// How far above its share of bytes or traffic a broker may end, in per mille.
+    pub load_permille_max: i64,
+    /// How far above its share a broker's bytes or traffic must be before data moves for that alone, in per mille.
+    pub load_permille_trigger: i64,
+    /// Copies that may be made for the sake of balance; those that a drain, a dead broker, a rack or a changed
+    /// replication factor force are never refused. `None` sets no limit.
+    pub moves_max: Option<i64>,
+    /// The same limit in bytes.
+    pub bytes_max: Option<i64>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { seed: 0, leaders: true }
+        Options {
+            seed: 0,
+            leaders: true,
+            load_permille_max: 50,
+            load_permille_trigger: 100,
+            moves_max: None,
+            bytes_max: None,
+        }
+    }
+}
+
+impl Options {
+    /// Whether a limit keeps the plan from reaching balance.
+    pub(super) fn is_limited(&self) -> bool {
+        self.moves_max.is_some() || self.bytes_max.is_some()
+    }
+
+    /// Whether voluntary moves may bring the plan to these totals.
+    pub(super) fn allows(&self, copies: i64, bytes: i64) -> bool {
+        self.moves_max.is_none_or(|max| copies <= max) && self.bytes_max.is_none_or(|max| bytes <= max)
     }
 }

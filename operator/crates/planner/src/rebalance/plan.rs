@@ -1,10 +1,9 @@
-//! The plan: an immutable value that tells what shall move and why it is no more than that. No I/O.
-
-use std::fmt;
+//! The plan: an immutable value that tells what shall move and how good that is. No I/O.
 
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
 use super::rng::Hasher;
+use super::score::Score;
 
 /// One partition whose replica list changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,30 +46,48 @@ pub struct BrokerLoad {
     pub replicas: (i64, i64),
     /// Bytes, before and after.
     pub bytes: (i64, i64),
+    /// Bytes per second written, before and after.
+    pub in_rate: (i64, i64),
+    /// Bytes per second sent by its leaders, before and after.
+    pub out_rate: (i64, i64),
     /// Preferred leaders, before and after.
     pub leaders: (i64, i64),
+    /// Fewest and most replicas that count as balanced; both 0 for a broker that leaves.
+    pub replicas_share: (i64, i64),
+    /// Bytes that it holds when all its copies have arrived and nothing has left.
+    pub bytes_peak: i64,
 }
 
-/// Something that the plan leaves as it is, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that a reader of the plan should know, for example what it leaves as it is, and why.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
 pub enum Note {
     /// Someone else's reassignment of this partition is running.
+    #[error("{topic}-{partition} is left alone: another reassignment of it is running")]
     Reassigning {
         /// The partition's topic.
         topic: TopicName,
         /// Its index.
         partition: PartitionIndex,
     },
-}
-
-impl fmt::Display for Note {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Note::Reassigning { topic, partition } => {
-                write!(f, "{topic}-{partition} is left alone: another reassignment of it is running")
-            }
-        }
-    }
+    /// There are fewer racks than replicas.
+    #[error("{partitions} partitions with {replicas} replicas share racks: only {racks} racks have brokers")]
+    RacksShared {
+        /// Replicas of each.
+        replicas: usize,
+        /// Racks with brokers that stay.
+        racks: usize,
+        /// How many partitions.
+        partitions: usize,
+    },
+    /// The broker's disk holds its copies only once other replicas have left it.
+    #[error("broker {broker} has room for its copies only once other replicas have left it")]
+    DiskTight {
+        /// The broker.
+        broker: NodeId,
+    },
+    /// Some brokers name their rack and others do not.
+    #[error("brokers without a rack are treated as one rack of their own")]
+    RacksUnknown,
 }
 
 /// What to move, with the bounds that tell how good the plan is. Equal plans have equal hashes.
@@ -79,8 +96,7 @@ pub struct Plan {
     seed: u64,
     moves: Vec<Move>,
     brokers: Vec<BrokerLoad>,
-    lower_bound_moves: i64,
-    lower_bound_bytes: i64,
+    score: Score,
     notes: Vec<Note>,
     hash: u64,
 }
@@ -90,11 +106,11 @@ impl Plan {
         seed: u64,
         moves: Vec<Move>,
         brokers: Vec<BrokerLoad>,
-        (lower_bound_moves, lower_bound_bytes): (i64, i64),
+        score: Score,
         notes: Vec<Note>,
     ) -> Plan {
         let hash = hash(&moves);
-        Plan { seed, moves, brokers, lower_bound_moves, lower_bound_bytes, notes, hash }
+        Plan { seed, moves, brokers, score, notes, hash }
     }
 
     /// True when there is nothing to do.
@@ -112,7 +128,12 @@ impl Plan {
         &self.brokers
     }
 
-    /// What the plan leaves alone, and why.
+    /// Balance and cost, beside what is possible.
+    pub fn score(&self) -> &Score {
+        &self.score
+    }
+
+    /// What a reader should know.
     pub fn notes(&self) -> &[Note] {
         &self.notes
     }
@@ -129,31 +150,32 @@ impl Plan {
 
     /// Replicas that are copied to a broker that had none of their partition.
     pub fn replicas_moved(&self) -> i64 {
-        self.moves.iter().map(|m| m.adding().count() as i64).sum()
+        self.score.moves
     }
 
     /// Bytes that are copied.
     pub fn bytes_moved(&self) -> i64 {
-        self.moves.iter().map(|m| m.adding().count() as i64 * m.bytes).sum()
+        self.score.bytes
     }
 
     /// Partitions whose preferred leader changes.
     pub fn leader_transfers(&self) -> i64 {
-        self.moves.iter().filter(|m| m.original.first() != m.target.first()).count() as i64
+        self.score.leader_transfers
     }
 
     /// The fewest replicas that any plan to this balance must copy.
     pub fn lower_bound_moves(&self) -> i64 {
-        self.lower_bound_moves
+        self.score.moves_min
     }
 
     /// The fewest bytes that any plan to this balance must copy.
     pub fn lower_bound_bytes(&self) -> i64 {
-        self.lower_bound_bytes
+        self.score.bytes_min
     }
 }
 
-fn hash(moves: &[Move]) -> u64 {
+/// The hash of a list of moves.
+pub(super) fn hash(moves: &[Move]) -> u64 {
     let mut hasher = Hasher::new(moves.len() as u64);
     for step in moves {
         hasher.text(step.topic.as_str());
@@ -164,45 +186,4 @@ fn hash(moves: &[Move]) -> u64 {
         }
     }
     hasher.finish()
-}
-
-impl fmt::Display for Plan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "plan {:016x}: {} replicas to copy (at least {}), {} bytes (at least {}), {} leader changes",
-            self.hash,
-            self.replicas_moved(),
-            self.lower_bound_moves,
-            self.bytes_moved(),
-            self.lower_bound_bytes,
-            self.leader_transfers()
-        )?;
-        writeln!(f, "{:>8}  {:>17}  {:>31}  {:>17}", "BROKER", "REPLICAS", "BYTES", "LEADERS")?;
-        for load in &self.brokers {
-            writeln!(
-                f,
-                "{:>8}  {:>7} > {:>7}  {:>14} > {:>14}  {:>7} > {:>7}",
-                load.broker,
-                load.replicas.0,
-                load.replicas.1,
-                load.bytes.0,
-                load.bytes.1,
-                load.leaders.0,
-                load.leaders.1
-            )?;
-        }
-        for step in &self.moves {
-            let list = |ids: &[NodeId]| ids.iter().map(NodeId::to_string).collect::<Vec<_>>().join(",");
-            writeln!(
-                f,
-                "{}-{}: {} > {}",
-                step.topic,
-                step.partition,
-                list(&step.original),
-                list(&step.target)
-            )?;
-        }
-        self.notes.iter().try_for_each(|note| writeln!(f, "{note}"))
-    }
 }

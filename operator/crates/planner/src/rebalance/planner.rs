@@ -1,16 +1,33 @@
-//! The one entry point: runs the phases in order and turns the outcome into a plan. No I/O.
+//! The entry points: plan a model, or judge an assignment that someone else made. No I/O.
+//!
+//! A plan is made in passes. Each pass plans from where the one before ended, exactly as a later call would plan from
+//! the applied plan, until a pass finds nothing to do: so the plan of an applied plan is empty.
 
-use ottla_broker_types::NodeId;
+use std::collections::BTreeMap;
 
-use super::check::{Infeasible, check};
+use super::bounds::{Floors, LowerBounds, lower_bounds};
+use super::check::{Infeasible, Problem, check, name};
 use super::counts::balance_counts;
-use super::forced::place_forced;
-use super::leaders::{Firsts, balance_leaders, present_leaders};
-use super::model::Model;
+use super::facts::Facts;
+use super::finish::Finish;
+use super::forced::{lift_forced, place};
+use super::leaders::balance_leaders;
+use super::model::{Model, Partition};
 use super::options::Options;
-use super::plan::{BrokerLoad, Move, Note, Plan};
+use super::order::lists;
+use super::plan::Plan;
+use super::refine::{rate, refine};
+use super::rng::mix;
+use super::score::Placement;
 use super::state::State;
-use super::target::{CountTarget, count_target};
+use super::target::Targets;
+
+/// Seeds tried for one pass of a small cluster.
+const TRIES_MAX: usize = 8;
+/// Replicas that all tries of a pass place together, which bounds its time.
+const REPLICAS_PER_PASS: usize = 20_000;
+/// Passes until nothing is left to do; two are usual, more where loads cannot come into the band.
+const PASSES_MAX: usize = 8;
 
 /// Plans the moves that bring the cluster from `model` into balance.
 ///
@@ -19,125 +36,153 @@ use super::target::{CountTarget, count_target};
 pub fn plan(model: &Model, options: &Options) -> Result<Plan, Infeasible> {
     let order = model.order();
     check(model, &order)?;
-    let mut state = State::new(model, &order);
-    let target = count_target(&state);
-    let lower = lower_bounds(&State::new(model, &order), &target);
-    let before = loads_before(&state);
-    place_forced(&mut state, &target);
-    balance_counts(&mut state, &target);
-    let mut firsts = present_leaders(&state);
-    if options.leaders {
-        balance_leaders(&state, &mut firsts);
+    let mut facts = Facts::new(model, &order);
+    let targets = Targets::new(&facts);
+    let floors = Floors::new(&facts, &targets.count);
+    let mut bounds = None;
+    let mut original = None;
+    let passes = if options.is_limited() { 1 } else { PASSES_MAX };
+    let mut planned = Vec::new();
+    for _ in 0..passes {
+        let pass = pass(&facts, &targets, &floors, options, bounds.is_none())
+            .map_err(|homeless| too_small(model, &order, &facts, &homeless))?;
+        bounds = bounds.or(pass.bounds);
+        let done = facts.orig == pass.lists && facts.orig_start == facts.start;
+        planned = pass.lists;
+        if done {
+            break;
+        }
+        let before = facts.rebase(&planned);
+        original.get_or_insert(before);
     }
-    let moves = moves(model, &order, &state, &firsts);
-    let brokers = broker_loads(&state, &before, &firsts);
-    Ok(Plan::new(options.seed, moves, brokers, lower, notes(model, &order)))
+    if let Some(original) = original {
+        facts.restore(original);
+    }
+    let finish = Finish { model, order: &order, facts: &facts, targets: &targets, floors: &floors };
+    let placement = Placement { start: &facts.start, list: &planned };
+    Ok(finish.plan(placement, bounds.unwrap_or_default(), options.seed))
 }
 
-/// Replicas that must be copied, and their bytes, whatever the plan.
-fn lower_bounds(state: &State, target: &CountTarget) -> (i64, i64) {
-    let (mut copies, mut bytes) = (0, 0);
-    for partition in 0..state.partitions() as u32 {
-        if !state.pinned[partition as usize] {
-            let missing = must_arrive(state, partition);
-            copies += missing;
-            bytes += missing * state.bytes[partition as usize];
-        }
-    }
-    let groups = target.group_total.len();
-    let (mut over, mut under, mut held) = (vec![0; groups], vec![0; groups], vec![0; groups]);
-    for broker in 0..state.brokers() {
-        if let Some(group) = target.group[broker] {
-            let count = state.count(broker);
-            over[group as usize] += (count - target.high[broker]).max(0);
-            under[group as usize] += (target.low[broker] - count).max(0);
-            held[group as usize] += count;
-        }
-    }
-    let by_count: i64 =
-        (0..groups).map(|g| under[g].max(over[g] + target.group_total[g] - held[g]).max(0)).sum();
-    (copies.max(by_count), bytes)
+/// Judges the replica lists of `after` as a plan from `before`; both must have the same partitions.
+///
+/// # Errors
+/// Names what is wrong with `before`, the partitions that only one of the two has, and brokers that `before` lacks.
+pub fn judge(before: &Model, after: &Model, options: &Options) -> Result<Plan, Infeasible> {
+    let (order, order_after) = (before.order(), after.order());
+    check(before, &order)?;
+    let facts = Facts::new(before, &order);
+    let (start, list) = read_lists(before, &order, after, &order_after, &facts)?;
+    let targets = Targets::new(&facts);
+    let floors = Floors::new(&facts, &targets.count);
+    let bounds = lower_bounds(&State::new(&facts), &targets, &floors, options.load_permille_max);
+    let finish = Finish { model: before, order: &order, facts: &facts, targets: &targets, floors: &floors };
+    Ok(finish.plan(Placement { start: &start, list: &list }, bounds, options.seed))
 }
 
-/// Replicas of a partition that must be copied: what is wanted less what may stay.
-fn must_arrive(state: &State, partition: u32) -> i64 {
-    let limit = state.rack_limit(partition);
-    let slots = state.slots(partition);
-    let wanted = slots.len() as i64;
-    let mut kept: Vec<u16> = Vec::new();
-    for slot in slots {
-        let broker = state.cur[slot];
-        if broker != super::state::NOWHERE && state.stays[broker as usize] {
-            let rack = state.rack[broker as usize];
-            if (kept.iter().filter(|r| **r == rack).count() as u32) < limit {
-                kept.push(rack);
+/// The lists of `after` in the order of `before`'s partitions.
+fn read_lists(
+    before: &Model,
+    order: &[u32],
+    after: &Model,
+    order_after: &[u32],
+    facts: &Facts,
+) -> Result<(Vec<u32>, Vec<u32>), Infeasible> {
+    let index: BTreeMap<i32, u32> = facts.ids.iter().copied().zip(0..).collect();
+    let (mut start, mut list, mut problems) = (vec![0], Vec::new(), Vec::new());
+    let mut others = order_after.iter().map(|at| &after.partitions[*at as usize]).peekable();
+    for old in order.iter().map(|at| &before.partitions[*at as usize]) {
+        let key = |p: &Partition| (p.topic.clone(), p.index);
+        while let Some(extra) = others.next_if(|new| key(new) < key(old)) {
+            problems.push(Problem::Unmatched(name(extra)));
+        }
+        let Some(new) = others.next_if(|new| key(new) == key(old)) else {
+            problems.push(Problem::Unmatched(name(old)));
+            continue;
+        };
+        for id in &new.replicas {
+            match index.get(&id.get()) {
+                Some(broker) => list.push(*broker),
+                None => problems.push(Problem::UnknownBroker { partition: name(new), broker: *id }),
             }
         }
+        start.push(list.len() as u32);
     }
-    wanted - kept.len() as i64
+    problems.extend(others.map(|extra| Problem::Unmatched(name(extra))));
+    if problems.is_empty() { Ok((start, list)) } else { Err(Infeasible { problems }) }
 }
 
-/// Replicas, bytes and preferred leaders per broker, by the original lists.
-fn loads_before(state: &State) -> Vec<[i64; 3]> {
-    let mut loads = vec![[0; 3]; state.brokers()];
-    for partition in 0..state.partitions() as u32 {
-        for (at, broker) in state.original(partition).iter().enumerate() {
-            let load = &mut loads[*broker as usize];
-            load[0] += 1;
-            load[1] += state.bytes[partition as usize];
-            load[2] += i64::from(at == 0);
+/// The outcome of one pass.
+struct Pass {
+    lists: Vec<u32>,
+    /// Only when asked for.
+    bounds: Option<LowerBounds>,
+}
+
+/// Runs all phases once, for small clusters from several seeds, of which the best counts.
+fn pass(
+    facts: &Facts,
+    targets: &Targets,
+    floors: &Floors,
+    options: &Options,
+    with_bounds: bool,
+) -> Result<Pass, Vec<u32>> {
+    let tries = (REPLICAS_PER_PASS / facts.part.len().max(1)).clamp(1, TRIES_MAX) as u64;
+    let mut best: Option<Try> = None;
+    for at in 0..tries {
+        let options = Options { seed: mix(options.seed.wrapping_add(at)), ..options.clone() };
+        let next = attempt(facts, targets, floors, &options)?;
+        let settled = next.is_quiet;
+        if best.as_ref().is_none_or(|best| next.rating < best.rating) {
+            best = Some(next);
+        }
+        if settled {
+            break;
         }
     }
-    loads
+    let best = best.expect("there is at least one try");
+    // Loads between the band and the trigger are left alone on purpose, so no bound counts them.
+    let permille = if best.copies > 0 { options.load_permille_max } else { options.load_permille_trigger };
+    let bounds = with_bounds.then(|| lower_bounds(&State::new(facts), targets, floors, permille));
+    Ok(Pass { lists: best.lists, bounds })
 }
 
-fn broker_loads(state: &State, before: &[[i64; 3]], firsts: &Firsts) -> Vec<BrokerLoad> {
-    let mut after = vec![[0; 3]; state.brokers()];
-    for (slot, broker) in state.cur.iter().enumerate() {
-        let partition = state.part[slot] as usize;
-        let load = &mut after[*broker as usize];
-        load[0] += 1;
-        load[1] += state.bytes[partition];
-        load[2] += i64::from(firsts[partition] == slot as u32);
+/// The outcome of all phases from one seed.
+struct Try {
+    lists: Vec<u32>,
+    copies: i64,
+    /// Nothing had to move, so that other seeds would find the same.
+    is_quiet: bool,
+    /// Excess over the band, then cost; less is better.
+    rating: (i64, i64),
+}
+
+/// Runs all phases from one seed. The error lists slots for which no disk has room.
+fn attempt(facts: &Facts, targets: &Targets, floors: &Floors, options: &Options) -> Result<Try, Vec<u32>> {
+    let mut state = State::new(facts);
+    let lifted = lift_forced(&mut state, targets);
+    let homeless = place(&mut state, targets, &lifted, options.seed);
+    if !homeless.is_empty() {
+        return Err(homeless);
     }
-    (0..state.brokers())
-        .map(|b| BrokerLoad {
-            broker: NodeId(state.ids[b]),
-            replicas: (before[b][0], after[b][0]),
-            bytes: (before[b][1], after[b][1]),
-            leaders: (before[b][2], after[b][2]),
-        })
-        .collect()
-}
-
-/// The partitions whose list changes. Replicas that stay keep their order, behind the preferred leader.
-fn moves(model: &Model, order: &[u32], state: &State, firsts: &Firsts) -> Vec<Move> {
-    let mut moves = Vec::new();
-    for (partition, &at) in order.iter().enumerate() {
-        let original = state.original(partition as u32);
-        let leader = state.cur[firsts[partition] as usize];
-        let slots = state.slots(partition as u32);
-        let mut target = vec![leader];
-        target.extend(original.iter().filter(|b| **b != leader && state.cur[slots.clone()].contains(b)));
-        target.extend(state.cur[slots].iter().filter(|b| **b != leader && !original.contains(b)));
-        if target != original {
-            let entry = &model.partitions[at as usize];
-            moves.push(Move {
-                topic: entry.topic.clone(),
-                partition: entry.index,
-                original: entry.replicas.clone(),
-                target: target.iter().map(|b| NodeId(state.ids[*b as usize])).collect(),
-                bytes: entry.bytes,
-            });
-        }
+    balance_counts(&mut state, targets, options);
+    let quiet = lifted.is_empty() && state.copies == 0 && facts.orig.len() == facts.part.len();
+    refine(&mut state, targets, floors, options, quiet);
+    let mut lists = lists(&state);
+    let (copies, mut rating) = (state.copies, rate(&state, targets, floors, options));
+    drop(state);
+    if options.leaders {
+        rating.0 += balance_leaders(facts, &mut lists, options, quiet);
     }
-    moves
+    Ok(Try { lists, copies, is_quiet: quiet && copies == 0, rating })
 }
 
-fn notes(model: &Model, order: &[u32]) -> Vec<Note> {
-    let entries = order.iter().map(|at| &model.partitions[*at as usize]);
-    entries
-        .filter(|p| p.reassigning)
-        .map(|p| Note::Reassigning { topic: p.topic.clone(), partition: p.index })
-        .collect()
+fn too_small(model: &Model, order: &[u32], facts: &Facts, homeless: &[u32]) -> Infeasible {
+    let problem = |slot: &u32| {
+        let partition = &model.partitions[order[facts.part[*slot as usize] as usize] as usize];
+        Problem::DiskTooSmall { partition: name(partition), bytes: partition.bytes }
+    };
+    let mut problems: Vec<Problem> = homeless.iter().map(problem).collect();
+    problems.sort();
+    problems.dedup();
+    Infeasible { problems }
 }

@@ -1,4 +1,24 @@
-//! Hashing that is the same on every machine. No I/O.
+//! Numbers and hashes that are the same on every machine. No I/O.
+
+/// A stream of numbers (SplitMix64) that its seed determines.
+pub(super) struct SplitMix64(u64);
+
+impl SplitMix64 {
+    /// A stream of its own for each purpose, so that one more draw in one place changes nothing in another.
+    pub(super) fn new(seed: u64, purpose: u64) -> SplitMix64 {
+        SplitMix64(mix(seed ^ purpose.wrapping_mul(0xd134_2543_de82_ef95)))
+    }
+
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        mix(self.0)
+    }
+
+    /// A number in `0..end`; 0 when `end` is 0.
+    pub(super) fn below(&mut self, end: usize) -> usize {
+        ((u128::from(self.next()) * end as u128) >> 64) as usize
+    }
+}
 
 /// The finalizer of SplitMix64: every bit of the input reaches every bit of the output.
 pub(super) fn mix(mut z: u64) -> u64 {

@@ -1,148 +1,81 @@
-//! The planner's working state: arrays over brokers, partitions and replica slots, with moves in constant time.
+//! Where every replica is while planning, with each broker's loads, kept up to date in constant time per move.
 //!
-//! A slot is one wanted replica of one partition; the slots of a partition are contiguous.
-//! Invariants: `on[b][pos[s]] == s` exactly when `cur[s] == b`; a partition has at most one slot on a broker.
+//! Invariants: `on[b][pos[s]] == s` exactly when `cur[s] == b`; a partition has at most one slot on a broker;
+//! `load[b]` is the sum over `on[b]`; `copies` and `bytes_copied` count slots on brokers that the original list lacks.
 //! No I/O.
 
-use std::collections::BTreeMap;
-
-use super::model::{BrokerState, Model};
-
-/// The broker of a slot that has no home yet.
-pub(super) const NOWHERE: u32 = u32::MAX;
+use super::facts::{DIMENSIONS, Facts, NOWHERE};
+use super::spread::TopicSpread;
 
 /// See the module's header.
-pub(super) struct State {
-    /// Brokers in the order of their ids; positions in here are the broker indexes used everywhere else.
-    pub(super) ids: Vec<i32>,
-    /// Whether a broker may keep and take replicas.
-    pub(super) stays: Vec<bool>,
-    /// Whether a broker can be copied from.
-    pub(super) serves: Vec<bool>,
-    /// Relative share of each broker that stays; 0 for the others.
-    pub(super) weight: Vec<u32>,
-    /// The rack of each broker; racks are numbered in the order of their names.
-    pub(super) rack: Vec<u16>,
-    /// Brokers that stay, per rack.
-    pub(super) rack_size: Vec<u32>,
-    /// First slot of each partition, and the end of the last.
-    pub(super) start: Vec<u32>,
-    /// First original replica of each partition in `orig`, and the end of the last.
-    pub(super) orig_start: Vec<u32>,
-    /// The original replica lists.
-    pub(super) orig: Vec<u32>,
-    /// Whether a partition is left alone.
-    pub(super) pinned: Vec<bool>,
-    /// Bytes of one replica, per partition.
-    pub(super) bytes: Vec<i64>,
+pub(super) struct State<'f> {
+    pub(super) facts: &'f Facts,
     /// The broker of each slot.
     pub(super) cur: Vec<u32>,
-    /// The partition of each slot.
-    pub(super) part: Vec<u32>,
     /// The slots on each broker.
     pub(super) on: Vec<Vec<u32>>,
     /// Where a slot stands in its broker's list.
-    pub(super) pos: Vec<u32>,
-    /// `rack_max[rf]`: how many of `rf` replicas a rack may hold.
-    pub(super) rack_max: Vec<u32>,
+    pos: Vec<u32>,
+    /// Scaled loads per broker.
+    pub(super) load: Vec<[i64; DIMENSIONS]>,
+    /// Bytes per broker.
+    pub(super) disk: Vec<i64>,
+    /// Bytes of copies that a broker gets.
+    pub(super) arriving: Vec<i64>,
+    pub(super) spread: TopicSpread,
+    /// Replicas to copy so far.
+    pub(super) copies: i64,
+    /// Bytes to copy so far.
+    pub(super) bytes_copied: i64,
 }
 
-impl State {
-    /// Reads a checked model; `order` sorts its partitions.
-    pub(super) fn new(model: &Model, order: &[u32]) -> State {
-        let mut brokers: Vec<_> = model.brokers.iter().collect();
-        brokers.sort_by_key(|b| b.id);
-        let index: BTreeMap<i32, u32> = brokers.iter().zip(0..).map(|(b, at)| (b.id.get(), at)).collect();
-        let mut racks: BTreeMap<Option<&str>, u16> = brokers.iter().map(|b| (b.rack.as_deref(), 0)).collect();
-        racks.values_mut().zip(0..).for_each(|(number, at)| *number = at);
-        let stays: Vec<bool> = brokers.iter().map(|b| b.state == BrokerState::Alive).collect();
-        let rack: Vec<u16> = brokers.iter().map(|b| racks[&b.rack.as_deref()]).collect();
-        let mut rack_size = vec![0; racks.len()];
-        for (rack, _) in rack.iter().zip(&stays).filter(|(_, stays)| **stays) {
-            rack_size[usize::from(*rack)] += 1;
-        }
-        let rf_max = model.partitions.iter().map(|p| p.replicas_wanted()).max().unwrap_or(0);
+impl<'f> State<'f> {
+    /// The original placement; wanted replicas without one are [`NOWHERE`], surplus ones are dropped.
+    pub(super) fn new(facts: &'f Facts) -> State<'f> {
+        let brokers = facts.brokers();
+        let mut held = vec![0_usize; brokers];
+        facts.orig.iter().for_each(|b| held[*b as usize] += 1);
         let mut state = State {
-            ids: brokers.iter().map(|b| b.id.get()).collect(),
-            serves: brokers.iter().map(|b| b.state != BrokerState::Dead).collect(),
-            weight: brokers
-                .iter()
-                .map(|b| if b.state == BrokerState::Alive { b.capacity.weight } else { 0 })
-                .collect(),
-            rack_max: rack_maxima(&rack_size, rf_max),
-            on: vec![Vec::new(); brokers.len()],
-            rack,
-            rack_size,
-            stays,
-            start: vec![0],
-            orig_start: vec![0],
-            orig: Vec::new(),
-            pinned: Vec::with_capacity(order.len()),
-            bytes: Vec::with_capacity(order.len()),
-            cur: Vec::new(),
-            part: Vec::new(),
-            pos: Vec::new(),
+            facts,
+            cur: vec![NOWHERE; facts.part.len()],
+            on: held.iter().map(|n| Vec::with_capacity(*n)).collect(),
+            pos: vec![0; facts.part.len()],
+            load: vec![[0; DIMENSIONS]; brokers],
+            disk: vec![0; brokers],
+            arriving: vec![0; brokers],
+            spread: TopicSpread::new(facts.topic_slots.len(), brokers, facts.part.len()),
+            copies: 0,
+            bytes_copied: 0,
         };
-        for &at in order {
-            state.add_partition(model, at, &index);
+        for partition in 0..facts.partitions() as u32 {
+            let slots = facts.slots(partition);
+            let original = facts.original(partition);
+            if original.len() <= slots.len() {
+                slots.zip(original).for_each(|(slot, broker)| state.put(slot as u32, *broker));
+            } else {
+                let kept = state.kept(original, slots.len());
+                slots.zip(kept).for_each(|(slot, broker)| state.put(slot as u32, broker));
+            }
         }
         state
     }
 
-    fn add_partition(&mut self, model: &Model, at: u32, index: &BTreeMap<i32, u32>) {
-        let partition = &model.partitions[at as usize];
-        let number = self.bytes.len() as u32;
-        let first = self.orig.len();
-        self.orig.extend(partition.replicas.iter().map(|id| index[&id.get()]));
-        self.orig_start.push(self.orig.len() as u32);
-        self.pinned.push(partition.reassigning);
-        self.bytes.push(partition.bytes);
-        let wanted =
-            if partition.reassigning { partition.replicas.len() } else { partition.replicas_wanted() };
-        let mut list: Vec<u32> = self.orig[first..].to_vec();
+    /// The replicas that stay when fewer are wanted: those that must go anyway leave first, then those of the
+    /// fullest rack, then those of the fullest broker, then the last.
+    fn kept(&self, original: &[u32], wanted: usize) -> Vec<u32> {
+        let facts = self.facts;
+        let mut list = original.to_vec();
         while list.len() > wanted {
-            list.remove(self.expendable(&list));
+            let key = |at: usize| {
+                let broker = list[at] as usize;
+                let neighbours =
+                    list.iter().filter(|b| facts.rack[**b as usize] == facts.rack[broker]).count();
+                (!facts.serves[broker], !facts.stays[broker], neighbours, self.count(broker), at)
+            };
+            let expendable = (0..list.len()).max_by_key(|at| key(*at)).unwrap_or(0);
+            list.remove(expendable);
         }
-        list.resize(wanted, NOWHERE);
-        for broker in list {
-            let slot = self.cur.len() as u32;
-            self.part.push(number);
-            self.cur.push(NOWHERE);
-            self.pos.push(0);
-            self.put(slot, broker);
-        }
-        self.start.push(self.cur.len() as u32);
-    }
-
-    /// Which of too many replicas goes first: one that must go anyway, then one of the fullest rack, then the last.
-    fn expendable(&self, list: &[u32]) -> usize {
-        let key = |at: usize| {
-            let broker = list[at] as usize;
-            let neighbours = list.iter().filter(|b| self.rack[**b as usize] == self.rack[broker]).count();
-            (!self.serves[broker], !self.stays[broker], neighbours, at)
-        };
-        (0..list.len()).max_by_key(|at| key(*at)).unwrap_or(0)
-    }
-
-    /// Number of partitions.
-    pub(super) fn partitions(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Number of brokers, with those that leave.
-    pub(super) fn brokers(&self) -> usize {
-        self.ids.len()
-    }
-
-    /// The slots of a partition.
-    pub(super) fn slots(&self, partition: u32) -> std::ops::Range<usize> {
-        self.start[partition as usize] as usize..self.start[partition as usize + 1] as usize
-    }
-
-    /// The original replica list of a partition.
-    pub(super) fn original(&self, partition: u32) -> &[u32] {
-        let at = partition as usize;
-        &self.orig[self.orig_start[at] as usize..self.orig_start[at + 1] as usize]
+        list
     }
 
     /// Replicas on a broker.
@@ -150,68 +83,140 @@ impl State {
         self.on[broker].len() as i64
     }
 
-    /// How many replicas of a partition a rack may hold.
-    pub(super) fn rack_limit(&self, partition: u32) -> u32 {
-        self.rack_max[self.slots(partition).len()]
+    /// The scaled loads of a slot.
+    pub(super) fn slot_load(&self, slot: u32) -> [i64; DIMENSIONS] {
+        self.facts.load[self.facts.part[slot as usize] as usize].map(i64::from)
     }
 
-    /// Whether the slot may move to `broker`: it stays, has no replica of the partition, and its rack has room.
+    /// The bytes of a slot.
+    pub(super) fn slot_bytes(&self, slot: u32) -> i64 {
+        self.facts.bytes[self.facts.part[slot as usize] as usize]
+    }
+
+    /// Whether the slot may go to `broker`: it stays, has no replica of the partition, its rack has room, and its
+    /// disk holds what it has and what it gets before anything leaves.
     pub(super) fn may_go(&self, slot: u32, broker: u32) -> bool {
-        let partition = self.part[slot as usize];
-        if !self.stays[broker as usize] || self.pinned[partition as usize] {
+        self.placeable(slot, broker) && self.fits(slot, broker)
+    }
+
+    /// [`State::may_go`] without the disk.
+    pub(super) fn placeable(&self, slot: u32, broker: u32) -> bool {
+        let facts = self.facts;
+        let partition = facts.part[slot as usize];
+        if !facts.stays[broker as usize] || facts.pinned[partition as usize] {
             return false;
         }
-        let rack = self.rack[broker as usize];
+        let rack = facts.rack[broker as usize];
         let mut neighbours = 0;
-        for other in self.slots(partition) {
+        let slots = facts.slots(partition);
+        let limit = facts.rack_max[slots.len()];
+        for other in slots {
             let at = self.cur[other];
             if at == broker {
                 return false;
             }
-            if other as u32 != slot && at != NOWHERE && self.rack[at as usize] == rack {
+            if other as u32 != slot && at != NOWHERE && facts.rack[at as usize] == rack {
                 neighbours += 1;
             }
         }
-        neighbours < self.rack_limit(partition)
+        neighbours < limit
+    }
+
+    /// Whether the broker's disk has room for a copy while everything that it had is still there.
+    pub(super) fn fits(&self, slot: u32, broker: u32) -> bool {
+        let at = broker as usize;
+        let limit = self.facts.disk_max[at];
+        limit == i64::MAX
+            || self.is_original(slot, broker)
+            || self.facts.disk_before[at] + self.arriving[at] + self.slot_bytes(slot) <= limit
+    }
+
+    /// Whether the broker's disk has room once everything that leaves it has left.
+    pub(super) fn fits_in_the_end(&self, slot: u32, broker: u32) -> bool {
+        self.disk[broker as usize].saturating_add(self.slot_bytes(slot))
+            <= self.facts.disk_max[broker as usize]
+    }
+
+    /// Whether a broker that is too full comes nearer to its limit by giving `out` for the smaller `back`.
+    pub(super) fn relieves(&self, broker: u32, out: u32, back: u32) -> bool {
+        let at = broker as usize;
+        self.facts.disk_before[at] > self.facts.disk_max[at]
+            && self.disk[at] <= self.facts.disk_before[at]
+            && self.slot_bytes(back) < self.slot_bytes(out)
+    }
+
+    /// Whether the slot's partition had a replica on `broker` from the start.
+    pub(super) fn is_original(&self, slot: u32, broker: u32) -> bool {
+        self.facts.original(self.facts.part[slot as usize]).contains(&broker)
+    }
+
+    /// Whether the slot needs a copy where it is.
+    pub(super) fn is_paid(&self, slot: u32) -> bool {
+        let at = self.cur[slot as usize];
+        at != NOWHERE && !self.is_original(slot, at)
     }
 
     /// Copies that moving the slot to `broker` adds (1), saves (-1) or leaves as they are (0).
     pub(super) fn copies_added(&self, slot: u32, broker: u32) -> i64 {
-        let original = self.original(self.part[slot as usize]);
-        let from = self.cur[slot as usize];
-        let paid = from != NOWHERE && !original.contains(&from);
-        i64::from(!original.contains(&broker)) - i64::from(paid)
+        i64::from(!self.is_original(slot, broker)) - i64::from(self.is_paid(slot))
+    }
+
+    /// Whether the topic would be crowded on `broker` with one replica more.
+    pub(super) fn crowds(&self, slot: u32, broker: u32) -> bool {
+        let topic = self.facts.topic[self.facts.part[slot as usize] as usize];
+        self.spread.get(topic, broker) >= self.facts.topic_limit(topic)
     }
 
     /// Puts the slot on `broker`, which may be [`NOWHERE`].
     pub(super) fn put(&mut self, slot: u32, broker: u32) {
-        let from = self.cur[slot as usize];
-        if from != NOWHERE {
-            let at = self.pos[slot as usize] as usize;
-            let list = &mut self.on[from as usize];
-            list.swap_remove(at);
-            if let Some(&moved) = list.get(at) {
-                self.pos[moved as usize] = at as u32;
-            }
+        self.take(slot);
+        if broker == NOWHERE {
+            return;
         }
+        let partition = self.facts.part[slot as usize] as usize;
+        let (at, bytes) = (broker as usize, self.facts.bytes[partition]);
         self.cur[slot as usize] = broker;
-        if broker != NOWHERE {
-            self.pos[slot as usize] = self.on[broker as usize].len() as u32;
-            self.on[broker as usize].push(slot);
+        self.pos[slot as usize] = self.on[at].len() as u32;
+        self.on[at].push(slot);
+        self.disk[at] += bytes;
+        let load = &mut self.load[at];
+        load.iter_mut().zip(self.facts.load[partition]).for_each(|(sum, part)| *sum += i64::from(part));
+        self.spread.add(self.facts.topic[partition], broker);
+        if !self.is_original(slot, broker) {
+            self.arriving[at] += bytes;
+            self.copies += 1;
+            self.bytes_copied += bytes;
         }
     }
-}
 
-/// The smallest limit per rack that lets `rf` replicas find a place, for each `rf`.
-fn rack_maxima(rack_size: &[u32], rf_max: usize) -> Vec<u32> {
-    let mut maxima = vec![0; rf_max + 1];
-    let mut limit = 0;
-    for (rf, maximum) in maxima.iter_mut().enumerate() {
-        let room = |limit: u32| rack_size.iter().map(|n| u64::from((*n).min(limit))).sum::<u64>();
-        while room(limit) < rf as u64 && limit as usize <= rf {
-            limit += 1;
+    fn take(&mut self, slot: u32) {
+        let from = self.cur[slot as usize];
+        if from == NOWHERE {
+            return;
         }
-        *maximum = limit;
+        let partition = self.facts.part[slot as usize] as usize;
+        let (at, bytes) = (from as usize, self.facts.bytes[partition]);
+        let hole = self.pos[slot as usize] as usize;
+        self.on[at].swap_remove(hole);
+        if let Some(&moved) = self.on[at].get(hole) {
+            self.pos[moved as usize] = hole as u32;
+        }
+        self.cur[slot as usize] = NOWHERE;
+        self.disk[at] -= bytes;
+        let load = &mut self.load[at];
+        load.iter_mut().zip(self.facts.load[partition]).for_each(|(sum, part)| *sum -= i64::from(part));
+        self.spread.remove(self.facts.topic[partition], from);
+        if !self.is_original(slot, from) {
+            self.arriving[at] -= bytes;
+            self.copies -= 1;
+            self.bytes_copied -= bytes;
+        }
     }
-    maxima
+
+    /// Lets two slots trade places.
+    pub(super) fn swap(&mut self, a: u32, b: u32) {
+        let (at_a, at_b) = (self.cur[a as usize], self.cur[b as usize]);
+        self.put(a, at_b);
+        self.put(b, at_a);
+    }
 }

@@ -1,115 +1,125 @@
-//! How many replicas each broker should hold: a water-fill over racks, because a partition's replicas must spread
-//! over them, so that a small rack caps what its brokers' plain share would be. No I/O.
+//! Each broker's fair share of a load: a water-fill over racks, because a partition's replicas must spread over them,
+//! so that a small rack caps what its brokers' plain share would be. No I/O.
 //!
-//! Invariant: `low <= target <= high` for every broker that stays; all three are 0 for the others.
+//! Invariant: `low <= high` for every broker that stays; both are 0 for the others.
 
-use super::state::State;
+use super::facts::{DIMENSIONS, Facts};
 
-/// The band of replica counts that counts as balanced.
-pub(super) struct CountTarget {
-    /// Smallest balanced count per broker.
+/// The fair share of every broker, rounded down and up.
+#[derive(Clone, Debug)]
+pub(super) struct Fill {
     pub(super) low: Vec<i64>,
-    /// Largest balanced count per broker.
     pub(super) high: Vec<i64>,
-    /// Brokers whose common number of replicas is fixed, by number; `None` for those that leave.
+    /// The set of brokers whose common load is fixed that a broker belongs to; `None` for those that leave.
     pub(super) group: Vec<Option<u32>>,
-    /// Replicas that each group ends with.
+    /// The load that each group ends with.
     pub(super) group_total: Vec<i64>,
 }
 
-/// Distributes all wanted replicas.
+/// Shares per dimension.
+pub(super) struct Targets {
+    /// Replicas.
+    pub(super) count: Fill,
+    /// Scaled bytes and scaled write rate; all zero where nothing is known.
+    pub(super) load: [Vec<i64>; DIMENSIONS],
+}
+
+impl Targets {
+    pub(super) fn new(facts: &Facts) -> Targets {
+        let load =
+            |dimension: usize| share(facts, |p| i128::from(facts.load[p as usize][dimension]), None).high;
+        Targets { count: share(facts, |_| 1, Some(facts.partitions() as i128)), load: [load(0), load(1)] }
+    }
+}
+
+/// Shares a load of which each replica of a partition bears `per_replica`; no broker gets more than `limit`.
 ///
 /// Racks are filled in proportion to their weight; the set of racks that is most crowded by the rule of replicas per
 /// rack is fixed first, and the rest is shared by the others. For racks in the order of falling weight the most
-/// crowded set is always a prefix, so that a scan finds it.
-pub(super) fn count_target(state: &State) -> CountTarget {
-    let racks = state.rack_size.len();
-    let mut weights = vec![0_i128; racks];
-    for (broker, rack) in state.rack.iter().enumerate() {
-        weights[usize::from(*rack)] += i128::from(state.weight[broker]);
+/// crowded set is a prefix, so that a scan finds it. Of equally crowded sets the smallest is fixed, because what it
+/// holds is forced, whatever the others hold.
+pub(super) fn share(facts: &Facts, per_replica: impl Fn(u32) -> i128, limit: Option<i128>) -> Fill {
+    let mut weights = vec![0_i128; facts.rack_size.len()];
+    for (broker, rack) in facts.rack.iter().enumerate() {
+        weights[usize::from(*rack)] += i128::from(facts.weight[broker]);
     }
-    let classes = classes(state);
-    let mut open: Vec<usize> = (0..racks).filter(|r| weights[*r] > 0).collect();
+    let mut classes = vec![0_i128; facts.rack_max.len()];
+    for partition in 0..facts.partitions() as u32 {
+        classes[facts.slots_held(partition)] += per_replica(partition);
+    }
+    let mut open: Vec<usize> = (0..weights.len()).filter(|r| weights[*r] > 0).collect();
     open.sort_by_key(|r| (std::cmp::Reverse(weights[*r]), *r));
     let mut fixed: Vec<usize> = Vec::new();
-    let mut target = CountTarget {
-        low: vec![0; state.brokers()],
-        high: vec![0; state.brokers()],
-        group: vec![None; state.brokers()],
+    let mut fill = Fill {
+        low: vec![0; facts.brokers()],
+        high: vec![0; facts.brokers()],
+        group: vec![None; facts.brokers()],
         group_total: Vec::new(),
     };
     while !open.is_empty() {
-        let base = most_replicas(state, &classes, &fixed);
+        let base = most(facts, &classes, &fixed);
         let mut best: Option<(i128, i128, usize)> = None;
         let mut trial = fixed.clone();
         let mut weight = 0;
         for (at, rack) in open.iter().enumerate() {
             trial.push(*rack);
             weight += weights[*rack];
-            let room = most_replicas(state, &classes, &trial) - base;
-            if best.is_none_or(|(r, w, _)| room * w <= r * weight) {
+            let room = most(facts, &classes, &trial) - base;
+            if best.is_none_or(|(r, w, _)| room * w < r * weight) {
                 best = Some((room, weight, at + 1));
             }
         }
         let (room, weight, taken) = best.expect("a non-empty list of racks has a first prefix");
         let members: Vec<usize> = open.drain(..taken).collect();
-        fix_group(state, &members, room, weight, &mut target);
+        fix_group(facts, &members, (room, weight), limit, &mut fill);
         fixed.extend(members);
     }
-    target
+    fill
 }
 
-/// Wanted replicas by replication factor: `classes[rf]` partitions.
-fn classes(state: &State) -> Vec<i128> {
-    let mut classes = vec![0; state.rack_max.len()];
-    for partition in 0..state.partitions() as u32 {
-        classes[state.slots(partition).len()] += 1;
-    }
-    classes
-}
-
-/// The most replicas that a set of racks can hold together.
-fn most_replicas(state: &State, classes: &[i128], racks: &[usize]) -> i128 {
+/// The most of the load that a set of racks can bear together.
+fn most(facts: &Facts, classes: &[i128], racks: &[usize]) -> i128 {
     let room = |rf: usize| {
-        let limit = state.rack_max[rf];
-        racks.iter().map(|r| i128::from(state.rack_size[*r].min(limit))).sum::<i128>()
+        let limit = facts.rack_max[rf];
+        racks.iter().map(|r| i128::from(facts.rack_size[*r].min(limit))).sum::<i128>()
     };
-    classes
-        .iter()
-        .enumerate()
-        .map(|(rf, count)| if *count == 0 { 0 } else { count * room(rf).min(rf as i128) })
-        .sum()
+    let bears = |(rf, load): (usize, &i128)| if *load == 0 { 0 } else { load * room(rf).min(rf as i128) };
+    classes.iter().enumerate().map(bears).sum()
 }
 
-/// Shares `total` replicas among the brokers of `racks` by weight; no broker gets more than there are partitions.
-fn fix_group(state: &State, racks: &[usize], total: i128, weight: i128, target: &mut CountTarget) {
-    let number = target.group_total.len() as u32;
-    target.group_total.push(total as i64);
-    let limit = state.partitions() as i128;
-    let mut members: Vec<usize> = (0..state.brokers())
-        .filter(|b| state.stays[*b] && racks.contains(&usize::from(state.rack[*b])))
-        .collect();
-    members.iter().for_each(|b| target.group[*b] = Some(number));
-    let (mut total, mut weight) = (total, weight);
-    loop {
-        let full: Vec<usize> = members
-            .iter()
-            .copied()
-            .filter(|b| total * i128::from(state.weight[*b]) >= limit * weight)
-            .collect();
-        for broker in &full {
-            (target.low[*broker], target.high[*broker]) = (limit as i64, limit as i64);
-            total -= limit;
-            weight -= i128::from(state.weight[*broker]);
-        }
-        members.retain(|b| !full.contains(b));
-        if full.is_empty() || members.is_empty() {
-            break;
+/// Shares `total` among the brokers of `racks` by weight, none above `limit`.
+fn fix_group(
+    facts: &Facts,
+    racks: &[usize],
+    (mut total, mut weight): (i128, i128),
+    limit: Option<i128>,
+    fill: &mut Fill,
+) {
+    let number = fill.group_total.len() as u32;
+    fill.group_total.push(total as i64);
+    let mut inside = vec![false; facts.rack_size.len()];
+    racks.iter().for_each(|rack| inside[*rack] = true);
+    let mut members: Vec<usize> =
+        (0..facts.brokers()).filter(|b| facts.stays[*b] && inside[usize::from(facts.rack[*b])]).collect();
+    members.iter().for_each(|b| fill.group[*b] = Some(number));
+    if let Some(limit) = limit {
+        loop {
+            let above = |b: &usize| total * i128::from(facts.weight[*b]) >= limit * weight;
+            let full: Vec<usize> = members.iter().copied().filter(above).collect();
+            for broker in &full {
+                (fill.low[*broker], fill.high[*broker]) = (limit as i64, limit as i64);
+                total -= limit;
+                weight -= i128::from(facts.weight[*broker]);
+            }
+            members.retain(|b| fill.high[*b] == 0);
+            if full.is_empty() || members.is_empty() || limit == 0 {
+                break;
+            }
         }
     }
     for broker in members {
-        let share = total * i128::from(state.weight[broker]);
-        target.low[broker] = share.div_euclid(weight) as i64;
-        target.high[broker] = (share + weight - 1).div_euclid(weight) as i64;
+        let share = total * i128::from(facts.weight[broker]);
+        fill.low[broker] = share.div_euclid(weight) as i64;
+        fill.high[broker] = (share + weight - 1).div_euclid(weight) as i64;
     }
 }

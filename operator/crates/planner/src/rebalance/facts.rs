@@ -1,0 +1,238 @@
+//! What does not change while planning: brokers, racks, partitions and their loads, as arrays over small indexes.
+//!
+//! Brokers are numbered by id, partitions by topic and index, topics and racks by name, so that the order of the
+//! model's entries has no influence. A slot is one wanted replica; the slots of a partition are contiguous.
+//! Loads are also kept scaled: all replicas together weigh 2^30 in each dimension, so that products of two loads fit
+//! 64 bits. No I/O.
+
+use std::collections::BTreeMap;
+
+use super::check::DISK_PERCENT_MAX;
+use super::model::{BrokerState, Model};
+
+/// The broker of a slot that has no home yet.
+pub(super) const NOWHERE: u32 = u32::MAX;
+/// The weight of all replicas together in each scaled dimension.
+pub(super) const SCALE: i64 = 1 << 30;
+/// Loads that every replica of a partition bears alike: bytes on disk, and bytes per second written.
+pub(super) const DIMENSIONS: usize = 2;
+
+/// See the module's header.
+pub(super) struct Facts {
+    pub(super) ids: Vec<i32>,
+    /// Whether a broker may keep and take replicas.
+    pub(super) stays: Vec<bool>,
+    /// Whether a broker can be copied from.
+    pub(super) serves: Vec<bool>,
+    /// Relative share of each broker that stays; 0 for the others.
+    pub(super) weight: Vec<u32>,
+    pub(super) rack: Vec<u16>,
+    /// Brokers that stay, per rack.
+    pub(super) rack_size: Vec<u32>,
+    /// Bytes up to which a broker may be filled.
+    pub(super) disk_max: Vec<i64>,
+    /// Original bytes per broker.
+    pub(super) disk_before: Vec<i64>,
+    /// Bytes of all wanted replicas together, at least 1: what weighs [`SCALE`].
+    pub(super) disk_total: i128,
+    /// Bytes per second that all leaders together send, at least 1.
+    pub(super) out_total: i128,
+    /// First slot of each partition, and the end of the last.
+    pub(super) start: Vec<u32>,
+    /// First original replica of each partition in `orig`, and the end of the last.
+    pub(super) orig_start: Vec<u32>,
+    /// The original replica lists.
+    pub(super) orig: Vec<u32>,
+    /// The partition of each slot.
+    pub(super) part: Vec<u32>,
+    /// Whether a partition is left alone.
+    pub(super) pinned: Vec<bool>,
+    pub(super) topic: Vec<u32>,
+    /// Replicas wanted per topic.
+    pub(super) topic_slots: Vec<u32>,
+    /// Bytes of one replica.
+    pub(super) bytes: Vec<i64>,
+    /// Bytes per second written to each replica.
+    pub(super) in_rate: Vec<i64>,
+    /// Bytes per second that the leader sends, to followers and consumers.
+    pub(super) out_rate: Vec<i64>,
+    /// `bytes` and `in_rate`, scaled.
+    pub(super) load: Vec<[u32; DIMENSIONS]>,
+    /// `rack_max[rf]`: how many of `rf` replicas a rack may hold.
+    pub(super) rack_max: Vec<u32>,
+}
+
+/// An original placement.
+pub(super) struct Original {
+    start: Vec<u32>,
+    list: Vec<u32>,
+    disk: Vec<i64>,
+}
+
+impl Facts {
+    /// Reads a checked model; `order` sorts its partitions.
+    pub(super) fn new(model: &Model, order: &[u32]) -> Facts {
+        let mut brokers: Vec<_> = model.brokers.iter().collect();
+        brokers.sort_by_key(|b| b.id);
+        let mut racks: BTreeMap<Option<&str>, u16> = brokers.iter().map(|b| (b.rack.as_deref(), 0)).collect();
+        racks.values_mut().zip(0..).for_each(|(number, at)| *number = at);
+        let stays: Vec<bool> = brokers.iter().map(|b| b.state == BrokerState::Alive).collect();
+        let rack: Vec<u16> = brokers.iter().map(|b| racks[&b.rack.as_deref()]).collect();
+        let mut rack_size = vec![0; racks.len()];
+        for (rack, _) in rack.iter().zip(&stays).filter(|(_, stays)| **stays) {
+            rack_size[usize::from(*rack)] += 1;
+        }
+        let rf_max =
+            model.partitions.iter().map(|p| p.replicas_wanted().max(p.replicas.len())).max().unwrap_or(0);
+        let weight = |b: &&super::model::Broker| {
+            if b.state == BrokerState::Alive { b.capacity.weight } else { 0 }
+        };
+        let limit = |bytes: i64| (i128::from(bytes) * i128::from(DISK_PERCENT_MAX) / 100) as i64;
+        let mut facts = Facts {
+            ids: brokers.iter().map(|b| b.id.get()).collect(),
+            serves: brokers.iter().map(|b| b.state != BrokerState::Dead).collect(),
+            weight: brokers.iter().map(weight).collect(),
+            disk_max: brokers.iter().map(|b| b.capacity.disk_bytes.map_or(i64::MAX, limit)).collect(),
+            disk_before: vec![0; brokers.len()],
+            disk_total: 1,
+            out_total: 1,
+            rack_max: rack_maxima(&rack_size, rf_max),
+            rack,
+            rack_size,
+            stays,
+            start: vec![0],
+            orig_start: vec![0],
+            orig: Vec::new(),
+            part: Vec::new(),
+            pinned: Vec::with_capacity(order.len()),
+            topic: Vec::with_capacity(order.len()),
+            topic_slots: Vec::new(),
+            bytes: Vec::with_capacity(order.len()),
+            in_rate: Vec::with_capacity(order.len()),
+            out_rate: Vec::with_capacity(order.len()),
+            load: Vec::new(),
+        };
+        facts.read_partitions(model, order);
+        facts.scale();
+        facts
+    }
+
+    fn read_partitions(&mut self, model: &Model, order: &[u32]) {
+        let index: BTreeMap<i32, u32> = self.ids.iter().copied().zip(0..).collect();
+        let replicas: usize = model.partitions.iter().map(|p| p.replicas.len()).sum();
+        self.orig.reserve_exact(replicas);
+        self.part.reserve_exact(replicas);
+        let mut before = None;
+        for &at in order {
+            let partition = &model.partitions[at as usize];
+            let number = self.bytes.len() as u32;
+            if before != Some(&partition.topic) {
+                self.topic_slots.push(0);
+                before = Some(&partition.topic);
+            }
+            let wanted =
+                if partition.reassigning { partition.replicas.len() } else { partition.replicas_wanted() };
+            for id in &partition.replicas {
+                let broker = index[&id.get()];
+                self.orig.push(broker);
+                self.disk_before[broker as usize] += partition.bytes;
+            }
+            self.orig_start.push(self.orig.len() as u32);
+            self.part.resize(self.part.len() + wanted, number);
+            self.start.push(self.part.len() as u32);
+            self.pinned.push(partition.reassigning);
+            self.topic.push(self.topic_slots.len() as u32 - 1);
+            *self.topic_slots.last_mut().expect("pushed for the first partition") += wanted as u32;
+            self.bytes.push(partition.bytes);
+            self.in_rate.push(partition.in_rate);
+            self.out_rate.push(partition.in_rate * (wanted as i64 - 1) + partition.out_rate);
+        }
+    }
+
+    fn scale(&mut self) {
+        let slots = |p: usize| i128::from(self.start[p + 1] - self.start[p]);
+        let total = |loads: &[i64]| {
+            loads.iter().enumerate().map(|(p, load)| i128::from(*load) * slots(p)).sum::<i128>().max(1)
+        };
+        let totals = [total(&self.bytes), total(&self.in_rate)];
+        self.disk_total = totals[0];
+        self.out_total = self.out_rate.iter().map(|rate| i128::from(*rate)).sum::<i128>().max(1);
+        let scaled = |load: i64, total: i128| (i128::from(load) * i128::from(SCALE) / total) as u32;
+        let pairs = self.bytes.iter().zip(&self.in_rate);
+        self.load = pairs.map(|(b, i)| [scaled(*b, totals[0]), scaled(*i, totals[1])]).collect();
+    }
+
+    /// Makes `lists` the original placement, as if a plan had been applied; returns the one before.
+    pub(super) fn rebase(&mut self, lists: &[u32]) -> Original {
+        let mut disk = vec![0; self.brokers()];
+        for (slot, broker) in lists.iter().enumerate() {
+            disk[*broker as usize] += self.bytes[self.part[slot] as usize];
+        }
+        Original {
+            start: std::mem::replace(&mut self.orig_start, self.start.clone()),
+            list: std::mem::replace(&mut self.orig, lists.to_vec()),
+            disk: std::mem::replace(&mut self.disk_before, disk),
+        }
+    }
+
+    /// Takes back an original placement that [`Facts::rebase`] returned.
+    pub(super) fn restore(&mut self, original: Original) {
+        (self.orig_start, self.orig, self.disk_before) = (original.start, original.list, original.disk);
+    }
+
+    /// Number of partitions.
+    pub(super) fn partitions(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Number of brokers, with those that leave.
+    pub(super) fn brokers(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// The slots of a partition.
+    pub(super) fn slots(&self, partition: u32) -> std::ops::Range<usize> {
+        self.start[partition as usize] as usize..self.start[partition as usize + 1] as usize
+    }
+
+    /// The original replica list of a partition.
+    pub(super) fn original(&self, partition: u32) -> &[u32] {
+        let at = partition as usize;
+        &self.orig[self.orig_start[at] as usize..self.orig_start[at + 1] as usize]
+    }
+
+    /// Replicas of a topic on a broker above which the topic counts as crowded there.
+    pub(super) fn topic_limit(&self, topic: u32) -> u32 {
+        let staying: u32 = self.rack_size.iter().sum();
+        self.topic_slots[topic as usize].div_ceil(staying.max(1)) + 1
+    }
+
+    /// Whether every rack must hold exactly one replica of each partition, so that racks cannot help each other.
+    pub(super) fn racks_are_independent(&self) -> bool {
+        let racks = self.rack_size.iter().filter(|n| **n > 0).count();
+        self.start.windows(2).all(|pair| (pair[1] - pair[0]) as usize == racks)
+    }
+
+    /// Replicas of a partition that brokers which stay will hold.
+    pub(super) fn slots_held(&self, partition: u32) -> usize {
+        if self.pinned[partition as usize] {
+            self.original(partition).iter().filter(|b| self.stays[**b as usize]).count()
+        } else {
+            self.slots(partition).len()
+        }
+    }
+}
+
+/// The smallest limit per rack that lets `rf` replicas find a place, for each `rf`.
+fn rack_maxima(rack_size: &[u32], rf_max: usize) -> Vec<u32> {
+    let mut maxima = vec![0; rf_max + 1];
+    let mut limit = 0;
+    for (rf, maximum) in maxima.iter_mut().enumerate() {
+        let room = |limit: u32| rack_size.iter().map(|n| u64::from((*n).min(limit))).sum::<u64>();
+        while room(limit) < rf as u64 && limit as usize <= rf {
+            limit += 1;
+        }
+        *maximum = limit;
+    }
+    maxima
+}

@@ -1,0 +1,478 @@
+//! Phase 3: brings bytes and traffic of brokers that end outside their band into it, as cheaply as it can: first by
+//! exchanging replicas that move anyway, then by moving others. Numbers of replicas stay within their band. No I/O.
+
+use super::bounds::Floors;
+use super::facts::{DIMENSIONS, SCALE};
+use super::options::Options;
+use super::rng::SplitMix64;
+use super::state::State;
+use super::target::Targets;
+
+/// How much is looked at for a step.
+#[derive(Clone, Copy)]
+struct Effort {
+    /// Partners.
+    partners: usize,
+    /// Replicas of each broker, of those that move anyway and again of all.
+    replicas: usize,
+    /// Replicas chosen for what they bring, not by chance: the lightest of each partner, and the densest to send.
+    aimed: usize,
+}
+
+/// Most steps are found with little effort; a broker for which it finds none is worth more.
+const EFFORTS: [Effort; 2] =
+    [Effort { partners: 6, replicas: 6, aimed: 0 }, Effort { partners: 16, replicas: 12, aimed: 8 }];
+/// Small clusters are searched more thoroughly: every broker counts there, and time does not.
+const EFFORTS_SMALL: [Effort; 2] =
+    [Effort { partners: 12, replicas: 12, aimed: 8 }, Effort { partners: 32, replicas: 16, aimed: 16 }];
+/// Where no replica has to move, those that do are chosen for what they bring.
+const EFFORTS_QUIET: [Effort; 2] =
+    [Effort { partners: 16, replicas: 2, aimed: 8 }, Effort { partners: 32, replicas: 8, aimed: 16 }];
+/// Replicas up to which a cluster is small.
+const REPLICAS_SMALL: usize = 20_000;
+/// Replicas that left the broker are looked at so many times as often: exchanging them adds no copy.
+const DEPARTED_PER_REPLICA: usize = 4;
+/// What a copy costs whatever its size, in mean replicas: fewer reassignments are worth a few more bytes.
+const COPY_COST: i64 = 16;
+/// The same where no replica has to move: there bytes are what counts.
+const COPY_COST_QUIET: i64 = 1;
+/// Replicas probed for such that move anyway.
+const PROBES: usize = 32;
+/// Pairs of replicas up to which a pair of brokers is searched in full.
+const PAIRS_MAX: usize = 4096;
+/// Steps for one broker before the next has its turn.
+const STEPS_PER_TURN: usize = 24;
+/// Rounds over all brokers above the band.
+const ROUNDS_MAX: usize = 24;
+/// A step must bring at least this part of the broker's excess, else it is not worth a reassignment.
+const GAIN_PART_MIN: i64 = 100;
+/// Steps that bring this part come first, so that few steps are needed.
+const GAIN_PART_GOOD: i64 = 8;
+/// Bytes that may be copied for each byte by which brokers come nearer to the band.
+const PRICE_MAX: i64 = 8;
+
+/// Loads between which a broker is well filled.
+struct Band {
+    low: Vec<[i64; DIMENSIONS]>,
+    high: Vec<[i64; DIMENSIONS]>,
+    target: Vec<[i64; DIMENSIONS]>,
+}
+
+/// A replica that may change its broker.
+#[derive(Clone, Copy)]
+struct Candidate {
+    slot: u32,
+    load: [i64; DIMENSIONS],
+    /// Whether it is copied to where it is now.
+    is_paid: bool,
+}
+
+impl Candidate {
+    fn new(state: &State<'_>, slot: u32) -> Candidate {
+        Candidate { slot, load: state.slot_load(slot), is_paid: state.is_paid(slot) }
+    }
+}
+
+/// One change: a slot goes to a broker, and perhaps another comes back for it.
+#[derive(Clone, Copy)]
+struct Step {
+    slot: u32,
+    to: u32,
+    back: Option<u32>,
+}
+
+/// Takes load off brokers above the band until none is left, or nothing is worth its price. With `quiet`, nothing
+/// starts unless some broker is above the trigger.
+pub(super) fn refine(
+    state: &mut State<'_>,
+    targets: &Targets,
+    floors: &Floors,
+    options: &Options,
+    quiet: bool,
+) {
+    let permille = if quiet { options.load_permille_trigger } else { options.load_permille_max };
+    let start = Band::new(state, targets, floors, permille);
+    if start.hot(state).is_empty() {
+        return;
+    }
+    let band = Band::new(state, targets, floors, options.load_permille_max);
+    let members = members(state, targets);
+    let mut rng = SplitMix64::new(options.seed, 1 << 32);
+    let small = state.cur.len() <= REPLICAS_SMALL;
+    let efforts = if quiet {
+        EFFORTS_QUIET
+    } else if small {
+        EFFORTS_SMALL
+    } else {
+        EFFORTS
+    };
+    let mut lightest = Lightest(vec![Vec::new(); state.facts.brokers()]);
+    for _ in 0..ROUNDS_MAX {
+        let departed = departed(state);
+        let mut improved = false;
+        for broker in band.hot(state) {
+            for _ in 0..STEPS_PER_TURN {
+                let group = targets.count.group[broker as usize].map_or(0, |g| g as usize);
+                let mut choice = Choice::new(state, targets, &band, options, broker, quiet);
+                for effort in efforts {
+                    if choice.best.is_none_or(|((good, _), _)| !good) {
+                        choice.look(
+                            effort,
+                            &members[group],
+                            &departed[broker as usize],
+                            &mut lightest,
+                            &mut rng,
+                        );
+                    }
+                }
+                let Some((_, step)) = choice.best else { break };
+                carry_out(state, step);
+                improved = true;
+            }
+        }
+        if !improved {
+            break;
+        }
+    }
+}
+
+/// How far brokers are above the band, and what the copies cost, in scaled loads.
+pub(super) fn rate(state: &State<'_>, targets: &Targets, floors: &Floors, options: &Options) -> (i64, i64) {
+    let band = Band::new(state, targets, floors, options.load_permille_max);
+    let excess =
+        (0..state.facts.brokers()).filter(|b| state.facts.stays[*b]).map(|b| band.excess(b, state.load[b]));
+    let bytes = (i128::from(state.bytes_copied) * i128::from(SCALE) / state.facts.disk_total) as i64;
+    let copies = COPY_COST * state.copies * (SCALE / (state.cur.len() as i64).max(1));
+    (excess.sum(), bytes + copies)
+}
+
+fn carry_out(state: &mut State<'_>, step: Step) {
+    match step.back {
+        Some(back) => state.swap(step.slot, back),
+        None => state.put(step.slot, step.to),
+    }
+}
+
+/// Brokers by group.
+fn members(state: &State<'_>, targets: &Targets) -> Vec<Vec<u32>> {
+    let mut members = vec![Vec::new(); targets.count.group_total.len().max(1)];
+    for broker in 0..state.facts.brokers() {
+        if let Some(group) = targets.count.group[broker] {
+            members[group as usize].push(broker as u32);
+        }
+    }
+    members
+}
+
+/// Slots that left each broker.
+fn departed(state: &State<'_>) -> Vec<Vec<u32>> {
+    let facts = state.facts;
+    let mut departed = vec![Vec::new(); facts.brokers()];
+    for slot in (0..state.cur.len() as u32).filter(|slot| state.is_paid(*slot)) {
+        let partition = facts.part[slot as usize];
+        for &home in facts.original(partition) {
+            if facts.stays[home as usize] && !state.cur[facts.slots(partition)].contains(&home) {
+                departed[home as usize].push(slot);
+            }
+        }
+    }
+    departed
+}
+
+impl Band {
+    fn new(state: &State<'_>, targets: &Targets, floors: &Floors, permille: i64) -> Band {
+        let brokers = state.facts.brokers();
+        let zeros = vec![[0; DIMENSIONS]; brokers];
+        let mut band = Band { low: zeros.clone(), high: zeros.clone(), target: zeros };
+        for broker in 0..brokers {
+            for dimension in 0..DIMENSIONS {
+                let target = targets.load[dimension][broker];
+                band.target[broker][dimension] = target;
+                // One per mille is left for the rounding of scaled loads.
+                let even = target / 1000 * (999 + permille);
+                let high = even.max(floors.scaled[dimension]);
+                // Too few bytes count as uneven as well, as they do in the lower bound; where one partition alone is
+                // more than a share, the others cannot reach theirs.
+                let reachable = dimension == 0 && floors.scaled[dimension] <= even;
+                band.low[broker][dimension] = if reachable { target / 1000 * (1001 - permille) } else { 0 };
+                band.high[broker][dimension] = if target == 0 { i64::MAX / 4 } else { high };
+            }
+            let disk_max = state.facts.disk_max[broker];
+            if disk_max != i64::MAX && state.facts.disk_total > 1 {
+                let scaled = (i128::from(disk_max) * i128::from(SCALE) / state.facts.disk_total) as i64;
+                let high = &mut band.high[broker][0];
+                *high = (*high).min(scaled.max(1));
+            }
+        }
+        band
+    }
+
+    /// The penalty for a broker with these loads: the squares of what is too much, relative to the share.
+    fn penalty(&self, broker: usize, load: [i64; DIMENSIONS]) -> i64 {
+        let mut sum = 0;
+        for (dimension, load) in load.into_iter().enumerate() {
+            let excess = self.outside(broker, dimension, load).min(SCALE);
+            sum += excess * excess / self.target[broker][dimension].max(1);
+        }
+        sum
+    }
+
+    fn excess(&self, broker: usize, load: [i64; DIMENSIONS]) -> i64 {
+        (0..DIMENSIONS).map(|d| self.outside(broker, d, load[d])).sum()
+    }
+
+    fn outside(&self, broker: usize, dimension: usize, load: i64) -> i64 {
+        (load - self.high[broker][dimension]).max(self.low[broker][dimension] - load).max(0)
+    }
+
+    /// Brokers outside the band, the worst first.
+    fn hot(&self, state: &State<'_>) -> Vec<u32> {
+        let mut hot: Vec<(i64, u32)> = (0..state.facts.brokers())
+            .filter(|b| state.facts.stays[*b] && self.excess(*b, state.load[*b]) > 0)
+            .map(|b| (-self.penalty(b, state.load[b]), b as u32))
+            .collect();
+        hot.sort_unstable();
+        hot.into_iter().map(|(_, broker)| broker).collect()
+    }
+}
+
+/// The search for the best step that helps one broker.
+struct Choice<'c, 'f> {
+    state: &'c State<'f>,
+    targets: &'c Targets,
+    band: &'c Band,
+    options: &'c Options,
+    broker: u32,
+    /// Scaled cost of a copy whatever its size: the mean load of a replica.
+    copy_cost: i64,
+    gain_min: i64,
+    /// Whether the step brings a good part of what is asked for, how cheaply it does so, and the step.
+    best: Option<((bool, i64), Step)>,
+}
+
+impl<'c, 'f> Choice<'c, 'f> {
+    fn new(
+        state: &'c State<'f>,
+        targets: &'c Targets,
+        band: &'c Band,
+        options: &'c Options,
+        broker: u32,
+        quiet: bool,
+    ) -> Choice<'c, 'f> {
+        let at = broker as usize;
+        let gain_min = band.penalty(at, state.load[at]) / GAIN_PART_MIN + 1;
+        let copies = if quiet { COPY_COST_QUIET } else { COPY_COST };
+        let copy_cost = copies * SCALE / (state.cur.len() as i64).max(1) + 1;
+        Choice { state, targets, band, options, broker, copy_cost, gain_min, best: None }
+    }
+
+    fn look(
+        &mut self,
+        effort: Effort,
+        members: &[u32],
+        departed: &[u32],
+        lightest: &mut Lightest,
+        rng: &mut SplitMix64,
+    ) {
+        let state = self.state;
+        if self.band.excess(self.broker as usize, state.load[self.broker as usize]) == 0 {
+            return;
+        }
+        let mut mine = sample(state, self.broker, effort.replicas, rng);
+        if effort.aimed > 0 {
+            mine.extend(self.densest(effort.aimed));
+        }
+        for _ in 0..departed.len().min(DEPARTED_PER_REPLICA * effort.replicas) {
+            let back = Candidate::new(state, departed[rng.below(departed.len())]);
+            if back.is_paid && state.is_original(back.slot, self.broker) {
+                mine.iter().for_each(|out| self.consider_swap(*out, back, true));
+            }
+        }
+        for at in 0..members.len().min(effort.partners) {
+            let sampled = members.len() > effort.partners;
+            let partner = members[if sampled { rng.below(members.len()) } else { at }];
+            if partner == self.broker {
+                continue;
+            }
+            if state.on[self.broker as usize].len() * state.on[partner as usize].len() <= PAIRS_MAX {
+                self.look_at_pairs(&all(state, self.broker), &all(state, partner), partner);
+            } else {
+                let mut theirs = sample(state, partner, effort.replicas, rng);
+                let light = if effort.aimed > 0 { lightest.of(state, partner) } else { &[] };
+                theirs.extend(light.iter().take(effort.aimed).map(|slot| Candidate::new(state, *slot)));
+                self.look_at_pairs(&mine, &theirs, partner);
+            }
+        }
+        for out in mine.into_iter().filter(|out| out.is_paid) {
+            for &home in state.facts.original(state.facts.part[out.slot as usize]) {
+                self.consider_single(out, home);
+            }
+        }
+    }
+
+    /// The replicas that take most of the broker's excess away for their bytes.
+    fn densest(&self, count: usize) -> Vec<Candidate> {
+        let (at, band) = (self.broker as usize, self.band);
+        let load = self.state.load[at];
+        let excess: [i64; DIMENSIONS] = std::array::from_fn(|d| (load[d] - band.high[at][d]).max(0));
+        let mut rated: Vec<(i64, u32)> = Vec::with_capacity(self.state.on[at].len());
+        for &slot in &self.state.on[at] {
+            let load = self.state.slot_load(slot);
+            let useful: i64 = (0..DIMENSIONS).map(|d| load[d].min(excess[d])).sum();
+            rated.push((-(useful << 24) / (load[0] + self.copy_cost), slot));
+        }
+        let count = count.min(rated.len());
+        if count < rated.len() {
+            rated.select_nth_unstable(count);
+        }
+        rated.truncate(count);
+        rated.into_iter().map(|(_, slot)| Candidate::new(self.state, slot)).collect()
+    }
+
+    fn look_at_pairs(&mut self, mine: &[Candidate], theirs: &[Candidate], partner: u32) {
+        for out in mine {
+            self.consider_single(*out, partner);
+            theirs.iter().for_each(|back| self.consider_swap(*out, *back, false));
+        }
+        theirs.iter().for_each(|back| self.consider_arrival(*back, partner));
+    }
+
+    /// Sends a replica away, where both numbers of replicas allow it.
+    fn consider_single(&mut self, out: Candidate, to: u32) {
+        if self.may_shift(self.broker, to) {
+            let step = Step { slot: out.slot, to, back: None };
+            self.consider(step, (self.broker, to), out, None, false);
+        }
+    }
+
+    /// Takes a replica in, where both numbers of replicas allow it.
+    fn consider_arrival(&mut self, back: Candidate, partner: u32) {
+        if self.may_shift(partner, self.broker) {
+            let step = Step { slot: back.slot, to: self.broker, back: None };
+            self.consider(step, (partner, self.broker), back, None, false);
+        }
+    }
+
+    fn may_shift(&self, from: u32, to: u32) -> bool {
+        let (count, from, to) = (&self.targets.count, from as usize, to as usize);
+        from != to && self.state.count(from) > count.low[from] && self.state.count(to) < count.high[to]
+    }
+
+    fn consider_swap(&mut self, out: Candidate, back: Candidate, goes_home: bool) {
+        let to = self.state.cur[back.slot as usize];
+        if to != self.broker {
+            let step = Step { slot: out.slot, to, back: Some(back.slot) };
+            self.consider(step, (self.broker, to), out, Some(back), goes_home);
+        }
+    }
+
+    /// Rates a step by what it brings for what it costs. Unless it `goes_home`, a replica is taken to need a copy.
+    fn consider(
+        &mut self,
+        step: Step,
+        (from, to): (u32, u32),
+        out: Candidate,
+        back: Option<Candidate>,
+        goes_home: bool,
+    ) {
+        let (a, b) = (from as usize, to as usize);
+        let back_load = back.map_or([0; DIMENSIONS], |back| back.load);
+        let (load_a, load_b) = (self.state.load[a], self.state.load[b]);
+        let (mut new_a, mut new_b) = (load_a, load_b);
+        for dimension in 0..DIMENSIONS {
+            new_a[dimension] += back_load[dimension] - out.load[dimension];
+            new_b[dimension] += out.load[dimension] - back_load[dimension];
+        }
+        let band = self.band;
+        let before = band.penalty(a, load_a) + band.penalty(b, load_b);
+        let gain = before - band.penalty(a, new_a) - band.penalty(b, new_b);
+        if gain < self.gain_min {
+            return;
+        }
+        let copies_out = 1 - i64::from(out.is_paid);
+        let copies_back = back.map_or(0, |back| i64::from(!goes_home) - i64::from(back.is_paid));
+        let bytes = copies_out * out.load[0] + copies_back * back_load[0];
+        let relief =
+            band.excess(a, load_a) + band.excess(b, load_b) - band.excess(a, new_a) - band.excess(b, new_b);
+        if bytes > PRICE_MAX * relief {
+            return;
+        }
+        let cost = bytes.max(0) + (copies_out + copies_back).max(0) * self.copy_cost + self.copy_cost / 128;
+        let rating = ((i128::from(gain) << 20) / i128::from(cost + 1)).min(i128::from(i64::MAX)) as i64;
+        let rating = (gain >= GAIN_PART_MIN / GAIN_PART_GOOD * self.gain_min, rating);
+        if self.best.is_none_or(|(best, _)| rating > best) && self.is_legal(step) {
+            self.best = Some((rating, step));
+        }
+    }
+
+    fn is_legal(&self, step: Step) -> bool {
+        let state = self.state;
+        let legal = match step.back {
+            Some(back) => {
+                state.facts.part[step.slot as usize] != state.facts.part[back as usize]
+                    && state.placeable(step.slot, step.to)
+                    && state.placeable(back, self.broker)
+                    && (state.fits(step.slot, step.to) || state.relieves(step.to, back, step.slot))
+                    && (state.fits(back, self.broker) || state.relieves(self.broker, step.slot, back))
+            }
+            None => state.may_go(step.slot, step.to),
+        };
+        if !legal || state.crowds(step.slot, step.to) {
+            return false;
+        }
+        let mut copies = state.copies_added(step.slot, step.to);
+        let mut bytes = copies * state.slot_bytes(step.slot);
+        if let Some(back) = step.back {
+            let added = state.copies_added(back, self.broker);
+            copies += added;
+            bytes += added * state.slot_bytes(back);
+        }
+        (copies <= 0 && bytes <= 0) || self.options.allows(state.copies + copies, state.bytes_copied + bytes)
+    }
+}
+
+/// The replicas with the least load of each broker, looked up when first asked for. Brokers change meanwhile, so
+/// entries that have left are passed over.
+struct Lightest(Vec<Vec<u32>>);
+
+impl Lightest {
+    /// How many are kept, a few more than are asked for, since some leave.
+    const KEPT: usize = 24;
+
+    fn of(&mut self, state: &State<'_>, broker: u32) -> &[u32] {
+        let list = &mut self.0[broker as usize];
+        list.retain(|slot| state.cur[*slot as usize] == broker);
+        if list.len() < Self::KEPT / 2 {
+            list.clone_from(&state.on[broker as usize]);
+            let weight = |slot: &u32| (state.slot_load(*slot).into_iter().sum::<i64>(), *slot);
+            if list.len() > Self::KEPT {
+                list.select_nth_unstable_by_key(Self::KEPT, weight);
+                list.truncate(Self::KEPT);
+            }
+            list.sort_unstable_by_key(weight);
+        }
+        list
+    }
+}
+
+fn all(state: &State<'_>, broker: u32) -> Vec<Candidate> {
+    state.on[broker as usize].iter().map(|slot| Candidate::new(state, *slot)).collect()
+}
+
+/// Replicas of a broker: some that move anyway, and some of all.
+fn sample(state: &State<'_>, broker: u32, replicas: usize, rng: &mut SplitMix64) -> Vec<Candidate> {
+    let slots = &state.on[broker as usize];
+    if slots.len() <= 2 * replicas {
+        return all(state, broker);
+    }
+    let mut sampled: Vec<Candidate> = Vec::with_capacity(2 * replicas);
+    for _ in 0..PROBES {
+        let candidate = Candidate::new(state, slots[rng.below(slots.len())]);
+        if sampled.len() < replicas && candidate.is_paid {
+            sampled.push(candidate);
+        }
+    }
+    let others = (sampled.len()..2 * replicas).map(|_| Candidate::new(state, slots[rng.below(slots.len())]));
+    sampled.extend(others);
+    sampled
+}

@@ -1,0 +1,305 @@
+//! How good a placement is, whoever made it: balance by dimension beside what is possible, and what it costs to get
+//! there beside the lower bounds. No I/O.
+
+use std::fmt;
+
+use super::bounds::{Floors, LowerBounds};
+use super::facts::{Facts, SCALE};
+use super::leaders::shares;
+use super::target::{Targets, share};
+
+/// A ratio in parts of ten thousand, so that equal scores are equal values; shown with three digits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ratio(pub i64);
+
+impl Ratio {
+    /// `part / whole`; one when both are zero, and the largest ratio when only the whole is.
+    pub fn of(part: i64, whole: i64) -> Ratio {
+        match (part, whole) {
+            (0, 0) => Ratio(10_000),
+            (_, 0) => Ratio(i64::MAX),
+            _ => Ratio((i128::from(part) * 10_000 / i128::from(whole)) as i64),
+        }
+    }
+
+    /// The ratio as a number.
+    pub fn value(self) -> f64 {
+        self.0 as f64 / 10_000.0
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == i64::MAX { write!(f, "-") } else { write!(f, "{:.3}", self.value()) }
+    }
+}
+
+/// What is balanced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Dimension {
+    /// Number of replicas.
+    Replicas,
+    /// Bytes on disk.
+    Bytes,
+    /// Bytes per second written.
+    In,
+    /// Bytes per second sent by leaders.
+    Out,
+    /// Number of preferred leaders.
+    Leaders,
+}
+
+impl Dimension {
+    /// Every dimension, in the order of [`Score::dimensions`].
+    pub const ALL: [Dimension; 5] =
+        [Dimension::Replicas, Dimension::Bytes, Dimension::In, Dimension::Out, Dimension::Leaders];
+
+    /// A short name for tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Dimension::Replicas => "replicas",
+            Dimension::Bytes => "bytes",
+            Dimension::In => "in",
+            Dimension::Out => "out",
+            Dimension::Leaders => "leaders",
+        }
+    }
+}
+
+/// How evenly one dimension is spread over the brokers that stay.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spread {
+    /// The largest load relative to the broker's share.
+    pub max_to_share: Ratio,
+    /// Standard deviation of loads relative to shares.
+    pub deviation: Ratio,
+    /// Largest less smallest load, relative to shares.
+    pub range: Ratio,
+}
+
+/// One dimension, before and after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DimensionScore {
+    /// Which one.
+    pub dimension: Dimension,
+    /// With the original lists.
+    pub before: Spread,
+    /// With the planned lists.
+    pub after: Spread,
+    /// The largest load after, relative to the smallest that it can be.
+    pub max_to_floor: Ratio,
+}
+
+/// The judgement of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Score {
+    /// Balance, in the order of [`Dimension::ALL`].
+    pub dimensions: [DimensionScore; 5],
+    /// Replicas that are copied.
+    pub moves: i64,
+    /// The fewest that any plan to this balance copies.
+    pub moves_min: i64,
+    /// Bytes that are copied.
+    pub bytes: i64,
+    /// The fewest that any plan to this balance copies.
+    pub bytes_min: i64,
+    /// Partitions whose preferred leader changes.
+    pub leader_transfers: i64,
+    /// The fewest preferred leaders that must change for even leaderships.
+    pub leader_transfers_min: i64,
+    /// Replicas too many in a rack, before and after.
+    pub racks_crowded: (i64, i64),
+    /// Partitions with more replicas too many in a rack than before.
+    pub racks_crowded_added: i64,
+    /// Topics of which some broker holds more than its share and one, before and after.
+    pub topics_crowded: (i64, i64),
+    /// Partitions that end with another number of replicas than asked for.
+    pub replication_factors_wrong: i64,
+    /// The most bytes that any broker holds while old and new replicas are both there, relative to its bytes before;
+    /// one where nothing arrives.
+    pub transient_max: Ratio,
+    /// Bytes copied from a leader in another rack.
+    pub bytes_across_racks: i64,
+}
+
+/// Replica lists of all partitions: the list of partition `p` is `list[start[p]..start[p + 1]]`.
+#[derive(Clone, Copy)]
+pub(super) struct Placement<'a> {
+    pub(super) start: &'a [u32],
+    pub(super) list: &'a [u32],
+}
+
+impl<'a> Placement<'a> {
+    pub(super) fn of(self, partition: usize) -> &'a [u32] {
+        &self.list[self.start[partition] as usize..self.start[partition + 1] as usize]
+    }
+}
+
+/// Loads per broker, by dimension.
+pub(super) type Loads = [Vec<i64>; 5];
+
+/// What each broker carries with these lists.
+pub(super) fn loads(facts: &Facts, placement: Placement<'_>) -> Loads {
+    let mut loads: Loads = std::array::from_fn(|_| vec![0; facts.brokers()]);
+    for partition in 0..facts.partitions() {
+        for (at, &broker) in placement.of(partition).iter().enumerate() {
+            let broker = broker as usize;
+            loads[0][broker] += 1;
+            loads[1][broker] += facts.bytes[partition];
+            loads[2][broker] += facts.in_rate[partition];
+            if at == 0 {
+                loads[3][broker] += facts.out_rate[partition];
+                loads[4][broker] += 1;
+            }
+        }
+    }
+    loads
+}
+
+/// Judges the lists `after` beside the lists `before`.
+pub(super) fn score(
+    facts: &Facts,
+    targets: &Targets,
+    floors: &Floors,
+    bounds: LowerBounds,
+    (before, after): (Placement<'_>, Placement<'_>),
+    (loads_before, loads_after): (&Loads, &Loads),
+) -> Score {
+    let leaders = shares(facts, after);
+    let out = share(facts, |p| i128::from(facts.out_rate[p as usize]), None);
+    let total_out: i128 = out.group_total.iter().map(|total| i128::from(*total)).sum();
+    let per_leader = |b: usize| (i128::from(out.high[b]) * facts.out_total / total_out.max(1)) as i64;
+    let raw = |load: &[i64]| share(facts, |p| i128::from(load[p as usize]), None).high;
+    let shares_of: [Vec<i64>; 5] = [
+        targets.count.high.clone(),
+        raw(&facts.bytes),
+        raw(&facts.in_rate),
+        (0..facts.brokers()).map(per_leader).collect(),
+        leaders.exact.clone(),
+    ];
+    let in_total: i128 = (0..facts.partitions())
+        .map(|p| i128::from(facts.in_rate[p]) * facts.slots(p as u32).len() as i128)
+        .sum();
+    let unscaled = |dimension: usize, total: i128| {
+        (i128::from(floors.scaled[dimension]) * total / i128::from(SCALE)) as i64
+    };
+    let floor_of = [
+        0,
+        unscaled(0, facts.disk_total),
+        unscaled(1, in_total),
+        facts.out_rate.iter().copied().max().unwrap_or(0),
+        0,
+    ];
+    let dimensions = std::array::from_fn(|d| {
+        let most =
+            |of: &[i64]| (0..facts.brokers()).filter(|b| facts.stays[*b]).map(|b| of[b]).max().unwrap_or(0);
+        DimensionScore {
+            dimension: Dimension::ALL[d],
+            before: spread(facts, &loads_before[d], &shares_of[d]),
+            after: spread(facts, &loads_after[d], &shares_of[d]),
+            max_to_floor: Ratio::of(most(&loads_after[d]), floor_of[d].max(most(&shares_of[d]))),
+        }
+    });
+    let over: i64 = (0..facts.brokers()).map(|b| (loads_before[4][b] - leaders.high[b]).max(0)).sum();
+    let under: i64 = (0..facts.brokers()).map(|b| (leaders.low[b] - loads_before[4][b]).max(0)).sum();
+    let mut score = Score {
+        dimensions,
+        moves: 0,
+        moves_min: bounds.moves,
+        bytes: 0,
+        bytes_min: bounds.bytes,
+        leader_transfers: 0,
+        leader_transfers_min: over.max(under),
+        racks_crowded: (0, 0),
+        racks_crowded_added: 0,
+        topics_crowded: (topics_crowded(facts, before), topics_crowded(facts, after)),
+        replication_factors_wrong: 0,
+        transient_max: Ratio(10_000),
+        bytes_across_racks: 0,
+    };
+    add_costs(facts, before, after, &mut score);
+    score
+}
+
+fn add_costs(facts: &Facts, before: Placement<'_>, after: Placement<'_>, score: &mut Score) {
+    let mut arriving = vec![0_i64; facts.brokers()];
+    for partition in 0..facts.partitions() {
+        let (old, new) = (before.of(partition), after.of(partition));
+        let wanted = facts.slots(partition as u32).len();
+        let crowded = (crowded(facts, old, wanted), crowded(facts, new, wanted));
+        score.racks_crowded.0 += crowded.0;
+        score.racks_crowded.1 += crowded.1;
+        score.racks_crowded_added += i64::from(crowded.1 > crowded.0);
+        score.replication_factors_wrong += i64::from(new.len() != wanted);
+        score.leader_transfers += i64::from(old.first() != new.first());
+        if old == new {
+            continue;
+        }
+        let source = old.iter().find(|b| facts.serves[**b as usize]);
+        for &broker in new.iter().filter(|b| !old.contains(b)) {
+            score.moves += 1;
+            score.bytes += facts.bytes[partition];
+            arriving[broker as usize] += facts.bytes[partition];
+            if source.is_some_and(|s| facts.rack[*s as usize] != facts.rack[broker as usize]) {
+                score.bytes_across_racks += facts.bytes[partition];
+            }
+        }
+    }
+    let transient = (0..facts.brokers())
+        .filter(|b| arriving[*b] > 0 && facts.disk_before[*b] > 0)
+        .map(|b| Ratio::of(facts.disk_before[b] + arriving[b], facts.disk_before[b]));
+    score.transient_max = transient.max().unwrap_or(Ratio(10_000));
+}
+
+/// Replicas above what their rack may hold of `wanted`.
+fn crowded(facts: &Facts, list: &[u32], wanted: usize) -> i64 {
+    let limit = facts.rack_max.get(wanted).copied().unwrap_or(u32::MAX) as usize;
+    let mut racks: [u16; 16] = [0; 16];
+    if list.len() > racks.len() {
+        return 0;
+    }
+    list.iter().zip(&mut racks).for_each(|(broker, rack)| *rack = facts.rack[*broker as usize]);
+    let racks = &racks[..list.len()];
+    let above = |at: &usize| racks[..*at].iter().filter(|r| **r == racks[*at]).count() >= limit;
+    (0..racks.len()).filter(above).count() as i64
+}
+
+/// Topics of which some broker that stays holds more than the topic's limit.
+fn topics_crowded(facts: &Facts, placement: Placement<'_>) -> i64 {
+    let mut held = vec![0_u32; facts.brokers()];
+    let mut touched: Vec<u32> = Vec::new();
+    let mut crowded = 0;
+    let mut first = 0;
+    while first < facts.partitions() {
+        let topic = facts.topic[first];
+        let end = first + facts.topic[first..].partition_point(|t| *t == topic);
+        for &broker in &placement.list[placement.start[first] as usize..placement.start[end] as usize] {
+            held[broker as usize] += 1;
+            touched.push(broker);
+        }
+        let limit = facts.topic_limit(topic);
+        crowded += i64::from(touched.iter().any(|b| facts.stays[*b as usize] && held[*b as usize] > limit));
+        touched.drain(..).for_each(|b| held[b as usize] = 0);
+        first = end;
+    }
+    crowded
+}
+
+/// Loads relative to shares. The largest load counts as even when it is the share rounded up.
+fn spread(facts: &Facts, load: &[i64], share: &[i64]) -> Spread {
+    let ratios: Vec<i64> = (0..facts.brokers())
+        .filter(|b| facts.stays[*b] && share[*b] > 0)
+        .map(|b| Ratio::of(load[b], share[b]).0)
+        .collect();
+    let (Some(max), Some(min)) = (ratios.iter().max(), ratios.iter().min()) else {
+        return Spread { max_to_share: Ratio(10_000), ..Spread::default() };
+    };
+    let count = ratios.len() as i128;
+    let mean = ratios.iter().map(|r| i128::from(*r)).sum::<i128>() / count;
+    let squares: i128 = ratios.iter().map(|r| (i128::from(*r) - mean) * (i128::from(*r) - mean)).sum();
+    Spread {
+        max_to_share: Ratio(*max),
+        deviation: Ratio((squares / count).isqrt() as i64),
+        range: Ratio(max - min),
+    }
+}
