@@ -14,7 +14,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at what it has said.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 /// What it says once every broker serves.
-const READY: &str = "ready in";
+const READY: &str = "brokers serve after";
 
 /// What was measured.
 pub struct Local {
