@@ -202,6 +202,7 @@ impl Fleet {
                 ready: member.ready,
                 terminating: member.stopping.is_some(),
                 stuck: member.stuck.clone(),
+                halted: false,
                 since: Some(member.since),
                 rack: rack(*id),
                 node_rack: rack(*id),

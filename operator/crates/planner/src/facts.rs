@@ -66,6 +66,8 @@ pub struct PodFacts {
     pub terminating: bool,
     /// Why it cannot start, in Kubernetes' words; `None` if it may still.
     pub stuck: Option<String>,
+    /// Whether its container does not run, though it may still: then nothing in it can be interrupted.
+    pub halted: bool,
     /// When readiness last changed, or the pod was made.
     pub since: Option<TimestampMs>,
     /// The rack that it was told.

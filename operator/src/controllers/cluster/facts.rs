@@ -41,11 +41,19 @@ pub fn pod(pod: &Pod, rack: Option<String>, now: TimestampMs) -> PodFacts {
         ready: ready.is_some_and(|ready| ready.status == "True"),
         terminating: pod.metadata.deletion_timestamp.is_some(),
         stuck: stuck(pod, now),
+        halted: !runs(pod),
         since: since.or(pod.metadata.creation_timestamp.as_ref()).map(timestamp),
         rack: pod.annotations().get(names::RACK_ANNOTATION).cloned(),
         node_rack: rack,
         restart_asked: pod.annotations().contains_key(names::RESTART_ANNOTATION),
     }
+}
+
+/// Whether the broker's container runs.
+fn runs(pod: &Pod) -> bool {
+    let containers = pod.status.as_ref().and_then(|status| status.container_statuses.as_ref());
+    let running = |container: &ContainerStatus| container.state.as_ref().is_some_and(|s| s.running.is_some());
+    containers.into_iter().flatten().any(|container| container.name == "broker" && running(container))
 }
 
 /// Why a pod cannot start.
@@ -138,10 +146,13 @@ mod tests {
     fn a_serving_pod_is_ready_and_not_stuck() {
         let status = json!({
             "conditions": [{ "type": "Ready", "status": "True", "lastTransitionTime": "1970-01-01T00:00:05Z" }],
-            "containerStatuses": [],
+            "containerStatuses": [{
+                "name": "broker", "image": "", "imageID": "", "ready": true, "restartCount": 0,
+                "state": { "running": {} },
+            }],
         });
         let facts = pod(&pod_of(status), Some("a".to_owned()), TimestampMs(60_000));
-        assert!(facts.ready && !facts.terminating && facts.stuck.is_none());
+        assert!(facts.ready && !facts.terminating && !facts.halted && facts.stuck.is_none());
         assert_eq!(facts.revision.as_deref(), Some("abc"));
         assert_eq!((facts.since, facts.node_rack.as_deref()), (Some(TimestampMs(5_000)), Some("a")));
         assert_eq!(facts.image.as_deref(), Some("ottla:1"));
@@ -164,7 +175,8 @@ mod tests {
             "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 0,
             "state": { "waiting": { "reason": "ContainerCreating" } },
         }] });
-        assert_eq!(pod(&pod_of(creating), None, TimestampMs(0)).stuck, None);
+        let facts = pod(&pod_of(creating), None, TimestampMs(0));
+        assert!(facts.halted && facts.stuck.is_none());
         let unscheduled = json!({ "conditions": [
             { "type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "no cpu" },
         ] });

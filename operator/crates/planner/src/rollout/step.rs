@@ -62,13 +62,11 @@ pub fn next_step(input: &RolloutInput<'_>) -> Rollout {
     if input.paused {
         return wait(None, "restarts are paused: set spec.rollout.paused to false to go on");
     }
-    if let Some((broker, pod)) = stale.iter().find(|(_, pod)| !pod.terminating && pod.stuck.is_some()) {
+    if let Some((broker, pod)) = stale.iter().find(|(_, pod)| !pod.terminating && !pod.ready && is_down(pod))
+    {
         // It serves nobody, so replacing it can harm nobody.
-        return restart(
-            *broker,
-            pod,
-            format!("it cannot start: {}", pod.stuck.as_deref().unwrap_or_default()),
-        );
+        let why = pod.stuck.as_deref().unwrap_or("its container does not run");
+        return restart(*broker, pod, format!("it cannot start: {why}"));
     }
     if let Some(reason) = broken_by_new_revision(input) {
         return Rollout::Wait { next: None, reason, stuck: true };
@@ -124,6 +122,10 @@ fn broken_by_new_revision(input: &RolloutInput<'_>) -> Option<String> {
         let stuck = pod.stuck.as_deref()?;
         Some(format!("broker {id} cannot start with the new settings ({stuck}): the others are left alone until the spec is fixed"))
     })
+}
+
+fn is_down(pod: &PodFacts) -> bool {
+    pod.stuck.is_some() || pod.halted
 }
 
 fn patience_is_over(pod: &PodFacts, now: TimestampMs) -> bool {

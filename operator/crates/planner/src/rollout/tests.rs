@@ -124,6 +124,20 @@ fn a_fixed_spec_replaces_the_stuck_pod_at_once_and_goes_on() {
 }
 
 #[test]
+fn a_pod_whose_container_never_ran_is_replaced_at_once() {
+    let mut observed = healthy(3, "old");
+    with_pod(&mut observed, 1, |pod| {
+        pod.revision = Some("broken".to_owned());
+        pod.ready = false;
+        pod.halted = true;
+        pod.since = Some(NOW);
+    });
+    assert_eq!(restarted(&step(&observed)), Some(1));
+    with_pod(&mut observed, 1, |pod| pod.revision = Some("new".to_owned()));
+    assert!(waits_for(&step(&observed)).contains("broker 1 is not ready"));
+}
+
+#[test]
 fn a_whole_cluster_that_cannot_start_is_repaired() {
     let mut observed = healthy(3, "broken");
     for pod in observed.pods.values_mut() {
@@ -260,7 +274,7 @@ proptest! {
                 prop_assert!(observed.pods.iter().all(|(id, p)| *id == broker || (p.ready && !p.terminating)));
                 prop_assert_eq!(observed.safety.get(&broker), Some(&Safety::Safe));
             } else {
-                prop_assert!(pod.stuck.is_some());
+                prop_assert!(pod.stuck.is_some() || pod.halted);
             }
         }
     }
