@@ -26,7 +26,7 @@ async fn scaling_from_3_to_5_to_3_loses_and_doubles_nothing() -> Result<()> {
     let folder = tempfile::Builder::new().prefix("ottla-scale-").tempdir()?;
     // Ports below the range from which the system takes those of outgoing connections.
     let port = 20_000 + u16::try_from(std::process::id() % 36)? * 350;
-    let local = start_local(folder.path(), port).await?;
+    let mut local = start_local(folder.path(), port).await?;
     let bootstrap = format!("127.0.0.1:{port},127.0.0.1:{},127.0.0.1:{}", port + 1, port + 2);
     let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
     let admin = AdminClient::new(vec![endpoint], Duration::from_secs(10));
@@ -36,7 +36,7 @@ async fn scaling_from_3_to_5_to_3_loses_and_doubles_nothing() -> Result<()> {
     let reader = tokio::spawn(read_in_group(member(&kcat, &bootstrap)?));
     for (count, times) in [(5, 1), (3, 2)] {
         set_replicas(folder.path(), count)?;
-        until_serving(&local, count, times).await?;
+        until_serving(&mut local, count, times).await?;
         check_balance(&topic(&admin).await?, count)?;
     }
     writing.store(false, Ordering::Release);
@@ -67,8 +67,8 @@ async fn start_local(folder: &Path, port: u16) -> Result<Process> {
     let port = port.to_string();
     let manifests = folder.display().to_string();
     let arguments = ["local", "-f", &manifests, "--data", &data, "--port", &port];
-    let local = Process::start(&binary("ottla-operator")?, &arguments, &folder.join("log"))?;
-    until_serving(&local, 3, 1).await?;
+    let mut local = Process::start(&binary("ottla-operator")?, &arguments, &folder.join("log"))?;
+    until_serving(&mut local, 3, 1).await?;
     until("the topic is ready", PATIENCE, async || match local.log().contains("topic flights: ready") {
         true => Ok(Waited::Done(())),
         false => Ok(Waited::not_yet(local.log())),
@@ -91,10 +91,13 @@ fn set_replicas(folder: &Path, count: usize) -> Result<()> {
 }
 
 /// Waits until local mode has said for the `times`-th time that `count` brokers serve and nothing is left to do.
-async fn until_serving(local: &Process, count: usize, times: usize) -> Result<()> {
+async fn until_serving(local: &mut Process, count: usize, times: usize) -> Result<()> {
     let expected = format!("demo: {count} brokers serve");
     until(&expected, PATIENCE * 2, async || {
         let log = local.log();
+        if let Some(status) = local.ended()? {
+            anyhow::bail!("local mode ended with {status}:\n{log}");
+        }
         match log.lines().filter(|line| *line == expected).count() >= times {
             true => Ok(Waited::Done(())),
             false => Ok(Waited::not_yet(log)),

@@ -117,6 +117,10 @@ fn fix_group(
             }
         }
     }
+    if weight <= 0 {
+        // Every broker is at its limit, which is zero where there is nothing to share.
+        return;
+    }
     for broker in members {
         let share = total * i128::from(facts.weight[broker]);
         fill.low[broker] = share.div_euclid(weight) as i64;
