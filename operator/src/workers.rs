@@ -37,6 +37,10 @@ pub enum Next {
 /// Changes come in bursts, the worker's own among them; a look waits this long for the rest of one.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// Between the end of a worker that failed by a mistake of ours and the next one for its cluster: it will probably
+/// fail again, which must neither cost much nor leave the cluster alone for good.
+const SUCCESSION: Duration = Duration::from_secs(5);
+
 /// Wakes workers.
 #[derive(Debug, Default)]
 pub struct Wakers {
@@ -76,31 +80,45 @@ where
     F: Future<Output = (S, Next)> + Send,
 {
     let mut tasks = JoinSet::new();
+    let mut running: BTreeMap<tokio::task::Id, ClusterKey> = BTreeMap::new();
     loop {
         for key in keys() {
-            let mut running = wakers.lock();
-            if running.contains_key(&key) {
+            let mut known = wakers.lock();
+            if known.contains_key(&key) {
                 continue;
             }
             let waker = Arc::new(Notify::new());
-            running.insert(key.clone(), Arc::clone(&waker));
-            drop(running);
-            let (state, look, wakers) = (work(&key), look.clone(), Arc::clone(&wakers));
-            tasks.spawn(async move {
-                worker(state, look, &waker).await;
-                wakers.lock().remove(&key);
-                wakers.any.notify_one();
-            });
+            known.insert(key.clone(), Arc::clone(&waker));
+            drop(known);
+            let (state, look) = (work(&key), look.clone());
+            let task = tasks.spawn(async move { worker(state, look, &waker).await });
+            running.insert(task.id(), key);
         }
         tokio::select! {
             () = wakers.changed() => {}
-            Some(ended) = tasks.join_next() => {
-                if let Err(error) = ended {
-                    tracing::error!(%error, "a worker ended early");
+            Some(ended) = tasks.join_next_with_id() => {
+                let (task, wait) = match ended {
+                    Ok((task, ())) => (task, Duration::ZERO),
+                    Err(error) => {
+                        tracing::error!(%error, "a worker ended early and starts again");
+                        (error.id(), SUCCESSION)
+                    }
+                };
+                if let Some(key) = running.remove(&task) {
+                    forget_later(Arc::clone(&wakers), key, wait);
                 }
             }
         }
     }
+}
+
+/// Makes room for a new worker of that cluster after a while.
+fn forget_later(wakers: Arc<Wakers>, key: ClusterKey, wait: Duration) {
+    tokio::spawn(async move {
+        tokio::time::sleep(wait).await;
+        wakers.lock().remove(&key);
+        wakers.any.notify_one();
+    });
 }
 
 async fn worker<S, L, F>(mut state: S, look: L, waker: &Notify)
@@ -148,6 +166,32 @@ mod tests {
         assert_eq!(looks.load(Ordering::SeqCst), 2);
         tokio::time::sleep(Duration::from_secs(60)).await;
         assert_eq!(looks.load(Ordering::SeqCst), 3);
+        supervisor.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_fails_by_a_mistake_is_followed_by_another() {
+        let wakers = Arc::new(Wakers::default());
+        let key = ClusterKey { namespace: "n".to_owned(), name: "c".to_owned() };
+        let looks = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&looks);
+        let supervisor = run(
+            wakers,
+            move || vec![key.clone()],
+            |_| (),
+            move |()| {
+                let first = counted.fetch_add(1, Ordering::SeqCst) == 0;
+                async move {
+                    assert!(!first, "a mistake");
+                    ((), Next::After(Duration::from_secs(60)))
+                }
+            },
+        );
+        let supervisor = tokio::spawn(supervisor);
+        tokio::time::sleep(SUCCESSION / 2).await;
+        assert_eq!(looks.load(Ordering::SeqCst), 1);
+        tokio::time::sleep(SUCCESSION).await;
+        assert_eq!(looks.load(Ordering::SeqCst), 2);
         supervisor.abort();
     }
 }
