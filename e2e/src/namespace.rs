@@ -68,7 +68,7 @@ impl Drop for Namespace {
             self.describe_blocking();
         }
         if std::env::var_os("OTTLA_E2E_KEEP").is_none() {
-            undo("kubectl", &["delete", "namespace", &self.name, "--wait=false"]);
+            undo("kubectl", &["delete", "namespace", &self.name, "--wait=false", "--ignore-not-found"]);
         }
     }
 }

@@ -77,6 +77,20 @@ impl Node {
         Ok(Fault { node: self.clone(), mend: Some(Mend::LinkUp { link, helper_image: image }) })
     }
 
+    /// SIGKILL for the processes of a pod on this node, from outside: our images have no program to do it with.
+    ///
+    /// # Errors
+    /// When docker fails, or no container of that pod runs here.
+    pub async fn kill_pod_processes(&self, namespace: &str, pod: &str) -> Result<()> {
+        const SCRIPT: &str = r#"
+            containers=$(crictl ps --quiet --label io.kubernetes.pod.namespace="$1" --label io.kubernetes.pod.name="$2")
+            [ -n "$containers" ]
+            for container in $containers; do
+                kill -KILL "$(crictl inspect --output go-template --template '{{.info.pid}}' "$container")"
+            done"#;
+        docker(&["exec", &self.name, "sh", "-euc", SCRIPT, "sh", namespace, pod]).await.map(drop)
+    }
+
     /// Waits until Kubernetes sees the node as ready, or as not ready.
     ///
     /// # Errors

@@ -16,6 +16,7 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
+    errors: Option<PathBuf>,
 }
 
 impl Process {
@@ -27,14 +28,37 @@ impl Process {
     /// # Errors
     /// When the program or the log cannot be opened.
     pub fn start<S: AsRef<std::ffi::OsStr>>(program: &Path, arguments: &[S], log: &Path) -> Result<Process> {
-        let out = File::create(log).with_context(|| format!("create {}", log.display()))?;
+        let out = create(log)?;
         let err = out.try_clone().context("share the log between both outputs")?;
+        Process::spawn(program, arguments, log, (out, err))
+    }
+
+    fn spawn<S: AsRef<std::ffi::OsStr>>(
+        program: &Path,
+        arguments: &[S],
+        log: &Path,
+        (out, err): (File, File),
+    ) -> Result<Process> {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL", "--"]).arg(program).args(arguments);
         command.stdin(Stdio::null()).stdout(out).stderr(err).kill_on_drop(true);
         let child = command.spawn().with_context(|| format!("start {}", program.display()))?;
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Process { name, child, log: log.to_owned() })
+        Ok(Process { name, child, log: log.to_owned(), errors: None })
+    }
+
+    /// Starts what `command` describes, its environment excepted, in the same way; its standard error goes to a
+    /// second file beside `log`, so that no line of one output is cut by the other.
+    ///
+    /// # Errors
+    /// As [`Process::start`].
+    pub fn start_command(command: &Command, log: &Path) -> Result<Process> {
+        let command = command.as_std();
+        let arguments: Vec<&std::ffi::OsStr> = command.get_args().collect();
+        let errors = log.with_added_extension("errors");
+        let files = (create(log)?, create(&errors)?);
+        let process = Process::spawn(Path::new(command.get_program()), &arguments, log, files)?;
+        Ok(Process { errors: Some(errors), ..process })
     }
 
     /// The process id; none once it has been waited for.
@@ -44,7 +68,12 @@ impl Process {
 
     /// What it has said so far.
     pub fn log(&self) -> String {
-        std::fs::read(&self.log).map(|b| String::from_utf8_lossy(&b).into_owned()).unwrap_or_default()
+        read(&self.log)
+    }
+
+    /// What it has said so far on its standard error, where that is kept apart.
+    pub fn errors(&self) -> String {
+        self.errors.as_deref().map(read).unwrap_or_default()
     }
 
     /// How it ended, or none while it runs.
@@ -87,6 +116,14 @@ impl Process {
     }
 }
 
+fn create(path: &Path) -> Result<File> {
+    File::create(path).with_context(|| format!("create {}", path.display()))
+}
+
+fn read(path: &Path) -> String {
+    std::fs::read(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,6 +151,22 @@ mod tests {
             shell("trap 'exit 7' TERM; echo ready; while :; do sleep 0.01; done", &folder.path().join("log"));
         said(&process, "ready").await;
         assert_eq!(process.stop(LIMIT).await.expect("it ends").code(), Some(7));
+    }
+
+    #[tokio::test]
+    async fn a_command_has_its_errors_apart() {
+        let folder = tempfile::tempdir().expect("temporary folder");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", "echo out; echo err >&2; exec sleep 600"]);
+        let process = Process::start_command(&command, &folder.path().join("log")).expect("sh starts");
+        said(&process, "out").await;
+        until("its error", LIMIT, async || {
+            let errors = process.errors();
+            Ok(if errors == "err\n" { Waited::Done(()) } else { Waited::NotYet(errors) })
+        })
+        .await
+        .expect("it says so");
+        assert_eq!(process.log(), "out\n");
     }
 
     #[tokio::test]

@@ -1,9 +1,11 @@
-//! Manifests and what the API server says to them. The definitions are applied as a user without the chart would.
+//! Manifests and what the API server says to them: with the definitions, and without an operator.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ottla_e2e::{Cluster, Waited, checkout, until};
+use ottla_e2e::{Chart, Cluster, Waited, until};
+
+use crate::release;
 
 /// The API server serves a new definition within two seconds.
 const SERVED_LIMIT: Duration = Duration::from_secs(30);
@@ -21,16 +23,15 @@ pub(crate) struct Refused {
 }
 
 /// Installs the definitions and waits until the API server refuses by them.
-pub(crate) async fn install_definitions(cluster: &Cluster) -> Result<()> {
-    let folder = checkout().join("crds");
-    let folder = folder.display().to_string();
-    cluster.kubectl(&["apply", "--server-side", "--force-conflicts", "--filename", &folder]).await?;
+pub(crate) async fn install_definitions(cluster: &Cluster) -> Result<Chart> {
+    let chart = release::install(cluster, &["replicas=0"]).await?;
     let probe = manifest("KafkaTopic", "probe", "{ cluster: demo, partitions: 0 }");
     until("the API server to serve the definitions", SERVED_LIMIT, async || {
         let refused = cluster.apply("default", &probe).await?.err().unwrap_or_default();
         Ok(if refused.contains("spec.partitions") { Waited::Done(()) } else { Waited::NotYet(refused) })
     })
-    .await
+    .await?;
+    Ok(chart)
 }
 
 /// A manifest of one of our kinds.

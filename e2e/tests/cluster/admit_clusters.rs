@@ -92,7 +92,7 @@ const GOOD: &[&str] = &[
 #[tokio::test]
 async fn clusters_that_cannot_work_are_refused_and_others_are_not() -> Result<()> {
     let Some(cluster) = Cluster::given().await? else { return Ok(()) };
-    install_definitions(&cluster).await?;
+    let _chart = install_definitions(&cluster).await?;
     let namespace = cluster.namespace("admit-clusters").await?;
     for cases in [SHAPE, LISTENERS, SETTINGS] {
         assert_refused(&cluster, namespace.name(), "KafkaCluster", cases).await?;
@@ -104,7 +104,7 @@ async fn clusters_that_cannot_work_are_refused_and_others_are_not() -> Result<()
 #[tokio::test]
 async fn changes_that_would_lose_data_are_refused_and_others_are_not() -> Result<()> {
     let Some(cluster) = Cluster::given().await? else { return Ok(()) };
-    install_definitions(&cluster).await?;
+    let _chart = install_definitions(&cluster).await?;
     let namespace = cluster.namespace("admit-changes").await?;
     let old = "{ replicas: 5, storage: { size: 2Gi, class: none-such } }";
     let made = cluster.apply(namespace.name(), &manifest("KafkaCluster", "demo", old)).await?;

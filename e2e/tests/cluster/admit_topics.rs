@@ -40,7 +40,7 @@ const GOOD: &[&str] = &[
 #[tokio::test]
 async fn topics_that_cannot_work_are_refused_and_others_are_not() -> Result<()> {
     let Some(cluster) = Cluster::given().await? else { return Ok(()) };
-    install_definitions(&cluster).await?;
+    let _chart = install_definitions(&cluster).await?;
     let namespace = cluster.namespace("admit-topics").await?;
     assert_refused(&cluster, namespace.name(), "KafkaTopic", BAD).await?;
     assert_accepted(&cluster, namespace.name(), "KafkaTopic", GOOD).await?;
@@ -50,7 +50,7 @@ async fn topics_that_cannot_work_are_refused_and_others_are_not() -> Result<()> 
 #[tokio::test]
 async fn changes_that_would_lose_records_are_refused_and_others_are_not() -> Result<()> {
     let Some(cluster) = Cluster::given().await? else { return Ok(()) };
-    install_definitions(&cluster).await?;
+    let _chart = install_definitions(&cluster).await?;
     let namespace = cluster.namespace("admit-regrets").await?;
     let old = manifest("KafkaTopic", "flights", "{ cluster: demo, partitions: 12 }");
     let made = cluster.apply(namespace.name(), &old).await?;

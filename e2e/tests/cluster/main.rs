@@ -5,5 +5,13 @@
 mod admission;
 mod admit_clusters;
 mod admit_topics;
+mod cluster_failover;
+mod cluster_flights;
+mod cluster_roll;
+mod cluster_scale;
+mod demo;
 mod faults;
+mod history;
 mod network;
+mod readers;
+mod release;
