@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions};
-use ottla_broker_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
+use ottla_broker_protocol::messages::create_topics_request::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
+};
 use ottla_broker_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use ottla_broker_protocol::messages::produce_request::{
     PartitionProduceData, ProduceRequest, TopicProduceData,
@@ -97,6 +99,12 @@ impl Client {
             name: name.into(),
             num_partitions: 1,
             replication_factor: 1,
+            // The records' times are not today's, and what is fetched must still be there.
+            configs: vec![CreatableTopicConfig {
+                name: "retention.ms".into(),
+                value: Some("-1".into()),
+                ..CreatableTopicConfig::default()
+            }],
             ..CreatableTopic::default()
         };
         let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };

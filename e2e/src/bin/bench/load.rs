@@ -1,6 +1,6 @@
 //! The loads: the same bytes to every subject over one connection, the subject's cost measured from outside.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
@@ -18,6 +18,8 @@ const BULK_DEPTH: usize = 5;
 const SINGLE_DEPTH: usize = 50;
 /// Small requests that leave the client in one write.
 const SINGLE_BURST: usize = 25;
+/// Lines of a broker's log that are shown when it fails.
+const LAST_WORDS: usize = 10;
 /// What one fetch asks for.
 const FETCH_BYTES: usize = 4 << 20;
 
@@ -49,6 +51,8 @@ pub struct Cost {
 pub struct Loaded {
     running: Running,
     port: u16,
+    name: &'static str,
+    log: PathBuf,
 }
 
 impl Loaded {
@@ -56,11 +60,21 @@ impl Loaded {
     pub fn start(broker: &dyn Broker, folder: &Path) -> Result<Loaded> {
         let port = free_port()?;
         broker.prepare(folder, port)?;
-        Ok(Loaded { running: broker.start(folder)?, port })
+        Ok(Loaded { running: broker.start(folder)?, port, name: broker.name(), log: folder.join("log") })
     }
 
     /// One round on topics of its own.
-    pub fn round(&self, unit: Unit, size: Size, round: usize) -> Result<Cost> {
+    pub fn round(&mut self, unit: Unit, size: Size, round: usize) -> Result<Cost> {
+        self.try_round(unit, size, round).with_context(|| {
+            let state =
+                self.running.check().map_or_else(|ended| ended.to_string(), |()| "it runs".to_owned());
+            let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+            let last: Vec<&str> = said.lines().rev().take(LAST_WORDS).collect();
+            format!("{}: {state}; its last words, newest first:\n{}", self.name, last.join("\n"))
+        })
+    }
+
+    fn try_round(&self, unit: Unit, size: Size, round: usize) -> Result<Cost> {
         let pid = self.running.id();
         let mut client = Client::connect(self.port)?;
         let (bulk_topic, single_topic) = (format!("bulk-{round}"), format!("single-{round}"));

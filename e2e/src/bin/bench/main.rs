@@ -147,7 +147,7 @@ fn load_rows(
             // Back and forth, so that none always runs first.
             let who = if round % 2 == 0 { turn } else { loaded.len() - turn };
             let cost = match who.checked_sub(1) {
-                None => load::floor_round(unit, size, &folder.join("floor"))?,
+                None => load::floor_round(unit, size, &folder.join("floor")).context("the floor program")?,
                 Some(index) => loaded[index].round(unit, size, round)?,
             };
             costs.push((who, cost));
