@@ -28,15 +28,16 @@ pub(crate) fn broken(tree: &Tree, workspace: &Workspace) -> Vec<String> {
         .collect()
 }
 
-/// The programs that a manifest names by path. Cargo lists those of the workspace; fuzz targets are outside of it,
-/// because they need another toolchain.
+/// The programs that a manifest names by path, and its library. Cargo lists those of the workspace; outside of it are
+/// fuzz targets, because they need another toolchain, and stand-ins for crates of others.
 fn named_programs(path: &str, text: &str) -> Vec<(PathBuf, bool)> {
     let Some(folder) = path.strip_suffix("Cargo.toml") else { return Vec::new() };
     let Ok(manifest) = text.parse::<toml::Table>() else { return Vec::new() };
     let programs =
         manifest.get("bin").and_then(|bins| bins.as_array()).map(Vec::as_slice).unwrap_or_default();
     let paths = programs.iter().filter_map(|bin| bin.get("path").and_then(|path| path.as_str()));
-    paths.map(|path| (root().join(folder).join(path), true)).collect()
+    let library = manifest.contains_key("package").then_some("src/lib.rs");
+    paths.chain(library).map(|path| (root().join(folder).join(path), true)).collect()
 }
 
 /// The folder in which the modules of `file` lie.

@@ -1,3 +1,5 @@
+//! Whole plans of clusters, from observed facts to actions and status.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_types::{NodeId, TimestampMs};

@@ -1,3 +1,5 @@
+//! Which moves start, go on and are left alone.
+
 use std::collections::BTreeSet;
 
 use ottla_broker_types::NodeId;

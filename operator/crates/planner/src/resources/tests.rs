@@ -1,3 +1,5 @@
+//! What the built Kubernetes objects contain, and what changes their revision.
+
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::PodSpec;
 use ottla_operator_crd::ValidatedCluster;

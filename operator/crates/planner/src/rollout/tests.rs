@@ -1,3 +1,5 @@
+//! The truth table of the restart gate and the order of restarts.
+
 use ottla_broker_types::{NodeId, TimestampMs};
 use proptest::prelude::*;
 

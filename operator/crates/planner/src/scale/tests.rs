@@ -1,3 +1,5 @@
+//! When brokers come, drain and may go.
+
 use std::collections::BTreeSet;
 
 use ottla_broker_types::{NodeId, TimestampMs};

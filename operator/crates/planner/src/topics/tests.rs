@@ -1,3 +1,5 @@
+//! What topics are created, grown, configured, left alone or refused.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_types::{NodeId, PartitionIndex, TimestampMs};
