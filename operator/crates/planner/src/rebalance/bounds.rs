@@ -1,8 +1,7 @@
 //! What no plan can beat: the fewest copies, the fewest bytes, and the smallest possible load of the fullest broker.
 //! No I/O.
 
-use super::facts::{DIMENSIONS, Facts, NOWHERE, SCALE};
-use super::state::State;
+use super::facts::{DIMENSIONS, Facts, SCALE};
 use super::target::{Fill, Targets, share};
 
 /// The smallest load that the fullest broker can have, whatever the placement.
@@ -63,52 +62,97 @@ impl Floors {
     }
 }
 
-/// Bounds from `start`, the placement before the plan, to balance within `permille` of each broker's share.
-pub(super) fn lower_bounds(
-    start: &State<'_>,
-    targets: &Targets,
-    floors: &Floors,
-    permille: i64,
-) -> LowerBounds {
-    let facts = start.facts;
+/// Bounds from the original placement to balance within `permille` of each broker's share.
+pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, permille: i64) -> LowerBounds {
     let (mut forced_moves, mut forced_bytes) = (0, 0);
     for partition in (0..facts.partitions() as u32).filter(|p| !facts.pinned[*p as usize]) {
-        let missing = must_arrive(start, partition);
+        let missing = must_arrive(facts, partition);
         forced_moves += missing;
         forced_bytes += missing * facts.bytes[partition as usize];
     }
+    let held = held(facts);
+    let largest = largest_sums(facts);
     let disk = share(facts, |p| i128::from(facts.bytes[p as usize]), None);
     let independent = facts.racks_are_independent();
     let groups = if independent { facts.rack_size.len() } else { 1 };
     let mut moves = vec![Flow::default(); groups];
     let mut bytes = vec![Flow::default(); groups];
+    let mut is_used = vec![false; groups];
     let floor_bytes = (i128::from(floors.scaled[0]) * facts.disk_total / i128::from(SCALE)) as i64;
     for broker in (0..facts.brokers()).filter(|b| facts.stays[*b]) {
         let group = if independent { usize::from(facts.rack[broker]) } else { 0 };
-        let even = (i128::from(disk.high[broker]) * i128::from(1000 + permille) / 1000) as i64;
-        let low = (i128::from(disk.low[broker]) * i128::from(1000 - permille) / 1000) as i64;
-        let low = if floor_bytes <= even { low } else { 0 };
-        let flow = &mut bytes[group];
-        let (count, held) = (start.count(broker), start.disk[broker]);
+        let holds = Holds { facts, held: &held[broker] };
+        let part = |whole: i64, permille: i64| (i128::from(whole) * i128::from(permille) / 1000) as i64;
+        let even = part(disk.high[broker], 1000 + permille);
+        let low = if floor_bytes <= even { part(disk.low[broker], 1000 - permille) } else { 0 };
+        let count = held[broker].len() as i64;
         let surplus = (count - targets.count.high[broker]).max(0);
-        let smallest = smallest_bytes(start, broker, surplus as usize);
-        let for_rate = bytes_for_rate(start, targets, floors, broker, permille);
-        flow.over += (held - even.max(floor_bytes)).max(smallest).max(for_rate).max(0);
-        flow.under += (low - held).max(0);
-        flow.held += held;
-        flow.total += disk.high[broker];
-        let flow = &mut moves[group];
-        flow.over += surplus.max(largest_moves(start, targets, floors, broker, permille));
-        flow.under += (targets.count.low[broker] - count).max(0);
-        flow.held += count;
+        let above = |dimension: usize| {
+            // One more per mille than the planner's own band leaves room for the rounding of scaled loads.
+            let target = targets.load[dimension][broker];
+            let high = (target / 1000 * (1001 + permille)).max(floors.scaled[dimension]);
+            if target == 0 { 0 } else { (holds.load(dimension) - high).max(0) }
+        };
+        bytes[group].add(Flow {
+            over: (facts.disk_before[broker] - even.max(floor_bytes))
+                .max(holds.smallest_bytes(surplus as usize))
+                .max(holds.bytes_for_rate(above(1)))
+                .max(0),
+            under: (low - facts.disk_before[broker]).max(0),
+            held: facts.disk_before[broker],
+            total: disk.low[broker],
+        });
+        // A broker that keeps too few bytes once its surplus has left gets some back, and gives as many for them.
+        let kept = facts.disk_before[broker] - holds.smallest_bytes(surplus as usize);
+        let back = largest.iter().position(|sum| *sum >= low - kept).unwrap_or(largest.len() - 1) as i64;
+        let surplus = (count + back - targets.count.high[broker]).max(0);
+        let loads = (0..DIMENSIONS).map(|d| holds.largest_moves(d, above(d))).max().unwrap_or(0);
+        is_used[group] = true;
+        moves[group].add(Flow {
+            over: surplus.max(loads),
+            under: (targets.count.low[broker] - count).max(0),
+            held: count,
+            total: 0,
+        });
     }
-    let per_group: i64 = facts.partitions() as i64;
     let wanted: i64 = (0..facts.partitions() as u32).map(|p| facts.slots_held(p) as i64).sum();
-    moves.iter_mut().for_each(|flow| flow.total = if independent { per_group } else { wanted });
+    let per_group = if independent { facts.partitions() as i64 } else { wanted };
+    moves.iter_mut().zip(is_used).filter(|(_, used)| *used).for_each(|(flow, _)| flow.total = per_group);
     LowerBounds {
         moves: forced_moves.max(moves.iter().map(Flow::arrivals).sum()),
-        bytes: forced_bytes.max(bytes.iter().map(|flow| flow.arrivals_at_least(facts.brokers())).sum()),
+        bytes: forced_bytes.max(bytes.iter().map(Flow::arrivals).sum()),
     }
+}
+
+/// Bytes of none, the largest, the two largest partitions and so on.
+fn largest_sums(facts: &Facts) -> Vec<i64> {
+    /// More replicas at once never make a difference of more than their number.
+    const LARGEST_MAX: usize = 64;
+    let mut bytes = facts.bytes.clone();
+    let count = LARGEST_MAX.min(bytes.len());
+    if count < bytes.len() {
+        bytes.select_nth_unstable_by(count, |a, b| b.cmp(a));
+        bytes.truncate(count);
+    }
+    bytes.sort_unstable_by(|a, b| b.cmp(a));
+    let mut sum = 0;
+    std::iter::once(0)
+        .chain(bytes.into_iter().map(|bytes| {
+            sum += bytes;
+            sum
+        }))
+        .collect()
+}
+
+/// The partitions that each broker holds by the original lists.
+fn held(facts: &Facts) -> Vec<Vec<u32>> {
+    let mut counts = vec![0; facts.brokers()];
+    facts.orig.iter().for_each(|b| counts[*b as usize] += 1);
+    let mut held: Vec<Vec<u32>> = counts.into_iter().map(Vec::with_capacity).collect();
+    for partition in 0..facts.partitions() as u32 {
+        facts.original(partition).iter().for_each(|b| held[*b as usize].push(partition));
+    }
+    held
 }
 
 /// What leaves, arrives and stays within a set of brokers whose total is given.
@@ -121,28 +165,25 @@ struct Flow {
 }
 
 impl Flow {
-    fn arrivals(&self) -> i64 {
-        if self.total == 0 {
-            return 0;
-        }
-        self.under.max(self.over + self.total - self.held).max(0)
+    fn add(&mut self, other: Flow) {
+        self.over += other.over;
+        self.under += other.under;
+        self.held += other.held;
+        self.total += other.total;
     }
 
-    /// As [`Flow::arrivals`] when the total was rounded up once for each broker.
-    fn arrivals_at_least(&self, brokers: usize) -> i64 {
-        let slack = brokers as i64;
-        self.under.max(self.over + self.total - self.held - slack).max(0)
+    /// What arrives is what is missing, or what leaves and changes the total.
+    fn arrivals(&self) -> i64 {
+        self.under.max(self.over + self.total - self.held).max(0)
     }
 }
 
 /// Replicas of a partition that must be copied: what is wanted less what may stay.
-fn must_arrive(start: &State<'_>, partition: u32) -> i64 {
-    let facts = start.facts;
-    let slots = facts.slots(partition);
-    let limit = facts.rack_max[slots.len()] as usize;
-    let mut kept: Vec<u16> = Vec::with_capacity(slots.len());
-    let wanted = slots.len();
-    for &broker in facts.original(partition).iter().filter(|b| **b != NOWHERE && facts.stays[**b as usize]) {
+fn must_arrive(facts: &Facts, partition: u32) -> i64 {
+    let wanted = facts.slots(partition).len();
+    let limit = facts.rack_max[wanted] as usize;
+    let mut kept: Vec<u16> = Vec::with_capacity(wanted);
+    for &broker in facts.original(partition).iter().filter(|b| facts.stays[**b as usize]) {
         let rack = facts.rack[broker as usize];
         if kept.len() < wanted && kept.iter().filter(|r| **r == rack).count() < limit {
             kept.push(rack);
@@ -151,65 +192,61 @@ fn must_arrive(start: &State<'_>, partition: u32) -> i64 {
     (wanted - kept.len()) as i64
 }
 
-/// Bytes of the `n` smallest replicas of a broker.
-fn smallest_bytes(start: &State<'_>, broker: usize, n: usize) -> i64 {
-    if n == 0 {
-        return 0;
-    }
-    let mut bytes: Vec<i64> = start.on[broker].iter().map(|slot| start.slot_bytes(*slot)).collect();
-    bytes.sort_unstable();
-    bytes.into_iter().take(n).sum()
+/// The replicas of one broker.
+struct Holds<'a> {
+    facts: &'a Facts,
+    held: &'a [u32],
 }
 
-/// The fewest replicas with which a broker's loads come down into the band: its largest.
-fn largest_moves(start: &State<'_>, targets: &Targets, floors: &Floors, broker: usize, permille: i64) -> i64 {
-    let mut most = 0;
-    for dimension in 0..DIMENSIONS {
-        let target = targets.load[dimension][broker];
-        // One more per mille than the planner's own band leaves room for the rounding of scaled loads.
-        let high = (target / 1000 * (1001 + permille)).max(floors.scaled[dimension]);
-        let mut excess = start.load[broker][dimension] - high;
-        if target == 0 || excess <= 0 {
-            continue;
+impl Holds<'_> {
+    fn load(&self, dimension: usize) -> i64 {
+        self.held.iter().map(|p| i64::from(self.facts.load[*p as usize][dimension])).sum()
+    }
+
+    /// Bytes of the `n` smallest.
+    fn smallest_bytes(&self, n: usize) -> i64 {
+        if n == 0 {
+            return 0;
         }
-        let mut loads: Vec<i64> = start.on[broker].iter().map(|s| start.slot_load(*s)[dimension]).collect();
+        let mut bytes: Vec<i64> = self.held.iter().map(|p| self.facts.bytes[*p as usize]).collect();
+        bytes.sort_unstable();
+        bytes.into_iter().take(n).sum()
+    }
+
+    /// The fewest that carry `excess`: the largest.
+    fn largest_moves(&self, dimension: usize, mut excess: i64) -> i64 {
+        if excess <= 0 {
+            return 0;
+        }
+        let mut loads: Vec<i64> =
+            self.held.iter().map(|p| i64::from(self.facts.load[*p as usize][dimension])).collect();
         loads.sort_unstable();
         let mut moves = 0;
         while let (true, Some(largest)) = (excess > 0, loads.pop()) {
             excess -= largest;
             moves += 1;
         }
-        most = most.max(moves);
+        moves
     }
-    most
-}
 
-/// The fewest bytes with which a broker's write rate comes down into the band: replicas with the most rate for their
-/// bytes first, the last one in part.
-fn bytes_for_rate(
-    start: &State<'_>,
-    targets: &Targets,
-    floors: &Floors,
-    broker: usize,
-    permille: i64,
-) -> i64 {
-    let target = targets.load[1][broker];
-    let high = (target / 1000 * (1001 + permille)).max(floors.scaled[1]);
-    let mut excess = start.load[broker][1] - high;
-    if target == 0 || excess <= 0 {
-        return 0;
-    }
-    let mut replicas: Vec<(i64, i64)> =
-        start.on[broker].iter().map(|slot| (start.slot_load(*slot)[1], start.slot_bytes(*slot))).collect();
-    let per_byte = |(rate, bytes): (i64, i64)| i128::from(rate) * (1 << 62) / i128::from(bytes.max(1));
-    replicas.sort_unstable_by_key(|replica| std::cmp::Reverse(per_byte(*replica)));
-    let mut sum = 0;
-    for (rate, bytes) in replicas {
-        if rate >= excess {
-            return sum + (i128::from(bytes) * i128::from(excess) / i128::from(rate.max(1))) as i64;
+    /// The fewest bytes with which `excess` of the write rate leaves: replicas with the most rate for their bytes
+    /// first, the last one in part.
+    fn bytes_for_rate(&self, mut excess: i64) -> i64 {
+        if excess <= 0 {
+            return 0;
         }
-        excess -= rate;
-        sum += bytes;
+        let replica = |p: &u32| (i64::from(self.facts.load[*p as usize][1]), self.facts.bytes[*p as usize]);
+        let mut replicas: Vec<(i64, i64)> = self.held.iter().map(replica).collect();
+        let per_byte = |(rate, bytes): (i64, i64)| (i128::from(rate) << 62) / i128::from(bytes.max(1));
+        replicas.sort_unstable_by_key(|replica| std::cmp::Reverse(per_byte(*replica)));
+        let mut sum = 0;
+        for (rate, bytes) in replicas {
+            if rate >= excess {
+                return sum + (i128::from(bytes) * i128::from(excess) / i128::from(rate.max(1))) as i64;
+            }
+            excess -= rate;
+            sum += bytes;
+        }
+        sum
     }
-    sum
 }

@@ -14,11 +14,13 @@ use super::target::{Fill, Targets};
 const REPLICAS_SAMPLED: usize = 32;
 /// The same while many moves between the brokers are left, which can make up for what this one misses.
 const REPLICAS_SAMPLED_EARLY: usize = 8;
+/// Replicas above which time counts for more than a few copies.
+const REPLICAS_MANY: usize = 300_000;
 /// So many moves of a broker count as few.
 const MOVES_FEW: i64 = 24;
 /// Brokers that take replicas are filled to this part of their share of bytes: within the band, and cheaper than
 /// all of it.
-const FILL_PERMILLE: i64 = 962;
+const FILL_PERMILLE: i64 = 957;
 /// Chains tried after the first that leads nowhere would all search the same brokers again.
 const CHAINS_FAILED_MAX: usize = 1;
 
@@ -173,7 +175,7 @@ impl<'a> Aim<'a> {
             slots.iter().for_each(|slot| consider(*slot));
         } else {
             let left = |b: u32| (state.count(b as usize) - self.goal[b as usize]).abs();
-            let few = left(from).min(left(to)) <= MOVES_FEW;
+            let few = left(from).min(left(to)) <= MOVES_FEW || state.cur.len() <= REPLICAS_MANY;
             let sampled = if few { REPLICAS_SAMPLED } else { REPLICAS_SAMPLED_EARLY };
             (0..sampled).for_each(|_| consider(slots[self.rng.below(slots.len())]));
         }

@@ -4,6 +4,7 @@
 //! no entropy: the same model and options give the same plan on every machine. A plan is a value that can be printed,
 //! compared and refused before it is executed.
 
+mod band;
 mod bounds;
 mod chain;
 mod check;
@@ -24,6 +25,7 @@ mod spread;
 mod state;
 mod table;
 mod target;
+mod trim;
 
 #[cfg(test)]
 mod tests;

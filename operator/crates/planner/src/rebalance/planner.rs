@@ -21,11 +21,16 @@ use super::rng::mix;
 use super::score::Placement;
 use super::state::State;
 use super::target::Targets;
+use super::trim::trim;
 
 /// Seeds tried for one pass of a small cluster.
-const TRIES_MAX: usize = 8;
+const TRIES_MAX: usize = 16;
+/// Tries in a row that bring nothing better before no more are made.
+const TRIES_VAIN_MAX: usize = 3;
 /// Replicas that all tries of a pass place together, which bounds its time.
 const REPLICAS_PER_PASS: usize = 20_000;
+/// Replicas up to which copies are exchanged for smaller ones at the end.
+const REPLICAS_TRIMMED: usize = 40_000;
 /// Passes until nothing is left to do; two are usual, more where loads cannot come into the band.
 const PASSES_MAX: usize = 8;
 
@@ -74,7 +79,7 @@ pub fn judge(before: &Model, after: &Model, options: &Options) -> Result<Plan, I
     let (start, list) = read_lists(before, &order, after, &order_after, &facts)?;
     let targets = Targets::new(&facts);
     let floors = Floors::new(&facts, &targets.count);
-    let bounds = lower_bounds(&State::new(&facts), &targets, &floors, options.load_permille_max);
+    let bounds = lower_bounds(&facts, &targets, &floors, options.load_permille_max);
     let finish = Finish { model: before, order: &order, facts: &facts, targets: &targets, floors: &floors };
     Ok(finish.plan(Placement { start: &start, list: &list }, bounds, options.seed))
 }
@@ -128,21 +133,25 @@ fn pass(
 ) -> Result<Pass, Vec<u32>> {
     let tries = (REPLICAS_PER_PASS / facts.part.len().max(1)).clamp(1, TRIES_MAX) as u64;
     let mut best: Option<Try> = None;
+    let mut vain = 0;
     for at in 0..tries {
         let options = Options { seed: mix(options.seed.wrapping_add(at)), ..options.clone() };
         let next = attempt(facts, targets, floors, &options)?;
         let settled = next.is_quiet;
         if best.as_ref().is_none_or(|best| next.rating < best.rating) {
             best = Some(next);
+            vain = 0;
+        } else {
+            vain += 1;
         }
-        if settled {
+        if settled || vain == TRIES_VAIN_MAX {
             break;
         }
     }
     let best = best.expect("there is at least one try");
     // Loads between the band and the trigger are left alone on purpose, so no bound counts them.
     let permille = if best.copies > 0 { options.load_permille_max } else { options.load_permille_trigger };
-    let bounds = with_bounds.then(|| lower_bounds(&State::new(facts), targets, floors, permille));
+    let bounds = with_bounds.then(|| lower_bounds(facts, targets, floors, permille));
     Ok(Pass { lists: best.lists, bounds })
 }
 
@@ -167,11 +176,14 @@ fn attempt(facts: &Facts, targets: &Targets, floors: &Floors, options: &Options)
     balance_counts(&mut state, targets, options);
     let quiet = lifted.is_empty() && state.copies == 0 && facts.orig.len() == facts.part.len();
     refine(&mut state, targets, floors, options, quiet);
+    if state.copies > 0 && facts.part.len() <= REPLICAS_TRIMMED && !options.is_limited() {
+        trim(&mut state, targets, floors, options);
+    }
     let mut lists = lists(&state);
-    let (copies, mut rating) = (state.copies, rate(&state, targets, floors, options));
+    let (copies, mut rating) = (state.copies, rate(&state, targets, floors, options, quiet));
     drop(state);
     if options.leaders {
-        rating.0 += balance_leaders(facts, &mut lists, options, quiet);
+        rating.0 += balance_leaders(facts, &mut lists, options, quiet && copies == 0);
     }
     Ok(Try { lists, copies, is_quiet: quiet && copies == 0, rating })
 }

@@ -1,6 +1,7 @@
 //! Phase 3: brings bytes and traffic of brokers that end outside their band into it, as cheaply as it can: first by
 //! exchanging replicas that move anyway, then by moving others. Numbers of replicas stay within their band. No I/O.
 
+use super::band::Band;
 use super::bounds::Floors;
 use super::facts::{DIMENSIONS, SCALE};
 use super::options::Options;
@@ -33,7 +34,11 @@ const REPLICAS_SMALL: usize = 20_000;
 /// Replicas that left the broker are looked at so many times as often: exchanging them adds no copy.
 const DEPARTED_PER_REPLICA: usize = 4;
 /// What a copy costs whatever its size, in mean replicas: fewer reassignments are worth a few more bytes.
-const COPY_COST: i64 = 16;
+const COPY_COST: i64 = 24;
+/// The same in a cluster of few brokers, where bytes are harder to even out.
+const COPY_COST_FEW: i64 = 4;
+/// Brokers below which a cluster has few.
+const BROKERS_FEW: usize = 80;
 /// The same where no replica has to move: there bytes are what counts.
 const COPY_COST_QUIET: i64 = 1;
 /// Replicas probed for such that move anyway.
@@ -50,13 +55,6 @@ const GAIN_PART_MIN: i64 = 100;
 const GAIN_PART_GOOD: i64 = 8;
 /// Bytes that may be copied for each byte by which brokers come nearer to the band.
 const PRICE_MAX: i64 = 8;
-
-/// Loads between which a broker is well filled.
-struct Band {
-    low: Vec<[i64; DIMENSIONS]>,
-    high: Vec<[i64; DIMENSIONS]>,
-    target: Vec<[i64; DIMENSIONS]>,
-}
 
 /// A replica that may change its broker.
 #[derive(Clone, Copy)]
@@ -136,14 +134,30 @@ pub(super) fn refine(
     }
 }
 
+/// Scaled cost of a copy whatever its size.
+fn copy_cost(state: &State<'_>, quiet: bool) -> i64 {
+    let few = state.facts.brokers() < BROKERS_FEW;
+    let replicas = match (quiet, few) {
+        (true, _) => COPY_COST_QUIET,
+        (false, true) => COPY_COST_FEW,
+        (false, false) => COPY_COST,
+    };
+    replicas * SCALE / (state.cur.len() as i64).max(1) + 1
+}
+
 /// How far brokers are above the band, and what the copies cost, in scaled loads.
-pub(super) fn rate(state: &State<'_>, targets: &Targets, floors: &Floors, options: &Options) -> (i64, i64) {
+pub(super) fn rate(
+    state: &State<'_>,
+    targets: &Targets,
+    floors: &Floors,
+    options: &Options,
+    quiet: bool,
+) -> (i64, i64) {
     let band = Band::new(state, targets, floors, options.load_permille_max);
     let excess =
         (0..state.facts.brokers()).filter(|b| state.facts.stays[*b]).map(|b| band.excess(b, state.load[b]));
     let bytes = (i128::from(state.bytes_copied) * i128::from(SCALE) / state.facts.disk_total) as i64;
-    let copies = COPY_COST * state.copies * (SCALE / (state.cur.len() as i64).max(1));
-    (excess.sum(), bytes + copies)
+    (excess.sum(), bytes + state.copies * copy_cost(state, quiet))
 }
 
 fn carry_out(state: &mut State<'_>, step: Step) {
@@ -179,63 +193,6 @@ fn departed(state: &State<'_>) -> Vec<Vec<u32>> {
     departed
 }
 
-impl Band {
-    fn new(state: &State<'_>, targets: &Targets, floors: &Floors, permille: i64) -> Band {
-        let brokers = state.facts.brokers();
-        let zeros = vec![[0; DIMENSIONS]; brokers];
-        let mut band = Band { low: zeros.clone(), high: zeros.clone(), target: zeros };
-        for broker in 0..brokers {
-            for dimension in 0..DIMENSIONS {
-                let target = targets.load[dimension][broker];
-                band.target[broker][dimension] = target;
-                // One per mille is left for the rounding of scaled loads.
-                let even = target / 1000 * (999 + permille);
-                let high = even.max(floors.scaled[dimension]);
-                // Too few bytes count as uneven as well, as they do in the lower bound; where one partition alone is
-                // more than a share, the others cannot reach theirs.
-                let reachable = dimension == 0 && floors.scaled[dimension] <= even;
-                band.low[broker][dimension] = if reachable { target / 1000 * (1001 - permille) } else { 0 };
-                band.high[broker][dimension] = if target == 0 { i64::MAX / 4 } else { high };
-            }
-            let disk_max = state.facts.disk_max[broker];
-            if disk_max != i64::MAX && state.facts.disk_total > 1 {
-                let scaled = (i128::from(disk_max) * i128::from(SCALE) / state.facts.disk_total) as i64;
-                let high = &mut band.high[broker][0];
-                *high = (*high).min(scaled.max(1));
-            }
-        }
-        band
-    }
-
-    /// The penalty for a broker with these loads: the squares of what is too much, relative to the share.
-    fn penalty(&self, broker: usize, load: [i64; DIMENSIONS]) -> i64 {
-        let mut sum = 0;
-        for (dimension, load) in load.into_iter().enumerate() {
-            let excess = self.outside(broker, dimension, load).min(SCALE);
-            sum += excess * excess / self.target[broker][dimension].max(1);
-        }
-        sum
-    }
-
-    fn excess(&self, broker: usize, load: [i64; DIMENSIONS]) -> i64 {
-        (0..DIMENSIONS).map(|d| self.outside(broker, d, load[d])).sum()
-    }
-
-    fn outside(&self, broker: usize, dimension: usize, load: i64) -> i64 {
-        (load - self.high[broker][dimension]).max(self.low[broker][dimension] - load).max(0)
-    }
-
-    /// Brokers outside the band, the worst first.
-    fn hot(&self, state: &State<'_>) -> Vec<u32> {
-        let mut hot: Vec<(i64, u32)> = (0..state.facts.brokers())
-            .filter(|b| state.facts.stays[*b] && self.excess(*b, state.load[*b]) > 0)
-            .map(|b| (-self.penalty(b, state.load[b]), b as u32))
-            .collect();
-        hot.sort_unstable();
-        hot.into_iter().map(|(_, broker)| broker).collect()
-    }
-}
-
 /// The search for the best step that helps one broker.
 struct Choice<'c, 'f> {
     state: &'c State<'f>,
@@ -261,8 +218,7 @@ impl<'c, 'f> Choice<'c, 'f> {
     ) -> Choice<'c, 'f> {
         let at = broker as usize;
         let gain_min = band.penalty(at, state.load[at]) / GAIN_PART_MIN + 1;
-        let copies = if quiet { COPY_COST_QUIET } else { COPY_COST };
-        let copy_cost = copies * SCALE / (state.cur.len() as i64).max(1) + 1;
+        let copy_cost = copy_cost(state, quiet);
         Choice { state, targets, band, options, broker, copy_cost, gain_min, best: None }
     }
 
@@ -384,6 +340,11 @@ impl<'c, 'f> Choice<'c, 'f> {
             new_b[dimension] += out.load[dimension] - back_load[dimension];
         }
         let band = self.band;
+        let own = self.broker as usize;
+        let new_own = if own == a { new_a } else { new_b };
+        if band.excess(own, new_own) >= band.excess(own, self.state.load[own]) {
+            return;
+        }
         let before = band.penalty(a, load_a) + band.penalty(b, load_b);
         let gain = before - band.penalty(a, new_a) - band.penalty(b, new_b);
         if gain < self.gain_min {
@@ -397,7 +358,7 @@ impl<'c, 'f> Choice<'c, 'f> {
         if bytes > PRICE_MAX * relief {
             return;
         }
-        let cost = bytes.max(0) + (copies_out + copies_back).max(0) * self.copy_cost + self.copy_cost / 128;
+        let cost = bytes.max(0) + (copies_out + copies_back).max(0) * self.copy_cost + self.copy_cost / 256;
         let rating = ((i128::from(gain) << 20) / i128::from(cost + 1)).min(i128::from(i64::MAX)) as i64;
         let rating = (gain >= GAIN_PART_MIN / GAIN_PART_GOOD * self.gain_min, rating);
         if self.best.is_none_or(|(best, _)| rating > best) && self.is_legal(step) {

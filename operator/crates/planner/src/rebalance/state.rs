@@ -126,9 +126,10 @@ impl<'f> State<'f> {
     pub(super) fn fits(&self, slot: u32, broker: u32) -> bool {
         let at = broker as usize;
         let limit = self.facts.disk_max[at];
+        let (before, bytes) = (self.facts.disk_before[at], self.slot_bytes(slot));
         limit == i64::MAX
-            || self.is_original(slot, broker)
-            || self.facts.disk_before[at] + self.arriving[at] + self.slot_bytes(slot) <= limit
+            || before + self.arriving[at] + bytes <= limit
+            || (self.is_original(slot, broker) && self.disk[at] + bytes <= limit.max(before))
     }
 
     /// Whether the broker's disk has room once everything that leaves it has left.

@@ -102,7 +102,7 @@ fn fix_group(
     let mut members: Vec<usize> =
         (0..facts.brokers()).filter(|b| facts.stays[*b] && inside[usize::from(facts.rack[*b])]).collect();
     members.iter().for_each(|b| fill.group[*b] = Some(number));
-    if let Some(limit) = limit {
+    if let Some(limit) = limit.filter(|limit| *limit > 0) {
         loop {
             let above = |b: &usize| total * i128::from(facts.weight[*b]) >= limit * weight;
             let full: Vec<usize> = members.iter().copied().filter(above).collect();
@@ -112,14 +112,10 @@ fn fix_group(
                 weight -= i128::from(facts.weight[*broker]);
             }
             members.retain(|b| fill.high[*b] == 0);
-            if full.is_empty() || members.is_empty() || limit == 0 {
+            if full.is_empty() || members.is_empty() {
                 break;
             }
         }
-    }
-    if weight <= 0 {
-        // Every broker is at its limit, which is zero where there is nothing to share.
-        return;
     }
     for broker in members {
         let share = total * i128::from(facts.weight[broker]);

@@ -108,20 +108,3 @@ fn a_foreign_reassignment_is_left_alone_and_named() {
     assert!(drained.moves().iter().all(|m| m.partition != PartitionIndex(1)));
     assert_eq!(drained.replicas_moved(), 2);
 }
-
-#[test]
-fn a_cluster_without_replicas_or_with_whole_zones_leaving_is_planned() {
-    for topics in [&[][..], &[1], &[12]] {
-        for leaving in [&[][..], &[3, 4], &[2], &[2, 5]] {
-            let mut model = cluster(6, 3, topics);
-            for id in leaving {
-                model.brokers[*id].state = BrokerState::Draining;
-            }
-            // Without a third zone the replicas crowd into two, which is not this test's concern: it must not panic.
-            if let Ok(made) = plan(&model, &Options::default()) {
-                let after = apply(&model, &made);
-                assert!(leaving.iter().all(|id| counts(&after)[*id] == 0), "{made}");
-            }
-        }
-    }
-}
