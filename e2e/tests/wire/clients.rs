@@ -84,7 +84,18 @@ pub async fn read_all(
 /// An idempotent acks=all producer that sends what is written to its input.
 pub fn producer(kcat: &Kcat, brokers: &Brokers, topic: &str) -> Result<Child> {
     let mut command = kcat.command(&Place::here(), &brokers.bootstrap());
-    command.args(["-P", "-t", topic, "-X", "acks=all", "-X", "enable.idempotence=true", "-X", "linger.ms=1"]);
+    command.args([
+        "-P",
+        "-E",
+        "-t",
+        topic,
+        "-X",
+        "acks=all",
+        "-X",
+        "enable.idempotence=true",
+        "-X",
+        "linger.ms=1",
+    ]);
     command.args(["-X", "message.timeout.ms=60000", "-p", "0"]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().context("start kcat")

@@ -128,7 +128,7 @@ fn check_balance(topics: &[TopicDescription], brokers: usize) -> Result<usize> {
 
 fn producer(kcat: &Kcat, bootstrap: &str) -> Result<Child> {
     let mut command = kcat.command(&Place::here(), bootstrap);
-    command.args(["-P", "-t", "flights", "-X", "acks=all", "-X", "enable.idempotence=true"]);
+    command.args(["-P", "-E", "-t", "flights", "-X", "acks=all", "-X", "enable.idempotence=true"]);
     command.args(["-X", "message.timeout.ms=60000", "-X", "linger.ms=5"]);
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
     command.spawn().context("start the producer")
