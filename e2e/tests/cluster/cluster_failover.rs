@@ -30,7 +30,6 @@ enum Blow {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on kind; run it with make e2e E2E_TESTS=--ignored"]
 async fn writes_go_on_within_seconds_of_a_kill_and_nothing_acknowledged_is_lost() -> Result<()> {
     let Some(demo) = Demo::start("failover").await? else { return Ok(()) };
     let Some(nodes) = demo.cluster.workers().await? else { return Ok(()) };

@@ -36,7 +36,6 @@ struct Watch {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on kind; run it with make e2e E2E_TESTS=--ignored"]
 async fn a_setting_and_an_image_roll_one_by_one_and_no_write_fails() -> Result<()> {
     let Some(demo) = Demo::start("roll").await? else { return Ok(()) };
     let next_image = demo.cluster.next_image().await?;

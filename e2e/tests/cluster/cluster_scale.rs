@@ -29,7 +29,6 @@ struct Seen {
 }
 
 #[tokio::test]
-#[ignore = "not yet seen to pass on kind; run it with make e2e E2E_TESTS=--ignored"]
 async fn brokers_come_and_go_under_load_and_nothing_is_lost_or_doubled() -> Result<()> {
     let Some(demo) = Demo::start("scale").await? else { return Ok(()) };
     demo.start_cluster().await?;
