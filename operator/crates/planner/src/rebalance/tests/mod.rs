@@ -2,6 +2,7 @@
 
 mod bad;
 mod flow;
+mod forms;
 mod oracle;
 mod random;
 mod scale;
