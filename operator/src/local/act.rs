@@ -48,6 +48,7 @@ impl Actor<'_> {
             | Action::AnnotateRack { .. }
             | Action::GrowClaim { .. }
             | Action::DeleteConfigMap { .. }
+            | Action::DeleteService { .. }
             | Action::Tell(_) => Ok(()),
             Action::RestartBroker { broker, .. } => {
                 self.fleet.restart(*broker, self.now);
@@ -71,8 +72,8 @@ impl Actor<'_> {
 /// What a person wants to read about an action; conditions are shown anyway.
 fn told(action: &Action) -> Option<String> {
     match action {
-        Action::Apply(_) | Action::AnnotateRack { .. } | Action::DeleteConfigMap { .. } => None,
-        Action::GrowClaim { .. } | Action::Tell(_) => None,
+        Action::Apply(_) | Action::AnnotateRack { .. } | Action::GrowClaim { .. } | Action::Tell(_) => None,
+        Action::DeleteConfigMap { .. } | Action::DeleteService { .. } => None,
         Action::DeleteClaim { claim } => {
             names::broker_of(claim).map(|id| format!("delete the data of broker {id}"))
         }

@@ -49,6 +49,7 @@ pub(super) async fn observe(
         }),
         claims: claims(&cluster.name, sources.folder),
         config_maps: BTreeSet::new(),
+        services: BTreeSet::new(),
         kafka: ask_brokers(sources, former, &pods, running).await,
         safety: BTreeMap::new(),
         pods,

@@ -67,6 +67,11 @@ pub enum Action {
         /// The ConfigMap.
         name: String,
     },
+    /// Delete the Service of a broker that is gone.
+    DeleteService {
+        /// The Service.
+        name: String,
+    },
     /// Change dynamic settings of all brokers together.
     AlterConfig {
         /// New values.
@@ -100,6 +105,7 @@ impl fmt::Display for Action {
             Action::GrowClaim { claim, size } => write!(f, "grow claim {claim} to {size}"),
             Action::DeleteClaim { claim } => write!(f, "delete claim {claim}"),
             Action::DeleteConfigMap { name } => write!(f, "delete config map {name}"),
+            Action::DeleteService { name } => write!(f, "delete service {name}"),
             Action::AlterConfig { set, delete } => {
                 f.write_str("change settings of all brokers:")?;
                 for (name, value) in set {

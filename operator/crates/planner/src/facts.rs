@@ -15,6 +15,8 @@ pub struct Observed {
     pub claims: BTreeMap<NodeId, ClaimFacts>,
     /// Names of the cluster's ConfigMaps.
     pub config_maps: BTreeSet<String>,
+    /// Names of the cluster's Services.
+    pub services: BTreeSet<String>,
     /// What brokers told; `Err` says why none did.
     pub kafka: Result<KafkaFacts, NoAnswer>,
     /// Restart safety of single brokers, as far as it was asked.
@@ -32,6 +34,7 @@ impl Default for Observed {
             pods: BTreeMap::new(),
             claims: BTreeMap::new(),
             config_maps: BTreeSet::new(),
+            services: BTreeSet::new(),
             kafka: Err(NoAnswer("no broker was asked yet".to_owned())),
             safety: BTreeMap::new(),
         }

@@ -33,6 +33,8 @@ pub const RESTART_ANNOTATION: &str = "ottla.dev/restart";
 pub const CLUSTER_ID_ANNOTATION: &str = "ottla.dev/cluster-id";
 /// On a KafkaTopic: the topic in Kafka is to be deleted before the object goes.
 pub const TOPIC_FINALIZER: &str = "ottla.dev/topic";
+/// By this label, which the StatefulSet's controller sets, a single pod is selected.
+pub const POD_NAME_LABEL: &str = "statefulset.kubernetes.io/pod-name";
 /// The one field manager of the operator.
 pub const FIELD_MANAGER: &str = "ottla-operator";
 
@@ -65,6 +67,11 @@ pub fn headless(cluster: &str) -> String {
 /// The Service that clients connect to first.
 pub fn bootstrap(cluster: &str) -> String {
     format!("{cluster}-bootstrap")
+}
+
+/// The Service of one broker's own, named as its pod: clients keep its address while pods come and go.
+pub fn broker_service(cluster: &str, broker: NodeId) -> String {
+    pod(cluster, broker)
 }
 
 /// The ConfigMap with one revision of the settings.

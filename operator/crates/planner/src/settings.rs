@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use ottla_broker_types::NodeId;
 use ottla_operator_crd::ValidatedCluster;
+use ottla_operator_crd::validate::ClientListener;
 
 use crate::names;
 
@@ -36,7 +37,7 @@ pub fn fixed(cluster: &ValidatedCluster, cluster_id: &str, address: Address<'_>)
     set("controller.quorum.voters", voters.join(","));
     set("controller.listener.names", names::INTERNAL_LISTENER.to_owned());
     set("inter.broker.listener.name", names::INTERNAL_LISTENER.to_owned());
-    set("listeners", listeners(cluster, ""));
+    set("listeners", listeners(cluster, Hosts::default()));
     set("listener.security.protocol.map", protocol_map(cluster));
     set("log.dirs", names::DATA_FOLDER.to_owned());
     set("ottla.cluster.id", cluster_id.to_owned());
@@ -46,10 +47,20 @@ pub fn fixed(cluster: &ValidatedCluster, cluster_id: &str, address: Address<'_>)
     settings
 }
 
-/// All listeners on `host`; an empty host means every address of the machine.
-pub fn listeners(cluster: &ValidatedCluster, host: &str) -> String {
-    let internal = format!("{}://{host}:{}", names::INTERNAL_LISTENER, names::INTERNAL_PORT);
-    let clients = cluster.listeners.iter().map(|l| format!("{}://{host}:{}", l.kafka_name, l.port));
+/// Hosts of listeners; an empty one means every address of the machine.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Hosts<'a> {
+    /// For the listener between brokers.
+    pub brokers: &'a str,
+    /// For the listeners of clients.
+    pub clients: &'a str,
+}
+
+/// All listeners on their hosts.
+pub fn listeners(cluster: &ValidatedCluster, hosts: Hosts<'_>) -> String {
+    let internal = format!("{}://{}:{}", names::INTERNAL_LISTENER, hosts.brokers, names::INTERNAL_PORT);
+    let client = |l: &ClientListener| format!("{}://{}:{}", l.kafka_name, hosts.clients, l.port);
+    let clients = cluster.listeners.iter().map(client);
     std::iter::once(internal).chain(clients).collect::<Vec<_>>().join(",")
 }
 

@@ -103,6 +103,7 @@ pub(crate) fn healthy(count: i32, revision: &str) -> Observed {
         pods: ids().map(|i| (NodeId(i), pod(i, revision))).collect(),
         claims: BTreeMap::new(),
         config_maps: BTreeSet::new(),
+        services: BTreeSet::new(),
         kafka: Ok(KafkaFacts {
             cluster_id: "MkU3OEVBNTcwNTJENDM2Qg".to_owned(),
             controller: Some(NodeId(0)),

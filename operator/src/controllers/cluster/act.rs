@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
-use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
 use kube::{Api, Client};
 use ottla_broker_types::{NodeId, PartitionIndex, TopicPartition};
@@ -47,6 +47,7 @@ impl Actor<'_> {
             Action::GrowClaim { claim, size } => self.grow(claim, size).await,
             Action::DeleteClaim { claim } => delete(self.api::<PersistentVolumeClaim>(), claim).await,
             Action::DeleteConfigMap { name } => delete(self.api::<ConfigMap>(), name).await,
+            Action::DeleteService { name } => delete(self.api::<Service>(), name).await,
             Action::AlterConfig { set, delete } => {
                 alter(self.admin, ConfigResource::AllBrokers, set, delete).await
             }

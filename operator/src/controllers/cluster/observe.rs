@@ -57,6 +57,7 @@ pub async fn observe(
     let claims =
         claims.iter().filter_map(|claim| Some((names::broker_of(&claim.name_any())?, facts::claim(claim))));
     let config_maps = stores.config_maps.state_filter(|map| belongs(map, key));
+    let services = stores.services.state_filter(|service| belongs(service, key));
     let running = set.as_ref().map_or(cluster.replicas, |set| set.replicas).max(cluster.replicas);
     let port = cluster.listeners.first().map_or(names::INTERNAL_PORT, |listener| listener.port);
     let admin = context.admin(key, running, port).await;
@@ -66,6 +67,7 @@ pub async fn observe(
             stateful_set: set,
             claims: claims.collect(),
             config_maps: config_maps.iter().map(|map| map.name_any()).collect(),
+            services: services.iter().map(|service| service.name_any()).collect(),
             kafka,
             safety: BTreeMap::new(),
             pods,

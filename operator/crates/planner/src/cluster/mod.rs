@@ -14,6 +14,7 @@ use ottla_operator_crd::{KafkaClusterStatus, quantity_bytes};
 use crate::action::{Action, Note};
 use crate::facts::Observed;
 use crate::moves::{self, Moves, MovesInput};
+use crate::names;
 use crate::resources::{Build, Resource};
 use crate::rollout::{self, Rollout, RolloutInput};
 use crate::scale::{self, Scale, ScaleInput};
@@ -109,6 +110,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     if at_rest {
         actions.extend(leaders(input, &moves));
         actions.extend(outdated_settings(input, &build));
+        actions.extend(outdated_services(input, &build));
     }
     let parts = Parts { build_revision: revision, scale, moves, rollout, config_settled, bootstrapped };
     let status = status::status(input, &parts);
@@ -266,6 +268,16 @@ fn outdated_settings(input: &Input<'_>, build: &Build<'_>) -> Vec<Action> {
     let current = build.config_map_name();
     let outdated = input.observed.config_maps.iter().filter(|name| **name != current);
     outdated.map(|name| Action::DeleteConfigMap { name: name.clone() }).collect()
+}
+
+/// Services of brokers that have left.
+fn outdated_services(input: &Input<'_>, build: &Build<'_>) -> Vec<Action> {
+    let left = |name: &&String| {
+        let id = names::broker_of(name).filter(|id| id.get() >= build.replicas);
+        id.is_some_and(|id| **name == names::broker_service(&build.cluster.name, id))
+    };
+    let outdated = input.observed.services.iter().filter(left);
+    outdated.map(|name| Action::DeleteService { name: name.clone() }).collect()
 }
 
 impl Plan {

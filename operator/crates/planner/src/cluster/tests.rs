@@ -57,7 +57,7 @@ fn identity_is_kept_before_anything_is_made() {
     assert_eq!(first.status.controllers, Some(vec![0, 1, 2]));
     assert_eq!(first.status.observed_generation, Some(1));
     let second = plan_of(&cluster, &first.status, &Observed::default());
-    assert_eq!(second.resources().count(), 6);
+    assert_eq!(second.resources().count(), 9);
     assert_eq!(reason(&second), "Starting");
     assert!(!second.status.bootstrapped);
 }
@@ -232,4 +232,16 @@ fn the_same_facts_give_the_same_plan() {
     let cluster = cluster_of("replicas: 5");
     let observed = healthy(5, "old");
     assert_eq!(plan_of(&cluster, &running(), &observed), plan_of(&cluster, &running(), &observed));
+}
+
+#[test]
+fn services_of_brokers_that_left_are_deleted_and_no_others() {
+    let cluster = cluster_of("");
+    let (mut observed, status) = at_rest(&cluster);
+    let names = ["demo-brokers", "demo-bootstrap", "demo-broker-2", "demo-broker-3", "mine-9"];
+    observed.services = names.map(str::to_owned).into();
+    assert_eq!(todo(&plan_of(&cluster, &status, &observed)), ["delete service demo-broker-3"]);
+    let drained = cluster_of("replicas: 2");
+    let leaving = todo(&plan_of(&drained, &status, &observed));
+    assert!(!leaving.iter().any(|action| action.starts_with("delete service")), "{leaving:?}");
 }

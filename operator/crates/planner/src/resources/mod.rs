@@ -26,7 +26,7 @@ pub enum Resource {
     ServiceAccount(Box<ServiceAccount>),
     /// The settings.
     ConfigMap(Box<ConfigMap>),
-    /// One of the two Services.
+    /// The Service of all brokers, of their names, or of one broker.
     Service(Box<Service>),
     /// How many brokers may be evicted.
     PodDisruptionBudget(Box<PodDisruptionBudget>),
@@ -96,14 +96,17 @@ impl Build<'_> {
 
     /// Every object, in the order in which they are applied.
     pub fn objects(&self) -> Vec<Resource> {
-        vec![
+        let mut objects = vec![
             Resource::ServiceAccount(Box::new(service_account::build(self))),
             Resource::ConfigMap(Box::new(config_map::build(self))),
             Resource::Service(Box::new(service::headless(self))),
             Resource::Service(Box::new(service::bootstrap(self))),
-            Resource::PodDisruptionBudget(Box::new(disruption_budget::build(self))),
-            Resource::StatefulSet(Box::new(stateful_set::build(self))),
-        ]
+        ];
+        let brokers = (0..self.replicas).map(NodeId);
+        objects.extend(brokers.map(|id| Resource::Service(Box::new(service::broker(self, id)))));
+        objects.push(Resource::PodDisruptionBudget(Box::new(disruption_budget::build(self))));
+        objects.push(Resource::StatefulSet(Box::new(stateful_set::build(self))));
+        objects
     }
 
     fn metadata(&self, name: String) -> ObjectMeta {

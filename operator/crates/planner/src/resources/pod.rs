@@ -14,6 +14,7 @@ use ottla_operator_crd::validate::BROKER_DEFAULT_GRACE_SECONDS;
 
 use super::{Build, scheduling};
 use crate::names;
+use crate::settings::Hosts;
 
 /// The user of the image.
 const USER: i64 = 65532;
@@ -122,9 +123,14 @@ fn container(build: &Build<'_>) -> Container {
 
 fn arguments(build: &Build<'_>) -> Vec<String> {
     let (name, namespace) = (&build.cluster.name, &build.cluster.namespace);
-    // Kubernetes puts the pod's name in for the variable.
-    let host = format!("$(POD_NAME).{}.{namespace}.svc.{}", names::headless(name), build.cluster_domain);
-    let advertised = crate::settings::listeners(build.cluster, &host);
+    let domain = build.cluster_domain;
+    // Kubernetes puts the pod's name in for the variable. A client may keep the address of a name for a minute (the
+    // name server's 30 s, then a Java client's own 30 s), so clients get names whose addresses outlive pods; brokers
+    // look names up anew.
+    let brokers = format!("$(POD_NAME).{}.{namespace}.svc.{domain}", names::headless(name));
+    let clients = format!("$(POD_NAME).{namespace}.svc.{domain}");
+    let hosts = Hosts { brokers: &brokers, clients: &clients };
+    let advertised = crate::settings::listeners(build.cluster, hosts);
     vec![
         "--config".to_owned(),
         format!("{}/{}", names::CONFIG_FOLDER, names::SETTINGS_FILE),

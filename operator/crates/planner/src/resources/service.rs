@@ -1,7 +1,8 @@
-//! The Services: a headless one that gives pods their names, and one that clients connect to first.
+//! The Services: a headless one that gives pods their names, one that clients connect to first, and one per broker.
 
 use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use ottla_broker_types::NodeId;
 
 use super::Build;
 use crate::names;
@@ -18,6 +19,25 @@ pub(super) fn headless(build: &Build<'_>) -> Service {
             publish_not_ready_addresses: Some(true),
             ports: Some(ports),
             selector: Some(names::selector(&build.cluster.name)),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+/// Leads clients to one broker, at an address that stays when the pod is replaced. Readiness does not matter: clients
+/// come because the controller says that the broker serves, which is known before Kubernetes has probed it.
+pub(super) fn broker(build: &Build<'_>, broker: NodeId) -> Service {
+    let name = names::broker_service(&build.cluster.name, broker);
+    let mut selector = names::selector(&build.cluster.name);
+    selector.insert(names::POD_NAME_LABEL.to_owned(), names::pod(&build.cluster.name, broker));
+    Service {
+        metadata: build.metadata(name),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
+            publish_not_ready_addresses: Some(true),
+            ports: Some(client_ports(build)),
+            selector: Some(selector),
             ..ServiceSpec::default()
         }),
         ..Service::default()

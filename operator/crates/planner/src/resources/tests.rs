@@ -1,7 +1,7 @@
 //! What the built Kubernetes objects contain, and what changes their revision.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::PodSpec;
+use k8s_openapi::api::core::v1::{PodSpec, Service};
 use ottla_operator_crd::ValidatedCluster;
 
 use super::{Build, Resource};
@@ -17,6 +17,10 @@ fn stateful_set(build: &Build<'_>) -> StatefulSet {
 
 fn pod(build: &Build<'_>) -> PodSpec {
     stateful_set(build).spec.template.spec.expect("it has pods")
+}
+
+fn object_name(service: &Service) -> &str {
+    service.metadata.name.as_deref().unwrap_or_default()
 }
 
 fn revision(spec: &str) -> String {
@@ -36,6 +40,9 @@ fn every_object_belongs_to_the_cluster() {
             config_map.as_str(),
             "Service demo-brokers",
             "Service demo-bootstrap",
+            "Service demo-broker-0",
+            "Service demo-broker-1",
+            "Service demo-broker-2",
             "PodDisruptionBudget demo-broker",
             "StatefulSet demo-broker",
         ]
@@ -59,15 +66,25 @@ fn pods_fit_the_restricted_security_profile() {
 }
 
 #[test]
-fn pods_advertise_their_own_names() {
+fn clients_get_names_whose_addresses_outlive_pods() {
     let cluster = cluster_of("");
     let arguments = pod(&build(&cluster)).containers[0].args.clone().unwrap_or_default();
     let advertised = arguments.last().cloned().unwrap_or_default();
     assert_eq!(
         advertised,
         "advertised.listeners=INTERNAL://$(POD_NAME).demo-brokers.default.svc.cluster.local:9091,\
-         PLAINTEXT://$(POD_NAME).demo-brokers.default.svc.cluster.local:9092"
+         PLAINTEXT://$(POD_NAME).default.svc.cluster.local:9092"
     );
+    let service = build(&cluster).objects().into_iter().find_map(|object| match object {
+        Resource::Service(service) if object_name(&service) == "demo-broker-1" => service.spec,
+        _ => None,
+    });
+    let service = service.expect("each broker has a Service");
+    assert_eq!(service.type_.as_deref(), Some("ClusterIP"));
+    assert_eq!(service.publish_not_ready_addresses, Some(true));
+    let selector = service.selector.expect("it selects its pod");
+    assert_eq!(selector["statefulset.kubernetes.io/pod-name"], "demo-broker-1");
+    assert_eq!(selector["ottla.dev/cluster"], "demo");
 }
 
 #[test]
