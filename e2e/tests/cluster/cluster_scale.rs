@@ -10,6 +10,7 @@ use ottla_operator_crd::{KafkaClusterStatus, conditions};
 use crate::demo::{Demo, Metadata};
 use crate::history::Load;
 use crate::readers::Readers;
+use crate::watch::Watch;
 
 /// A step of scaling with little data takes half a minute, ten seconds of which verify that brokers are empty.
 const STEP_LIMIT: Duration = Duration::from_secs(240);
@@ -18,14 +19,32 @@ const RATE: u32 = 300;
 /// Partitions of the topic under load; others (the group's own) move, too.
 const PARTITIONS: u32 = 12;
 
-/// What was seen while a step went on.
-#[derive(Default)]
-struct Seen {
-    /// The largest plan and its lower bound.
-    moves: i64,
-    bound: i64,
-    /// Pods that were asked to end.
-    ended: BTreeSet<String>,
+/// Replicas of every partition.
+type Homes = BTreeMap<(String, i32), BTreeSet<i32>>;
+
+/// Counts replicas that arrive, from one look at the metadata to the next: one that goes on to a third broker counts
+/// twice.
+struct Moves {
+    homes: Homes,
+    count: usize,
+}
+
+impl Moves {
+    fn look(&mut self, metadata: &Metadata) {
+        let homes = homes(metadata);
+        for (key, brokers) in &homes {
+            // A topic that is new has moved nothing.
+            let Some(former) = self.homes.get(key) else { continue };
+            self.count += brokers.difference(former).count();
+        }
+        self.homes = homes;
+    }
+}
+
+fn homes(metadata: &Metadata) -> Homes {
+    let each = metadata.partitions();
+    each.map(|(topic, each)| ((topic.to_owned(), each.partition), each.replicas().into_iter().collect()))
+        .collect()
 }
 
 #[tokio::test]
@@ -35,16 +54,22 @@ async fn brokers_come_and_go_under_load_and_nothing_is_lost_or_doubled() -> Resu
     demo.create_topic("load", PARTITIONS).await?;
     let load = Load::start(&demo, "load", RATE).await?;
     let readers = Readers::start(&demo, "scaling", &["load"], 1).await?;
+    let pods = Watch::start(&demo, 3).await?;
+    let mut zones = BTreeMap::new();
     for replicas in [5, 3] {
         let before = demo.metadata().await?;
-        let watch = Stopwatch::start();
-        let seen = scale(&demo, replicas).await?;
+        let clock = Stopwatch::start();
+        let moved = scale(&demo, replicas, &before, &pods).await?;
         let after = demo.until_in_sync(STEP_LIMIT).await?;
-        println!("{replicas} brokers after {:.1?}", watch.elapsed());
-        check_moves(&before, &after, &seen)?;
-        check_balance(&demo, &after, replicas).await?;
+        println!("{replicas} brokers after {:.1?}", clock.elapsed());
+        zones.extend(demo.zones().await?);
+        check_balance(&after, &zones, replicas)?;
+        let fewest = fewest_moves(&before, &zones, replicas);
+        println!("{moved} replicas moved where {fewest} are the fewest possible");
+        ensure!(fewest > 0 && moved * 10 <= fewest * 11, "more than 1.10 times the fewest possible moves");
         let gone = (0..5).filter(|id| *id >= replicas).map(|id| format!("demo-broker-{id}"));
-        ensure!(seen.ended == gone.collect::<BTreeSet<_>>(), "these pods ended: {:?}", seen.ended);
+        let ended = pods.ended()?;
+        ensure!(ended == gone.collect::<BTreeSet<_>>(), "these pods ended: {ended:?}");
     }
     load.goes_on(1_000, STEP_LIMIT).await?;
     let history = load.stop().await?;
@@ -59,21 +84,17 @@ async fn brokers_come_and_go_under_load_and_nothing_is_lost_or_doubled() -> Resu
     demo.remove().await
 }
 
-/// `kubectl scale`, and watching until nothing is left to do.
-async fn scale(demo: &Demo, replicas: i32) -> Result<Seen> {
+/// `kubectl scale`, and watching until nothing is left to do; gives the replicas that moved.
+async fn scale(demo: &Demo, replicas: i32, before: &Metadata, pods: &Watch) -> Result<usize> {
     demo.kubectl(&["scale", "kafkacluster/demo", &format!("--replicas={replicas}")]).await?;
-    let mut seen = Seen::default();
+    let mut moves = Moves { homes: homes(before), count: 0 };
     until(&format!("{replicas} balanced brokers"), STEP_LIMIT, async || {
         // In this order: a pod that is found ending here held nothing when the metadata was read, since the
         // operator looks twice, ten seconds apart, before it lets go.
         let metadata = demo.metadata().await?;
-        ending_pods_are_empty(demo, &metadata, &mut seen).await;
+        moves.look(&metadata);
+        ending_pods_are_empty(&metadata, &pods.ended()?);
         let (object, status) = demo.status().await?;
-        if let Some(plan) = &status.rebalance
-            && plan.moves > seen.moves
-        {
-            (seen.moves, seen.bound) = (plan.moves, plan.lower_bound_moves);
-        }
         let current = status.observed_generation == object.metadata.generation;
         Ok(if current && at_rest(&status, replicas) {
             Waited::Done(())
@@ -82,18 +103,17 @@ async fn scale(demo: &Demo, replicas: i32) -> Result<Seen> {
         })
     })
     .await?;
-    Ok(seen)
+    moves.look(&demo.metadata().await?);
+    Ok(moves.count)
 }
 
 /// Panics, since it is no matter of waiting: a pod was asked to end while it held replicas.
-async fn ending_pods_are_empty(demo: &Demo, metadata: &Metadata, seen: &mut Seen) {
+fn ending_pods_are_empty(metadata: &Metadata, ended: &BTreeSet<String>) {
     let held = metadata.replicas_by_broker();
-    let Ok(pods) = demo.pods().await else { return };
-    for (name, pod) in pods.iter().filter(|(_, pod)| pod.metadata.deletion_timestamp.is_some()) {
+    for name in ended {
         let id: Option<i32> = name.rsplit('-').next().and_then(|id| id.parse().ok());
         let replicas = id.and_then(|id| held.get(&id)).copied().unwrap_or_default();
-        assert_eq!(replicas, 0, "{name} was deleted while it held replicas; it is {:?}", pod.status);
-        seen.ended.insert(name.clone());
+        assert_eq!(replicas, 0, "{name} was deleted while it held replicas");
     }
 }
 
@@ -105,36 +125,32 @@ fn at_rest(status: &KafkaClusterStatus, replicas: i32) -> bool {
         && status.drain.is_none()
 }
 
-/// The plan is at most a tenth above its lower bound, and what moved is what it said.
-fn check_moves(before: &Metadata, after: &Metadata, seen: &Seen) -> Result<()> {
-    let homes = |metadata: &Metadata| -> BTreeMap<(String, i32), Vec<i32>> {
-        let each = metadata.partitions();
-        each.map(|(topic, each)| ((topic.to_owned(), each.partition), each.replicas())).collect()
+/// The fewest copies that bring `before` into balance over `replicas` brokers. Three copies over three zones: each
+/// zone keeps one of every partition, so its brokers only pass replicas to each other, and each that is above its
+/// share, or below, costs one.
+fn fewest_moves(before: &Metadata, zones: &BTreeMap<i32, String>, replicas: i32) -> usize {
+    let (partitions, held) = (before.partitions().count(), before.replicas_by_broker());
+    let names: BTreeSet<&String> = zones.values().collect();
+    let in_zone = |name: &String| -> usize {
+        let brokers = || zones.iter().filter(|(_, zone)| *zone == name).map(|(id, _)| *id);
+        let sharing = brokers().filter(|id| *id < replicas).count().max(1);
+        let has = |id: i32| held.get(&id).copied().unwrap_or_default();
+        let share = |id: i32, full: usize| if id < replicas { full } else { 0 };
+        let over: usize =
+            brokers().map(|id| has(id).saturating_sub(share(id, partitions.div_ceil(sharing)))).sum();
+        let under: usize = brokers().map(|id| share(id, partitions / sharing).saturating_sub(has(id))).sum();
+        over.max(under)
     };
-    let (before, after) = (homes(before), homes(after));
-    let moved: usize = after
-        .iter()
-        .map(|(key, replicas)| {
-            let former = before.get(key).cloned().unwrap_or_default();
-            replicas.iter().filter(|broker| !former.contains(broker)).count()
-        })
-        .sum();
-    println!("{moved} replicas moved; the plan said {}, its lower bound {}", seen.moves, seen.bound);
-    ensure!(seen.bound > 0 && seen.moves * 10 <= seen.bound * 11, "more than 1.10 times the lower bound");
-    ensure!(i64::try_from(moved)? <= seen.moves, "more replicas moved than planned");
-    Ok(())
+    names.into_iter().map(in_zone).sum()
 }
 
 /// Three copies over three zones: each zone has one of every partition, evenly over its brokers.
-async fn check_balance(demo: &Demo, metadata: &Metadata, replicas: i32) -> Result<()> {
-    let zones = demo.zones().await?;
+fn check_balance(metadata: &Metadata, zones: &BTreeMap<i32, String>, replicas: i32) -> Result<()> {
+    let zones: BTreeMap<i32, &String> =
+        zones.iter().filter(|(id, _)| **id < replicas).map(|(id, zone)| (*id, zone)).collect();
     ensure!(zones.len() == usize::try_from(replicas)?, "brokers: {zones:?}");
-    let mut brokers_by_zone: BTreeMap<&str, usize> = BTreeMap::new();
-    for zone in zones.values() {
-        *brokers_by_zone.entry(zone).or_default() += 1;
-    }
     for (topic, partition) in metadata.partitions() {
-        let held: BTreeSet<Option<&String>> =
+        let held: BTreeSet<Option<&&String>> =
             partition.replicas().iter().map(|broker| zones.get(broker)).collect();
         ensure!(held.len() == 3 && !held.contains(&None), "{topic}: not in three zones: {partition:?}");
     }
@@ -142,10 +158,13 @@ async fn check_balance(demo: &Demo, metadata: &Metadata, replicas: i32) -> Resul
     let counts = metadata.replicas_by_broker();
     println!("replicas by broker: {counts:?}; zones: {zones:?}");
     for (broker, zone) in &zones {
-        let (count, sharing) = (counts.get(broker).copied().unwrap_or_default(), brokers_by_zone[&**zone]);
+        let sharing = zones.values().filter(|other| *other == zone).count();
+        let count = counts.get(broker).copied().unwrap_or_default();
         let balanced = partitions / sharing..=partitions.div_ceil(sharing);
-        let near = count + 1 >= *balanced.start() && count <= balanced.end() + 1;
-        ensure!(near, "broker {broker} has {count} replicas, balanced would be {balanced:?}");
+        ensure!(
+            balanced.contains(&count),
+            "broker {broker} has {count} replicas, balanced would be {balanced:?}"
+        );
     }
     Ok(())
 }

@@ -15,3 +15,4 @@ mod history;
 mod network;
 mod readers;
 mod release;
+mod watch;

@@ -45,7 +45,7 @@ impl Readers {
             for member in &mut readers.members {
                 let log = member.errors();
                 anyhow::ensure!(member.ended()?.is_none(), "a member ended: {log}");
-                let assigned = log.lines().filter(|line| line.contains("rebalanced")).next_back();
+                let assigned = log.lines().rfind(|line| line.contains("rebalanced"));
                 if !assigned.is_some_and(|line| line.contains("assigned:") && line.contains('[')) {
                     return Ok(Waited::NotYet(log));
                 }
