@@ -81,6 +81,31 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// What a person can do about it.
+    pub(super) fn advice(&self) -> &'static str {
+        match self {
+            Problem::TooFewBrokers { .. } => "Let more brokers stay or add some, or ask for fewer replicas.",
+            Problem::DiskTooSmall { .. } => {
+                "Let more brokers stay, or add brokers or disks: what arrives must fit beside what is there."
+            }
+            Problem::TooManyBrokers(_) | Problem::TooManyReplicas(_) | Problem::TotalLoad => {
+                "Plan parts of the cluster by themselves."
+            }
+            Problem::Unmatched(_) => "Both models must describe the same partitions.",
+            Problem::DuplicateBroker(_)
+            | Problem::BrokerId(_)
+            | Problem::BrokerCapacity(_)
+            | Problem::DuplicatePartition(_)
+            | Problem::PartitionIndex(_)
+            | Problem::NoReplicas(_)
+            | Problem::Load(_)
+            | Problem::UnknownBroker { .. }
+            | Problem::DuplicateReplica { .. } => "Correct the entries that are named.",
+        }
+    }
+}
+
 /// Kafka's largest clusters have about a tenth of this; it keeps a rack's and a broker's index in 16 bits.
 pub const BROKERS_MAX: usize = 32_000;
 /// Replica positions are 32-bit indexes.
@@ -184,17 +209,27 @@ fn check_partition(
     if loads.iter().any(|load| !(0..=LOAD_MAX).contains(load)) {
         problems.push(Problem::Load(name(partition)));
     }
-    for (at, &broker) in partition.replicas.iter().enumerate() {
-        if !known.contains(&broker) {
-            problems.push(Problem::UnknownBroker { partition: name(partition), broker });
-        }
-        if partition.replicas[..at].contains(&broker) {
-            problems.push(Problem::DuplicateReplica { partition: name(partition), broker });
-        }
+    for &broker in partition.replicas.iter().filter(|broker| !known.contains(broker)) {
+        problems.push(Problem::UnknownBroker { partition: name(partition), broker });
     }
+    let repeated = repeated(&partition.replicas).into_iter();
+    problems.extend(repeated.map(|broker| Problem::DuplicateReplica { partition: name(partition), broker }));
     if wanted > staying && !partition.reassigning {
         problems.push(Problem::TooFewBrokers { partition: name(partition), wanted, brokers: staying });
     }
+}
+
+/// Brokers that a list names again. The list of a wrong model may be very long, so that comparing each with each would
+/// take for ever; the usual short ones are not worth an allocation.
+fn repeated(list: &[NodeId]) -> Vec<NodeId> {
+    const SHORT: usize = 16;
+    if list.len() <= SHORT {
+        let again = (1..list.len()).filter(|at| list[..*at].contains(&list[*at]));
+        return again.map(|at| list[at]).collect();
+    }
+    let mut sorted = list.to_vec();
+    sorted.sort_unstable();
+    sorted.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect()
 }
 
 pub(super) fn name(partition: &Partition) -> TopicPartition {

@@ -6,6 +6,7 @@ use ottla_broker_types::{NodeId, TopicPartition};
 
 use super::model::{BrokerState, Model};
 use super::plan::{BrokerLoad, Move, Plan};
+use super::table::Bytes;
 
 /// Why a replica leaves a broker, or where it goes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,7 +45,8 @@ pub enum Reason {
     },
     /// Its broker carries more bytes or traffic than others; counts are even.
     #[error(
-        "broker {broker} goes from {before} to {after} bytes and from {in_before} to {in_after} bytes/s written"
+        "broker {broker} goes from {} to {} and from {}/s to {}/s written",
+        Bytes(*before), Bytes(*after), Bytes(*in_before), Bytes(*in_after)
     )]
     Load {
         /// The broker.

@@ -112,7 +112,7 @@ fn lint_move(
         if step.target[..at].contains(&broker) {
             faults.push(Fault::SameBroker { partition: name.clone(), broker });
         }
-        if !brokers.get(&broker).is_some_and(|b| b.state == BrokerState::Alive) {
+        if brokers.get(&broker).is_none_or(|b| b.state != BrokerState::Alive) {
             faults.push(Fault::Target { partition: name.clone(), broker });
         }
     }

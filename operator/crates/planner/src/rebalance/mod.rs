@@ -36,7 +36,7 @@ mod trim;
 mod tests;
 
 pub use check::{Infeasible, Problem};
-pub use encode::{CHUNK_BYTES_MAX, StoredPlanError, load, store};
+pub use encode::{CHUNK_BYTES_MAX, StoredPlanError, load, load_topics, store};
 pub use explain::{Explanation, Reason, explain};
 pub use lint::{Fault, lint};
 pub use model::{Broker, BrokerState, Capacity, Model, Partition, apply};
@@ -45,4 +45,4 @@ pub use options::Options;
 pub use plan::{BrokerLoad, Move, Note, Plan};
 pub use planner::{judge, plan};
 pub use score::{Dimension, DimensionScore, Ratio, Score, Spread};
-pub use table::Bytes;
+pub use table::{Bytes, RowsMax, Table};

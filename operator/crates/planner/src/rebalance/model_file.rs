@@ -16,8 +16,11 @@ use super::model::{Broker, BrokerState, Capacity, Model, Partition};
 /// Why a text is no model.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFileError {
+    /// There is nothing in it.
+    #[error("it is empty")]
+    Empty,
     /// It is not JSON of the form described, at the line and column that the source names.
-    #[error("read the model: {0}")]
+    #[error(transparent)]
     Json(#[from] serde_json::Error),
     /// A topic has a name that Kafka refuses.
     #[error("partition entry {entry} (from 0): {source}")]
@@ -94,6 +97,9 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 /// # Errors
 /// Says where the text is not a model.
 pub fn read_model(text: &[u8]) -> Result<Model, ModelFileError> {
+    if text.trim_ascii().is_empty() {
+        return Err(ModelFileError::Empty);
+    }
     let file: FileModel = serde_json::from_slice(text)?;
     let mut model = Model::default();
     for broker in file.brokers {

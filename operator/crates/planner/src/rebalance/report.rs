@@ -1,8 +1,12 @@
 //! What the command `plan` prints: pure functions from a plan to text. No I/O.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use super::check::Infeasible;
+use super::check::{Infeasible, Problem};
+use super::explain::explain;
+use super::model::Model;
 use super::plan::{Move, Plan};
 use super::score::{DimensionScore, Spread};
 
@@ -24,6 +28,15 @@ impl Outcome {
             Ok(plan) if plan.is_empty() => Outcome::Balanced,
             Ok(_) => Outcome::Plan,
             Err(_) => Outcome::Infeasible,
+        }
+    }
+
+    /// One word for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Outcome::Balanced => "balanced",
+            Outcome::Plan => "plan",
+            Outcome::Infeasible => "infeasible",
         }
     }
 
@@ -58,7 +71,9 @@ pub fn to_json(plan: &Plan) -> Value {
             })
         })
         .collect();
+    let outcome = if plan.is_empty() { Outcome::Balanced } else { Outcome::Plan };
     json!({
+        "outcome": outcome.name(),
         "hash": format!("{:016x}", plan.hash()),
         "seed": plan.seed(),
         "moves": score.moves,
@@ -75,6 +90,40 @@ pub fn to_json(plan: &Plan) -> Value {
         "partitions": plan.moves().iter().map(step).collect::<Vec<_>>(),
         "notes": plan.notes().iter().map(ToString::to_string).collect::<Vec<_>>(),
     })
+}
+
+/// The plan as JSON, with the reasons of each partition's change. `model` is what the plan was made from.
+pub fn to_json_with_reasons(model: &Model, plan: &Plan) -> Value {
+    let mut value = to_json(plan);
+    let steps = value["partitions"].as_array_mut().into_iter().flatten();
+    for (step, explanation) in steps.zip(explain(model, plan)) {
+        step["reasons"] = explanation.reasons.iter().map(ToString::to_string).collect();
+    }
+    value
+}
+
+/// A refusal as JSON, with every problem.
+pub fn refusal_to_json(refusal: &Infeasible) -> Value {
+    json!({
+        "outcome": Outcome::Infeasible.name(),
+        "problems": refusal.problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}
+
+/// A refusal for people: at most `rows_max` problems, a line each, and what can be done about them.
+pub fn refusal_to_text(refusal: &Infeasible, rows_max: usize) -> String {
+    let count = refusal.problems.len();
+    let mut text =
+        format!("There can be no plan, for {count} {}:\n", if count == 1 { "reason" } else { "reasons" });
+    for problem in refusal.problems.iter().take(rows_max) {
+        text += &format!("  {problem}\n");
+    }
+    if count > rows_max {
+        text += &format!("  and {} more\n", count - rows_max);
+    }
+    let advice: BTreeSet<&str> = refusal.problems.iter().map(Problem::advice).collect();
+    advice.into_iter().for_each(|line| text += &format!("{line}\n"));
+    text
 }
 
 fn dimension(line: &DimensionScore) -> Value {

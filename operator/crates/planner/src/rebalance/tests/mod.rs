@@ -6,3 +6,4 @@ mod forms;
 mod oracle;
 mod random;
 mod scale;
+mod wild;
