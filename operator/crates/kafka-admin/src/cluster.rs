@@ -9,7 +9,7 @@ use ottla_broker_protocol::messages::unregister_broker_response::UnregisterBroke
 use ottla_broker_types::NodeId;
 
 use crate::client::AdminClient;
-use crate::error::AdminError;
+use crate::error::{AdminError, CallError};
 
 /// The endpoint type of brokers in DescribeCluster.
 const ENDPOINT_BROKERS: i8 = 1;
@@ -42,22 +42,31 @@ pub struct ClusterDescription {
 
 impl AdminClient {
     /// The cluster's id, controller and brokers; from then on calls find each broker.
+    ///
+    /// Kafka before 4.0 does not tell of fenced brokers: they are missing then.
     pub async fn describe_cluster(&self) -> Result<ClusterDescription, AdminError> {
-        let request = DescribeClusterRequest {
-            endpoint_type: ENDPOINT_BROKERS,
-            include_fenced_brokers: true,
-            ..Default::default()
+        let found = match self.describe_brokers(true).await {
+            Err(AdminError::Call(CallError::Unencodable(_))) => self.describe_brokers(false).await?,
+            found => found?,
         };
-        let answer = self.call_any(&request, |response: DescribeClusterResponse<'_>| {
-            AdminError::check(response.error_code, response.error_message.as_deref())?;
-            Ok::<_, AdminError>(description(&response))
-        });
-        let found = answer.await??;
         let addresses = found.brokers.iter().filter(|broker| !broker.fenced);
         let addresses: BTreeMap<_, _> =
-            addresses.map(|broker| (broker.id, format!("{}:{}", broker.host, broker.port))).collect();
+            addresses.map(|broker| (broker.id, address(&broker.host, broker.port))).collect();
         self.learn(addresses).await;
         Ok(found)
+    }
+
+    async fn describe_brokers(&self, with_fenced: bool) -> Result<ClusterDescription, AdminError> {
+        let request = DescribeClusterRequest {
+            endpoint_type: ENDPOINT_BROKERS,
+            include_fenced_brokers: with_fenced,
+            ..Default::default()
+        };
+        self.call_any(&request, |response: DescribeClusterResponse<'_>| {
+            AdminError::check(response.error_code, response.error_message.as_deref())?;
+            Ok(description(&response))
+        })
+        .await?
     }
 
     /// Takes a broker that is gone for good out of the cluster; refused while it is needed.
@@ -67,6 +76,15 @@ impl AdminClient {
             AdminError::check(response.error_code, response.error_message.as_deref())
         })
         .await?
+    }
+}
+
+/// Where to connect; an IPv6 address needs brackets before its port.
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
     }
 }
 

@@ -41,7 +41,8 @@ impl AdminClient {
                 found.total_bytes = add(found.total_bytes, directory.total_bytes);
                 found.usable_bytes = add(found.usable_bytes, directory.usable_bytes);
                 for topic in &directory.topics {
-                    for partition in &topic.partitions {
+                    // A copy that moves between folders of the broker is not a replica of its own.
+                    for partition in topic.partitions.iter().filter(|copy| !copy.is_future_key) {
                         let key =
                             (topic.name.clone().into_owned(), PartitionIndex(partition.partition_index));
                         let size = ReplicaSize {
