@@ -1,6 +1,6 @@
 //! The operator's one source of time and entropy.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ottla_broker_types::{TimestampMs, Uuid};
 
@@ -9,6 +9,14 @@ use ottla_broker_types::{TimestampMs, Uuid};
 pub fn now() -> TimestampMs {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     TimestampMs(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+/// What `work` returns, and how long it took.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let begin = Instant::now();
+    let result = work();
+    (result, begin.elapsed())
 }
 
 /// A fresh id, from the operating system's entropy source.

@@ -11,6 +11,7 @@ pub mod kafka;
 pub mod leader;
 pub mod local;
 pub mod metrics;
+pub mod plan;
 pub mod run;
 pub mod stores;
 pub mod workers;

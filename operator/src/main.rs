@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use ottla_operator::workers::ClusterKey;
-use ottla_operator::{crdgen, local, run};
+use ottla_operator::{crdgen, local, plan, run};
 use ottla_operator_planner::Defaults;
 
 /// What is logged unless somebody says otherwise.
@@ -18,7 +18,7 @@ const LOG_DEFAULT: &str = "info";
 #[command(name = "ottla-operator", version)]
 struct Cli {
     /// What is logged: a level, or directives such as info,ottla_operator=debug.
-    #[arg(long, env = "OTTLA_LOG", default_value = LOG_DEFAULT, global = true)]
+    #[arg(long, env = "OTTLA_LOG", default_value = LOG_DEFAULT, global = true, display_order = 1000)]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -28,8 +28,10 @@ struct Cli {
 enum Command {
     /// Looks after the clusters of a Kubernetes cluster.
     Run(RunArguments),
-    /// Says what the operator would do now about one cluster, and does nothing.
-    Plan {
+    /// Plans which replicas of a Kafka cluster to move, and moves nothing.
+    Plan(plan::Arguments),
+    /// Says what the operator would do now about one cluster of Kubernetes, and does nothing.
+    Preview {
         /// The KafkaCluster.
         name: String,
         /// Its namespace.
@@ -93,10 +95,13 @@ struct LocalArguments {
 }
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
     let log = match &cli.command {
         // The table and its news say what there is to say; a log would tear the table.
-        Command::Local(_) if cli.log == LOG_DEFAULT => "off",
+        Command::Local(_) | Command::Plan(_) if cli.log == LOG_DEFAULT => "off",
         _ => &cli.log,
     };
     tracing_subscriber::fmt()
@@ -110,9 +115,15 @@ fn main() -> ExitCode {
             return in_terminal(block_on(local::run(local::Options { file, data, port })));
         }
         Command::Run(arguments) => block_on(run::run(options(arguments))),
-        Command::Plan { name, cluster_namespace, run: arguments } => {
+        Command::Plan(arguments) => {
+            return match block_on(plan::run(&arguments)) {
+                Ok(code) => ExitCode::from(code),
+                Err(error) => in_terminal(Err(error)),
+            };
+        }
+        Command::Preview { name, cluster_namespace, run: arguments } => {
             let key = ClusterKey { namespace: cluster_namespace, name };
-            block_on(run::plan(options(arguments), key)).map(|plan| print!("{plan}"))
+            block_on(run::preview(options(arguments), key)).map(|plan| print!("{plan}"))
         }
         Command::Crdgen { out, check: true } => out.iter().try_for_each(|folder| crdgen::check(folder)),
         Command::Crdgen { out, check: false } => out.iter().try_for_each(|folder| crdgen::write(folder)),
@@ -126,15 +137,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// Shows help, or says what is wrong with the arguments: with 1, because 2 has a meaning of its own for `plan`.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody is left to be told.
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
 /// Tells a failure as a person at a terminal wants to read it.
 fn in_terminal(outcome: anyhow::Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("ottla-operator: {error:#}");
+            eprintln!("ottla-operator: {}", told(&error));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and its causes, without those whose words the one before has told already.
+fn told(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string).filter(|cause| !cause.is_empty()) {
+        if !text.ends_with(&cause) {
+            text += if text.is_empty() { "" } else { ": " };
+            text += &cause;
+        }
+    }
+    text
 }
 
 fn options(arguments: RunArguments) -> run::Options {

@@ -72,7 +72,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
 }
 
 /// What the operator would do now about one cluster, one action a line; nothing is done.
-pub async fn plan(options: Options, key: ClusterKey) -> anyhow::Result<String> {
+pub async fn preview(options: Options, key: ClusterKey) -> anyhow::Result<String> {
     let client = Client::try_default().await.context("find the API server")?;
     let mut tasks = JoinSet::new();
     let stores = Stores::start(&client, Some(&key.namespace), &Jobs::default(), &mut tasks);
