@@ -217,7 +217,7 @@ pub async fn http_get(port: u16, path: &str) -> Result<String> {
 
 /// Three free ports for each broker; they are free until somebody else takes them, which a test survives by
 /// failing with the port's number.
-async fn free_ports(count: usize) -> Result<Vec<Ports>> {
+pub(crate) async fn free_ports(count: usize) -> Result<Vec<Ports>> {
     let mut held = Vec::new();
     for _ in 0..3 * count {
         held.push(TcpListener::bind("127.0.0.1:0").await.context("find a free port")?);

@@ -4,6 +4,7 @@
 //! them on the machine (docker, kind, its node image) is the business of the script `run` and of the folders `host`
 //! and `node-image` beside it; here is only what happens inside a test.
 
+mod apache;
 mod binaries;
 mod brokers;
 mod cleanup;
@@ -18,6 +19,7 @@ mod process;
 mod requirement;
 mod wait;
 
+pub use apache::ApacheBrokers;
 pub use binaries::{binary, checkout};
 pub use brokers::{Brokers, BrokersOptions, Ports, http_get};
 pub use clients::{Kafka, Kcat, Place, kafka, kcat};

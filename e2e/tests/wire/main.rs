@@ -5,6 +5,7 @@ mod wire_directories;
 mod wire_failover;
 mod wire_flights;
 mod wire_hostile;
+mod wire_plan;
 mod wire_restart;
 mod wire_scale;
 mod wire_tools;
