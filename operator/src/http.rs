@@ -105,7 +105,10 @@ mod tests {
         let server = tokio::spawn(serve(listener, Arc::default()));
         assert_eq!(ask(address, "/healthz").await.expect("it answers"), "ok\n");
         let metrics = ask(address, "/metrics").await.expect("it answers");
-        assert!(String::from_utf8_lossy(&metrics).contains("ottla_operator_looks_total 0"));
+        let metrics = String::from_utf8_lossy(&metrics);
+        assert!(metrics.contains("ottla_operator_looks_total 0"));
+        let resident = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        assert!(resident.is_some_and(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 1 << 20)));
         let error = ask(address, "/other").await.expect_err("there is no such page");
         assert!(error.to_string().contains("404"), "{error}");
         server.abort();

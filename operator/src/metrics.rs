@@ -42,6 +42,19 @@ impl Metrics {
                 "# HELP ottla_operator_{name} {about}\n# TYPE ottla_operator_{name} counter\nottla_operator_{name} {value}\n"
             ));
         }
+        if let Some(bytes) = resident_bytes() {
+            text.push_str(&format!(
+                "# HELP process_resident_memory_bytes Resident memory size in bytes.\n\
+                 # TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {bytes}\n"
+            ));
+        }
         text
     }
+}
+
+/// What the kernel counts as resident of this process; `None` where it does not tell.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }

@@ -18,6 +18,9 @@ const POUR_LIMIT: Duration = Duration::from_secs(120);
 /// The group reads them within seconds.
 const READ_LIMIT: Duration = Duration::from_secs(60);
 
+/// What an operator that looks after one cluster may hold.
+const OPERATOR_BYTES_MAX: u64 = 40_000_000;
+
 /// Lines of key, tab and flight, in the order of the data set.
 fn keyed() -> Vec<(&'static str, &'static str)> {
     FLIGHTS.lines().skip(1).map(|line| (line.split(',').nth(11).unwrap_or_default(), line)).collect()
@@ -42,6 +45,9 @@ async fn every_flight_goes_in_by_foreign_producers_and_out_by_a_group_exactly_on
         check(topic, &got)?;
     }
     tools_describe(&demo).await?;
+    let operator_bytes = demo.operator_bytes().await?;
+    println!("the operator holds {:.1} MB", operator_bytes as f64 / 1e6);
+    ensure!(operator_bytes <= OPERATOR_BYTES_MAX, "the operator holds {operator_bytes} bytes");
     demo.remove().await
 }
 

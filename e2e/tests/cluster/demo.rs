@@ -32,7 +32,7 @@ pub(crate) struct Demo {
     pub(crate) kafka: Kafka,
     pub(crate) place: Place,
     namespace: Namespace,
-    _chart: Chart,
+    chart: Chart,
 }
 
 /// The topics as a client sees them.
@@ -101,7 +101,7 @@ impl Demo {
         let namespace = cluster.namespace(prefix).await?;
         let chart = release::install(&cluster, &[]).await?;
         let Some(place) = cluster.place(namespace.name()).await? else { return Ok(None) };
-        Ok(Some(Demo { cluster, kcat, kafka, place, namespace, _chart: chart }))
+        Ok(Some(Demo { cluster, kcat, kafka, place, namespace, chart }))
     }
 
     /// The name of the namespace.
@@ -212,6 +212,19 @@ impl Demo {
         let mut command = self.kafka.tool(&self.place, name)?;
         command.args(["--bootstrap-server", BOOTSTRAP]).args(arguments);
         run(command, TOOL_LIMIT).await
+    }
+
+    /// Resident memory of the operator in bytes, as its metrics tell.
+    pub(crate) async fn operator_bytes(&self) -> Result<u64> {
+        let namespace = self.chart.namespace();
+        let name = r#"jsonpath={.items[0].metadata.name}"#;
+        let operators = "app.kubernetes.io/component=operator";
+        let find = ["--namespace", namespace, "get", "pods", "--selector", operators, "--output", name];
+        let pod = self.cluster.kubectl(&find).await?;
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{pod}:8080/proxy/metrics");
+        let page = self.cluster.kubectl(&["get", "--raw", &path]).await?;
+        let bytes = page.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
+        bytes.context("the operator does not tell its memory")?.parse().context("read its memory")
     }
 
     /// Deletes the namespace and everything in it, which nothing may hold up.
