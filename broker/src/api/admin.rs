@@ -14,7 +14,7 @@ use super::{
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
-/// Expands to the same arms for every admin API: each has `decide(broker, &request)` and `failed(&request, code)`.
+/// Expands to the same arms for every admin API: each has `decide(broker, &request)` and `failed(&request, code)`, some of them for the version asked.
 macro_rules! for_each_admin_api {
     ($key:expr, $version:expr, $with:ident, $otherwise:expr) => {
         match $key {
@@ -23,7 +23,7 @@ macro_rules! for_each_admin_api {
             ApiKey::CreatePartitions => $with!(create_partitions),
             ApiKey::IncrementalAlterConfigs => $with!(incremental_alter_configs),
             ApiKey::AlterPartitionReassignments => $with!(alter_partition_reassignments),
-            ApiKey::ElectLeaders => $with!(elect_leaders),
+            ApiKey::ElectLeaders => $with!(elect_leaders, $version),
             ApiKey::UnregisterBroker => $with!(unregister_broker),
             ApiKey::DescribeQuorum => $with!(describe_quorum, $version),
             _ => $otherwise,

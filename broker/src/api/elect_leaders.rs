@@ -16,15 +16,19 @@ use ottla_broker_types::PartitionIndex;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
+/// From this version on an answer can say that the whole request failed; before, only its partitions can.
+const WHOLE_ERROR_FROM_VERSION: i16 = 1;
+
 /// Decides as the active controller.
 pub async fn decide(
     broker: &Arc<Broker>,
     request: &ElectLeadersRequest<'_>,
+    version: i16,
 ) -> Result<ElectLeadersResponse<'static>, NotActive> {
     let kind = match request.election_type {
         0 => ElectionType::Preferred,
         1 => ElectionType::Unclean,
-        _ => return Ok(failed(request, ErrorCode::InvalidRequest)),
+        _ => return Ok(failed(request, ErrorCode::InvalidRequest, version)),
     };
     let named: Option<Vec<(String, PartitionIndex)>> = request.topic_partitions.as_ref().map(|topics| {
         let each = |topic: &ottla_broker_protocol::messages::elect_leaders_request::TopicPartitions<'_>| {
@@ -52,7 +56,11 @@ pub async fn decide(
 }
 
 /// Every partition named failed.
-pub fn failed(request: &ElectLeadersRequest<'_>, code: ErrorCode) -> ElectLeadersResponse<'static> {
+pub fn failed(
+    request: &ElectLeadersRequest<'_>,
+    code: ErrorCode,
+    version: i16,
+) -> ElectLeadersResponse<'static> {
     let mut rows = Vec::new();
     for topic in request.topic_partitions.iter().flatten() {
         for index in &topic.partitions {
@@ -60,7 +68,8 @@ pub fn failed(request: &ElectLeadersRequest<'_>, code: ErrorCode) -> ElectLeader
             rows.push((name, PartitionIndex(*index), code, Some(code.message().to_owned())));
         }
     }
-    ElectLeadersResponse { error_code: code.code(), ..response(rows.into_iter()) }
+    let whole = if version >= WHOLE_ERROR_FROM_VERSION { code } else { ErrorCode::None };
+    ElectLeadersResponse { error_code: whole.code(), ..response(rows.into_iter()) }
 }
 
 type Row = (String, PartitionIndex, ErrorCode, Option<String>);

@@ -24,6 +24,8 @@ use crate::partitions::{FetchRead, Fetcher, HostedPartition};
 
 /// The longest a long poll may wait, whatever the client asks.
 const WAIT_MAX: Duration = Duration::from_secs(300);
+/// From this version on an answer names the leader that the client should ask (KIP-951).
+const LEADER_NAMED_FROM_VERSION: i16 = 16;
 
 /// A request after decoding; owns everything, since it may wait.
 struct Fetching {
@@ -205,9 +207,9 @@ fn response(broker: &Broker, call: &Call, fetching: &Fetching, parts: Vec<Part>)
         }
         let topic = part.target.topic.clone();
         let mut data = partition_data(fetching, part);
-        if data.error_code == ErrorCode::NotLeaderOrFollower.code()
-            || data.error_code == ErrorCode::FencedLeaderEpoch.code()
-        {
+        let is_elsewhere = data.error_code == ErrorCode::NotLeaderOrFollower.code()
+            || data.error_code == ErrorCode::FencedLeaderEpoch.code();
+        if is_elsewhere && call.version >= LEADER_NAMED_FROM_VERSION {
             let name = match &topic {
                 TopicRef::Id(id) => view.topic_name(*id),
                 TopicRef::Name(name) => Some(name.clone()),

@@ -22,6 +22,8 @@ use crate::partitions::{AppendFailure, HostedPartition, ProduceWait, RequiredAck
 
 /// The longest a producer may ask to wait; Kafka has no limit, a forgotten wait must end some day.
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
+/// From this version on an answer names the leader that the client should ask (KIP-951).
+const LEADER_NAMED_FROM_VERSION: i16 = 10;
 
 /// One partition's batch: where it lies in the frame, and whom it is for.
 struct Part {
@@ -186,7 +188,9 @@ fn response(
         .collect();
     for mut outcome in outcomes {
         let topic = &mut responses[outcome.topic];
-        if outcome.response.error_code == ErrorCode::NotLeaderOrFollower.code() {
+        if outcome.response.error_code == ErrorCode::NotLeaderOrFollower.code()
+            && call.version >= LEADER_NAMED_FROM_VERSION
+        {
             let found = match TopicId::from_wire(topic.topic_id.0) {
                 Some(id) => view.topic_name(id),
                 None => TopicName::new(&topic.name).ok(),

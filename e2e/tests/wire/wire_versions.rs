@@ -3,12 +3,24 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions};
+use ottla_broker_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use ottla_broker_protocol::messages::produce_request::{
+    PartitionProduceData, ProduceRequest, TopicProduceData,
+};
 use ottla_broker_protocol::messages::{AnyRequest, AnyResponse, api_versions_request, api_versions_response};
-use ottla_broker_protocol::{ApiKey, Encode, Reader, RequestHeader, ResponseHeader, Writer};
+use ottla_broker_protocol::{
+    ApiKey, Encode, Reader, Records, RequestHeader, ResponseHeader, Segment, Writer,
+};
 use ottla_e2e::{Brokers, BrokersOptions};
+use ottla_operator_kafka_admin::TopicDescription;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::clients::create_topic;
+
+/// Kafka's code of a broker that does not lead the partition.
+const NOT_LEADER_OR_FOLLOWER: i16 = 6;
 /// How long an answer may take; joins and fetches of nothing are answered at once.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -33,6 +45,71 @@ async fn every_listed_version_is_answered_in_its_own_schema() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_does_not_lead_says_so_in_every_version() -> Result<()> {
+    let brokers = Brokers::start(BrokersOptions::new(2)).await?;
+    let topic = create_topic(&brokers, "elsewhere", 1, 1).await?;
+    let partition = topic.partitions.first().context("no partition")?;
+    let follower = usize::from(partition.leader.map(|id| id.0) == Some(0));
+    let port = brokers.ports(follower).kafka;
+    let mut failures = Vec::new();
+    for api in [ApiKey::Fetch, ApiKey::Produce] {
+        for version in api.versions() {
+            let code = refusal(port, api, version, &topic).await;
+            if !matches!(code, Ok(Some(NOT_LEADER_OR_FOLLOWER))) {
+                failures.push(format!("{} {version}: {code:?}", api.name()));
+            }
+        }
+    }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
+    Ok(())
+}
+
+/// The error code with which a broker answers for the only partition of a topic that it does not lead.
+async fn refusal(port: u16, api: ApiKey, version: i16, topic: &TopicDescription) -> Result<Option<i16>> {
+    let name = topic.name.as_str();
+    let id = topic.id.context("no topic id")?.0;
+    let request = match api {
+        ApiKey::Fetch => AnyRequest::Fetch(FetchRequest {
+            topics: vec![FetchTopic {
+                topic: if version <= 12 { name.into() } else { "".into() },
+                topic_id: if version <= 12 { Default::default() } else { id },
+                partitions: vec![FetchPartition { partition_max_bytes: 1024, ..Default::default() }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+        _ => AnyRequest::Produce(ProduceRequest {
+            acks: 1,
+            timeout_ms: 1000,
+            topic_data: vec![TopicProduceData {
+                name: if version <= 12 { name.into() } else { "".into() },
+                topic_id: if version <= 12 { Default::default() } else { id },
+                partition_data: vec![PartitionProduceData {
+                    records: Some(one_record()?),
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..Default::default()
+        }),
+    };
+    let answer = send(port, &body(api, version, &request)?).await?;
+    let mut reader = Reader::new(&answer);
+    ResponseHeader::decode(&mut reader, api, version)?;
+    Ok(match AnyResponse::decode(api, &mut reader, version)? {
+        AnyResponse::Fetch(response) => {
+            response.responses.first().and_then(|topic| topic.partitions.first()).map(|row| row.error_code)
+        }
+        AnyResponse::Produce(response) => response
+            .responses
+            .first()
+            .and_then(|topic| topic.partition_responses.first())
+            .map(|row| row.error_code),
+        _ => None,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_version_of_api_versions_is_answered_in_version_0() -> Result<()> {
     let brokers = Brokers::start(BrokersOptions::new(1)).await?;
     let header = [0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff];
@@ -46,6 +123,13 @@ async fn an_unknown_version_of_api_versions_is_answered_in_version_0() -> Result
     ensure!(response.error_code == 35, "error {}", response.error_code);
     ensure!(response.api_keys.iter().any(|api| api.api_key == 18), "its own versions are not listed");
     Ok(())
+}
+
+/// A batch with one record.
+fn one_record() -> Result<Records<'static>> {
+    let mut batch = BatchBuilder::new(BatchOptions::default());
+    batch.append(None, Some(b"value"), 1_000);
+    Ok(Records::Segments(vec![Segment::Bytes(batch.build()?)]))
 }
 
 async fn listed_versions(port: u16) -> Result<Vec<(i16, i16, i16)>> {
