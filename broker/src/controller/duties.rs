@@ -64,10 +64,10 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
     let mut next_rebalance =
         broker.clock.now().mono.plus(broker.config.replication.leader_imbalance_check_ms);
     while broker.controller.active.leadership().is_some_and(|now| now.term == led.term) {
+        watches.update(broker);
         if tick(broker, &mut next_rebalance).await.is_err() {
             break;
         }
-        watches.update(broker);
         swap_voters(broker, log).await;
         tokio::time::sleep(TICK).await;
     }
@@ -169,6 +169,9 @@ async fn watch(broker: Arc<Broker>, node: NodeId) {
     loop {
         match broker.peers.dedicated(node).await {
             Ok(connection) => connection.until_lost().await,
+            // A new controller finds its dead predecessor so: the sooner clients learn of new leaders, the fewer of
+            // them try the old address, where a vanished pod lets them wait for seconds.
+            Err(error) if error.is_refused() => {}
             Err(_) => tokio::time::sleep(WATCH_PAUSE).await,
         }
         if is_process_gone(&broker, node).await {
