@@ -147,16 +147,23 @@ pub(super) fn any_message(specs: &Specs) -> String {
             ));
         }
         code.push_str("}\n}\n}\n\n");
-        for (api, message) in &messages {
-            let (generic, borrowed) = if has_lifetime(message) { ("<'a>", "<'a>") } else { ("<'a>", "") };
-            code.push_str(&format!(
-                "impl{generic} From<{module}::{name}{borrowed}> for Any{part}<'a> {{\nfn from(message: \
-                 {module}::{name}{borrowed}) -> Self {{\nAny{part}::{variant}(message)\n}}\n}}\n\n",
-                module = snake(&message.name),
-                name = message.name,
-                variant = api.name,
-            ));
-        }
+        code.push_str(&conversions(part, &messages));
+    }
+    code
+}
+
+/// From each message to the `Any` that may hold it.
+fn conversions(part: &str, messages: &[(&Api, &Message)]) -> String {
+    let mut code = String::new();
+    for (api, message) in messages {
+        let borrowed = if has_lifetime(message) { "<'a>" } else { "" };
+        code.push_str(&format!(
+            "impl<'a> From<{module}::{name}{borrowed}> for Any{part}<'a> {{\nfn from(message: \
+             {module}::{name}{borrowed}) -> Self {{\nAny{part}::{variant}(message)\n}}\n}}\n\n",
+            module = snake(&message.name),
+            name = message.name,
+            variant = api.name,
+        ));
     }
     code
 }
