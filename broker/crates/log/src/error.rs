@@ -12,6 +12,14 @@ pub enum Corruption {
     /// No batch, or a damaged one.
     #[error(transparent)]
     Batch(#[from] BatchError),
+    /// An index entry for a batch that the segment does not hold.
+    #[error("the index names position {position} of a segment that ends at {end}")]
+    IndexPastEnd {
+        /// Where the batch should begin.
+        position: u32,
+        /// Bytes of the segment.
+        end: u32,
+    },
     /// A batch at or before the end of the one before it.
     #[error("a batch at offset {found} follows one that ends before {expected}")]
     OffsetsGoBack {

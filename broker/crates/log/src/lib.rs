@@ -12,6 +12,8 @@ mod config;
 mod disk;
 mod epochs;
 mod error;
+#[cfg(any(test, feature = "testing"))]
+pub mod hostile;
 mod log;
 mod producers;
 mod segment;

@@ -58,6 +58,9 @@ pub(crate) fn decode_snapshot(file: &[u8], now: TimestampMs) -> Option<Producers
         let epoch = ProducerEpoch(r.i16().ok()?);
         let (sequence, offset) = (r.i32().ok()?, r.i64().ok()?);
         let (offset_delta, timestamp) = (r.i32().ok()?, TimestampMs(r.i64().ok()?));
+        if offset_delta < 0 {
+            return None;
+        }
         let mut producer = Producer::new(epoch, now);
         producer.coordinator_epoch = r.i32().ok()?;
         r.i64().ok()?;
@@ -97,6 +100,16 @@ mod tests {
         let file = encode_snapshot(&producers());
         assert_eq!(file.len(), ENTRIES_AT + 4 + 2 * ENTRY_BYTES);
         assert_eq!(decode_snapshot(&file, TimestampMs(70)), Some(producers()));
+    }
+
+    #[test]
+    fn a_batch_that_ends_before_it_begins_is_damage() {
+        let mut file = encode_snapshot(&producers());
+        let delta_at = ENTRIES_AT + 4 + 8 + 2 + 4 + 8;
+        file[delta_at..delta_at + 4].copy_from_slice(&i32::MIN.to_be_bytes());
+        let sum = crc(&file[ENTRIES_AT..]);
+        file[CRC_AT..ENTRIES_AT].copy_from_slice(&sum.to_be_bytes());
+        assert_eq!(decode_snapshot(&file, TimestampMs(0)), None);
     }
 
     #[test]

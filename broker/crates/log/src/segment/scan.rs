@@ -54,7 +54,10 @@ impl Scan {
     /// The batch at the present position; the next call gives the one after it.
     pub(crate) fn next(&mut self) -> io::Result<ScanItem> {
         let position = self.position;
-        let available = (self.end - position) as usize;
+        let Some(available) = self.end.checked_sub(position).map(|available| available as usize) else {
+            let corruption = Corruption::IndexPastEnd { position, end: self.end };
+            return Ok(ScanItem::Damaged(Damage { position, corruption }));
+        };
         if available == 0 {
             return Ok(ScanItem::End);
         }
