@@ -39,12 +39,13 @@ fn main() -> Result<()> {
     }
     let options = options(&arguments)?;
     let folder = tempfile::Builder::new().prefix("ottla-bench-").tempdir().context("make a folder")?;
-    let text = bench(&options, folder.path())?;
+    let (text, local) = bench(&options, folder.path())?;
     println!("{text}");
-    match &options.markdown {
-        Some(file) => std::fs::write(file, text).with_context(|| format!("write {}", file.display())),
-        None => Ok(()),
+    if let Some(file) = &options.markdown {
+        std::fs::write(file, text).with_context(|| format!("write {}", file.display()))?;
     }
+    // Last, so that what was measured is seen all the same.
+    local.context("start a local cluster")
 }
 
 fn options(arguments: &[String]) -> Result<Options> {
@@ -65,7 +66,8 @@ fn options(arguments: &[String]) -> Result<Options> {
     Ok(options)
 }
 
-fn bench(options: &Options, folder: &Path) -> Result<String> {
+/// The table, and how the local cluster went, whose rows are missing where it failed.
+fn bench(options: &Options, folder: &Path) -> Result<(String, Result<()>)> {
     let unit = Unit::of_this_machine();
     let apache = if options.kafka { Apache::find() } else { None };
     let mut brokers: Vec<&dyn Broker> = vec![&Ottla];
@@ -76,13 +78,18 @@ fn bench(options: &Options, folder: &Path) -> Result<String> {
     let mut table = Table::new();
     starts_rows(options, &brokers, folder, &mut table)?;
     load_rows(options, unit, &brokers, folder, &mut table)?;
-    let notes = local_rows(folder, &mut table);
-    Ok(format!(
-        "Medians (least–most) of {} rounds in turns; cost in {}.\n{notes}\n{}",
+    let local = local_rows(folder, &mut table);
+    let notes = match &local {
+        Ok(()) => "The operator's memory is that of local mode, a stand-in for its memory in Kubernetes.",
+        Err(_) => "FAILED: the local cluster, whose rows are missing.",
+    };
+    let text = format!(
+        "Medians (least–most) of {} rounds in turns; cost in {}.\n{notes}\n\n{}",
         options.rounds,
         unit.name(),
         table.text()
-    ))
+    );
+    Ok((text, local))
 }
 
 /// The figures of broker `index`, by one field of what each round gave.
@@ -180,19 +187,14 @@ fn load_rows(
     Ok(())
 }
 
-/// Adds what `ottla-operator local` shows, and returns what is to be said about it.
-fn local_rows(folder: &Path, table: &mut Table) -> String {
+/// Adds what `ottla-operator local` shows.
+fn local_rows(folder: &Path, table: &mut Table) -> Result<()> {
     eprintln!("a local cluster");
-    match local::up(&folder.join("local")) {
-        Ok(local) => {
-            let none = Figures::default();
-            let what = "ottla-operator local to three serving brokers, s";
-            table.row(what, 2, &Figures(vec![local.seconds]), "≤ 2", &none, &none);
-            let what = "resident memory of the operator, MB";
-            table.row(what, 1, &Figures(vec![local.operator_mb]), "≤ 40", &none, &none);
-            "The operator's memory is that of local mode, a stand-in for its memory in Kubernetes.\n"
-                .to_owned()
-        }
-        Err(error) => format!("SKIPPED the local cluster and the operator: {error:#}\n"),
-    }
+    let local = local::up(&folder.join("local"))?;
+    let none = Figures::default();
+    let what = "ottla-operator local to three serving brokers, s";
+    table.row(what, 2, &Figures(vec![local.seconds]), "≤ 2", &none, &none);
+    let what = "resident memory of the operator, MB";
+    table.row(what, 1, &Figures(vec![local.operator_mb]), "≤ 40", &none, &none);
+    Ok(())
 }
