@@ -3,13 +3,14 @@
 //! Each rule is a function from the sources to the places that break it; reading the tree and running cargo are in
 //! `tree.rs` and `workspace.rs`. A rule that is worth saying twice in review becomes one here.
 
+mod chart;
 mod generated;
 mod lexer;
 mod rules;
 mod tree;
 mod workspace;
 
-use rules::{asserts, headers, layers, order, orphans, purity, sizes, words};
+use rules::{asserts, headers, layers, order, orphans, paths, purity, sizes, words};
 use tree::Tree;
 use workspace::Workspace;
 
@@ -25,7 +26,7 @@ fn imports_go_down_the_layers_and_every_arrow_has_a_reason() {
 }
 
 #[test]
-fn crates_below_the_shell_touch_no_clock_socket_or_environment() {
+fn crates_below_the_shell_touch_no_clock_socket_file_or_environment() {
     let table = layers::Table::read().expect("layers.toml is readable");
     expect_none("purity", purity::broken(&table, &Workspace::read(), &Tree::read()));
 }
@@ -60,6 +61,16 @@ fn every_source_file_is_compiled() {
 #[test]
 fn no_test_looks_without_asserting() {
     expect_none("matches! without assert!", asserts::broken(&Tree::read()));
+}
+
+#[test]
+fn every_test_can_fail() {
+    expect_none("tests that assert nothing", asserts::silent(&Tree::read(), &Workspace::read()));
+}
+
+#[test]
+fn paths_in_documents_lead_somewhere() {
+    expect_none("paths", paths::broken(&Tree::read()));
 }
 
 #[test]

@@ -53,6 +53,15 @@ impl Source {
     pub(crate) fn is_generated(&self) -> bool {
         self.path.contains("/generated/")
             || self.path.starts_with("crds/")
+            || self.path.starts_with("charts/ottla/golden/")
             || self.path.ends_with("Cargo.lock")
+    }
+    /// Whether only tests compile it, as its path says.
+    pub(crate) fn is_test(&self) -> bool {
+        let name = self.path.rsplit('/').next().unwrap_or_default();
+        self.path.contains("/tests/")
+            || self.path.starts_with("e2e/")
+            || matches!(name, "tests.rs" | "testing.rs")
+            || name.ends_with("_test.rs")
     }
 }

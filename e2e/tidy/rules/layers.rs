@@ -15,6 +15,8 @@ pub(crate) struct Table {
     pub(crate) height: BTreeMap<String, u32>,
     /// Crates whose decisions are plain synchronous code.
     pub(crate) pure: Vec<String>,
+    /// Folders of pure crates that may touch files, and why.
+    pub(crate) files: BTreeMap<String, String>,
     /// Crates of others that no pure crate may use, and why.
     pub(crate) impure: BTreeMap<String, String>,
     /// Crates of others that only the named ones of ours may use.
@@ -92,7 +94,7 @@ mod tests {
         let packages = serde_json::json!({ "packages": [package("upper"), package("lower")] });
         let workspace: Workspace = serde_json::from_value(packages).expect("of cargo's form");
         let mut table: Table = toml::from_str(
-            "pure = []\n[impure]\n[only]\nopenraft = [\"lower\"]\n[arrows]\n[height]\nupper = 20\nlower = 10\n",
+            "pure = []\n[files]\n[impure]\n[only]\nopenraft = [\"lower\"]\n[arrows]\n[height]\nupper = 20\nlower = 10\n",
         )
         .expect("of the table's form");
         for (from, to) in reasons {

@@ -5,6 +5,7 @@ pub(crate) mod headers;
 pub(crate) mod layers;
 pub(crate) mod order;
 pub(crate) mod orphans;
+pub(crate) mod paths;
 pub(crate) mod purity;
 pub(crate) mod sizes;
 pub(crate) mod words;

@@ -40,7 +40,8 @@ fn hash_names(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for kind in ["HashMap", "HashSet"] {
         for at in words(code, kind) {
-            let before = code[..at].trim_end_matches(['&', ' ']).trim_end_matches("mut").trim_end();
+            let before = code[..at].trim_end_matches("std::collections::").trim_end_matches(['&', ' ']);
+            let before = before.trim_end_matches("mut").trim_end();
             let Some(before) = before.strip_suffix([':', '=']) else { continue };
             let name: String =
                 before.trim_end().chars().rev().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
@@ -53,11 +54,13 @@ fn hash_names(code: &str) -> Vec<String> {
     names
 }
 
+/// The lines where the map called `name` is walked: by a loop over it or over a field of that name, or by a method.
 fn walks_of<'a>(code: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
     words(code, name).filter_map(move |at| {
-        let rest = &code[at + name.len()..];
-        let looped =
-            code[..at].trim_end_matches(['&', ' ']).ends_with(" in") || code[..at].ends_with("in &mut ");
+        let rest = code[at + name.len()..].trim_start();
+        let owner = code[..at].trim_end_matches(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.'));
+        let before = owner.trim_end_matches("mut ").trim_end_matches(['&', ' ', '\n']);
+        let looped = before.ends_with(" in") && rest.starts_with('{');
         if !looped && !WALKS.iter().any(|walk| rest.starts_with(walk)) {
             return None;
         }
@@ -76,12 +79,21 @@ mod tests {
 
     #[test]
     fn a_walk_whose_order_is_seen_is_found() {
+        assert_eq!(lines("struct A { m: HashMap<u8, u8> }\nfor x in &self.m {\n push(x)\n}"), [2]);
+        assert_eq!(lines("struct A { m: HashMap<u8, u8> }\nfor x in &mut self.m {\n push(x)\n}"), [2]);
         assert_eq!(
-            lines("struct A { m: HashMap<u8, u8> }\nfor x in &self.m {\n push(x)\n}"),
-            Vec::<usize>::new()
+            lines("struct A { m: std::collections::HashMap<u8, u8> }\nself.m\n .iter()\n .collect()"),
+            [2]
         );
         assert_eq!(lines("let m = HashMap::new();\nfor x in &m {\n push(x)\n}"), [2]);
         assert_eq!(lines("struct A { m: HashMap<u8, u8> }\nlet v = self.m.keys().collect();\n"), [2]);
+    }
+
+    #[test]
+    fn a_lookup_is_no_walk() {
+        assert!(
+            lines("struct A { m: HashMap<u8, Vec<u8>> }\nfor x in &self.m[&1] {\n push(x)\n}").is_empty()
+        );
     }
 
     #[test]

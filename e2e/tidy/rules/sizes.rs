@@ -1,5 +1,7 @@
 //! Files and functions that can be read in one sitting.
 
+use std::ops::Range;
+
 use crate::lexer::{closing, code_only, line_of, words};
 use crate::tree::Tree;
 
@@ -21,31 +23,45 @@ pub(crate) fn broken(tree: &Tree) -> Vec<String> {
         }
     }
     for source in tree.rust() {
-        for (name, line, lines) in functions(&source.text) {
+        let code = code_only(&source.text);
+        for Function { name, at, body } in functions(&code) {
+            let lines = lines_of_code(&code[body]);
             if lines > FUNCTION_LINES_MAX {
-                places.push(format!("{}:{line}: {name} has {lines} lines", source.path));
+                places.push(format!("{}:{}: {name} has {lines} lines", source.path, line_of(&code, at)));
             }
         }
     }
     places
 }
 
-/// Name, first line and number of lines with code, between its braces, of every function that has a body.
-fn functions(source: &str) -> Vec<(String, usize, usize)> {
-    let code = code_only(source);
+/// A function that has a body.
+pub(crate) struct Function {
+    /// Its name.
+    pub(crate) name: String,
+    /// Where its `fn` stands.
+    pub(crate) at: usize,
+    /// What lies between its braces.
+    pub(crate) body: Range<usize>,
+}
+
+/// Every function of a source, of which only the code is left.
+pub(crate) fn functions(code: &str) -> Vec<Function> {
     let mut found = Vec::new();
-    for at in words(&code, "fn") {
+    for at in words(code, "fn") {
         let name: String =
             code[at + 2..].trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
         if name.is_empty() {
             continue; // the type of a function pointer
         }
-        let Some(open) = body(&code, at) else { continue };
-        let lines =
-            code[open + 1..closing(&code, open)].lines().filter(|line| !line.trim().is_empty()).count();
-        found.push((name, line_of(&code, at), lines));
+        let Some(open) = body(code, at) else { continue };
+        found.push(Function { name, at, body: open + 1..closing(code, open) });
     }
     found
+}
+
+/// The number of lines that hold code.
+fn lines_of_code(body: &str) -> usize {
+    body.lines().filter(|line| !line.trim().is_empty()).count()
 }
 
 /// Where the body of the function whose `fn` stands at `at` opens; none for one without a body.
@@ -69,6 +85,9 @@ mod tests {
     #[test]
     fn only_lines_with_code_count() {
         let source = "fn f(x: [u8; 2]) -> u8 {\n    // why\n\n    x[0]\n}\nfn g();\ntype H = fn(u8);\n";
-        assert_eq!(functions(source), [("f".to_owned(), 1, 1)]);
+        let code = code_only(source);
+        let found: Vec<_> =
+            functions(&code).into_iter().map(|f| (f.name, lines_of_code(&code[f.body]))).collect();
+        assert_eq!(found, [("f".to_owned(), 1)]);
     }
 }
