@@ -10,8 +10,11 @@ HOST = $(shell rustc -vV | sed -n 's/^host: //p')
 SHIPPED = $(CARGO_TARGET_DIR)/$(HOST)/release
 SHIP = RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --locked --target $(HOST) --package ottla-broker --package ottla-operator
 MINUTES ?= 10
+# The one tool of `verify` that does not come with the toolchain.
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help up build test e2e image verify fix bench sim fuzz clean
+.PHONY: help up build test e2e image verify licences advisories fix bench sim fuzz clean
 help: ## this list
 	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
@@ -38,13 +41,27 @@ verify: ## decides, and changes nothing
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --workspace --no-deps
-	cargo test --locked --package ottla-e2e --test tidy
-	@if cargo deny --version > /dev/null 2>&1; then cargo deny --offline check; \
-	else echo "SKIPPED licences and advisories: cargo install --locked cargo-deny"; [ "$${CI:-}" != true ]; fi
+	e2e/fuzz --check
+	cargo test --locked --package ottla-e2e --test tidy -- --include-ignored
+	@if $(MAKE) --no-print-directory $(DENY); then $(MAKE) --no-print-directory licences advisories; \
+	else echo "SKIPPED licences and advisories. To check them: make licences advisories"; [ "$${CI:-}" != true ]; fi
+
+licences: $(DENY)
+	$(DENY) --locked check --hide-inclusion-graph bans licenses sources
+
+# The database of advisories comes from a git host that not every machine reaches.
+advisories: $(DENY)
+	@if timeout 120 $(DENY) --locked fetch db; then $(DENY) --locked check --disable-fetch advisories; \
+	else echo "SKIPPED advisories: their database cannot be fetched here. To check them elsewhere: make advisories"; fi
+
+$(DENY):
+	env -u CARGO_TARGET_DIR cargo install --locked --root $(CACHE)/cargo-deny-$(DENY_VERSION) --version $(DENY_VERSION) cargo-deny
 
 fix: ## the only command that rewrites files
 	cargo run --package ottla-broker-protocol-codegen
 	cargo run --package ottla-operator -- crdgen
+	e2e/fuzz --lock
+	OTTLA_REFRESH=1 cargo test --package ottla-e2e --test tidy chart -- --include-ignored
 	cargo fmt --all
 
 bench: build ## start, memory and cost beside a floor program and Apache Kafka
@@ -54,7 +71,7 @@ bench: build ## start, memory and cost beside a floor program and Apache Kafka
 sim: ## simulated failures for MINUTES
 	cargo run --release --locked --package ottla-broker-sim -- --minutes $(MINUTES)
 
-fuzz: ## every decoder, for MINUTES in all
+fuzz: ## made-up bytes for every decoder, for MINUTES in all
 	e2e/fuzz $(MINUTES)
 
 clean: ## builds, images and caches
