@@ -48,7 +48,7 @@ pub struct OngoingReassignment {
 type PerPartition = BTreeMap<(String, PartitionIndex), Result<(), TopicFailure>>;
 
 impl AdminClient {
-    /// Starts or cancels reassignments, at most [`PARTITIONS_PER_CALL_MAX`] per request.
+    /// Starts or cancels reassignments, in requests of a bounded size.
     pub async fn alter_reassignments(&self, changes: &[Reassignment]) -> Result<PerPartition, AdminError> {
         let mut outcomes = PerPartition::new();
         for chunk in changes.chunks(PARTITIONS_PER_CALL_MAX) {
