@@ -5,6 +5,8 @@
 //! records to propose and a reply to send once they are committed.
 
 pub mod controller;
+#[cfg(test)]
+mod hostile;
 pub mod image;
 #[cfg(test)]
 mod invariants;

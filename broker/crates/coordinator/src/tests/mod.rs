@@ -1,6 +1,7 @@
 //! Tests of the group machine: one file an idea, and a stage that plays the shell.
 
 mod commits;
+mod hostile;
 mod membership;
 mod random;
 mod stage;
