@@ -1,6 +1,8 @@
 //! The quorum's files: log segments, vote, snapshot, commit hint (`FORMAT.md`).
 
 mod files;
+#[cfg(test)]
+mod hostile;
 mod index;
 mod log;
 mod segment;
