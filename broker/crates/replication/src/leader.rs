@@ -49,13 +49,21 @@ impl LeaderState {
 
     /// Takes over a newer state of the same leader epoch; followers keep their progress.
     pub(crate) fn update(&mut self, assignment: &Assignment, now: MonotonicMs) {
-        self.partition_epoch = assignment.partition_epoch;
-        self.isr = Isr::committed(&assignment.isr);
+        self.commit_isr(assignment.partition_epoch, &assignment.isr);
         self.set_replicas(assignment, now);
     }
 
     /// Takes over a newer ISR of the same leader epoch that the controller returned.
     pub(crate) fn decide(&mut self, partition_epoch: PartitionEpoch, isr: &[NodeId]) {
+        self.commit_isr(partition_epoch, isr);
+    }
+
+    fn commit_isr(&mut self, partition_epoch: PartitionEpoch, isr: &[NodeId]) {
+        for (node, remote) in &mut self.remotes {
+            if self.isr.maximal_contains(*node) && !isr.contains(node) {
+                remote.left_isr();
+            }
+        }
         self.partition_epoch = partition_epoch;
         self.isr = Isr::committed(isr);
     }
@@ -269,6 +277,26 @@ mod tests {
         assert_eq!(high_watermark(&state, 200, 0, 20), Some(12));
         state.decide(PartitionEpoch(10), &nodes(&[1, 2]));
         assert_eq!(high_watermark(&state, 200, 0, 20), Some(20));
+    }
+
+    #[test]
+    fn a_follower_that_left_the_isr_is_not_waited_for_until_it_fetches_again() {
+        let mut state = leader(&[1, 2, 3]);
+        fetch(&mut state, 0, 2, 20, 20);
+        fetch(&mut state, 0, 3, 20, 20);
+        let fenced = Assignment {
+            leader: Some(NodeId(1)),
+            leader_epoch: LeaderEpoch(5),
+            partition_epoch: PartitionEpoch(10),
+            replicas: nodes(&[1, 2, 3]),
+            isr: nodes(&[1, 2]),
+            ..Assignment::default()
+        };
+        state.update(&fenced, MonotonicMs(1));
+        fetch(&mut state, 2, 2, 25, 25);
+        assert_eq!(high_watermark(&state, 2, 20, 25), Some(25), "3 may be dead");
+        fetch(&mut state, 3, 3, 24, 25);
+        assert_eq!(high_watermark(&state, 3, 20, 25), Some(24), "3 is alive and about to join");
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct RemoteReplica {
     pub broker_epoch: Option<BrokerEpoch>,
     /// Last time at which it held everything that the leader had then.
     pub caught_up_at: Option<MonotonicMs>,
-    /// Whether the controller would take it into the ISR, as of its last fetch.
+    /// Whether the controller would take it into the ISR, as of its last fetch, unless it left the ISR since.
     eligible: bool,
     last_fetch: Option<LastFetch>,
 }
@@ -56,7 +56,13 @@ impl RemoteReplica {
         self.eligible = follower.isr_eligible;
     }
 
-    /// Whether the controller would take it into the ISR, as of its last fetch.
+    /// The controller took it out of the ISR. It may be dead, so that nothing is to be expected of it until it fetches
+    /// again.
+    pub(crate) fn left_isr(&mut self) {
+        self.eligible = false;
+    }
+
+    /// Whether the controller would take it into the ISR, as of its last fetch, unless it left the ISR since.
     pub fn is_eligible(&self) -> bool {
         self.eligible
     }
