@@ -1,7 +1,8 @@
 //! One connection: a task that reads frames, has them handled in order, and writes the answers in order.
 //!
 //! Invariants: answers leave in the order of their requests; at most [`IN_FLIGHT_REQUESTS_MAX`] requests are
-//! unanswered and about [`QUEUED_ANSWER_BYTES_MAX`] answer bytes wait; beyond either, reading stops.
+//! unanswered and about [`QUEUED_ANSWER_BYTES_MAX`] answer bytes wait; beyond either, reading stops, and so it does
+//! while the input holds a complete frame.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -136,6 +137,12 @@ impl<H: Handler> Connection<H> {
             if *drain.borrow() && self.slots.is_empty() && self.outbox.is_empty() {
                 return Ok(());
             }
+            if self.has_room() && self.holds_frame()? {
+                // More frames than may be unanswered came at once. They go first: reading on beside them would let a
+                // client that sends and sends fill the memory.
+                tokio::task::yield_now().await;
+                continue;
+            }
             match self.next_event(&mut idle, &mut drain).await? {
                 Event::Readable => self.fill()?,
                 Event::Writable | Event::Drain => {}
@@ -184,6 +191,11 @@ impl<H: Handler> Connection<H> {
             self.input = BytesMut::new();
         }
         Ok(())
+    }
+
+    /// Whether the input begins with a complete frame.
+    fn holds_frame(&self) -> Result<bool, Ended> {
+        Ok(self.announced_len()?.is_some_and(|len| self.input.len() >= LENGTH_BYTES + len))
     }
 
     fn announced_len(&self) -> Result<Option<usize>, Ended> {
