@@ -4,21 +4,27 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Process, Waited, checkout, run, until};
 use serde::Deserialize;
 use tempfile::TempDir;
+use tokio::process::Command;
 
-use crate::demo::{BOOTSTRAP, Demo, TOOL_LIMIT};
+use crate::binaries::checkout;
+use crate::command::run;
+use crate::process::Process;
+use crate::wait::{Waited, until};
 
 /// A producer that cannot deliver gives up after two minutes; then it says so and ends.
 const END_LIMIT: Duration = Duration::from_secs(150);
 /// From the start of Java to its first acknowledged record.
 const FIRST_LIMIT: Duration = Duration::from_secs(60);
+/// Reading all of it back takes a second.
+const READ_LIMIT: Duration = Duration::from_secs(60);
 /// How many different keys there are: enough that every partition has some.
 const KEYS: &str = "1000";
 
 /// Kafka's verifiable producer at work: idempotent, acks=all, with retries.
-pub(crate) struct Load {
+#[derive(Debug)]
+pub struct Load {
     process: Process,
     topic: String,
     _folder: TempDir,
@@ -26,20 +32,27 @@ pub(crate) struct Load {
 
 /// A record that was acknowledged.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Ack {
-    value: String,
-    partition: i32,
-    offset: i64,
+pub struct Ack {
+    /// What was sent.
+    pub value: String,
+    /// Where it is.
+    pub partition: i32,
+    /// Where it is.
+    pub offset: i64,
     /// When the producer heard of it.
     #[serde(rename = "timestamp")]
-    at_ms: i64,
+    pub at_ms: i64,
 }
 
 /// All that a producer was told.
-pub(crate) struct History {
-    pub(crate) topic: String,
-    pub(crate) acks: Vec<Ack>,
-    pub(crate) failures: Vec<String>,
+#[derive(Clone, Debug)]
+pub struct History {
+    /// Where it wrote to.
+    pub topic: String,
+    /// What was acknowledged, in the order in which it heard of it.
+    pub acks: Vec<Ack>,
+    /// The lines that tell of a failure.
+    pub failures: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -48,12 +61,15 @@ struct Line {
 }
 
 impl Load {
-    /// Starts a producer of `rate` records a second and waits for its first acknowledged ones.
-    pub(crate) async fn start(demo: &Demo, topic: &str, rate: u32) -> Result<Load> {
+    /// Starts a producer of `rate` records a second and waits for its first acknowledged ones. `command` is
+    /// `kafka-verifiable-producer` with its bootstrap servers.
+    ///
+    /// # Errors
+    /// When none is acknowledged in time.
+    pub async fn start(mut command: Command, topic: &str, rate: u32) -> Result<Load> {
         let folder = TempDir::new().context("make a folder for the producer's words")?;
         let settings = checkout().join("e2e/clients/kafka/idempotent.properties");
-        let mut command = demo.kafka.tool(&demo.place, "kafka-verifiable-producer")?;
-        command.args(["--bootstrap-server", BOOTSTRAP, "--topic", topic, "--repeating-keys", KEYS]);
+        command.args(["--topic", topic, "--repeating-keys", KEYS]);
         command.arg("--throughput").arg(rate.to_string()).arg("--command-config").arg(settings);
         let process = Process::start_command(&command, &folder.path().join("log"))?;
         let mut load = Load { process, topic: topic.to_owned(), _folder: folder };
@@ -67,12 +83,15 @@ impl Load {
     }
 
     /// What has been acknowledged so far, in the order in which the producer heard of it.
-    pub(crate) fn acks(&self) -> Vec<Ack> {
+    pub fn acks(&self) -> Vec<Ack> {
         acks(&self.process.log())
     }
 
     /// Waits until `count` more records are acknowledged.
-    pub(crate) async fn goes_on(&self, count: usize, limit: Duration) -> Result<()> {
+    ///
+    /// # Errors
+    /// When they are not within `limit`.
+    pub async fn goes_on(&self, count: usize, limit: Duration) -> Result<()> {
         let before = self.acks().len();
         until("more acknowledged records", limit, async || {
             let now = self.acks().len();
@@ -82,7 +101,10 @@ impl Load {
     }
 
     /// Lets the producer deliver what it has taken, and end.
-    pub(crate) async fn stop(mut self) -> Result<History> {
+    ///
+    /// # Errors
+    /// When it has given up before, or does not end.
+    pub async fn stop(mut self) -> Result<History> {
         ensure!(self.process.ended()?.is_none(), "the producer has given up: {}", self.process.errors());
         self.process.signal("TERM").await?;
         until("the producer's end", END_LIMIT, async || {
@@ -105,7 +127,7 @@ fn acks(log: &str) -> Vec<Ack> {
 }
 
 /// The longest time that any partition went without an acknowledged record, over `acks` of a steady producer.
-pub(crate) fn longest_pause(acks: &[Ack]) -> (i32, Duration) {
+pub fn longest_pause(acks: &[Ack]) -> (i32, Duration) {
     let mut last: BTreeMap<i32, i64> = BTreeMap::new();
     let mut longest = (0, 0);
     for ack in acks {
@@ -120,11 +142,13 @@ pub(crate) fn longest_pause(acks: &[Ack]) -> (i32, Duration) {
 
 impl History {
     /// Reads the topic from its beginning: every acknowledged record is where the producer was told, and no record
-    /// is there twice.
-    pub(crate) async fn check(&self, demo: &Demo) -> Result<()> {
-        let mut command = demo.kcat.command(&demo.place, BOOTSTRAP);
+    /// is there twice. `command` is kcat against the cluster.
+    ///
+    /// # Errors
+    /// When that is not so, or the topic cannot be read.
+    pub async fn check(&self, mut command: Command) -> Result<()> {
         command.args(["-C", "-t", &self.topic, "-o", "beginning", "-e", "-q", "-f", "%p %o %s\\n"]);
-        let text = run(command, TOOL_LIMIT).await?;
+        let text = run(command, READ_LIMIT).await?;
         let mut found: BTreeMap<&str, Vec<(i32, i64)>> = BTreeMap::new();
         for line in text.lines() {
             let mut parts = line.splitn(3, ' ');

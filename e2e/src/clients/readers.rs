@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ottla_e2e::{Process, Waited, until};
 use tempfile::TempDir;
+use tokio::process::Command;
 
-use crate::demo::{BOOTSTRAP, Demo};
+use crate::process::Process;
+use crate::wait::{Waited, until};
 
 /// Three members find each other within the group's initial delay of 3 s and one more round.
 const JOIN_LIMIT: Duration = Duration::from_secs(90);
@@ -14,28 +15,42 @@ const JOIN_LIMIT: Duration = Duration::from_secs(90);
 const END_LIMIT: Duration = Duration::from_secs(30);
 
 /// The members, running.
-pub(crate) struct Readers {
+#[derive(Debug)]
+pub struct Readers {
     members: Vec<Process>,
     _folder: TempDir,
 }
 
 /// A record that a member of the group got.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Got {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) offset: i64,
-    pub(crate) key: String,
-    pub(crate) value: String,
+pub struct Got {
+    /// Where it was.
+    pub topic: String,
+    /// Where it was.
+    pub partition: i32,
+    /// Where it was.
+    pub offset: i64,
+    /// Its key; empty if it has none.
+    pub key: String,
+    /// Its value.
+    pub value: String,
 }
 
 impl Readers {
-    /// Starts `count` members and waits until each has partitions.
-    pub(crate) async fn start(demo: &Demo, group: &str, topics: &[&str], count: usize) -> Result<Readers> {
+    /// Starts `count` members and waits until each has partitions. `kcat` gives kcat against the cluster.
+    ///
+    /// # Errors
+    /// When the members do not find each other.
+    pub async fn start(
+        kcat: impl Fn() -> Command,
+        group: &str,
+        topics: &[&str],
+        count: usize,
+    ) -> Result<Readers> {
         let folder = TempDir::new().context("make a folder for what the readers get")?;
         let mut members = Vec::new();
         for index in 0..count {
-            let mut command = demo.kcat.command(&demo.place, BOOTSTRAP);
+            let mut command = kcat();
             command.args(["-G", group, "-u", "-X", "auto.offset.reset=earliest"]);
             command.args(["-f", "got\\t%t\\t%p\\t%o\\t%k\\t%s\\n"]).args(topics);
             members.push(Process::start_command(&command, &folder.path().join(index.to_string()))?);
@@ -57,12 +72,15 @@ impl Readers {
     }
 
     /// How many records they have got.
-    pub(crate) fn count(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.members.iter().map(|member| lines(&member.log()).count()).sum()
     }
 
     /// Waits until they have got at least `count` records.
-    pub(crate) async fn until_got(&self, count: usize, limit: Duration) -> Result<()> {
+    ///
+    /// # Errors
+    /// When they have not within `limit`.
+    pub async fn until_got(&self, count: usize, limit: Duration) -> Result<()> {
         until("the group to have read all", limit, async || {
             let now = self.count();
             Ok(if now >= count { Waited::Done(()) } else { Waited::NotYet(format!("{now} of {count}")) })
@@ -71,7 +89,10 @@ impl Readers {
     }
 
     /// Lets them commit and leave; what each got, in its order.
-    pub(crate) async fn stop(mut self) -> Result<Vec<Vec<Got>>> {
+    ///
+    /// # Errors
+    /// When one does not leave.
+    pub async fn stop(mut self) -> Result<Vec<Vec<Got>>> {
         let mut all = Vec::new();
         for member in &mut self.members {
             member.signal("TERM").await?;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Node, Stopwatch};
+use ottla_e2e::{Node, Stopwatch, longest_pause};
 
 use crate::demo::{Demo, START_LIMIT};
-use crate::history::{Load, longest_pause};
 
 /// From a kill to the next acknowledged write of the partition that waits longest.
 const PAUSE_MAX: Duration = Duration::from_secs(3);
@@ -35,7 +34,7 @@ async fn writes_go_on_within_seconds_of_a_kill_and_nothing_acknowledged_is_lost(
     let Some(nodes) = demo.cluster.workers().await? else { return Ok(()) };
     demo.start_cluster().await?;
     demo.create_topic("load", 12).await?;
-    let load = Load::start(&demo, "load", RATE).await?;
+    let load = demo.load("load", RATE).await?;
     let mut pauses = Vec::new();
     for (role, blow) in [
         (Role::Leader, Blow::Process),
@@ -61,7 +60,7 @@ async fn writes_go_on_within_seconds_of_a_kill_and_nothing_acknowledged_is_lost(
     }
     let history = load.stop().await?;
     ensure!(history.failures.is_empty(), "failed produces: {:?}", history.failures.first());
-    history.check(&demo).await?;
+    history.check(demo.kcat()).await?;
     for (role, blow, pause) in pauses {
         ensure!(pause <= PAUSE_MAX, "{role:?} {blow:?}: writes paused for {pause:.1?}");
     }

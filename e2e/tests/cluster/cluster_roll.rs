@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use ottla_e2e::{Stopwatch, Waited, until};
+use ottla_e2e::{Stopwatch, Waited, longest_pause, until};
 use ottla_operator_crd::conditions;
 
 use crate::demo::{Demo, START_LIMIT};
-use crate::history::{Load, longest_pause};
 use crate::watch::Watch;
 
 /// Three brokers, one after the other, each back in every ISR before the next.
@@ -28,7 +27,7 @@ async fn a_setting_and_an_image_roll_one_by_one_and_no_write_fails() -> Result<(
     let next_image = demo.cluster.next_image().await?;
     demo.start_cluster().await?;
     demo.create_topic("load", 12).await?;
-    let load = Load::start(&demo, "load", RATE).await?;
+    let load = demo.load("load", RATE).await?;
     let mut pauses = Vec::new();
     for (what, spec) in [
         ("a static setting", r#"{"spec":{"config":{"queued.max.requests":"600"}}}"#.to_owned()),
@@ -56,7 +55,7 @@ async fn a_setting_and_an_image_roll_one_by_one_and_no_write_fails() -> Result<(
     ensure!(images == BTreeSet::from([Some(next_image)]), "images: {images:?}");
     let history = load.stop().await?;
     ensure!(history.failures.is_empty(), "failed produces: {:?}", history.failures.first());
-    history.check(&demo).await?;
+    history.check(demo.kcat()).await?;
     for (what, pause) in pauses {
         ensure!(pause <= PAUSE_MAX, "{what}: writes paused for {pause:.1?}");
     }

@@ -8,8 +8,6 @@ use ottla_e2e::{Stopwatch, Waited, until};
 use ottla_operator_crd::{KafkaClusterStatus, conditions};
 
 use crate::demo::{Demo, Metadata};
-use crate::history::Load;
-use crate::readers::Readers;
 use crate::watch::Watch;
 
 /// A step of scaling with little data takes half a minute, ten seconds of which verify that brokers are empty.
@@ -52,8 +50,8 @@ async fn brokers_come_and_go_under_load_and_nothing_is_lost_or_doubled() -> Resu
     let Some(demo) = Demo::start("scale").await? else { return Ok(()) };
     demo.start_cluster().await?;
     demo.create_topic("load", PARTITIONS).await?;
-    let load = Load::start(&demo, "load", RATE).await?;
-    let readers = Readers::start(&demo, "scaling", &["load"], 1).await?;
+    let load = demo.load("load", RATE).await?;
+    let readers = demo.readers("scaling", &["load"], 1).await?;
     let pods = Watch::start(&demo, 3).await?;
     let mut zones = BTreeMap::new();
     for replicas in [5, 3] {
@@ -74,7 +72,7 @@ async fn brokers_come_and_go_under_load_and_nothing_is_lost_or_doubled() -> Resu
     load.goes_on(1_000, STEP_LIMIT).await?;
     let history = load.stop().await?;
     ensure!(history.failures.is_empty(), "failed: {:?}", history.failures.first());
-    history.check(&demo).await?;
+    history.check(demo.kcat()).await?;
     readers.until_got(history.acks.len(), STEP_LIMIT).await?;
     let got = readers.stop().await?;
     let values: BTreeSet<&str> = got.iter().flatten().map(|each| each.value.as_str()).collect();

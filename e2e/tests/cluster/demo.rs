@@ -7,7 +7,9 @@ use anyhow::{Context, Result, bail, ensure};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::Api;
 use kube::api::ListParams;
-use ottla_e2e::{Chart, Cluster, Kafka, Kcat, Namespace, Place, Stopwatch, Waited, kafka, kcat, run, until};
+use ottla_e2e::{
+    Chart, Cluster, Kafka, Kcat, Load, Namespace, Place, Readers, Stopwatch, Waited, kafka, kcat, run, until,
+};
 use ottla_operator_crd::{KafkaCluster, KafkaClusterStatus};
 use serde::Deserialize;
 use tokio::process::Command;
@@ -28,7 +30,7 @@ const ZONE_LABEL: &str = "topology.kubernetes.io/zone";
 /// What a test works with. Clients end first, then the namespace goes, then the operator.
 pub(crate) struct Demo {
     pub(crate) cluster: Cluster,
-    pub(crate) kcat: Kcat,
+    kcat: Kcat,
     pub(crate) kafka: Kafka,
     pub(crate) place: Place,
     namespace: Namespace,
@@ -186,7 +188,7 @@ impl Demo {
 
     /// The topics, as any broker tells a client.
     pub(crate) async fn metadata(&self) -> Result<Metadata> {
-        let mut command = self.kcat.command(&self.place, BOOTSTRAP);
+        let mut command = self.kcat();
         command.args(["-L", "-J", "-m", "10"]);
         let said = run(command, TOOL_LIMIT).await?;
         serde_json::from_str(&said).with_context(|| format!("read what kcat says: {said}"))
@@ -205,6 +207,23 @@ impl Demo {
             })
         })
         .await
+    }
+
+    /// kcat against the cluster.
+    pub(crate) fn kcat(&self) -> Command {
+        self.kcat.command(&self.place, BOOTSTRAP)
+    }
+
+    /// A steady producer of `rate` records a second.
+    pub(crate) async fn load(&self, topic: &str, rate: u32) -> Result<Load> {
+        let mut command = self.kafka.tool(&self.place, "kafka-verifiable-producer")?;
+        command.args(["--bootstrap-server", BOOTSTRAP]);
+        Load::start(command, topic, rate).await
+    }
+
+    /// A consumer group of `count` members.
+    pub(crate) async fn readers(&self, group: &str, topics: &[&str], count: usize) -> Result<Readers> {
+        Readers::start(|| self.kcat(), group, topics, count).await
     }
 
     /// Runs one of Kafka's tools against the cluster and returns what it prints.

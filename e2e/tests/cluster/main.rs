@@ -11,8 +11,6 @@ mod cluster_roll;
 mod cluster_scale;
 mod demo;
 mod faults;
-mod history;
 mod network;
-mod readers;
 mod release;
 mod watch;

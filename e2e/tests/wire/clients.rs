@@ -1,13 +1,18 @@
 //! What the tests do with foreign clients: pour records in, read them back.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Brokers, Kcat, Place, Waited, run, until};
+use ottla_e2e::{Brokers, Kafka, Kcat, Place, Waited, run, until};
 use ottla_operator_kafka_admin::{NewTopic, TopicDescription};
-use tokio::process::Child;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
 
 /// How long a client may take, beside other work on a small machine.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -59,13 +64,13 @@ pub async fn until_in_sync(brokers: &Brokers, name: &str) -> Result<()> {
     .await
 }
 
-/// Reads a whole topic: key, value and offset of each record, by partition.
-pub async fn read_all(
-    kcat: &Kcat,
-    brokers: &Brokers,
-    topic: &str,
-) -> Result<BTreeMap<i32, Vec<(i64, String)>>> {
-    let mut command = kcat.command(&Place::here(), &brokers.bootstrap());
+/// kcat against the cluster.
+pub fn kcat_to(kcat: &Kcat, brokers: &Brokers) -> Command {
+    kcat.command(&Place::here(), &brokers.bootstrap())
+}
+
+/// Reads a whole topic: offset and value of each record, by partition. `command` is kcat against the cluster.
+pub async fn read_all(mut command: Command, topic: &str) -> Result<BTreeMap<i32, Vec<(i64, String)>>> {
     command.args(["-C", "-t", topic, "-o", "beginning", "-e", "-q", "-f", "%p %o %s\\n"]);
     let text = run(command, PATIENCE).await?;
     let mut found: BTreeMap<i32, Vec<(i64, String)>> = BTreeMap::new();
@@ -81,22 +86,96 @@ pub async fn read_all(
     Ok(found)
 }
 
-/// An idempotent acks=all producer that sends what is written to its input.
-pub fn producer(kcat: &Kcat, brokers: &Brokers, topic: &str) -> Result<Child> {
-    let mut command = kcat.command(&Place::here(), &brokers.bootstrap());
-    command.args([
-        "-P",
-        "-E",
-        "-t",
-        topic,
-        "-X",
-        "acks=all",
-        "-X",
-        "enable.idempotence=true",
-        "-X",
-        "linger.ms=1",
-    ]);
-    command.args(["-X", "message.timeout.ms=60000", "-p", "0"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    command.spawn().context("start kcat")
+/// Runs one of Kafka's tools against the cluster and gives what it printed.
+pub async fn tool(kafka: &Kafka, brokers: &Brokers, name: &str, arguments: &str) -> Result<String> {
+    let mut command = kafka.tool(&Place::here(), name)?;
+    command.args(["--bootstrap-server", &brokers.bootstrap()]).args(arguments.split_whitespace());
+    run(command, PATIENCE).await.with_context(|| format!("{name} {arguments}"))
+}
+
+/// What `kafka-dump-log` reads from the files of partitions, which are folders of `data`: the segment's records and
+/// both indexes, every record unpacked. It is an error if the tool complains.
+pub async fn dump_log(kafka: &Kafka, data: &Path, partitions: &[String]) -> Result<String> {
+    let files: Vec<String> = partitions
+        .iter()
+        .flat_map(|name| [".log", ".index", ".timeindex"].map(|kind| (name, kind)))
+        .map(|(name, kind)| format!("{}/{:020}{kind}", data.join(name).display(), 0))
+        .collect();
+    let mut command = kafka.tool(&Place::here(), "kafka-dump-log")?;
+    command.args(["--deep-iteration", "--print-data-log", "--files", &files.join(",")]);
+    let dumped = run(command, PATIENCE).await?;
+    for complaint in ["Found timestamp mismatch", "Mismatches in", "non-consecutive", "isvalid: false"] {
+        ensure!(!dumped.contains(complaint), "kafka-dump-log complains: {complaint}");
+    }
+    Ok(dumped)
+}
+
+/// kcat as a producer (idempotent, acks=all) that sends the numbers from 0 on until it is told to stop.
+pub struct Counter {
+    writing: Arc<AtomicBool>,
+    acked: Arc<AtomicUsize>,
+    task: JoinHandle<Result<usize>>,
+}
+
+impl Counter {
+    /// Starts `kcat`, a command against the cluster, on a topic; `arguments` are further ones.
+    pub fn start(mut kcat: Command, topic: &str, arguments: &[&str]) -> Result<Counter> {
+        kcat.args(["-P", "-E", "-vvv", "-t", topic, "-X", "acks=all", "-X", "enable.idempotence=true"]);
+        kcat.args(["-X", "message.timeout.ms=60000", "-X", "linger.ms=1"]).args(arguments);
+        kcat.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+        let client = kcat.spawn().context("start kcat")?;
+        let (writing, acked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+        let task = tokio::spawn(count(client, Arc::clone(&writing), Arc::clone(&acked)));
+        Ok(Counter { writing, acked, task })
+    }
+
+    /// Waits until `count` more numbers are acknowledged.
+    pub async fn goes_on(&self, count: usize) -> Result<()> {
+        let before = self.acked.load(Ordering::Acquire);
+        until("acknowledged numbers", PATIENCE, async || {
+            let more = self.acked.load(Ordering::Acquire) - before;
+            Ok(if more >= count { Waited::Done(()) } else { Waited::not_yet(more) })
+        })
+        .await
+    }
+
+    /// How many numbers were sent; all of them are acknowledged.
+    pub async fn stop(self) -> Result<usize> {
+        self.writing.store(false, Ordering::Release);
+        let sent = tokio::time::timeout(PATIENCE, self.task).await.context("kcat hangs")???;
+        let acked = self.acked.load(Ordering::Acquire);
+        ensure!(acked == sent, "{acked} of {sent} numbers are acknowledged");
+        Ok(sent)
+    }
+}
+
+async fn count(mut client: Child, writing: Arc<AtomicBool>, acked: Arc<AtomicUsize>) -> Result<usize> {
+    let mut input = client.stdin.take().context("no input")?;
+    let said = BufReader::new(client.stderr.take().context("no output")?);
+    let write = async {
+        let mut next = 0;
+        while writing.load(Ordering::Acquire) {
+            let batch: String = (next..next + 20).map(|number| format!("{number}\n")).collect();
+            next += 20;
+            input.write_all(batch.as_bytes()).await?;
+            // Paces the load: a laptop's producer, not a benchmark.
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        drop(input);
+        Ok::<_, std::io::Error>(next)
+    };
+    let listen = async {
+        let (mut lines, mut others) = (said.lines(), String::new());
+        while let Some(line) = lines.next_line().await? {
+            match line.contains("Message delivered") {
+                true => drop(acked.fetch_add(1, Ordering::AcqRel)),
+                false => others += &(line + "\n"),
+            }
+        }
+        Ok::<_, std::io::Error>(others)
+    };
+    let (sent, others) = tokio::join!(write, listen);
+    let ended = client.wait().await?;
+    ensure!(ended.success(), "the producer failed: {}", others?);
+    Ok(sent?)
 }

@@ -1,6 +1,7 @@
 //! Unmodified clients and tools against clusters of local processes. One module a claim's area, named `wire_*`.
 
 mod clients;
+mod turns;
 mod wire_directories;
 mod wire_failover;
 mod wire_flights;

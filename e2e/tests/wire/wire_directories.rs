@@ -5,25 +5,30 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::Place;
-use ottla_e2e::{Brokers, BrokersOptions, kcat, output, unmet};
+use ottla_e2e::{Brokers, BrokersOptions, Kcat, kcat, output, unmet};
 
-use crate::clients::{PATIENCE, create_topic};
+use crate::clients::{PATIENCE, create_topic, kcat_to, read_all};
+use crate::turns::beside_others;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_missing_directory_stops_the_broker() -> Result<()> {
+    let _turn = beside_others().await;
     let mut brokers = Brokers::start(BrokersOptions::new(1)).await?;
     brokers.stop(0).await?;
     let data = brokers.folder(0).join("data");
-    std::fs::rename(&data, brokers.folder(0).join("elsewhere")).context("move the data away")?;
+    let elsewhere = brokers.folder(0).join("elsewhere");
+    std::fs::rename(&data, &elsewhere).context("move the data away")?;
+    let before = contents(&elsewhere)?;
     let said = refused(&mut brokers).await?;
     ensure!(said.contains("does not exist: mount the volume or create the directory"), "{said}");
     ensure!(!data.exists(), "the directory was made");
+    ensure!(contents(&elsewhere)? == before, "files changed");
     Ok(())
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_of_another_node_or_cluster_is_refused_untouched() -> Result<()> {
+    let _turn = beside_others().await;
     for (setting, value, expected) in [
         ("node.id", "7", "belongs to node 0, but node.id is 7"),
         ("ottla.cluster.id", "another-cluster-000000", "but ottla.cluster.id is another-cluster-000000"),
@@ -49,22 +54,42 @@ async fn a_directory_of_another_node_or_cluster_is_refused_untouched() -> Result
 #[tokio::test(flavor = "multi_thread")]
 async fn a_full_disk_stops_the_broker_and_keeps_what_was_acknowledged() -> Result<()> {
     let Some(kcat) = kcat() else { return Ok(()) };
+    let _turn = beside_others().await;
     let mut brokers = Brokers::start(BrokersOptions::new(1)).await?;
     brokers.stop(0).await?;
     let data = brokers.folder(0).join("data");
-    let Some(_small) = SmallDisk::mount(&data)? else { return Ok(()) };
+    let Some(small) = SmallDisk::mount(&data)? else { return Ok(()) };
     brokers.start_broker(0)?;
     brokers.until_ready(0).await?;
     create_topic(&brokers, "t", 1, 1).await?;
-    let mut command = kcat.command(&Place::here(), &brokers.bootstrap());
-    command.args(["-P", "-t", "t", "-X", "acks=all", "-X", "message.timeout.ms=4000", "-X", "retries=0"]);
-    let line = "x".repeat(10_000) + "\n";
-    output(command, line.repeat(4_000).as_bytes(), PATIENCE).await?;
+    let acknowledged = fill(&kcat, &brokers).await?;
     let said = brokers.until_refused(0).await?;
     ensure!(said.contains("check the volume, free space or raise storage.size"), "{said}");
+    let before = contents(&data)?;
     let said = refused(&mut brokers).await?;
     ensure!(said.contains("full"), "{said}");
+    ensure!(contents(&data)? == before, "files changed");
+
+    small.grow()?;
+    brokers.start_broker(0)?;
+    brokers.until_ready(0).await?;
+    let stored = read_all(kcat_to(&kcat, &brokers), "t").await?.remove(&0).unwrap_or_default();
+    println!("full disk: {acknowledged} records were acknowledged, {} came back", stored.len());
+    ensure!(acknowledged > 0 && stored.len() >= acknowledged, "acknowledged records are lost");
+    let numbers = (0..stored.len()).map(|number| number.to_string());
+    ensure!(stored.iter().map(|(_, value)| value.trim_end_matches('x')).eq(numbers), "others came back");
     Ok(())
+}
+
+/// Sends more than the disk holds; how many records were acknowledged. Each is its number and a filling.
+async fn fill(kcat: &Kcat, brokers: &Brokers) -> Result<usize> {
+    let mut command = kcat_to(kcat, brokers);
+    command.args(["-P", "-vvv", "-t", "t", "-X", "acks=all", "-X", "enable.idempotence=true"]);
+    command.args(["-X", "message.timeout.ms=4000"]);
+    let filling = "x".repeat(10_000);
+    let lines: String = (0..4_000).map(|number| format!("{number}{filling}\n")).collect();
+    let said = output(command, lines.as_bytes(), PATIENCE).await?.stderr;
+    Ok(said.lines().filter(|line| line.contains("Message delivered")).count())
 }
 
 async fn refused(brokers: &mut Brokers) -> Result<String> {
@@ -72,9 +97,9 @@ async fn refused(brokers: &mut Brokers) -> Result<String> {
     brokers.until_refused(0).await
 }
 
-/// Every file below a folder with its bytes.
+/// Every file below a folder with its bytes, and the folders.
 fn contents(folder: &Path) -> Result<BTreeMap<String, Vec<u8>>> {
-    let mut found = BTreeMap::new();
+    let mut found = BTreeMap::from([(folder.display().to_string(), Vec::new())]);
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
@@ -101,6 +126,15 @@ impl<'a> SmallDisk<'a> {
         }
         unmet("a small file system cannot be mounted", "run the tests as root");
         Ok(None)
+    }
+}
+
+impl SmallDisk<'_> {
+    /// As a volume that was enlarged.
+    fn grow(&self) -> Result<()> {
+        let grown = Command::new("mount").args(["-o", "remount,size=96m"]).arg(self.0).status();
+        ensure!(grown.context("run mount")?.success(), "the file system does not grow");
+        Ok(())
     }
 }
 

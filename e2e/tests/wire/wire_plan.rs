@@ -13,6 +13,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::clients::PATIENCE;
+use crate::turns::beside_others;
 
 /// Topics on three brokers, as `kafka-topics --replica-assignment` wants them: nearly everything lies on two of the
 /// brokers, and one of them leads it all. With each, the records of one kibibyte that are written to it.
@@ -24,6 +25,7 @@ const PLAN_LIMIT: Duration = Duration::from_secs(30);
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_for_apache_kafka_comes_true_and_goes_back() -> Result<()> {
     let Some(kafka) = kafka() else { return Ok(()) };
+    let _turn = beside_others().await;
     let brokers = ApacheBrokers::start(&kafka, 3).await?;
     comes_true(&kafka, &brokers.bootstrap(), &brokers.admin()).await
 }
@@ -31,6 +33,7 @@ async fn a_plan_for_apache_kafka_comes_true_and_goes_back() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_for_our_own_brokers_comes_true_and_goes_back() -> Result<()> {
     let Some(kafka) = kafka() else { return Ok(()) };
+    let _turn = beside_others().await;
     let brokers = Brokers::start(BrokersOptions::new(3)).await?;
     comes_true(&kafka, &brokers.bootstrap(), &brokers.admin()).await
 }

@@ -3,8 +3,11 @@
 use anyhow::{Result, ensure};
 use ottla_e2e::{Brokers, BrokersOptions};
 
+use crate::turns::beside_others;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_controller_that_restarts_does_not_wait_for_the_lease_of_its_former_self() -> Result<()> {
+    let _turn = beside_others().await;
     let mut brokers = Brokers::start(BrokersOptions::new(1)).await?;
     for kill in [false, true] {
         if kill {

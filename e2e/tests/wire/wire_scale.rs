@@ -2,59 +2,154 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::process::Stdio;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Kcat, Place, Process, Waited, binary, checkout, kcat, run, until};
+use ottla_e2e::{Got, Place, Process, Readers, Waited, binary, checkout, kcat, until};
 use ottla_operator_kafka_admin::{AdminClient, Endpoint, TopicDescription};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::process::Child;
 
-use crate::clients::PATIENCE;
+use crate::clients::{Counter, PATIENCE, read_all};
+use crate::turns::beside_others;
 
 /// Zones that local mode gives to brokers in turn.
 const ZONES: i32 = 3;
 
+/// The topic of the example's manifest.
+const TOPIC: &str = "flights";
+/// Consumers that share the partitions all the while.
+const MEMBERS: usize = 2;
+/// Bases of local mode's ports: below the range from which the system takes those of outgoing connections, and so far
+/// apart that the ports of two clusters (three bands of a hundred each) never meet.
+const PORT_BASES: std::ops::Range<u16> = 60..100;
+const PORT_STEP: u16 = 300;
+/// Bands of ports that local mode uses with one listener, and ports of a band that five brokers use.
+const BANDS: u16 = 3;
+const BAND_STEP: u16 = 100;
+const BROKERS_MAX: u16 = 5;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn scaling_from_3_to_5_to_3_loses_and_doubles_nothing() -> Result<()> {
     let Some(kcat) = kcat() else { return Ok(()) };
+    let _turn = beside_others().await;
     let folder = tempfile::Builder::new().prefix("ottla-scale-").tempdir()?;
-    // Ports below the range from which the system takes those of outgoing connections.
-    let port = 20_000 + u16::try_from(std::process::id() % 36)? * 350;
+    let port = free_port_base()?;
     let mut local = start_local(folder.path(), port).await?;
     let bootstrap = format!("127.0.0.1:{port},127.0.0.1:{},127.0.0.1:{}", port + 1, port + 2);
-    let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
-    let admin = AdminClient::new(vec![endpoint], Duration::from_secs(10));
+    let client = || kcat.command(&Place::here(), &bootstrap);
 
-    let writing = Arc::new(AtomicBool::new(true));
-    let producer = tokio::spawn(write(producer(&kcat, &bootstrap)?, Arc::clone(&writing)));
-    let reader = tokio::spawn(read_in_group(member(&kcat, &bootstrap)?));
+    let readers = Readers::start(client, "readers", &[TOPIC], MEMBERS).await?;
+    let counter = Counter::start(client(), TOPIC, &[])?;
+    let mut leaving = Leaving::new(port);
     let mut lower_bound = 0;
     for (count, times) in [(5, 1), (3, 2)] {
         set_replicas(folder.path(), count)?;
-        until_serving(&mut local, count, times).await?;
-        lower_bound = check_balance(&admin.describe_topics(None).await?, count)?.max(lower_bound);
+        until_serving(&mut local, count, times, async || leaving.look().await).await?;
+        lower_bound = check_balance(&leaving.admin.describe_topics(None).await?, count)?.max(lower_bound);
     }
-    writing.store(false, Ordering::Release);
-    let sent = tokio::time::timeout(PATIENCE, producer).await.context("the producer hangs")???;
-    println!("scale: {sent} records were written while brokers came and went");
+    leaving.check(folder.path())?;
+    let sent = counter.stop().await?;
+    println!("scale: {sent} records were acknowledged while brokers came and went");
+    check_stored(&read_all(client(), TOPIC).await?, sent)?;
+    readers.until_got(sent, PATIENCE).await?;
+    check_read(&readers.stop().await?, sent)?;
+    check_moves(&local.log(), lower_bound)?;
+    let status = local.stop(PATIENCE).await?;
+    ensure!(status.success(), "local mode ended with {status}");
+    Ok(())
+}
 
-    let stored = read_all(&kcat, &bootstrap).await?;
-    let expected: BTreeSet<u64> = (0..sent).collect();
-    ensure!(stored.len() as u64 == sent, "{} records are stored, {sent} were acknowledged", stored.len());
-    ensure!(stored.into_iter().collect::<BTreeSet<_>>() == expected, "records were lost or doubled");
-    reader.abort();
-    let log = local.log();
+/// A base from which on every port that five brokers need is free now.
+fn free_port_base() -> Result<u16> {
+    // Two runs at the same time begin at different bases.
+    let turn = PORT_BASES.len().min(usize::try_from(std::process::id())? % PORT_BASES.len());
+    let mut bases = PORT_BASES.cycle().skip(turn).take(PORT_BASES.len()).map(|number| number * PORT_STEP);
+    let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
+    let ports = (0..BANDS).flat_map(|band| (0..BROKERS_MAX).map(move |id| band * BAND_STEP + id));
+    bases.find(|base| ports.clone().all(|port| is_free(base + port))).context("no free range of ports")
+}
+
+/// Brokers 3 and 4 on their way out: neither may stop serving while it holds a replica.
+struct Leaving {
+    admin: AdminClient,
+    port: u16,
+    serving: BTreeSet<u16>,
+    ended: BTreeSet<u16>,
+}
+
+impl Leaving {
+    fn new(port: u16) -> Leaving {
+        let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
+        let admin = AdminClient::new(vec![endpoint], Duration::from_secs(10));
+        Leaving { admin, port, serving: BTreeSet::new(), ended: BTreeSet::new() }
+    }
+
+    /// Panics, since it is no matter of waiting: a broker has ended that held replicas a moment before. A broker that
+    /// is found to have ended here held nothing when the metadata was read, since whoever stops it looks twice,
+    /// seconds apart, before that.
+    async fn look(&mut self) -> Result<()> {
+        let topics = self.admin.describe_topics(None).await?;
+        for id in 3..BROKERS_MAX {
+            if tokio::net::TcpStream::connect(("127.0.0.1", self.port + id)).await.is_ok() {
+                self.serving.insert(id);
+            } else if self.serving.remove(&id) {
+                let held = replicas_on(&topics, i32::from(id));
+                assert_eq!(held, 0, "broker {id} ended while it held {held} replicas");
+                self.ended.insert(id);
+            }
+        }
+        Ok(())
+    }
+
+    /// Both were seen to end, and left no partition on their disks.
+    fn check(&self, folder: &Path) -> Result<()> {
+        ensure!(self.ended == BTreeSet::from([3, 4]), "these brokers ended: {:?}", self.ended);
+        for id in &self.ended {
+            let data = folder.join(format!("data/demo/broker-{id}/data"));
+            for entry in std::fs::read_dir(&data).with_context(|| format!("list {}", data.display()))? {
+                let name = entry?.file_name().to_string_lossy().into_owned();
+                ensure!(!name.starts_with(TOPIC), "broker {id} ended with {name} on its disk");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn replicas_on(topics: &[TopicDescription], broker: i32) -> usize {
+    let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+    partitions.filter(|partition| partition.replicas.iter().any(|node| node.0 == broker)).count()
+}
+
+/// What was acknowledged is in the log, once.
+fn check_stored(stored: &BTreeMap<i32, Vec<(i64, String)>>, sent: usize) -> Result<()> {
+    let records: usize = stored.values().map(Vec::len).sum();
+    let different: BTreeSet<&str> = stored.values().flatten().map(|(_, value)| value.as_str()).collect();
+    ensure!(different == numbers(sent).iter().map(String::as_str).collect(), "records were lost");
+    ensure!(records == sent, "{records} records are stored, {sent} were acknowledged");
+    Ok(())
+}
+
+/// The group has got it, once.
+fn check_read(got: &[Vec<Got>], sent: usize) -> Result<()> {
+    let shares: Vec<usize> = got.iter().map(Vec::len).collect();
+    let different: BTreeSet<&str> = got.iter().flatten().map(|each| each.value.as_str()).collect();
+    println!("scale: the members of the group got {shares:?} records, {} different ones", different.len());
+    ensure!(shares.iter().all(|share| *share > 0), "a member got nothing: {shares:?}");
+    ensure!(different == numbers(sent).iter().map(String::as_str).collect(), "the group lost records");
+    ensure!(shares.iter().sum::<usize>() == different.len(), "the group got records twice: {shares:?}");
+    Ok(())
+}
+
+fn numbers(count: usize) -> Vec<String> {
+    (0..count).map(|number| number.to_string()).collect()
+}
+
+/// No step moved more than a tenth above the lower bound.
+fn check_moves(log: &str, lower_bound: usize) -> Result<()> {
     let moves =
         log.lines().filter_map(|line| line.split(" of ").nth(1)?.split(" moves").next()?.parse().ok());
     let most: usize = moves.max().context("no moves were shown")?;
     println!("scale: {most} moves, the lower bound is {lower_bound}");
     ensure!(most * 10 <= lower_bound * 11, "{most} moves, {lower_bound} are enough");
-    let status = local.stop(PATIENCE).await?;
-    ensure!(status.success(), "local mode ended with {status}");
     Ok(())
 }
 
@@ -68,7 +163,7 @@ async fn start_local(folder: &Path, port: u16) -> Result<Process> {
     let manifests = folder.display().to_string();
     let arguments = ["local", "-f", &manifests, "--data", &data, "--port", &port];
     let mut local = Process::start(&binary("ottla-operator")?, &arguments, &folder.join("log"))?;
-    until_serving(&mut local, 3, 1).await?;
+    until_serving(&mut local, 3, 1, async || Ok(())).await?;
     until("the topic is ready", PATIENCE, async || match local.log().contains("topic flights: ready") {
         true => Ok(Waited::Done(())),
         false => Ok(Waited::not_yet(local.log())),
@@ -91,13 +186,20 @@ fn set_replicas(folder: &Path, count: usize) -> Result<()> {
 }
 
 /// Waits until local mode has said for the `times`-th time that `count` brokers serve and nothing is left to do.
-async fn until_serving(local: &mut Process, count: usize, times: usize) -> Result<()> {
+/// `look` is done, too, as often as that is looked for.
+async fn until_serving(
+    local: &mut Process,
+    count: usize,
+    times: usize,
+    mut look: impl AsyncFnMut() -> Result<()>,
+) -> Result<()> {
     let expected = format!("demo: {count} brokers serve");
     until(&expected, PATIENCE * 2, async || {
         let log = local.log();
         if let Some(status) = local.ended()? {
             anyhow::bail!("local mode ended with {status}:\n{log}");
         }
+        look().await?;
         match log.lines().filter(|line| *line == expected).count() >= times {
             true => Ok(Waited::Done(())),
             false => Ok(Waited::not_yet(log)),
@@ -124,53 +226,4 @@ fn check_balance(topics: &[TopicDescription], brokers: usize) -> Result<usize> {
         ensure!(most - least <= 1, "unbalanced: {counts:?}");
     }
     Ok(2 * (partitions.len() / 2))
-}
-
-fn producer(kcat: &Kcat, bootstrap: &str) -> Result<Child> {
-    let mut command = kcat.command(&Place::here(), bootstrap);
-    command.args(["-P", "-E", "-t", "flights", "-X", "acks=all", "-X", "enable.idempotence=true"]);
-    command.args(["-X", "message.timeout.ms=60000", "-X", "linger.ms=5"]);
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    command.spawn().context("start the producer")
-}
-
-/// Writes numbers until told to stop; all of them are acknowledged when kcat ends without an error.
-async fn write(mut client: Child, writing: Arc<AtomicBool>) -> Result<u64> {
-    let mut input = client.stdin.take().context("no input")?;
-    let mut next = 0;
-    while writing.load(Ordering::Acquire) {
-        let batch: String = (next..next + 20).map(|number| format!("{number}\n")).collect();
-        next += 20;
-        input.write_all(batch.as_bytes()).await?;
-        // Paces the load: a laptop's producer, not a benchmark.
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    drop(input);
-    let ended = client.wait_with_output().await?;
-    ensure!(ended.status.success(), "the producer failed: {}", String::from_utf8_lossy(&ended.stderr));
-    Ok(next)
-}
-
-fn member(kcat: &Kcat, bootstrap: &str) -> Result<Child> {
-    let mut command = kcat.command(&Place::here(), bootstrap);
-    command.args(["-G", "readers", "flights", "-q", "-u", "-X", "auto.offset.reset=earliest"]);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
-    command.spawn().context("start the consumer")
-}
-
-/// Reads for as long as the test lasts, so that groups and fetches go on through every move.
-async fn read_in_group(mut client: Child) -> Result<u64> {
-    let mut lines = BufReader::new(client.stdout.take().context("no output")?).lines();
-    let mut count = 0;
-    while lines.next_line().await?.is_some() {
-        count += 1;
-    }
-    Ok(count)
-}
-
-async fn read_all(kcat: &Kcat, bootstrap: &str) -> Result<Vec<u64>> {
-    let mut command = kcat.command(&Place::here(), bootstrap);
-    command.args(["-C", "-t", "flights", "-o", "beginning", "-e", "-q"]);
-    let text = run(command, PATIENCE).await?;
-    text.lines().map(|line| line.parse().with_context(|| format!("{line:?} was not written"))).collect()
 }

@@ -18,6 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::clients::create_topic;
+use crate::turns::beside_others;
 
 /// Kafka's code of a broker that does not lead the partition.
 const NOT_LEADER_OR_FOLLOWER: i16 = 6;
@@ -26,6 +27,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_listed_version_is_answered_in_its_own_schema() -> Result<()> {
+    let _turn = beside_others().await;
     let brokers = Brokers::start(BrokersOptions::new(1)).await?;
     let port = brokers.ports(0).kafka;
     let listed = listed_versions(port).await?;
@@ -46,6 +48,7 @@ async fn every_listed_version_is_answered_in_its_own_schema() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_broker_that_does_not_lead_says_so_in_every_version() -> Result<()> {
+    let _turn = beside_others().await;
     let brokers = Brokers::start(BrokersOptions::new(2)).await?;
     let topic = create_topic(&brokers, "elsewhere", 1, 1).await?;
     let partition = topic.partitions.first().context("no partition")?;
@@ -111,6 +114,7 @@ async fn refusal(port: u16, api: ApiKey, version: i16, topic: &TopicDescription)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unknown_version_of_api_versions_is_answered_in_version_0() -> Result<()> {
+    let _turn = beside_others().await;
     let brokers = Brokers::start(BrokersOptions::new(1)).await?;
     let header = [0, 18, 0, 99, 0, 0, 0, 7, 0xff, 0xff];
     let answer = send(brokers.ports(0).kafka, &header).await?;
