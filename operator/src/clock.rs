@@ -19,6 +19,12 @@ pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     (result, begin.elapsed())
 }
 
+/// A clock that never jumps, for waiting.
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+pub fn monotonic() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
 /// A fresh id, from the operating system's entropy source.
 pub fn fresh_id() -> Uuid {
     let mut bytes = [0u8; 16];

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use ottla_broker_types::TimestampMs;
+use tokio::time::Instant;
 
 use crate::clock;
 
@@ -16,8 +16,14 @@ use crate::clock;
 const LEASE: Duration = Duration::from_secs(15);
 /// How often the holder renews it and others look at it.
 const RENEW: Duration = Duration::from_secs(4);
-/// The holder gives up after this long without a renewal: before anybody else may take over.
+/// One look at it or one renewal may take so long; an API server that hangs must not keep the holder from giving up.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// Between two attempts to renew it.
+const RETRY: Duration = Duration::from_secs(1);
+/// The holder gives up after this long without a renewal. With the attempt before that the API server may have counted
+/// without telling, it is over before anybody else may take over: `GIVE_UP + ATTEMPT < LEASE`.
 const GIVE_UP: Duration = Duration::from_secs(10);
+const _: () = assert!(GIVE_UP.as_secs() + ATTEMPT.as_secs() < LEASE.as_secs());
 
 /// The Lease of the operator.
 pub struct Leadership {
@@ -26,11 +32,35 @@ pub struct Leadership {
     identity: String,
 }
 
-/// What an onlooker remembers of a Lease: a change of it restarts the wait, whatever the holder's clock says.
+/// What an onlooker remembers of a Lease: a change of it restarts the wait, whatever any wall clock says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Sighting {
     version: Option<String>,
-    at: TimestampMs,
+    at: Instant,
+}
+
+impl Sighting {
+    /// Whether the Lease, seen at `version` now, has run out by not being renewed.
+    fn has_run_out(seen: &mut Option<Sighting>, version: Option<&str>, now: Instant) -> bool {
+        match seen {
+            Some(seen) if seen.version.as_deref() == version => now.duration_since(seen.at) >= LEASE,
+            _ => {
+                *seen = Some(Sighting { version: version.map(str::to_owned), at: now });
+                false
+            }
+        }
+    }
+}
+
+/// Why a renewal did not work.
+#[derive(Debug, thiserror::Error)]
+enum RenewError {
+    /// Somebody else acts: going on would make two.
+    #[error("{0} holds the lease now")]
+    Lost(String),
+    /// It may work the next time.
+    #[error("{0}")]
+    Failed(#[from] kube::Error),
 }
 
 impl Leadership {
@@ -44,27 +74,35 @@ impl Leadership {
     pub async fn acquire(&self) {
         let mut sighting: Option<Sighting> = None;
         loop {
-            match self.attempt(&mut sighting).await {
-                Ok(true) => return,
-                Ok(false) => {}
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "the lease cannot be read"),
+            match tokio::time::timeout(ATTEMPT, self.attempt(&mut sighting)).await {
+                Ok(Ok(true)) => return,
+                Ok(Ok(false)) => {}
+                Ok(Err(error)) => tracing::warn!(error = format!("{error:#}"), "the lease cannot be read"),
+                Err(_) => tracing::warn!("the API server does not answer about the lease"),
             }
             tokio::time::sleep(RENEW).await;
         }
     }
 
-    /// Renews the Lease until that fails for too long; returns why.
+    /// Renews the Lease until that fails for too long, or until somebody else holds it; says which.
     pub async fn keep(&self) -> anyhow::Result<()> {
-        let mut renewed = clock::now();
         loop {
             tokio::time::sleep(RENEW).await;
-            match self.renew().await {
-                Ok(()) => renewed = clock::now(),
-                Err(error) if elapsed(renewed) > GIVE_UP => {
-                    return Err(error.context("the lease could not be renewed in time"));
-                }
-                Err(error) => tracing::warn!(error = format!("{error:#}"), "the lease was not renewed"),
+            let renewed = tokio::time::timeout(GIVE_UP - RENEW, self.renew_somehow()).await;
+            renewed.context("the lease could not be renewed in time")??;
+        }
+    }
+
+    /// Tries until it works or is in vain.
+    async fn renew_somehow(&self) -> Result<(), RenewError> {
+        loop {
+            match tokio::time::timeout(ATTEMPT, self.renew()).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(RenewError::Failed(error))) => tracing::warn!(%error, "the lease was not renewed"),
+                Ok(Err(lost)) => return Err(lost),
+                Err(_) => tracing::warn!("the API server does not answer about the lease"),
             }
+            tokio::time::sleep(RETRY).await;
         }
     }
 
@@ -87,12 +125,8 @@ impl Leadership {
             return Ok(made.is_ok());
         };
         let free = holder(&lease).is_none_or(|holder| holder.is_empty() || holder == self.identity);
-        let version = lease.metadata.resource_version.clone();
-        let seen = sighting.get_or_insert_with(|| Sighting { version: version.clone(), at: clock::now() });
-        if seen.version != version {
-            *seen = Sighting { version, at: clock::now() };
-        }
-        if !free && elapsed(seen.at) < LEASE {
+        let version = lease.metadata.resource_version.as_deref();
+        if !Sighting::has_run_out(sighting, version, clock::monotonic()) && !free {
             return Ok(false);
         }
         // The version makes this fail if anybody else was faster.
@@ -100,13 +134,14 @@ impl Leadership {
         Ok(self.api.replace(&self.name, &PostParams::default(), &claim).await.is_ok())
     }
 
-    async fn renew(&self) -> anyhow::Result<()> {
-        let lease = self.api.get(&self.name).await.context("read the lease")?;
-        if holder(&lease) != Some(self.identity.as_str()) {
-            bail!("another operator holds the lease");
+    async fn renew(&self) -> Result<(), RenewError> {
+        let lease = self.api.get(&self.name).await?;
+        let holder = holder(&lease).unwrap_or("nobody");
+        if holder != self.identity {
+            return Err(RenewError::Lost(holder.to_owned()));
         }
         let claim = self.claim(Some(&lease));
-        self.api.replace(&self.name, &PostParams::default(), &claim).await.context("renew the lease")?;
+        self.api.replace(&self.name, &PostParams::default(), &claim).await?;
         Ok(())
     }
 
@@ -134,6 +169,20 @@ fn holder(lease: &Lease) -> Option<&str> {
     lease.spec.as_ref()?.holder_identity.as_deref()
 }
 
-fn elapsed(since: TimestampMs) -> Duration {
-    Duration::from_millis(u64::try_from(clock::now().0 - since.0).unwrap_or(0))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_runs_out_only_by_not_being_renewed() {
+        let mut seen = None;
+        assert!(!Sighting::has_run_out(&mut seen, Some("1"), clock::monotonic()));
+        tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+        assert!(!Sighting::has_run_out(&mut seen, Some("1"), clock::monotonic()));
+        assert!(!Sighting::has_run_out(&mut seen, Some("2"), clock::monotonic()), "it was renewed");
+        tokio::time::advance(LEASE - Duration::from_secs(1)).await;
+        assert!(!Sighting::has_run_out(&mut seen, Some("2"), clock::monotonic()));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(Sighting::has_run_out(&mut seen, Some("2"), clock::monotonic()));
+    }
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use ottla_operator::workers::ClusterKey;
-use ottla_operator::{crdgen, local, plan, run};
+use ottla_operator::{clock, crdgen, local, plan, run};
 use ottla_operator_planner::Defaults;
 
 /// What is logged unless somebody says otherwise.
@@ -61,12 +61,12 @@ struct RunArguments {
     /// The operator's own namespace, for its lease.
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     own_namespace: String,
-    /// The lease's name.
-    #[arg(long, default_value = "ottla-operator")]
+    /// The lease's name: operators that share it take turns.
+    #[arg(long, env = "OTTLA_LEASE", default_value = "ottla-operator")]
     lease: String,
-    /// Who holds the lease.
-    #[arg(long, env = "POD_NAME", default_value = "ottla-operator")]
-    identity: String,
+    /// Who holds the lease; a name of its own for each process if not given.
+    #[arg(long, env = "POD_NAME")]
+    identity: Option<String>,
     /// Where health and metrics are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
     http: SocketAddr,
@@ -172,7 +172,7 @@ fn options(arguments: RunArguments) -> run::Options {
         namespaces: arguments.namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect(),
         lease_namespace: arguments.own_namespace,
         lease_name: arguments.lease,
-        identity: arguments.identity,
+        identity: arguments.identity.unwrap_or_else(|| format!("ottla-operator-{}", clock::fresh_id())),
         http: arguments.http,
         defaults: Defaults {
             image: arguments.broker_image,

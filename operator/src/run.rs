@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::Client;
@@ -18,6 +19,9 @@ use crate::leader::Leadership;
 use crate::metrics::Metrics;
 use crate::stores::{Jobs, Stores, topic_key};
 use crate::workers::{self, ClusterKey};
+
+/// How long giving the lease back may hold up the end.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
 
 /// How the operator is run.
 #[derive(Clone, Debug)]
@@ -66,7 +70,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
     };
     tasks.shutdown().await;
     if outcome.is_ok() {
-        leadership.release().await?;
+        // It runs out by itself, too.
+        let released = tokio::time::timeout(RELEASE_MAX, leadership.release()).await;
+        released.context("the lease could not be given back in time")??;
     }
     outcome
 }

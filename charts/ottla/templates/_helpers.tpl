@@ -25,13 +25,18 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{- define "ottla.rules" -}}
 - apiGroups: [ottla.dev]
-  resources: [kafkaclusters, kafkatopics]
+  resources: [kafkaclusters]
+  verbs: [get, list, watch]
+- apiGroups: [ottla.dev]
+  resources: [kafkatopics]
+  # patch: the finalizer.
   verbs: [get, list, watch, patch]
 - apiGroups: [ottla.dev]
   resources: [kafkaclusters/status, kafkatopics/status]
   verbs: [get, patch]
 - apiGroups: [ottla.dev]
-  resources: [kafkaclusters/finalizers, kafkatopics/finalizers]
+  # Objects name their KafkaCluster as an owner that may not go before them.
+  resources: [kafkaclusters/finalizers]
   verbs: [update]
 - apiGroups: [""]
   resources: [pods]

@@ -59,6 +59,7 @@ const LISTENERS: &[Refused] = &[
     bad("no port", "{ storage: { size: 1Gi }, listeners: [ { name: apps } ] }", "spec.listeners[0].port: Required value"),
     bad("a name in capitals", "{ storage: { size: 1Gi }, listeners: [ { name: APPS, port: 9092 } ] }", "lower-case letters and digits"),
     bad("the brokers' own name", "{ storage: { size: 1Gi }, listeners: [ { name: internal, port: 9093 } ] }", "choose another name"),
+    bad("the name of the metrics", "{ storage: { size: 1Gi }, listeners: [ { name: metrics, port: 9093 } ] }", "choose another name"),
     bad("a port twice", "{ storage: { size: 1Gi }, listeners: [ { name: a, port: 9093 }, { name: b, port: 9093 } ] }", "two listeners have the same port"),
     bad("a name twice", "{ storage: { size: 1Gi }, listeners: [ { name: a, port: 9093 }, { name: a, port: 9094 } ] }", "Duplicate value"),
 ];

@@ -3,6 +3,7 @@
 //! Run by `make e2e`, one test at a time: they share the cluster, and some break its nodes.
 
 mod admission;
+mod admit_chart;
 mod admit_clusters;
 mod admit_topics;
 mod cluster_failover;

@@ -65,11 +65,15 @@ impl Context {
     }
 
     /// The admin client of a cluster; it is kept as long as the addresses stay the same.
-    pub async fn admin(&self, key: &ClusterKey, brokers: i32, port: u16) -> Arc<AdminClient> {
+    ///
+    /// It speaks to the listener between brokers: those for clients change with the manifest, and then brokers of
+    /// two kinds must be asked until all have restarted.
+    pub async fn admin(&self, key: &ClusterKey, brokers: i32) -> Arc<AdminClient> {
         let endpoints: Vec<Endpoint> = (0..brokers)
             .map(|id| {
                 let domain = &self.defaults.cluster_domain;
-                Endpoint { host: names::host(&key.name, &key.namespace, domain, NodeId(id)), port }
+                let host = names::host(&key.name, &key.namespace, domain, NodeId(id));
+                Endpoint { host, port: names::INTERNAL_PORT }
             })
             .collect();
         let mut admins = self.admins.lock().await;

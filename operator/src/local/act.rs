@@ -10,7 +10,7 @@ use ottla_operator_planner::{Action, names};
 
 use super::fleet::Fleet;
 use super::kept::{FleetSpec, Folder};
-use crate::controllers::cluster::act::{alter, cordon, elect, reassign};
+use crate::controllers::cluster::act::{alter, cordon, elect, reassign_all};
 
 /// Who acts, on what.
 pub(super) struct Actor<'a> {
@@ -47,6 +47,7 @@ impl Actor<'_> {
             Action::Apply(_)
             | Action::AnnotateRack { .. }
             | Action::GrowClaim { .. }
+            | Action::MarkClaim { .. }
             | Action::DeleteConfigMap { .. }
             | Action::DeleteService { .. }
             | Action::Tell(_) => Ok(()),
@@ -62,7 +63,7 @@ impl Actor<'_> {
                 alter(self.admin, ConfigResource::AllBrokers, set, delete).await
             }
             Action::Cordon { broker, cordoned } => cordon(self.admin, *broker, *cordoned).await,
-            Action::Reassign(moves) => reassign(self.admin, moves).await,
+            Action::Reassign(moves) => reassign_all(self.admin, moves).await,
             Action::ElectLeaders(partitions) => elect(self.admin, partitions).await,
             Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
         }
@@ -73,7 +74,7 @@ impl Actor<'_> {
 fn told(action: &Action) -> Option<String> {
     match action {
         Action::Apply(_) | Action::AnnotateRack { .. } | Action::GrowClaim { .. } | Action::Tell(_) => None,
-        Action::DeleteConfigMap { .. } | Action::DeleteService { .. } => None,
+        Action::MarkClaim { .. } | Action::DeleteConfigMap { .. } | Action::DeleteService { .. } => None,
         Action::DeleteClaim { claim } => {
             names::broker_of(claim).map(|id| format!("delete the data of broker {id}"))
         }

@@ -201,6 +201,7 @@ impl Fleet {
                 image: Some(image.to_owned()),
                 ready: member.ready,
                 terminating: member.stopping.is_some(),
+                overdue: false,
                 stuck: member.stuck.clone(),
                 halted: false,
                 since: Some(member.since),

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_types::NodeId;
+use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::facts::{ClaimFacts, NoAnswer, PodFacts, StatefulSetFacts};
@@ -47,7 +48,7 @@ pub(super) async fn observe(
             claim_size: None,
             revision: Some(spec.revision.clone()),
         }),
-        claims: claims(&cluster.name, sources.folder),
+        claims: claims(cluster, sources.folder),
         config_maps: BTreeSet::new(),
         services: BTreeSet::new(),
         kafka: ask_brokers(sources, former, &pods, running).await,
@@ -56,11 +57,20 @@ pub(super) async fn observe(
     }
 }
 
-/// A folder holds what a claim holds on Kubernetes; it is never too small.
-fn claims(cluster: &str, folder: &Folder) -> BTreeMap<NodeId, ClaimFacts> {
+/// A folder holds what a claim holds on Kubernetes; it is never too small, and needs no notes on it.
+fn claims(cluster: &ValidatedCluster, folder: &Folder) -> BTreeMap<NodeId, ClaimFacts> {
+    let goes_along = cluster.storage.deletion_policy == DeletionPolicy::Delete;
     let claims = folder.brokers().into_iter().map(|(id, cluster_id)| {
-        let name = names::claim(cluster, id);
-        (id, ClaimFacts { name, requested_bytes: u64::MAX, cluster_id, terminating: false })
+        let facts = ClaimFacts {
+            name: names::claim(&cluster.name, id),
+            requested_bytes: u64::MAX,
+            bootstrapped: cluster_id.is_some(),
+            cluster_id,
+            bound: true,
+            owner_uid: goes_along.then(|| cluster.uid.clone()),
+            terminating: false,
+        };
+        (id, facts)
     });
     claims.collect()
 }

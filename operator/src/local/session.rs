@@ -210,7 +210,7 @@ impl Session {
 
     /// Takes new manifests over if they can be used.
     fn read_changes(&mut self) {
-        if !self.watch.changed() {
+        if !self.watch.changed(clock::now()) {
             return;
         }
         let read = self.watch.read().and_then(|files| Objects::read(&files).check(&self.state.status));
@@ -225,13 +225,15 @@ impl Session {
         });
         match read {
             Ok(desired) => {
-                let topics = std::mem::take(&mut self.desired.topics);
-                self.gone.retain(|topic| !desired.topics.contains_key(&topic.object_name));
-                self.gone.extend(
-                    topics
-                        .into_iter()
-                        .filter_map(|(name, topic)| (!desired.topics.contains_key(&name)).then_some(topic)),
-                );
+                // An object that was renamed still names its topic: only topics that none names go.
+                let goes = |topic: &ValidatedTopic| {
+                    desired
+                        .topics
+                        .values()
+                        .all(|other| other.object_name != topic.object_name && other.topic != topic.topic)
+                };
+                self.gone.retain(goes);
+                self.gone.extend(std::mem::take(&mut self.desired.topics).into_values().filter(goes));
                 self.refused.clear();
                 if self.desired.cluster != desired.cluster {
                     self.screen.tell("the manifest of the cluster has changed");
@@ -263,19 +265,18 @@ impl Session {
         self.tell_first_service(plan.status.ready_replicas);
         let mut actor = Actor { fleet: &mut self.fleet, folder: &self.folder, admin: &self.admin.1, now };
         let (mut failure, mut news) = (None, vec![]);
+        // As on Kubernetes, actions do not depend on each other, and one that fails holds up no other.
         for action in &plan.actions {
             match actor.act(action).await {
-                Ok(Some(told)) => news.push(told),
-                Ok(None) => {}
+                Ok(told) => news.extend(told),
                 Err(error) => {
-                    failure = Some(format!("{error:#}; the rest waits for the next look"));
-                    break;
+                    failure.get_or_insert(format!("{error:#}; it is tried again"));
                 }
             }
         }
         news.into_iter().for_each(|line| self.tell(line));
         let fresh = self.state.status.cluster_id.is_none();
-        self.remember(plan.status, failure.is_some());
+        self.state.status = plan.status;
         self.state.fleet = self.fleet.spec().cloned().or_else(|| self.state.fleet.take());
         let topics = self.look_at_topics(kafka.as_ref(), now).await;
         let busy = match topics {
@@ -301,14 +302,6 @@ impl Session {
         self.next_look = TimestampMs(0);
     }
 
-    /// Keeps the status, but no restart that was not carried out.
-    fn remember(&mut self, mut status: KafkaClusterStatus, failed: bool) {
-        if failed && let Some(roll) = &mut status.roll {
-            roll.last_restarted = self.state.status.roll.as_ref().and_then(|former| former.last_restarted);
-        }
-        self.state.status = status;
-    }
-
     /// The admin client knows every broker that runs or shall.
     fn connect(&mut self) {
         let shall = self.fleet.spec().map_or(0, |spec| spec.replicas).max(self.desired.cluster.replicas);
@@ -317,7 +310,7 @@ impl Session {
         }
         let endpoints = (0..shall).map(|id| Endpoint {
             host: "127.0.0.1".to_owned(),
-            port: self.template.ports.client(0, NodeId(id)),
+            port: self.template.ports.internal(NodeId(id)),
         });
         self.admin = (shall, AdminClient::new(endpoints.collect(), ADMIN_TIMEOUT));
     }

@@ -7,12 +7,15 @@ const BROKER_TITLES: [&str; 7] = ["BROKER", "PORT", "STATE", "RACK", "LEADERS", 
 /// Titles of the columns of topics.
 const TOPIC_TITLES: [&str; 5] = ["TOPIC", "STATE", "PARTITIONS", "COPIES", "BEHIND"];
 
+/// Lines that one sentence may take; the longest that a broker or the planner says fit on a narrow terminal.
+const SENTENCE_LINES_MAX: usize = 6;
+
 /// The table of a view and the latest `news`, in at most `height` lines of at most `width` characters.
 pub(super) fn render(view: &View, news: &[String], width: usize, height: usize) -> Vec<String> {
     let mut lines = vec![format!("{}  {}  bootstrap {}", view.cluster, view.state, view.bootstrap)];
-    lines.extend(view.doing.iter().map(|sentence| format!("  {sentence}")));
+    lines.extend(view.doing.iter().flat_map(|sentence| wrapped(sentence, width)));
     for problem in &view.refused {
-        lines.push(format!("  REFUSED, nothing changes: {problem}"));
+        lines.extend(wrapped(&format!("REFUSED, nothing changes: {problem}"), width));
     }
     lines.push(String::new());
     lines.extend(columns(
@@ -36,14 +39,17 @@ pub(super) fn render(view: &View, news: &[String], width: usize, height: usize) 
             TOPIC_TITLES,
             view.topics.iter().map(|row| {
                 let number = |count: Option<i32>| count.map_or("-".to_owned(), |count| count.to_string());
-                let state = if row.message.is_empty() {
-                    row.state.clone()
-                } else {
-                    format!("{}: {}", row.state, row.message)
-                };
-                [row.name.clone(), state, number(row.partitions), number(row.copies), row.behind.to_string()]
+                [
+                    row.name.clone(),
+                    row.state.clone(),
+                    number(row.partitions),
+                    number(row.copies),
+                    row.behind.to_string(),
+                ]
             }),
         ));
+        let told = view.topics.iter().filter(|row| !row.message.is_empty());
+        lines.extend(told.flat_map(|row| wrapped(&format!("{}: {}", row.name, row.message), width)));
     }
     let left = height.saturating_sub(lines.len() + 3);
     if left > 0 {
@@ -53,6 +59,28 @@ pub(super) fn render(view: &View, news: &[String], width: usize, height: usize) 
     lines.truncate(height.saturating_sub(1).max(1));
     lines.push("Edit the manifests to change the cluster; Ctrl-C stops it and keeps its data.".to_owned());
     lines.into_iter().map(|line| cut(&line, width)).collect()
+}
+
+/// A sentence over as many lines as it needs, since what to do about it stands at its end.
+fn wrapped(sentence: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = vec![];
+    for word in sentence.split_whitespace() {
+        let more = lines.len() < SENTENCE_LINES_MAX;
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            Some(_) if more => lines.push(format!("    {word}")),
+            Some(line) => {
+                // The cut shows that there was more.
+                line.push(' ');
+                line.push_str(word);
+            }
+            None => lines.push(format!("  {word}")),
+        }
+    }
+    lines
 }
 
 /// Bytes as a person reads them.
@@ -149,6 +177,18 @@ mod tests {
             assert!(lines.len() <= height.max(2), "{} lines in {height}", lines.len());
             assert!(lines.iter().all(|line| line.chars().count() <= width), "wider than {width}");
         }
+    }
+
+    #[test]
+    fn a_long_sentence_is_told_to_its_end() {
+        let mut view = view();
+        let advice = "did you mean \"min.insync.replicas\"?";
+        view.refused = vec![format!("cluster.yaml: KafkaCluster demo: {} {advice}", "word ".repeat(20))];
+        view.topics[0].message = format!("{} lower it or add brokers", "word ".repeat(20));
+        let lines = render(&view, &[], 60, 30);
+        let text = lines.iter().map(|line| line.trim()).collect::<Vec<_>>().join(" ");
+        assert!(text.contains(advice) && text.contains("lower it or add brokers"), "{text}");
+        assert!(lines.iter().all(|line| line.chars().count() <= 60));
     }
 
     #[test]

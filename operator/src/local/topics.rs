@@ -7,7 +7,7 @@ use anyhow::Context;
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
-use ottla_operator_kafka_admin::{AdminClient, ConfigResource, NewTopic};
+use ottla_operator_kafka_admin::{AdminClient, ConfigResource, ErrorCode, NewTopic};
 use ottla_operator_planner::action::Reassignment;
 use ottla_operator_planner::facts::KafkaFacts;
 use ottla_operator_planner::topics::{Host, TopicAction, TopicFacts, TopicInput, plan};
@@ -134,7 +134,11 @@ async fn act(admin: &AdminClient, topic: &ValidatedTopic, action: &TopicAction) 
                 config: config.clone(),
             };
             for outcome in admin.create_topics(&[new], false).await?.into_values() {
-                outcome?;
+                // The broker that was asked before lags: the next look sees it.
+                outcome.or_else(|failure| match failure.code {
+                    ErrorCode::TopicAlreadyExists => Ok(()),
+                    _ => Err(failure),
+                })?;
             }
             Ok(format!("topic {name} is created"))
         }
@@ -152,7 +156,9 @@ async fn act(admin: &AdminClient, topic: &ValidatedTopic, action: &TopicAction) 
         }
         TopicAction::Reassign(moves) => {
             let moves: &[Reassignment] = moves;
-            reassign(admin, moves).await?;
+            if let Some((partition, failure)) = reassign(admin, moves).await?.into_iter().next() {
+                anyhow::bail!("copies of {partition} cannot change: {failure}");
+            }
             Ok(format!("topic {name}: copies of {} partitions change", moves.len()))
         }
     }

@@ -1,14 +1,18 @@
 //! Reads the manifests' files and notices when they change, by looking at them again and again.
 //!
-//! I/O: reads `-f`, a file or the folder's `*.yaml`, `*.yml` and `*.json`. A change counts once two looks in a row
-//! see the same, so that a file half written by an editor is not read.
+//! I/O: reads `-f`, a file or the folder's `*.yaml`, `*.yml` and `*.json`. A change counts once it has lasted for
+//! [`STEADY_MS`], so that a file half written by an editor is not read, nor one missed that is being replaced.
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ottla_broker_types::TimestampMs;
+
 use super::manifests::{File, Refused};
 
+/// How long files must look the same: editors write within a few milliseconds.
+const STEADY_MS: i64 = 300;
 /// A manifest is a page of text; a larger file is something else.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 /// Manifests in a folder; more is a folder chosen by mistake.
@@ -23,20 +27,22 @@ pub(super) struct Watch {
     path: PathBuf,
     read: BTreeMap<PathBuf, Mark>,
     last: BTreeMap<PathBuf, Mark>,
+    since: TimestampMs,
 }
 
 impl Watch {
     /// A watch on a file or folder that was not read yet.
     pub(super) fn new(path: PathBuf) -> Watch {
-        Watch { path, read: BTreeMap::new(), last: BTreeMap::new() }
+        Watch { path, read: BTreeMap::new(), last: BTreeMap::new(), since: TimestampMs(0) }
     }
 
     /// Whether there is something new to read.
-    pub(super) fn changed(&mut self) -> bool {
+    pub(super) fn changed(&mut self, now: TimestampMs) -> bool {
         let marks = marks(&self.path);
-        let steady = marks == self.last;
-        self.last = marks;
-        steady && self.last != self.read
+        if marks != self.last {
+            (self.last, self.since) = (marks, now);
+        }
+        self.last != self.read && now.0 - self.since.0 >= STEADY_MS
     }
 
     /// Reads every file.
@@ -108,12 +114,14 @@ mod tests {
         std::fs::write(dir.path().join("README.md"), "no manifest").expect("it is written");
         let mut watch = Watch::new(dir.path().to_owned());
         assert_eq!(watch.read().expect("it is there").len(), 1);
-        assert!(!watch.changed());
+        assert!(!watch.changed(TimestampMs(0)));
         std::fs::write(&path, "other").expect("it is written");
-        assert!(!watch.changed(), "the first look may see a half");
-        assert!(watch.changed());
+        assert!(!watch.changed(TimestampMs(1_000)), "the first look may see a half");
+        std::fs::write(&path, "another").expect("it is written");
+        assert!(!watch.changed(TimestampMs(1_000 + STEADY_MS)), "it was a half");
+        assert!(watch.changed(TimestampMs(1_000 + 2 * STEADY_MS)));
         watch.read().expect("it is there");
-        assert!(!watch.changed());
+        assert!(!watch.changed(TimestampMs(10_000)));
     }
 
     #[test]

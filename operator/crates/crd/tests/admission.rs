@@ -83,7 +83,8 @@ fn good_manifests_pass() {
     assert!(validate::ValidatedTopic::new(&typed).is_ok());
     let rich = cluster(json!({
         "controllers": 3, "replicas": 5, "version": "0.1", "image": "ottla:dev",
-        "config": { "min.insync.replicas": 2, "broker.session.timeout.ms": "9000", "ssl.protocol": "TLSv1.3" },
+        "config": { "min.insync.replicas": 2, "broker.session.timeout.ms": "9000", "ssl.protocol": "TLSv1.3",
+            "sasl.server.max.receive.size": 1000 },
         "listeners": [{ "name": "plain", "port": 9092 }, { "name": "apps", "port": 9094 }],
         "rebalance": { "mode": "Auto", "throttle": 1000 },
     }));
@@ -97,6 +98,7 @@ fn clusters_that_cannot_work_are_refused_at_creation() {
         (json!({ "storage": { "size": "1Mi" } }), "at least 64Mi"),
         (json!({ "listeners": [{ "name": "a", "port": 9091 }] }), "9091 and 9404 belong"),
         (json!({ "listeners": [{ "name": "internal", "port": 9093 }] }), "choose another name"),
+        (json!({ "listeners": [{ "name": "metrics", "port": 9093 }] }), "choose another name"),
         (json!({ "listeners": [{ "name": "a", "port": 9093 }, { "name": "b", "port": 9093 }] }), "same port"),
         (json!({ "rebalance": { "throttle": "fast" } }), "rebalance.throttle"),
         (json!({ "rebalance": { "throttle": 0 } }), "rebalance.throttle"),
@@ -222,4 +224,17 @@ fn values_are_checked_against_each_other() {
         let problems = validate::ValidatedCluster::new(&typed).expect_err(hint);
         assert!(validate::joined(&problems).contains(hint), "{problems:?} lack {hint:?}");
     }
+}
+
+#[test]
+fn two_ways_to_write_a_value_are_one_value() {
+    let config = |text: serde_json::Value| {
+        let typed: KafkaCluster =
+            serde_json::from_value(cluster(json!({ "config": text }))).expect("the object fits the type");
+        let cluster = validate::ValidatedCluster::new(&typed).expect("the values are good");
+        (cluster.config_fixed, cluster.config_dynamic)
+    };
+    let plain = json!({ "log.cleanup.policy": "compact,delete", "auto.create.topics.enable": false, "log.cleaner.min.cleanable.ratio": 0.5 });
+    let odd = json!({ "log.cleanup.policy": " compact , delete", "auto.create.topics.enable": "FALSE", "log.cleaner.min.cleanable.ratio": "0.50" });
+    assert_eq!(config(plain), config(odd));
 }

@@ -19,6 +19,8 @@ pub use configs::{ConfigAlteration, ConfigEntry, ConfigOp, ConfigResource};
 pub use connection::Connection;
 pub use error::{AdminError, CallError};
 pub use log_dirs::{BrokerLogDirs, ReplicaSize};
+/// Kafka's codes.
+pub use ottla_broker_protocol::ErrorCode;
 pub use quorum::{QuorumDescription, QuorumReplica};
 pub use reassignments::{OngoingReassignment, Reassignment};
 pub use topics::{NewTopic, PartitionDescription, TopicDescription, TopicFailure};

@@ -57,6 +57,15 @@ pub enum Action {
         /// The new size.
         size: String,
     },
+    /// Note on a claim what outlives the KafkaCluster, and whether the claim goes with it.
+    MarkClaim {
+        /// The claim.
+        claim: String,
+        /// Whether it is deleted with the KafkaCluster.
+        owned: bool,
+        /// Whether the quorum has formed.
+        bootstrapped: bool,
+    },
     /// Delete the volume of a broker that is gone.
     DeleteClaim {
         /// The claim.
@@ -103,6 +112,12 @@ impl fmt::Display for Action {
             Action::AnnotateRack { pod, rack } => write!(f, "tell pod {pod} that its rack is {rack}"),
             Action::RestartBroker { broker, reason, .. } => write!(f, "restart broker {broker}: {reason}"),
             Action::GrowClaim { claim, size } => write!(f, "grow claim {claim} to {size}"),
+            Action::MarkClaim { claim, owned: true, .. } => {
+                write!(f, "let claim {claim} go with its cluster")
+            }
+            Action::MarkClaim { claim, owned: false, .. } => {
+                write!(f, "let claim {claim} outlive its cluster")
+            }
             Action::DeleteClaim { claim } => write!(f, "delete claim {claim}"),
             Action::DeleteConfigMap { name } => write!(f, "delete config map {name}"),
             Action::DeleteService { name } => write!(f, "delete service {name}"),

@@ -67,6 +67,8 @@ pub struct PodFacts {
     pub ready: bool,
     /// Whether it is being deleted.
     pub terminating: bool,
+    /// Whether it should have stopped long ago: its node may be gone.
+    pub overdue: bool,
     /// Why it cannot start, in Kubernetes' words; `None` if it may still.
     pub stuck: Option<String>,
     /// Whether its container does not run, though it may still: then nothing in it can be interrupted.
@@ -90,6 +92,12 @@ pub struct ClaimFacts {
     pub requested_bytes: u64,
     /// The cluster whose data it holds.
     pub cluster_id: Option<String>,
+    /// Whether that cluster's quorum had formed when it was last looked after.
+    pub bootstrapped: bool,
+    /// Whether it has its volume: another cannot grow.
+    pub bound: bool,
+    /// Uid of the KafkaCluster with which it goes; `None` if it stays.
+    pub owner_uid: Option<String>,
     /// Whether it is being deleted.
     pub terminating: bool,
 }
@@ -171,6 +179,13 @@ impl Observed {
     /// What the brokers told, if they did.
     pub fn kafka(&self) -> Option<&KafkaFacts> {
         self.kafka.as_ref().ok()
+    }
+
+    /// The rack that a broker has registered, else that of its pod or of its pod's node.
+    pub fn rack(&self, broker: NodeId) -> Option<&str> {
+        let registered = self.kafka().and_then(|kafka| kafka.brokers.get(&broker)?.rack.as_deref());
+        let pod = self.pods.get(&broker);
+        registered.or_else(|| pod.and_then(|pod| pod.rack.as_deref().or(pod.node_rack.as_deref())))
     }
 }
 

@@ -31,6 +31,8 @@ pub const RACK_ANNOTATION: &str = "ottla.dev/rack";
 pub const RESTART_ANNOTATION: &str = "ottla.dev/restart";
 /// On a claim: the id of the cluster whose data it holds.
 pub const CLUSTER_ID_ANNOTATION: &str = "ottla.dev/cluster-id";
+/// On a claim: the quorum of that cluster had formed, so that an empty disk never forms another.
+pub const BOOTSTRAPPED_ANNOTATION: &str = "ottla.dev/bootstrapped";
 /// On a KafkaTopic: the topic in Kafka is to be deleted before the object goes.
 pub const TOPIC_FINALIZER: &str = "ottla.dev/topic";
 /// By this label, which the StatefulSet's controller sets, a single pod is selected.

@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use anyhow::Context as _;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
-use kube::{Api, Client};
+use kube::{Api, Client, Resource};
 use ottla_broker_types::{NodeId, PartitionIndex, TopicPartition};
 use ottla_operator_crd::KafkaCluster;
 use ottla_operator_kafka_admin::{
-    AdminClient, ConfigAlteration, ConfigOp, ConfigResource, Reassignment as AdminReassignment,
+    AdminClient, AdminError, ConfigAlteration, ConfigOp, ConfigResource, Reassignment as AdminReassignment,
+    TopicFailure,
 };
-use ottla_operator_planner::names::{FIELD_MANAGER, RACK_ANNOTATION};
+use ottla_operator_planner::names::{BOOTSTRAPPED_ANNOTATION, FIELD_MANAGER, RACK_ANNOTATION};
 use ottla_operator_planner::{Action, Note, Reassignment};
 
 use super::apply::{Applied, Target};
@@ -45,6 +46,7 @@ impl Actor<'_> {
                 self.restart(*broker, pod, uid, reason).await
             }
             Action::GrowClaim { claim, size } => self.grow(claim, size).await,
+            Action::MarkClaim { claim, owned, bootstrapped } => self.mark(claim, *owned, *bootstrapped).await,
             Action::DeleteClaim { claim } => delete(self.api::<PersistentVolumeClaim>(), claim).await,
             Action::DeleteConfigMap { name } => delete(self.api::<ConfigMap>(), name).await,
             Action::DeleteService { name } => delete(self.api::<Service>(), name).await,
@@ -54,7 +56,7 @@ impl Actor<'_> {
             Action::Cordon { broker, cordoned } => cordon(self.admin, *broker, *cordoned).await,
             Action::Reassign(moves) => {
                 Metrics::add(&self.context.metrics.reassignments, moves.len() as u64);
-                reassign(self.admin, moves).await
+                reassign_all(self.admin, moves).await
             }
             Action::ElectLeaders(partitions) => elect(self.admin, partitions).await,
             Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
@@ -104,6 +106,27 @@ impl Actor<'_> {
         Ok(())
     }
 
+    /// Applies what is the operator's own on a claim, so that what it says no more is taken back.
+    async fn mark(&self, claim: &str, owned: bool, bootstrapped: bool) -> anyhow::Result<()> {
+        let mut patch = serde_json::json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": claim },
+        });
+        if bootstrapped {
+            patch["metadata"]["annotations"] = serde_json::json!({ BOOTSTRAPPED_ANNOTATION: "true" });
+        }
+        if owned {
+            patch["metadata"]["ownerReferences"] = serde_json::json!([{
+                "apiVersion": KafkaCluster::api_version(&()),
+                "kind": KafkaCluster::kind(&()),
+                "name": self.object.metadata.name,
+                "uid": self.object.metadata.uid,
+            }]);
+        }
+        let params = PatchParams::apply(FIELD_MANAGER).force();
+        self.api::<PersistentVolumeClaim>().patch(claim, &params, &Patch::Apply(&patch)).await?;
+        Ok(())
+    }
+
     async fn grow(&self, claim: &str, size: &str) -> anyhow::Result<()> {
         let patch = serde_json::json!({ "spec": { "resources": { "requests": { "storage": size } } } });
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
@@ -150,8 +173,12 @@ pub async fn cordon(admin: &AdminClient, broker: NodeId, cordoned: bool) -> anyh
     Ok(())
 }
 
-/// Starts moves; a partition that is refused (deleted meanwhile, moved by somebody else) is left to the next look.
-pub async fn reassign(admin: &AdminClient, moves: &[Reassignment]) -> anyhow::Result<()> {
+/// Starts moves; a partition that is refused (deleted meanwhile, moved by somebody else) is told and left to the next
+/// look.
+pub async fn reassign(
+    admin: &AdminClient,
+    moves: &[Reassignment],
+) -> Result<Vec<(TopicPartition, TopicFailure)>, AdminError> {
     let changes: Vec<AdminReassignment> = moves
         .iter()
         .map(|change| AdminReassignment {
@@ -160,12 +187,25 @@ pub async fn reassign(admin: &AdminClient, moves: &[Reassignment]) -> anyhow::Re
             replicas: Some(change.replicas.clone()),
         })
         .collect();
-    for ((topic, partition), outcome) in admin.alter_reassignments(&changes).await? {
-        if let Err(failure) = outcome {
-            tracing::warn!(topic, %partition, %failure, "a move was refused");
+    let outcomes = admin.alter_reassignments(&changes).await?;
+    let failed = moves.iter().filter_map(|change| {
+        let key = (change.partition.topic.to_string(), change.partition.partition);
+        let failure = outcomes.get(&key)?.as_ref().err()?;
+        tracing::warn!(partition = %change.partition, %failure, "a move was refused");
+        Some((change.partition.clone(), failure.clone()))
+    });
+    Ok(failed.collect())
+}
+
+/// Starts moves; an error names one that was refused, if any was. The others go on.
+pub async fn reassign_all(admin: &AdminClient, moves: &[Reassignment]) -> anyhow::Result<()> {
+    let refused = reassign(admin, moves).await?;
+    match refused.first() {
+        None => Ok(()),
+        Some((partition, failure)) => {
+            anyhow::bail!("{} refused, such as {partition}: {failure}", refused.len())
         }
     }
-    Ok(())
 }
 
 /// Gives leadership back to preferred replicas.

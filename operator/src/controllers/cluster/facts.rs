@@ -22,6 +22,8 @@ const STUCK_REASONS: [&str; 8] = [
 ];
 /// A fresh pod may be unschedulable for a moment, while its volume is made.
 const UNSCHEDULABLE_MS: i64 = 10_000;
+/// The kubelet ends a pod within seconds after its grace period.
+const OVERDUE_MS: i64 = 60_000;
 /// The last words of a broker that are quoted.
 const WORDS_CHARS_MAX: usize = 300;
 
@@ -40,6 +42,10 @@ pub fn pod(pod: &Pod, rack: Option<String>, now: TimestampMs) -> PodFacts {
         image: container.and_then(|container| container.image.clone()),
         ready: ready.is_some_and(|ready| ready.status == "True"),
         terminating: pod.metadata.deletion_timestamp.is_some(),
+        overdue: pod.metadata.deletion_timestamp.as_ref().is_some_and(|due| {
+            // Kubernetes puts the time by which the pod should be gone here.
+            now.0 - timestamp(due).0 > OVERDUE_MS
+        }),
         stuck: stuck(pod, now),
         halted: !runs(pod),
         since: since.or(pod.metadata.creation_timestamp.as_ref()).map(timestamp),
@@ -115,8 +121,17 @@ pub fn claim(claim: &PersistentVolumeClaim) -> ClaimFacts {
         // A size that cannot be read is none to grow from.
         requested_bytes: requested.unwrap_or(u64::MAX),
         cluster_id: claim.annotations().get(names::CLUSTER_ID_ANNOTATION).cloned(),
+        bootstrapped: claim.annotations().contains_key(names::BOOTSTRAPPED_ANNOTATION),
+        bound: claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound")),
+        owner_uid: owner(claim),
         terminating: claim.metadata.deletion_timestamp.is_some(),
     }
+}
+
+/// The KafkaCluster with which a claim goes.
+fn owner(claim: &PersistentVolumeClaim) -> Option<String> {
+    let mut owners = claim.owner_references().iter();
+    owners.find(|owner| owner.kind == "KafkaCluster").map(|owner| owner.uid.clone())
 }
 
 /// Kubernetes' time as milliseconds.
@@ -183,6 +198,36 @@ mod tests {
         assert_eq!(pod(&pod_of(unscheduled.clone()), None, TimestampMs(5_000)).stuck, None);
         let later = pod(&pod_of(unscheduled), None, TimestampMs(60_000)).stuck;
         assert_eq!(later.as_deref(), Some("Unschedulable: no cpu"));
+    }
+
+    #[test]
+    fn a_pod_that_outlives_its_time_to_stop_is_overdue() {
+        let mut ending = pod_of(json!({}));
+        ending.metadata.deletion_timestamp =
+            serde_json::from_value(json!("1970-01-01T00:01:00Z")).expect("it is a time");
+        assert!(!pod(&ending, None, TimestampMs(120_000)).overdue);
+        assert!(pod(&ending, None, TimestampMs(120_001)).overdue);
+    }
+
+    #[test]
+    fn a_claim_tells_whose_data_it_holds_and_with_whom_it_goes() {
+        let object = json!({
+            "metadata": {
+                "name": "data-demo-broker-0",
+                "annotations": { "ottla.dev/cluster-id": "x", "ottla.dev/bootstrapped": "true" },
+                "ownerReferences": [
+                    { "apiVersion": "apps/v1", "kind": "StatefulSet", "name": "demo-broker", "uid": "s" },
+                    { "apiVersion": "ottla.dev/v1alpha1", "kind": "KafkaCluster", "name": "demo", "uid": "u" },
+                ],
+            },
+            "spec": { "resources": { "requests": { "storage": "1Gi" } } },
+            "status": { "phase": "Bound" },
+        });
+        let facts = claim(&serde_json::from_value(object).expect("it is a claim"));
+        assert_eq!((facts.cluster_id.as_deref(), facts.owner_uid.as_deref()), (Some("x"), Some("u")));
+        assert!(facts.bootstrapped && facts.bound);
+        let fresh = claim(&PersistentVolumeClaim::default());
+        assert!(!fresh.bootstrapped && !fresh.bound && fresh.owner_uid.is_none());
     }
 
     #[test]

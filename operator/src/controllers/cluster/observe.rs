@@ -59,8 +59,7 @@ pub async fn observe(
     let config_maps = stores.config_maps.state_filter(|map| belongs(map, key));
     let services = stores.services.state_filter(|service| belongs(service, key));
     let running = set.as_ref().map_or(cluster.replicas, |set| set.replicas).max(cluster.replicas);
-    let port = cluster.listeners.first().map_or(names::INTERNAL_PORT, |listener| listener.port);
-    let admin = context.admin(key, running, port).await;
+    let admin = context.admin(key, running).await;
     let kafka = ask_brokers(&admin, cluster, former, &pods, running).await;
     Look {
         observed: Observed {

@@ -35,6 +35,13 @@ pub struct Worker {
     uid: Option<String>,
 }
 
+/// What did not work.
+struct Failure {
+    problem: String,
+    /// Whether the plan's restart was carried out all the same.
+    restarted: bool,
+}
+
 impl Worker {
     /// A worker for the cluster of that key.
     pub fn new(context: Arc<Context>, key: ClusterKey) -> Worker {
@@ -75,7 +82,7 @@ impl Worker {
                 let (plan, look) = self.plan(&cluster, &former, now).await;
                 match self.carry_out(&object, Some(&look), &plan).await {
                     None => plan,
-                    Some(problem) => self.failed(&object, plan, &former, &problem).await,
+                    Some(failure) => self.failed(&object, plan, &former, &failure).await,
                 }
             }
         };
@@ -126,7 +133,12 @@ impl Worker {
 
     /// Does what the plan says and gives the first failure back. Nothing follows an object that was not applied; other
     /// actions do not depend on each other.
-    async fn carry_out(&mut self, object: &KafkaCluster, look: Option<&Look>, plan: &Plan) -> Option<String> {
+    async fn carry_out(
+        &mut self,
+        object: &KafkaCluster,
+        look: Option<&Look>,
+        plan: &Plan,
+    ) -> Option<Failure> {
         let context = Arc::clone(&self.context);
         let Some(look) = look else {
             for action in &plan.actions {
@@ -145,6 +157,7 @@ impl Worker {
             deleted: &mut self.deleted,
         };
         let mut problem = None;
+        let mut restarted = false;
         for action in &plan.actions {
             let applies = matches!(action, Action::Apply(_));
             if !applies {
@@ -158,34 +171,33 @@ impl Worker {
                 if applies {
                     break;
                 }
+                continue;
             }
+            restarted |= matches!(action, Action::RestartBroker { .. });
         }
         if problem.is_none() {
             self.failures = 0;
         }
-        problem
+        problem.map(|problem| Failure { problem, restarted })
     }
 
     /// The plan to tell about after a failure: the planned status, or after many failures the failure itself.
     async fn failed(
         &mut self,
         object: &KafkaCluster,
-        plan: Plan,
+        mut plan: Plan,
         former: &KafkaClusterStatus,
-        problem: &str,
+        failure: &Failure,
     ) -> Plan {
         self.failures = self.failures.saturating_add(1);
+        if !failure.restarted {
+            plan.without_restart(former);
+        }
         if self.failures < FAILURES_TOLD {
             let requeue = ottla_broker_types::DurationMs(500 << self.failures.min(4));
-            // A restart that was not carried out must not be remembered as one.
-            let roll = plan.status.roll.map(|mut roll| {
-                roll.last_restarted = former.roll.as_ref().and_then(|former| former.last_restarted);
-                roll
-            });
-            let status = KafkaClusterStatus { roll, ..plan.status };
-            return Plan { status, requeue, actions: vec![] };
+            return Plan { requeue, actions: vec![], ..plan };
         }
-        let told = plan_failed(former, object.metadata.generation, problem, clock::now());
+        let told = plan_failed(former, plan.status, &failure.problem, clock::now());
         self.carry_out(object, None, &told).await;
         told
     }

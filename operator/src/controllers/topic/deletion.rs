@@ -1,5 +1,6 @@
 //! The end of a KafkaTopic: its topic goes first if that is asked for, and nothing is ever held up for long.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,9 +8,12 @@ use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::cluster::DeletionPolicy;
-use ottla_operator_crd::{KafkaTopic, ValidatedTopic};
+use ottla_operator_crd::{KafkaCluster, KafkaTopic};
 use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::names::TOPIC_FINALIZER;
+use ottla_operator_planner::topics::Farewell;
+
+use super::execute::TOPICS_PER_CALL_MAX;
 
 /// After this long an object is let go although its topic could not be deleted: a namespace must be able to end.
 const HOLD_MAX: Duration = Duration::from_secs(120);
@@ -19,9 +23,24 @@ pub fn is_held(object: &KafkaTopic) -> bool {
     object.finalizers().iter().any(|finalizer| finalizer == TOPIC_FINALIZER)
 }
 
-/// What is asked to happen with a topic whose object goes.
-pub fn policy(topic: &ValidatedTopic, cluster: DeletionPolicy) -> DeletionPolicy {
-    topic.deletion_policy.unwrap_or(cluster)
+/// What is asked to happen with a topic whose object goes, also where the rest of a manifest cannot work.
+pub fn policy(topic: &KafkaTopic, cluster: &KafkaCluster) -> DeletionPolicy {
+    let default = cluster.spec.topics.as_ref().and_then(|topics| topics.deletion_policy);
+    topic.spec.deletion_policy.or(default).unwrap_or(DeletionPolicy::Delete)
+}
+
+/// The topic to delete before `object` goes, if any. `claimed` says whether an object that stays names it, too.
+pub fn topic_to_delete(object: &KafkaTopic, cluster: &KafkaCluster, claimed: bool) -> Option<String> {
+    let namespace = object.namespace().unwrap_or_default();
+    let allowed = cluster.spec.topics.iter().flat_map(|topics| &topics.allowed_namespaces);
+    let farewell = Farewell {
+        held: is_held(object),
+        policy: policy(object, cluster),
+        taken: cluster.namespace().as_ref() == Some(&namespace)
+            || allowed.into_iter().any(|allowed| *allowed == namespace || allowed == "*"),
+        claimed,
+    };
+    farewell.deletes().then(|| object.spec.topic_name.clone().unwrap_or_else(|| object.name_any()))
 }
 
 /// Adds or removes our finalizer, if nobody changed the object meanwhile.
@@ -49,22 +68,13 @@ pub async fn hold(client: &Client, object: &KafkaTopic, held: bool) -> Result<()
 /// Deletes topics and lets their objects go. `admin` is `None` if there is no cluster any more.
 pub async fn finish(client: &Client, admin: Option<&AdminClient>, ending: &[Ending], now: TimestampMs) {
     let names: Vec<String> = ending.iter().filter_map(|ending| ending.delete.clone()).collect();
-    let outcomes = match admin {
-        Some(admin) if !names.is_empty() => {
-            admin.delete_topics(&names).await.map_err(|error| error.to_string())
-        }
-        _ => Ok(std::collections::BTreeMap::new()),
+    let problems = match admin {
+        Some(admin) => delete(admin, &names).await,
+        None => BTreeMap::new(),
     };
     for ending in ending {
-        let problem = match (&ending.delete, &outcomes) {
-            (Some(name), Ok(outcomes)) => match outcomes.get(name) {
-                Some(Err(failure)) if !is_gone(failure) => Some(failure.to_string()),
-                _ => None,
-            },
-            (Some(_), Err(error)) => Some(error.clone()),
-            (None, _) => None,
-        };
-        if let Some(problem) = &problem {
+        let problem = ending.delete.as_ref().and_then(|name| problems.get(name));
+        if let Some(problem) = problem {
             let name = ending.object.name_any();
             if held_for(&ending.object, now) < HOLD_MAX {
                 tracing::warn!(topic = name, problem, "the topic was not deleted yet");
@@ -76,6 +86,21 @@ pub async fn finish(client: &Client, admin: Option<&AdminClient>, ending: &[Endi
             tracing::warn!(topic = ending.object.name_any(), %error, "the finalizer was not removed");
         }
     }
+}
+
+/// Deletes topics; why those are still there that are.
+async fn delete(admin: &AdminClient, names: &[String]) -> BTreeMap<String, String> {
+    let mut problems = BTreeMap::new();
+    for chunk in names.chunks(TOPICS_PER_CALL_MAX) {
+        match admin.delete_topics(chunk).await {
+            Ok(outcomes) => problems.extend(outcomes.into_iter().filter_map(|(name, outcome)| {
+                let failure = outcome.err().filter(|failure| !is_gone(failure))?;
+                Some((name, failure.to_string()))
+            })),
+            Err(error) => problems.extend(chunk.iter().map(|name| (name.clone(), error.to_string()))),
+        }
+    }
+    problems
 }
 
 /// An object that goes, and the topic to delete first.
@@ -93,4 +118,51 @@ fn is_gone(failure: &ottla_operator_kafka_admin::TopicFailure) -> bool {
 fn held_for(object: &KafkaTopic, now: TimestampMs) -> Duration {
     let since = object.metadata.deletion_timestamp.as_ref().map_or(now.0, |time| time.0.as_millisecond());
     Duration::from_millis(u64::try_from(now.0 - since).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn topic(namespace: &str, policy: Option<&str>, held: bool) -> KafkaTopic {
+        let finalizers = if held { vec![TOPIC_FINALIZER] } else { vec![] };
+        let object = json!({
+            "apiVersion": "ottla.dev/v1alpha1", "kind": "KafkaTopic",
+            "metadata": { "name": "t", "namespace": namespace, "finalizers": finalizers },
+            "spec": { "cluster": "demo", "deletionPolicy": policy },
+        });
+        serde_json::from_value(object).expect("it is a topic")
+    }
+
+    fn cluster(topics: serde_json::Value) -> KafkaCluster {
+        let object = json!({
+            "apiVersion": "ottla.dev/v1alpha1", "kind": "KafkaCluster",
+            "metadata": { "name": "demo", "namespace": "kafka" },
+            "spec": { "storage": { "size": "1Gi" }, "topics": topics },
+        });
+        serde_json::from_value(object).expect("it is a cluster")
+    }
+
+    #[test]
+    fn the_policy_of_the_moment_decides_not_the_one_when_it_was_held() {
+        let delete = cluster(json!({}));
+        let retain = cluster(json!({ "deletionPolicy": "Retain" }));
+        let of = |topic: &KafkaTopic, cluster| topic_to_delete(topic, cluster, false);
+        assert_eq!(of(&topic("kafka", None, true), &delete).as_deref(), Some("t"));
+        assert_eq!(of(&topic("kafka", None, true), &retain), None);
+        assert_eq!(of(&topic("kafka", Some("Retain"), true), &delete), None);
+        assert_eq!(of(&topic("kafka", Some("Delete"), true), &retain).as_deref(), Some("t"));
+        assert_eq!(of(&topic("kafka", None, false), &delete), None);
+        assert_eq!(topic_to_delete(&topic("kafka", None, true), &delete, true), None);
+    }
+
+    #[test]
+    fn a_namespace_that_may_make_no_topics_may_delete_none() {
+        let of = |topics| topic_to_delete(&topic("other", None, true), &cluster(topics), false);
+        assert_eq!(of(json!({})), None);
+        assert_eq!(of(json!({ "allowedNamespaces": ["other"] })).as_deref(), Some("t"));
+        assert_eq!(of(json!({ "allowedNamespaces": ["*"] })).as_deref(), Some("t"));
+    }
 }

@@ -2,17 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use ottla_operator_kafka_admin::{AdminClient, ConfigAlteration, ConfigOp, ConfigResource, NewTopic};
+use ottla_operator_kafka_admin::{
+    AdminClient, AdminError, ConfigAlteration, ConfigOp, ConfigResource, ErrorCode, NewTopic, TopicFailure,
+};
 use ottla_operator_planner::Reassignment;
 use ottla_operator_planner::topics::TopicAction;
 
 use crate::controllers::cluster::reassign;
 
 /// Topics in one call: each may become some hundred records of one atomic batch of 10,000.
-const TOPICS_PER_CALL_MAX: usize = 100;
+pub const TOPICS_PER_CALL_MAX: usize = 100;
 
-/// Why topics failed, by name: one word and a sentence.
-pub type Failures = BTreeMap<String, (&'static str, String)>;
+/// Why topics failed, by name.
+pub type Failures = BTreeMap<String, Failure>;
+
+/// Why a topic is not as its plan wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// One word.
+    pub reason: &'static str,
+    /// A sentence.
+    pub text: String,
+    /// Whether it may work the next time, with nothing changed.
+    pub passes: bool,
+    /// Whether the topic that was to be made is there already.
+    exists: bool,
+}
 
 /// The actions of all topics, sorted by call.
 #[derive(Debug, Default)]
@@ -57,30 +72,24 @@ impl Batch {
         for chunk in self.create.chunks(TOPICS_PER_CALL_MAX) {
             let names = chunk.iter().map(|topic| topic.name.clone());
             match admin.create_topics(chunk, false).await {
-                Ok(outcomes) => failures.extend(refused("CreationRefused", outcomes)),
-                Err(error) => {
-                    failures.extend(names.map(|name| (name, ("CreationFailed", error.to_string()))))
-                }
+                // Somebody was faster, or the broker that was asked before lags: the next look sees it.
+                Ok(outcomes) => failures
+                    .extend(refused("CreationRefused", outcomes).filter(|(_, failure)| !failure.exists)),
+                Err(error) => failures.extend(failed("CreationFailed", names, &error)),
             }
         }
-        if !self.grow.is_empty() {
-            match admin.create_partitions(&self.grow).await {
+        let grow: Vec<(String, i32)> = self.grow.into_iter().collect();
+        for chunk in grow.chunks(TOPICS_PER_CALL_MAX) {
+            let names = chunk.iter().map(|(name, _)| name.clone());
+            match admin.create_partitions(&chunk.iter().cloned().collect()).await {
                 Ok(outcomes) => failures.extend(refused("GrowthRefused", outcomes)),
-                Err(error) => {
-                    let names = self.grow.into_keys();
-                    failures.extend(names.map(|name| (name, ("GrowthFailed", error.to_string()))));
-                }
+                Err(error) => failures.extend(failed("GrowthFailed", names, &error)),
             }
         }
         for chunk in self.configure.chunks(TOPICS_PER_CALL_MAX) {
             failures.extend(configure(admin, chunk).await);
         }
-        if !self.reassign.is_empty()
-            && let Err(error) = reassign(admin, &self.reassign).await
-        {
-            let names = self.reassign.iter().map(|change| change.partition.topic.to_string());
-            failures.extend(names.map(|name| (name, ("ReassignmentFailed", format!("{error:#}")))));
-        }
+        failures.extend(copies(admin, &self.reassign).await);
         failures
     }
 }
@@ -90,13 +99,69 @@ async fn configure(admin: &AdminClient, chunk: &[(String, ConfigAlteration)]) ->
     let names = chunk.iter().map(|(name, _)| name.clone());
     match admin.alter_configs(&alterations, false).await {
         Ok(outcomes) => refused("ConfigRefused", names.zip(outcomes)).collect(),
-        Err(error) => names.map(|name| (name, ("ConfigFailed", error.to_string()))).collect(),
+        Err(error) => failed("ConfigFailed", names, &error).collect(),
     }
 }
 
-fn refused<E: std::fmt::Display>(
+async fn copies(admin: &AdminClient, changes: &[Reassignment]) -> Failures {
+    if changes.is_empty() {
+        return Failures::new();
+    }
+    let names = changes.iter().map(|change| change.partition.topic.to_string());
+    match reassign(admin, changes).await {
+        Ok(refusals) => {
+            let by_topic = refusals.into_iter().map(|(partition, failure)| {
+                let text = TopicFailure { message: format!("{partition}: {}", failure.message), ..failure };
+                (partition.topic.to_string(), Err(text))
+            });
+            refused("CopiesRefused", by_topic).collect()
+        }
+        Err(error) => failed("CopiesFailed", names, &error).collect(),
+    }
+}
+
+/// What brokers said about single topics.
+fn refused(
     reason: &'static str,
-    outcomes: impl IntoIterator<Item = (String, Result<(), E>)>,
-) -> impl Iterator<Item = (String, (&'static str, String))> {
-    outcomes.into_iter().filter_map(move |(name, outcome)| Some((name, (reason, outcome.err()?.to_string()))))
+    outcomes: impl IntoIterator<Item = (String, Result<(), TopicFailure>)>,
+) -> impl Iterator<Item = (String, Failure)> {
+    outcomes.into_iter().filter_map(move |(name, outcome)| {
+        let failure = outcome.err()?;
+        let exists = failure.code == ErrorCode::TopicAlreadyExists;
+        Some((
+            name,
+            Failure { reason, text: failure.to_string(), passes: failure.code.is_retriable(), exists },
+        ))
+    })
+}
+
+/// Calls that failed as a whole: they pass, unless a broker refused.
+fn failed(
+    reason: &'static str,
+    names: impl Iterator<Item = String>,
+    error: &AdminError,
+) -> impl Iterator<Item = (String, Failure)> {
+    let passes = error.code().is_none_or(ErrorCode::is_retriable);
+    let failure = Failure { reason, text: error.to_string(), passes, exists: false };
+    names.map(move |name| (name, failure.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn one(code: ErrorCode) -> Option<Failure> {
+        let failure = TopicFailure { code, message: "why".to_owned() };
+        refused("X", [("t".to_owned(), Err(failure))]).next().map(|(_, failure)| failure)
+    }
+
+    #[test]
+    fn a_failure_that_passes_is_told_from_one_that_a_person_must_mend() {
+        assert!(one(ErrorCode::NotController).is_some_and(|failure| failure.passes));
+        let final_one = one(ErrorCode::InvalidReplicationFactor).expect("it is a failure");
+        assert_eq!((final_one.passes, final_one.exists), (false, false));
+        assert_eq!(final_one.text, "INVALID_REPLICATION_FACTOR: why");
+        assert!(one(ErrorCode::TopicAlreadyExists).is_some_and(|failure| failure.exists));
+        assert!(refused("X", [("t".to_owned(), Ok(()))]).next().is_none());
+    }
 }

@@ -1,6 +1,6 @@
 //! One look at all topics of a cluster: observe, validate, plan, act, tell.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,13 +9,12 @@ use kube::ResourceExt;
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::conditions::{READY, STALLED, holds};
-use ottla_operator_crd::{KafkaTopic, KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
+use ottla_operator_crd::{KafkaCluster, KafkaTopic, KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
 use ottla_operator_kafka_admin::AdminClient;
-use ottla_operator_planner::names;
 use ottla_operator_planner::topics::{self, Claimant, TopicInput};
 
 use super::deletion::{self, Ending};
-use super::execute::{Batch, Failures};
+use super::execute::{Batch, Failure, Failures};
 use super::observe::{self, TopicWorld};
 use crate::clock;
 use crate::controllers::context::Context;
@@ -25,6 +24,8 @@ use crate::workers::{ClusterKey, Next};
 
 /// Between two looks while something goes on.
 const LOOK_BUSY: Duration = Duration::from_millis(500);
+/// Before a change that did not work is tried again: an election of a controller takes about as long.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// Between two looks at rest; changes of objects wake the worker at once.
 const LOOK_IDLE: Duration = Duration::from_secs(30);
 /// Settings of topics at rest are read again after so many looks, to undo changes by hand of what the object names.
@@ -73,22 +74,25 @@ impl Worker {
         self.written.retain(|uid, _| uids.contains(uid));
         let now = clock::now();
         let cluster = context.stores.cluster(&self.key).filter(|c| c.metadata.deletion_timestamp.is_none());
-        let Some(cluster) = cluster else {
+        let Some(manifest) = cluster else {
             return self.without_cluster(objects, now).await;
         };
-        let cluster = match ValidatedCluster::new(&cluster) {
-            Ok(cluster) => cluster,
-            Err(_) => {
-                return self
-                    .wait_for(objects, "the cluster's manifest cannot work: see its conditions", now)
-                    .await;
-            }
+        let Ok(cluster) = ValidatedCluster::new(&manifest) else {
+            let text = "the cluster's manifest cannot work: see its conditions";
+            return self.wait_for(objects, &manifest, text, now).await;
         };
-        let port = cluster.listeners.first().map_or(names::INTERNAL_PORT, |listener| listener.port);
-        let admin = context.admin(&self.key, cluster.replicas, port).await;
+        let admin = context.admin(&self.key, cluster.replicas).await;
         match observe::observe(&admin, cluster.replicas).await {
-            Ok(world) => self.work(objects, &cluster, &admin, world, now).await,
-            Err(error) => self.wait_for(objects, &format!("no broker answers: {error}"), now).await,
+            Ok(world) => {
+                let ending = self.farewell(&objects, &manifest);
+                deletion::finish(&context.client, Some(&admin), &ending, now).await;
+                let staying = objects.into_iter().filter(|o| o.metadata.deletion_timestamp.is_none());
+                let next = self.work(staying.collect(), &manifest, &cluster, &admin, world, now).await;
+                if ending.is_empty() { next } else { Next::After(LOOK_BUSY) }
+            }
+            Err(error) => {
+                self.wait_for(objects, &manifest, &format!("no broker answers: {error}"), now).await
+            }
         }
     }
 
@@ -110,20 +114,34 @@ impl Worker {
         Next::After(LOOK_IDLE)
     }
 
-    /// The brokers do not answer: topics that exist keep their status.
-    async fn wait_for(&mut self, objects: Vec<Arc<KafkaTopic>>, text: &str, now: TimestampMs) -> Next {
-        let context = Arc::clone(&self.context);
+    /// The objects that go, each with the topic to delete first. One that an object that stays names, too, is kept.
+    fn farewell(&self, objects: &[Arc<KafkaTopic>], cluster: &KafkaCluster) -> Vec<Ending> {
         let (ending, staying): (Vec<_>, Vec<_>) =
-            objects.into_iter().partition(|object| object.metadata.deletion_timestamp.is_some());
-        let held = ending.into_iter().map(|object| {
-            let delete = deletion::is_held(&object).then(|| self.topic_name(&object));
-            Ending { object, delete }
+            objects.iter().partition(|object| object.metadata.deletion_timestamp.is_some());
+        let claimed: BTreeSet<String> = staying.iter().map(|object| topic_name(object)).collect();
+        let with_topic = ending.into_iter().map(|object| {
+            let claimed = claimed.contains(&topic_name(object));
+            let delete = deletion::topic_to_delete(object, cluster, claimed);
+            Ending { object: Arc::clone(object), delete }
         });
-        let held: Vec<Ending> = held.collect();
+        with_topic.collect()
+    }
+
+    /// The brokers do not answer: topics that exist keep their status.
+    async fn wait_for(
+        &mut self,
+        objects: Vec<Arc<KafkaTopic>>,
+        cluster: &KafkaCluster,
+        text: &str,
+        now: TimestampMs,
+    ) -> Next {
+        let context = Arc::clone(&self.context);
+        let held = self.farewell(&objects, cluster);
+        let staying = objects.into_iter().filter(|object| object.metadata.deletion_timestamp.is_none());
         // Without an answer every deletion fails, and those that waited for long are let go.
         let silent = AdminClient::new(vec![], Duration::from_millis(1));
         deletion::finish(&context.client, Some(&silent), &held, now).await;
-        let fresh = staying.into_iter().filter(|object| {
+        let fresh = staying.filter(|object| {
             let former = self.former(object);
             former.topic_id.is_none() || former.observed_generation != object.metadata.generation
         });
@@ -142,6 +160,7 @@ impl Worker {
     async fn work(
         &mut self,
         objects: Vec<Arc<KafkaTopic>>,
+        manifest: &KafkaCluster,
         cluster: &ValidatedCluster,
         admin: &AdminClient,
         mut world: TopicWorld,
@@ -150,33 +169,24 @@ impl Worker {
         let context = Arc::clone(&self.context);
         let owners = owners(&objects, cluster);
         let mut verdicts = vec![];
-        let mut ending = vec![];
         let mut jobs = vec![];
         for object in objects {
-            let owns =
-                owners.get(&self.topic_name(&object)).is_none_or(|owner| *owner == claim_name(&object));
-            if object.metadata.deletion_timestamp.is_some() {
-                let delete = (deletion::is_held(&object) && owns).then(|| self.topic_name(&object));
-                ending.push(Ending { object, delete });
-                continue;
-            }
             match self.admit(&object, cluster, &owners, now) {
                 Ok(job) => jobs.push(job),
                 Err(status) => verdicts.push(Verdict { object, status: *status }),
             }
         }
-        deletion::finish(&context.client, Some(admin), &ending, now).await;
         for job in &jobs {
-            let held = deletion::policy(&job.topic, cluster.topic_deletion_policy) == DeletionPolicy::Delete;
+            let held = deletion::policy(&job.object, manifest) == DeletionPolicy::Delete;
             if let Err(error) = deletion::hold(&context.client, &job.object, held).await {
                 tracing::warn!(topic = job.object.name_any(), %error, "the finalizer was not changed");
             }
         }
         self.read_settings(&jobs, admin, &mut world).await;
-        let (planned, busy) = plan_and_execute(jobs, admin, &world, now).await;
+        let (planned, next) = plan_and_execute(jobs, admin, &world, now).await;
         verdicts.extend(planned);
         self.write(verdicts).await;
-        Next::After(if busy || !ending.is_empty() { LOOK_BUSY } else { LOOK_IDLE })
+        Next::After(next)
     }
 
     /// The job of an object; `Err` is the status of one that gets none.
@@ -229,10 +239,6 @@ impl Worker {
     fn former(&self, object: &KafkaTopic) -> KafkaTopicStatus {
         let written = object.uid().and_then(|uid| self.written.get(&uid).cloned());
         written.or_else(|| object.status.clone()).unwrap_or_default()
-    }
-
-    fn topic_name(&self, object: &KafkaTopic) -> String {
-        object.spec.topic_name.clone().unwrap_or_else(|| object.name_any())
     }
 
     /// Writes statuses that changed, and publishes what a person must know.
@@ -289,7 +295,7 @@ async fn plan_and_execute(
     admin: &AdminClient,
     world: &TopicWorld,
     now: TimestampMs,
-) -> (Vec<Verdict>, bool) {
+) -> (Vec<Verdict>, Duration) {
     let mut batch = Batch::default();
     let mut busy = false;
     let mut planned = vec![];
@@ -303,18 +309,23 @@ async fn plan_and_execute(
     }
     let failures: Failures = batch.execute(admin).await;
     let verdicts = planned.into_iter().map(|(job, status)| {
+        let facts = world.topics.get(job.topic.topic.as_str());
+        let input = TopicInput { topic: &job.topic, former: &job.former, facts, hosts: &world.hosts, now };
         let status = match failures.get(job.topic.topic.as_str()) {
-            Some((reason, text)) => {
-                let facts = world.topics.get(job.topic.topic.as_str());
-                let input =
-                    TopicInput { topic: &job.topic, former: &job.former, facts, hosts: &world.hosts, now };
+            Some(Failure { reason, text, passes: true, .. }) => topics::delayed(&input, reason, text.clone()),
+            Some(Failure { reason, text, passes: false, .. }) => {
                 topics::refused(&input, reason, text.clone())
             }
             None => status,
         };
         Verdict { object: job.object, status }
     });
-    (verdicts.collect(), busy && failures.is_empty())
+    let next = match failures.values().any(|failure| failure.passes) {
+        true => LOOK_AGAIN,
+        false if busy && failures.is_empty() => LOOK_BUSY,
+        false => LOOK_IDLE,
+    };
+    (verdicts.collect(), next)
 }
 
 /// Who decides about each topic, as `namespace/name`; objects that the cluster does not take have no say.
@@ -325,7 +336,7 @@ fn owners(objects: &[Arc<KafkaTopic>], cluster: &ValidatedCluster) -> BTreeMap<S
         if !cluster.takes_topics_of(&namespace) {
             continue;
         }
-        let topic = object.spec.topic_name.clone().unwrap_or_else(|| object.name_any());
+        let topic = topic_name(object);
         let created =
             object.metadata.creation_timestamp.as_ref().map_or(i64::MAX, |time| time.0.as_millisecond());
         let newcomer = object.status.as_ref().is_none_or(|status| status.topic_id.is_none());
@@ -335,6 +346,10 @@ fn owners(objects: &[Arc<KafkaTopic>], cluster: &ValidatedCluster) -> BTreeMap<S
     let owner =
         |list: &Vec<Claimant>| topics::owner(list).map(|owner| format!("{}/{}", owner.namespace, owner.name));
     claimants.iter().filter_map(|(topic, list)| Some((topic.clone(), owner(list)?))).collect()
+}
+
+fn topic_name(object: &KafkaTopic) -> String {
+    object.spec.topic_name.clone().unwrap_or_else(|| object.name_any())
 }
 
 fn claim_name(object: &KafkaTopic) -> String {

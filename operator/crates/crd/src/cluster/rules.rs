@@ -85,9 +85,9 @@ pub(super) const PORT_FREE: Rule = (
     "ports 9091 and 9404 belong to the brokers themselves: choose another port",
 );
 
-/// Names that the broker uses for its own listener.
+/// Names of the broker's own listeners and ports.
 pub(super) const LISTENER_NAME_FREE: Rule = (
-    "!(self.name in ['internal', 'controller'])",
+    "!(self.name in ['internal', 'controller', 'metrics'])",
     "this listener name belongs to the brokers themselves: choose another name",
 );
 
@@ -141,7 +141,7 @@ pub(super) const CONFIG_FOLDERS: Rule = (
 
 /// Security has no fields yet.
 pub(super) const CONFIG_SECURITY: Rule = (
-    "self.all(k, !k.startsWith('sasl.') && !k.startsWith('security.') && !k.startsWith('password.') && !k.startsWith('authorizer.') && !k.startsWith('super.user') && (!k.startsWith('ssl.') || k in ['ssl.cipher.suites', 'ssl.protocol', 'ssl.enabled.protocols', 'ssl.secure.random.implementation']))",
+    "self.all(k, (!k.startsWith('sasl.') || k == 'sasl.server.max.receive.size') && !k.startsWith('security.') && !k.startsWith('password.') && !k.startsWith('authorizer.') && !k.startsWith('super.user') && (!k.startsWith('ssl.') || k in ['ssl.cipher.suites', 'ssl.protocol', 'ssl.enabled.protocols', 'ssl.secure.random.implementation']))",
     "security settings belong to the operator: drop sasl.*, ssl.*, security.*, authorizer.* and super.users",
 );
 

@@ -205,7 +205,8 @@ pub struct RebalanceSpec {
     /// Auto (if not given): at once. Manual: a plan is made and shown, nothing moves. Disabled: no plan. Drains always run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<RebalanceMode>,
-    /// Bytes per second that each broker may copy, such as 50Mi, or auto (if not given).
+    /// Bytes per second that each broker may copy, such as 50Mi, or auto (if not given). Not in effect yet: five
+    /// copies run at once per broker, at full speed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 24))]
     #[x_kube(validation = rules::THROTTLE)]

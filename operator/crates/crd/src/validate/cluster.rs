@@ -15,6 +15,8 @@ use crate::text::{quantity_bytes, quantity_milli};
 pub const BROKER_DEFAULT_GRACE_SECONDS: i64 = 60;
 /// Ports of the broker itself: between brokers, and HTTP.
 const PORTS_RESERVED: [i32; 2] = [9091, 9404];
+/// Names of its listeners and ports.
+const LISTENERS_RESERVED: [&str; 3] = ["internal", "controller", "metrics"];
 /// The port that Kafka clients expect.
 const CLIENT_PORT_DEFAULT: i32 = 9092;
 /// Names of services and the revision label of pods have 63 characters at most.
@@ -332,9 +334,9 @@ fn listeners(spec: &KafkaClusterSpec, problems: &mut Vec<Invalid>) -> Vec<Client
         let named = given.name.starts_with(|c: char| c.is_ascii_lowercase())
             && given.name.len() <= 15
             && given.name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit());
-        if !named || ["internal", "controller"].contains(&given.name.as_str()) {
+        if !named || LISTENERS_RESERVED.contains(&given.name.as_str()) {
             let problem =
-                format!("{:?} cannot name a listener: use lower-case letters and digits", given.name);
+                format!("{:?} cannot name a listener: use other lower-case letters and digits", given.name);
             problems.push(Invalid::new(FIELD, problem));
         }
         if PORTS_RESERVED.contains(&given.port) {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ottla_broker_config::{
-    ConfigError, Update, known_broker, known_topic, owned_by_operator, validate_broker, validate_topic,
+    ConfigError, Update, Value, known_broker, known_topic, owned_by_operator, validate_broker, validate_topic,
 };
 
 use super::Invalid;
@@ -34,13 +34,16 @@ pub(super) fn broker_config(
             problems.push(Invalid::new(FIELD, format!("{name} is set by the operator: drop it")));
             continue;
         }
-        if let Err(error) = validate_broker(name, value.as_str()) {
-            problems.push(refused(&error));
-            continue;
-        }
+        let checked = match validate_broker(name, value.as_str()) {
+            Ok(checked) => checked,
+            Err(error) => {
+                problems.push(refused(&error));
+                continue;
+            }
+        };
         let dynamic = known_broker(name).is_ok_and(|setting| setting.update == Update::ClusterWide);
         let layer = if dynamic { &mut split.dynamic } else { &mut split.fixed };
-        layer.insert(name.clone(), value.0.clone());
+        layer.insert(name.clone(), written(&checked));
     }
     split
 }
@@ -53,13 +56,21 @@ pub(super) fn topic_config(
     let mut checked = BTreeMap::new();
     for (name, value) in config {
         match known_topic(name).and_then(|_| validate_topic(name, value.as_str())) {
-            Ok(_) => {
-                checked.insert(name.clone(), value.0.clone());
+            Ok(value) => {
+                checked.insert(name.clone(), written(&value));
             }
             Err(error) => problems.push(refused(&error)),
         }
     }
     checked
+}
+
+/// The value as brokers tell it: `TRUE` and `true` are one, and neither restarts a broker that has the other.
+fn written(value: &Value) -> String {
+    match value {
+        Value::Secret(text) => text.clone(),
+        value => value.to_string(),
+    }
 }
 
 fn refused(error: &ConfigError) -> Invalid {

@@ -3,20 +3,29 @@
 use ottla_broker_types::NodeId;
 use ottla_operator_crd::KafkaClusterStatus;
 
-use super::{Input, LOOK_BUSY, Plan, status};
+use super::{Input, LOOK_BUSY, Plan, status, volumes};
 
 /// The first step of a new object: keep its identity in status before anything is made with it.
 ///
-/// Claims that an earlier object of the same name left behind give the id that their data belongs to.
+/// Claims that an earlier object of the same name left behind give the id that their data belongs to, and say whether
+/// its quorum had formed: if not, they are empty, and a quorum must form now. Those that are about to go give nothing.
 pub(super) fn first(input: &Input<'_>) -> Plan {
-    let inherited = input.observed.claims.values().find_map(|claim| claim.cluster_id.clone());
+    let doomed = volumes::doomed(input);
+    if doomed > 0 {
+        let text = format!("waiting until {doomed} volumes of an earlier cluster of this name are deleted");
+        let status = status::starting(input, input.former.clone(), text);
+        return Plan { actions: vec![], status, requeue: LOOK_BUSY };
+    }
+    let claims = || input.observed.claims.values();
+    let inherited = claims().find_map(|claim| claim.cluster_id.clone());
     let status = KafkaClusterStatus {
-        bootstrapped: inherited.is_some(),
+        bootstrapped: claims().any(|claim| claim.bootstrapped),
         cluster_id: Some(inherited.unwrap_or_else(|| input.fresh_cluster_id.to_owned())),
         controllers: Some(input.cluster.voters.iter().map(|id| id.get()).collect()),
         ..input.former.clone()
     };
-    Plan { actions: vec![], status: status::starting(input, status), requeue: LOOK_BUSY }
+    let text = format!("0 of {} brokers serve", input.cluster.replicas);
+    Plan { actions: vec![], status: status::starting(input, status, text), requeue: LOOK_BUSY }
 }
 
 /// Brokers that answer under another id: nothing here belongs to this object.

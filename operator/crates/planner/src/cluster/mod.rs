@@ -4,12 +4,13 @@ mod brokers;
 mod config;
 mod identity;
 mod status;
+mod volumes;
 
 use std::fmt;
 
 use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
+use ottla_operator_crd::KafkaClusterStatus;
 use ottla_operator_crd::validate::{Invalid, ValidatedCluster};
-use ottla_operator_crd::{KafkaClusterStatus, quantity_bytes};
 
 use crate::action::{Action, Note};
 use crate::facts::Observed;
@@ -23,6 +24,9 @@ use crate::scale::{self, Scale, ScaleInput};
 const LOOK_BUSY: DurationMs = DurationMs(1_000);
 /// Between two looks at a cluster at rest; changes of its objects wake the operator at once.
 const LOOK_IDLE: DurationMs = DurationMs(15_000);
+
+/// Between two looks while an action fails again and again: whoever can mend it is no faster.
+const LOOK_FAILED: DurationMs = DurationMs(5_000);
 
 /// What the operator was started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -96,7 +100,8 @@ pub fn plan(input: &Input<'_>) -> Plan {
     let bootstrapped = identity::bootstrapped(input);
     let build = build(input, cluster_id, &scale, bootstrapped);
     let mut actions: Vec<Action> = build.objects().into_iter().map(Action::Apply).collect();
-    actions.extend(volumes(input));
+    actions.extend(volumes::grown(input, scale.pods));
+    actions.extend(volumes::marked(input, bootstrapped));
     actions.extend(brokers::racks(input));
     let (config, config_settled) = config::step(input);
     actions.extend(config);
@@ -135,16 +140,17 @@ pub fn plan_invalid(
     Plan { actions: notes, status, requeue: LOOK_IDLE }
 }
 
-/// The status after actions have failed again and again: nothing was lost, and a person should know.
+/// The status after actions have failed again and again: nothing was lost, and a person should know. What else was
+/// planned was done, and status goes on to tell of it.
 pub fn plan_failed(
     former: &KafkaClusterStatus,
-    generation: Option<i64>,
+    planned: KafkaClusterStatus,
     problem: &str,
     now: TimestampMs,
 ) -> Plan {
-    let status = status::refused(former, generation, "ActionFailed", problem, now);
+    let status = status::failed(former, planned, problem, now);
     let notes = status::notes(former, &status).into_iter().map(Action::Tell).collect();
-    Plan { actions: notes, status, requeue: LOOK_BUSY }
+    Plan { actions: notes, status, requeue: LOOK_FAILED }
 }
 
 /// The broker whose restart safety the next plan will need, if it needs one.
@@ -168,7 +174,7 @@ fn scale_step(input: &Input<'_>) -> Scale {
     let (cluster, observed) = (input.cluster, input.observed);
     let former = input.former.drain.as_ref();
     if cluster.rollout.paused {
-        let running = observed.stateful_set.as_ref().map_or(cluster.replicas, |set| set.replicas);
+        let running = scale::running(observed, cluster.replicas);
         // Growing is harmless; nobody leaves during a pause.
         return Scale { pods: running.max(cluster.replicas), status: former.cloned(), ..Scale::default() };
     }
@@ -242,15 +248,6 @@ fn restart(input: &Input<'_>, rollout: &Rollout) -> Option<Action> {
     Some(Action::RestartBroker { broker: *broker, pod: pod.clone(), uid, reason: reason.clone() })
 }
 
-/// Claims that are smaller than asked for.
-fn volumes(input: &Input<'_>) -> Vec<Action> {
-    let storage = &input.cluster.storage;
-    let wanted = quantity_bytes(&storage.size).unwrap_or(storage.size_bytes);
-    let small =
-        input.observed.claims.values().filter(|claim| claim.requested_bytes < wanted && !claim.terminating);
-    small.map(|claim| Action::GrowClaim { claim: claim.name.clone(), size: storage.size.clone() }).collect()
-}
-
 /// Leadership goes back to preferred replicas once nothing else goes on, unless settings say not to.
 fn leaders(input: &Input<'_>, moves: &Moves) -> Option<Action> {
     let wanted =
@@ -281,6 +278,13 @@ fn outdated_services(input: &Input<'_>, build: &Build<'_>) -> Vec<Action> {
 }
 
 impl Plan {
+    /// The plan's status where its restart was not carried out: it must not be remembered as one.
+    pub fn without_restart(&mut self, former: &KafkaClusterStatus) {
+        if let Some(roll) = &mut self.status.roll {
+            roll.last_restarted = former.roll.as_ref().and_then(|former| former.last_restarted);
+        }
+    }
+
     /// The objects that the plan applies.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.actions.iter().filter_map(|action| match action {

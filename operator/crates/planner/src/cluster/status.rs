@@ -2,14 +2,14 @@
 
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::KafkaClusterStatus;
-use ottla_operator_crd::cluster::{BrokerState, RollStatus};
+use ottla_operator_crd::cluster::{BrokerState, RebalancePhase, RollStatus};
 use ottla_operator_crd::conditions::{DEGRADED, READY, RECONCILING, STALLED, Verdict, merged};
 
 use super::{Input, Parts, brokers, config};
 use crate::action::Note;
-use crate::facts::Observed;
+use crate::facts::KafkaFacts;
 use crate::names;
-use crate::rollout::Rollout;
+use crate::rollout::{self, Rollout};
 
 /// One word and a sentence.
 type Finding = (&'static str, String);
@@ -38,7 +38,7 @@ pub(super) fn status(input: &Input<'_>, parts: &Parts) -> KafkaClusterStatus {
     };
     let stalled = stalled(input, parts);
     let working = working(input, parts, &status);
-    let conditions = verdicts(&status, stalled, working, degraded(input.observed));
+    let conditions = verdicts(&status, stalled, working, degraded(input));
     KafkaClusterStatus {
         conditions: merged(&input.former.conditions, conditions, cluster.generation, input.now),
         ..status
@@ -121,7 +121,14 @@ fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Opt
         return Some(("Configuring", "settings are being applied".to_owned()));
     }
     let rebalance = status.rebalance.as_ref().filter(|_| parts.moves.busy)?;
-    Some(("Rebalancing", rebalance.message.clone()))
+    let text = match rebalance.phase {
+        RebalancePhase::Done => format!(
+            "{} partitions move, not for the balance: copies of a topic change, or somebody else moves them",
+            rebalance.moves_running
+        ),
+        _ => rebalance.message.clone(),
+    };
+    Some(("Rebalancing", text))
 }
 
 /// The first broker that does not serve, and why.
@@ -131,22 +138,44 @@ fn waited_for(input: &Input<'_>, status: &KafkaClusterStatus) -> String {
         .iter()
         .find(|broker| broker.id < input.cluster.replicas && broker.state != BrokerState::Serving);
     let Some(broker) = first else { return String::new() };
-    let what = match broker.state {
-        BrokerState::Pending => "has no running pod yet",
-        BrokerState::Starting => "is starting",
-        BrokerState::Stopping => "is stopping",
-        _ => "cannot start",
+    let overdue = input.observed.pods.get(&NodeId(broker.id)).filter(|pod| pod.overdue);
+    let what = match (overdue, broker.state) {
+        (Some(pod), _) => rollout::overdue(&pod.name),
+        (None, BrokerState::Pending) => "has no running pod yet".to_owned(),
+        (None, BrokerState::Starting) => "is starting".to_owned(),
+        (None, BrokerState::Stopping) => "is stopping".to_owned(),
+        (None, _) => "cannot start".to_owned(),
     };
     format!("; broker {} {what}", broker.id)
 }
 
-fn degraded(observed: &Observed) -> Option<Finding> {
-    let kafka = observed.kafka()?;
+fn degraded(input: &Input<'_>) -> Option<Finding> {
+    let kafka = match &input.observed.kafka {
+        Ok(kafka) => kafka,
+        // Before the first start there is nothing to be less safe.
+        Err(_) if !input.former.bootstrapped => return None,
+        Err(reason) => return Some(("Unreachable", format!("no broker answers: {}", reason.0))),
+    };
     let (offline, behind) = (kafka.offline(), kafka.under_replicated());
     if offline > 0 {
         return Some(("OfflinePartitions", format!("{offline} partitions have no leader")));
     }
-    (behind > 0).then(|| ("UnderReplicated", format!("{behind} partitions miss a copy in sync")))
+    if behind > 0 {
+        return Some(("UnderReplicated", format!("{behind} partitions miss a copy in sync")));
+    }
+    without_rack(input, kafka).map(|text| ("RackUnknown", text))
+}
+
+/// Racks were asked for, and a broker serves without one: copies are not spread as the manifest wants.
+fn without_rack(input: &Input<'_>, kafka: &KafkaFacts) -> Option<String> {
+    let label = input.cluster.rack_topology_key.as_deref()?;
+    let serving = (0..input.cluster.replicas).map(NodeId).filter(|id| kafka.serves(*id));
+    let without: Vec<NodeId> = serving.filter(|id| input.observed.rack(*id).is_none()).collect();
+    let first = without.first()?;
+    Some(format!(
+        "{} brokers have no rack, such as broker {first}: give their nodes the label {label} and the operator the right to read nodes, or correct spec.rack.topologyKey",
+        without.len()
+    ))
 }
 
 /// Ready means: as many brokers serve as asked for, with the settings asked for, and no others are left.
@@ -178,10 +207,9 @@ fn verdicts(
     vec![ready, reconciling, stalled, degraded]
 }
 
-/// The status of an object whose identity has just been drawn.
-pub(super) fn starting(input: &Input<'_>, status: KafkaClusterStatus) -> KafkaClusterStatus {
+/// The status of an object whose identity has just been drawn, or cannot be drawn yet.
+pub(super) fn starting(input: &Input<'_>, status: KafkaClusterStatus, text: String) -> KafkaClusterStatus {
     let generation = input.cluster.generation;
-    let text = format!("0 of {} brokers serve", input.cluster.replicas);
     let conditions = verdicts(&status, None, Some(("Starting", text)), None);
     KafkaClusterStatus {
         observed_generation: generation,
@@ -205,6 +233,21 @@ pub(super) fn refused(
     let mut conditions = merged(&former.conditions, verdicts, generation, now);
     conditions.extend(former.conditions.iter().filter(|condition| condition.type_ == DEGRADED).cloned());
     KafkaClusterStatus { observed_generation: generation, conditions, ..former.clone() }
+}
+
+/// The status of a plan of which something could not be done: all that was seen and done is kept.
+pub(super) fn failed(
+    former: &KafkaClusterStatus,
+    planned: KafkaClusterStatus,
+    problem: &str,
+    now: TimestampMs,
+) -> KafkaClusterStatus {
+    let generation = planned.observed_generation;
+    let mut verdicts = verdicts(&planned, Some(("ActionFailed", problem.to_owned())), None, None);
+    verdicts.retain(|verdict| verdict.kind != DEGRADED);
+    let mut conditions = merged(&former.conditions, verdicts, generation, now);
+    conditions.extend(planned.conditions.iter().filter(|condition| condition.type_ == DEGRADED).cloned());
+    KafkaClusterStatus { conditions, ..planned }
 }
 
 /// What changed and is worth an event: readiness, its reason, and each broker that is restarted.
@@ -236,7 +279,7 @@ pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) ->
 
 /// Reasons of conditions are a fixed set, so that events can be counted by them.
 fn known(reason: &str) -> Option<&'static str> {
-    const REASONS: [&str; 15] = [
+    const REASONS: [&str; 16] = [
         "ActionFailed",
         "Ready",
         "Starting",
@@ -249,6 +292,7 @@ fn known(reason: &str) -> Option<&'static str> {
         "ForeignCluster",
         "ScaleDownRefused",
         "BrokerCannotStart",
+        "RackUnknown",
         "RebalanceImpossible",
         "OfflinePartitions",
         "UnderReplicated",

@@ -6,7 +6,7 @@ use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::conditions::{DEGRADED, READY, RECONCILING, STALLED, holds};
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 
-use super::{Input, Plan, plan, plan_invalid, question};
+use super::{Input, Plan, plan, plan_failed, plan_invalid, question};
 use crate::action::Action;
 use crate::facts::{ClaimFacts, NoAnswer, Observed};
 use crate::testing::{build, cluster_of, defaults, healthy, object, partition, topic_partition};
@@ -39,6 +39,11 @@ fn reason(plan: &Plan) -> &str {
     ready.map_or("", |condition| condition.reason.as_str())
 }
 
+fn message(plan: &Plan) -> &str {
+    let ready = plan.status.conditions.iter().find(|condition| condition.type_ == READY);
+    ready.map_or("", |condition| condition.message.as_str())
+}
+
 /// A healthy cluster of the present revision with its status settled.
 fn at_rest(cluster: &ValidatedCluster) -> (Observed, KafkaClusterStatus) {
     let revision = build(cluster).revision();
@@ -65,11 +70,81 @@ fn identity_is_kept_before_anything_is_made() {
 #[test]
 fn volumes_of_an_earlier_object_give_their_cluster_back() {
     let mut observed = Observed::default();
-    let claim = ClaimFacts { cluster_id: Some("old".to_owned()), ..ClaimFacts::default() };
-    observed.claims.insert(NodeId(0), claim);
+    let claim = |bootstrapped| ClaimFacts {
+        cluster_id: Some("old".to_owned()),
+        bootstrapped,
+        ..ClaimFacts::default()
+    };
+    observed.claims.insert(NodeId(0), claim(false));
     let first = plan_of(&cluster_of(""), &KafkaClusterStatus::default(), &observed);
     assert_eq!(first.status.cluster_id.as_deref(), Some("old"));
-    assert!(first.status.bootstrapped);
+    assert!(!first.status.bootstrapped, "nothing was ever written to them: a quorum must form");
+    observed.claims.insert(NodeId(1), claim(true));
+    assert!(plan_of(&cluster_of(""), &KafkaClusterStatus::default(), &observed).status.bootstrapped);
+}
+
+#[test]
+fn volumes_that_go_with_an_earlier_cluster_are_waited_for() {
+    for doomed in [
+        ClaimFacts { terminating: true, ..ClaimFacts::default() },
+        ClaimFacts { owner_uid: Some("former".to_owned()), ..ClaimFacts::default() },
+    ] {
+        let claim = ClaimFacts { cluster_id: Some("old".to_owned()), bootstrapped: true, ..doomed };
+        let mut observed = Observed::default();
+        observed.claims.insert(NodeId(0), claim);
+        let first = plan_of(&cluster_of(""), &KafkaClusterStatus::default(), &observed);
+        assert_eq!((first.status.cluster_id.as_deref(), first.actions.len()), (None, 0));
+        assert!(message(&first).contains("1 volumes of an earlier cluster"), "{}", message(&first));
+    }
+}
+
+#[test]
+fn claims_remember_the_quorum_and_go_with_the_cluster_only_where_asked() {
+    let keep = cluster_of("");
+    let (mut observed, status) = at_rest(&keep);
+    let claim = ClaimFacts { name: "c0".to_owned(), requested_bytes: 1 << 30, ..ClaimFacts::default() };
+    observed.claims.insert(NodeId(0), claim);
+    let mark = |owned| Action::MarkClaim { claim: "c0".to_owned(), owned, bootstrapped: true };
+    assert!(plan_of(&keep, &status, &observed).actions.contains(&mark(false)));
+    observed.claims.get_mut(&NodeId(0)).expect("it is there").bootstrapped = true;
+    assert_eq!(todo(&plan_of(&keep, &status, &observed)), Vec::<String>::new());
+    let delete = cluster_of("storage: {size: 1Gi, deletionPolicy: Delete}");
+    assert!(plan_of(&delete, &status, &observed).actions.contains(&mark(true)));
+    observed.claims.get_mut(&NodeId(0)).expect("it is there").owner_uid = Some("u".to_owned());
+    assert_eq!(todo(&plan_of(&delete, &status, &observed)), Vec::<String>::new());
+    assert!(plan_of(&keep, &status, &observed).actions.contains(&mark(false)));
+}
+
+#[test]
+fn only_claims_that_have_a_volume_and_a_broker_grow() {
+    let cluster = cluster_of("storage: {size: 2Gi}");
+    let (mut observed, status) = at_rest(&cluster);
+    for (id, bound) in [(0, false), (1, true), (3, true)] {
+        let claim = ClaimFacts {
+            name: format!("c{id}"),
+            requested_bytes: 1 << 30,
+            bound,
+            bootstrapped: true,
+            ..ClaimFacts::default()
+        };
+        observed.claims.insert(NodeId(id), claim);
+    }
+    assert_eq!(todo(&plan_of(&cluster, &status, &observed)), ["grow claim c1 to 2Gi"]);
+}
+
+#[test]
+fn a_failure_is_told_and_hides_nothing_else() {
+    let cluster = cluster_of("");
+    let (observed, status) = at_rest(&cluster);
+    let mut planned = plan_of(&cluster, &status, &observed).status;
+    planned.ready_replicas = 2;
+    let failed = plan_failed(&status, planned.clone(), "grow claim c1: refused", NOW);
+    assert_eq!((reason(&failed), message(&failed)), ("ActionFailed", "grow claim c1: refused"));
+    assert!(holds(&failed.status.conditions, STALLED));
+    assert_eq!(failed.status.ready_replicas, 2);
+    let again = plan_failed(&failed.status, planned, "grow claim c1: refused", NOW);
+    assert_eq!(again.status, failed.status);
+    assert!(again.actions.is_empty());
 }
 
 #[test]
@@ -210,7 +285,8 @@ fn racks_are_told_to_pods_and_volumes_grow() {
     let cluster = cluster_of("rack: {topologyKey: zone}\nstorage: {size: 2Gi}");
     let mut observed = healthy(3, &build(&cluster).revision());
     observed.pods.get_mut(&NodeId(1)).expect("it is there").node_rack = Some("b".to_owned());
-    let claim = ClaimFacts { name: "c0".to_owned(), requested_bytes: 1 << 30, ..ClaimFacts::default() };
+    let claim =
+        ClaimFacts { name: "c0".to_owned(), requested_bytes: 1 << 30, bound: true, ..ClaimFacts::default() };
     observed.claims.insert(NodeId(0), claim);
     let plan = plan_of(&cluster, &running(), &observed);
     let todo = todo(&plan);
@@ -225,6 +301,21 @@ fn silence_of_the_brokers_is_said_and_nothing_is_restarted() {
     let plan = plan_of(&cluster_of("config: {num.partitions: 7}"), &status, &observed);
     assert_eq!(todo(&plan), Vec::<String>::new());
     assert!(!holds(&plan.status.conditions, READY));
+    let degraded = plan.status.conditions.iter().find(|condition| condition.type_ == DEGRADED);
+    assert!(degraded.is_some_and(|found| found.reason == "Unreachable" && found.status == "True"));
+}
+
+#[test]
+fn a_label_that_no_node_has_is_told() {
+    let cluster = cluster_of("rack: {topologyKey: zon}");
+    let (observed, status) = at_rest(&cluster);
+    let degraded = |status: &KafkaClusterStatus| {
+        status.conditions.iter().find(|condition| condition.type_ == DEGRADED).map(|c| c.message.clone())
+    };
+    assert!(degraded(&status).is_some_and(|text| text.contains("correct spec.rack.topologyKey")));
+    let mut labelled = observed;
+    labelled.pods.values_mut().for_each(|pod| pod.node_rack = Some("a".to_owned()));
+    assert_eq!(degraded(&plan_of(&cluster, &status, &labelled).status).as_deref(), Some(""));
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub fn moves(input: &MovesInput<'_>) -> Moves {
     let Some(kafka) = input.observed.kafka() else {
         return Moves { status: former, ..Moves::default() };
     };
-    let key = membership(kafka, input.staying);
+    let key = membership(input.observed, input.staying);
     let running = kafka.partitions.values().filter(|partition| partition.moves()).count();
     let draining = !input.leaving.is_empty();
     let balanced = former.as_ref().is_some_and(|status| status.balanced_for.as_deref() == Some(&key));
@@ -68,17 +68,35 @@ pub fn moves(input: &MovesInput<'_>) -> Moves {
             status.or_else(|| draining.then(|| RebalanceStatus { message, ..RebalanceStatus::default() }));
         return Moves { status, busy: draining || running > 0, ..Moves::default() };
     }
-    let model = model::model(kafka, input.leaving, input.staying);
+    if let Some(unplaced) = unplaced(input).filter(|_| !draining) {
+        let message = format!("waiting for the rack of broker {unplaced} before replicas move");
+        let phase = RebalancePhase::Pending;
+        let status = RebalanceStatus { phase, message, ..former.unwrap_or_default() };
+        return Moves { status: Some(status), busy: true, ..Moves::default() };
+    }
+    let model = model::model(input.observed, kafka, input.leaving, input.staying);
     match rebalance::plan(&model, &rebalance::Options::default()) {
         Ok(plan) => carry_out(input, kafka, &plan, key),
         Err(infeasible) => failed(former, infeasible.to_string()),
     }
 }
 
+/// A broker whose rack is not known while others' are: evened out now, replicas would have to move again.
+fn unplaced(input: &MovesInput<'_>) -> Option<NodeId> {
+    input.cluster.rack_topology_key.as_ref()?;
+    let mut ids = (0..input.staying).map(NodeId);
+    let some_known = ids.clone().any(|id| input.observed.rack(id).is_some());
+    ids.find(|id| some_known && input.observed.rack(*id).is_none())
+}
+
 /// Starts what may start and counts what is left.
 fn carry_out(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan, key: String) -> Moves {
     let draining = !input.leaving.is_empty();
-    let former = input.former.cloned().unwrap_or_default();
+    let mut former = input.former.cloned().unwrap_or_default();
+    if draining {
+        // Should the brokers stay after all, they are owed what has left them.
+        former.balanced_for = None;
+    }
     let tasks = model::tasks(kafka, plan);
     let running = kafka.partitions.values().filter(|partition| partition.moves()).count();
     let arriving: usize = kafka.partitions.values().map(|partition| partition.adding.len()).sum();
@@ -89,7 +107,7 @@ fn carry_out(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan,
             0 => "every broker holds its share".to_owned(),
             moves => format!("every broker holds its share after {moves} moves"),
         };
-        let balanced_for = if draining { former.balanced_for } else { Some(key) };
+        let balanced_for = Some(key).filter(|_| !draining);
         let status = RebalanceStatus { phase: RebalancePhase::Done, balanced_for, message, ..progress };
         return Moves { status: Some(status), ..Moves::default() };
     }
@@ -162,11 +180,8 @@ fn failed(former: Option<RebalanceStatus>, problem: String) -> Moves {
 }
 
 /// The brokers that stay and their racks, as one text.
-fn membership(kafka: &KafkaFacts, staying: i32) -> String {
-    let pairs = (0..staying).map(|id| {
-        let rack = kafka.brokers.get(&NodeId(id)).and_then(|facts| facts.rack.as_deref());
-        format!("{id}={}", rack.unwrap_or_default())
-    });
+fn membership(observed: &Observed, staying: i32) -> String {
+    let pairs = (0..staying).map(|id| format!("{id}={}", observed.rack(NodeId(id)).unwrap_or_default()));
     pairs.collect::<Vec<_>>().join(",")
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use ottla_broker_types::{NodeId, TopicPartition};
 
-use crate::facts::KafkaFacts;
+use crate::facts::{KafkaFacts, Observed};
 use crate::rebalance::{Broker, BrokerState, Model, Partition, Plan};
 
 /// One partition's change.
@@ -21,13 +21,18 @@ pub(super) struct Task {
 }
 
 /// The cluster as the planner sees it: reassignments under way count as done and are left alone.
-pub(super) fn model(kafka: &KafkaFacts, leaving: &BTreeSet<NodeId>, staying: i32) -> Model {
+pub(super) fn model(
+    observed: &Observed,
+    kafka: &KafkaFacts,
+    leaving: &BTreeSet<NodeId>,
+    staying: i32,
+) -> Model {
     let mut ids: BTreeSet<NodeId> = (0..staying).map(NodeId).collect();
     ids.extend(kafka.partitions.values().flat_map(|partition| partition.replicas.iter().copied()));
     ids.extend(leaving.iter().copied());
     let brokers = ids.into_iter().map(|id| {
         let facts = kafka.brokers.get(&id);
-        let mut broker = Broker::new(id, facts.and_then(|facts| facts.rack.clone()));
+        let mut broker = Broker::new(id, observed.rack(id).map(str::to_owned));
         broker.state = if facts.is_none_or(|facts| facts.fenced) {
             BrokerState::Dead
         } else if id.get() >= staying {

@@ -153,6 +153,41 @@ fn moves_of_others_are_left_alone() {
 }
 
 #[test]
+fn brokers_that_stay_after_all_get_their_share_again() {
+    let mut observed = grown();
+    let (even, _) = run(&mut observed, "replicas: 5", &[]);
+    let drain = decide(&observed, "replicas: 3", &[3, 4], Some(&even));
+    execute(&mut observed, &drain);
+    let mut former = drain.status;
+    for _ in 0..100 {
+        let step = decide(&observed, "replicas: 5", &[], former.as_ref());
+        execute(&mut observed, &step);
+        let busy = step.busy;
+        former = step.status;
+        if !busy {
+            break;
+        }
+    }
+    let counts = counts(&observed, 5);
+    assert!(counts.iter().all(|count| (7..=8).contains(count)), "{counts:?}");
+}
+
+#[test]
+fn nothing_moves_while_only_some_racks_are_known() {
+    let mut observed = grown();
+    let spec = "replicas: 5\nrack: {topologyKey: zone}";
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    for id in 0..4 {
+        kafka.brokers.get_mut(&NodeId(id)).expect("it is registered").rack = Some("a".to_owned());
+    }
+    let step = decide(&observed, spec, &[], None);
+    assert!(step.actions.is_empty() && step.busy);
+    assert!(step.status.is_some_and(|status| status.message.contains("the rack of broker 4")));
+    observed.pods.get_mut(&NodeId(4)).expect("it is there").node_rack = Some("b".to_owned());
+    assert!(!decide(&observed, spec, &[], None).actions.is_empty());
+}
+
+#[test]
 fn preferred_replicas_that_could_lead_are_found() {
     let mut observed = healthy(3, "new");
     let kafka = observed.kafka.as_mut().expect("brokers answer");

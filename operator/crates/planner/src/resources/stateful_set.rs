@@ -10,17 +10,12 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
-use ottla_operator_crd::cluster::DeletionPolicy;
 
 use super::{Build, pod};
 use crate::names;
 
 pub(super) fn build(build: &Build<'_>) -> StatefulSet {
     let cluster = build.cluster;
-    let when_deleted = match cluster.storage.deletion_policy {
-        DeletionPolicy::Retain => "Retain",
-        DeletionPolicy::Delete => "Delete",
-    };
     StatefulSet {
         metadata: build.metadata(names::brokers(&cluster.name)),
         spec: StatefulSetSpec {
@@ -32,9 +27,9 @@ pub(super) fn build(build: &Build<'_>) -> StatefulSet {
                 type_: Some("OnDelete".to_owned()),
                 ..StatefulSetUpdateStrategy::default()
             }),
-            // Whoever scales the StatefulSet by hand must not lose data; the operator deletes claims itself.
+            // Whoever scales or deletes the StatefulSet by hand must not lose data: claims are the operator's.
             persistent_volume_claim_retention_policy: Some(StatefulSetPersistentVolumeClaimRetentionPolicy {
-                when_deleted: Some(when_deleted.to_owned()),
+                when_deleted: Some("Retain".to_owned()),
                 when_scaled: Some("Retain".to_owned()),
             }),
             revision_history_limit: Some(1),

@@ -11,6 +11,7 @@ pub(super) fn settled(input: &RolloutInput<'_>, broker: NodeId) -> Result<(), St
     for id in (0..input.replicas).map(NodeId).filter(|id| *id != broker) {
         match observed.pods.get(&id) {
             None => return Err(format!("broker {id} has no pod yet")),
+            Some(pod) if pod.overdue => return Err(format!("broker {id} {}", overdue(&pod.name))),
             Some(pod) if pod.terminating => return Err(format!("broker {id} is stopping")),
             Some(pod) if !pod.ready => return Err(format!("broker {id} is not ready yet")),
             Some(_) => {}
@@ -24,6 +25,13 @@ pub(super) fn settled(input: &RolloutInput<'_>, broker: NodeId) -> Result<(), St
         back_in_sync(kafka, last)?;
     }
     Ok(())
+}
+
+/// What to do about a pod that Kubernetes cannot end. Only a person can know that its machine is off.
+pub(crate) fn overdue(pod: &str) -> String {
+    format!(
+        "should have stopped long ago and its node may be gone: see kubectl get nodes, and once that machine is surely off, kubectl delete pod {pod} --force"
+    )
 }
 
 /// Whether the broker restarted last is in sync wherever it has a replica.

@@ -6,6 +6,7 @@
 mod gate;
 mod step;
 
+pub(crate) use gate::overdue;
 pub use step::{Rollout, RolloutInput, UNREADY_PATIENCE, next_step, question};
 
 #[cfg(test)]

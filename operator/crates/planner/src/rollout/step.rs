@@ -72,7 +72,9 @@ pub fn next_step(input: &RolloutInput<'_>) -> Rollout {
         return Rollout::Wait { next: None, reason, stuck: true };
     }
     let Some((broker, pod)) = choose(input, &stale) else {
-        return wait(None, "a broker is stopping");
+        let late = stale.iter().find(|(_, pod)| pod.overdue);
+        let late = late.map(|(id, pod)| format!("broker {id} {}", gate::overdue(&pod.name)));
+        return wait(None, late.unwrap_or_else(|| "a broker is stopping".to_owned()));
     };
     if !pod.ready && !patience_is_over(pod, input.now) {
         return wait(Some(broker), format!("broker {broker} is starting; it may be recovering its log"));

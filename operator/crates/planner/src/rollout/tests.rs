@@ -156,6 +156,8 @@ fn only_one_pod_is_away_at_a_time() {
     let mut observed = healthy(3, "old");
     with_pod(&mut observed, 1, |pod| pod.terminating = true);
     assert!(waits_for(&step(&observed)).contains("broker 1 is stopping"));
+    with_pod(&mut observed, 1, |pod| pod.overdue = true);
+    assert!(waits_for(&step(&observed)).contains("kubectl delete pod demo-broker-1 --force"));
     let mut observed = healthy(3, "old");
     observed.pods.remove(&NodeId(2));
     assert!(waits_for(&step(&observed)).contains("broker 2 has no pod"));

@@ -8,6 +8,7 @@ use ottla_operator_crd::cluster::{DeletionPolicy, DrainStatus};
 use super::{Scale, ScaleInput, VERIFY};
 use crate::action::Action;
 use crate::facts::KafkaFacts;
+use crate::rollout::overdue;
 
 /// Brokers that still run and shall leave.
 pub(super) fn step(input: &ScaleInput<'_>, leaving: BTreeSet<NodeId>, running: i32) -> Scale {
@@ -33,9 +34,10 @@ pub(super) fn step(input: &ScaleInput<'_>, leaving: BTreeSet<NodeId>, running: i
             };
         }
     };
+    // One that is down cannot be told; it gets replicas only where nobody else can, and those are moved off.
     let actions: Vec<Action> = leaving
         .iter()
-        .filter(|id| kafka.brokers.get(id).is_some_and(|facts| facts.cordoned != Some(true)))
+        .filter(|id| kafka.brokers.get(id).is_some_and(|facts| !facts.fenced && facts.cordoned != Some(true)))
         .map(|id| Action::Cordon { broker: *id, cordoned: true })
         .collect();
     let remaining = kafka.replicas_on(&leaving);
@@ -101,9 +103,11 @@ pub(super) fn forget(input: &ScaleInput<'_>, wanted: i32) -> (Vec<Action>, Optio
         }
     }
     waiting.sort_unstable();
+    let late = observed.pods.iter().find(|(id, pod)| beyond(id) && pod.overdue);
+    let late = late.map(|(id, pod)| format!("they are empty; broker {id} {}", overdue(&pod.name)));
     let status = (!waiting.is_empty()).then(|| DrainStatus {
         brokers: waiting,
-        message: "they are empty and stop now".to_owned(),
+        message: late.unwrap_or_else(|| "they are empty and stop now".to_owned()),
         ..DrainStatus::default()
     });
     (actions, status)

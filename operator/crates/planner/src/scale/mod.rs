@@ -1,7 +1,8 @@
 //! How many pods there are, and how a broker leaves. Pure.
 //!
 //! Invariant: the number of pods never falls while a broker above it holds a replica, leads, or is named by a
-//! reassignment; it falls only after two looks, [`VERIFY`] apart, that found its disks empty.
+//! reassignment; it falls only after two looks, [`VERIFY`] apart, that found its disks empty. Where it fell by another
+//! hand, it is raised again.
 
 mod drain;
 mod refusal;
@@ -17,6 +18,9 @@ use crate::facts::Observed;
 
 /// Between the first look that finds leaving brokers empty and the one that lets their pods go.
 pub const VERIFY: DurationMs = DurationMs(10_000);
+
+/// The most that a manifest may ask for.
+const BROKERS_MAX: i32 = 999;
 
 /// What scaling is decided from.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +53,7 @@ pub struct Scale {
 /// Decides on the number of pods and on the next steps of brokers that leave.
 pub fn scale(input: &ScaleInput<'_>) -> Scale {
     let wanted = input.cluster.replicas;
-    let running = input.observed.stateful_set.as_ref().map_or(wanted, |set| set.replicas);
+    let running = running(input.observed, wanted);
     let mut actions = uncordon(input, wanted);
     if running <= wanted {
         let (forget, status) = drain::forget(input, wanted);
@@ -64,6 +68,15 @@ pub fn scale(input: &ScaleInput<'_>) -> Scale {
     let mut scale = drain::step(input, leaving, running);
     scale.actions.splice(0..0, actions);
     scale
+}
+
+/// How many brokers there are or must be again: those of the StatefulSet, and any above them that a partition counts
+/// on, since whoever made the StatefulSet smaller or deleted it by hand did not move replicas away.
+pub(crate) fn running(observed: &Observed, wanted: i32) -> i32 {
+    let pods = observed.stateful_set.as_ref().map_or(wanted, |set| set.replicas);
+    let replicas = observed.kafka().into_iter().flat_map(|kafka| kafka.partitions.values());
+    let highest = replicas.flat_map(|partition| &partition.replicas).map(|id| id.get()).max();
+    highest.map_or(pods, |highest| pods.max(highest.saturating_add(1).min(BROKERS_MAX)))
 }
 
 /// Brokers that were to leave and stay after all take new replicas again.

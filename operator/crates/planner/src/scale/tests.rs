@@ -89,6 +89,39 @@ fn brokers_that_are_not_fenced_off_from_new_replicas_keep_their_pods() {
 }
 
 #[test]
+fn a_leaving_broker_that_is_down_holds_up_nobody() {
+    let mut observed = emptied(true);
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    let down = BrokerFacts { fenced: true, ..BrokerFacts::default() };
+    kafka.brokers.insert(NodeId(4), down);
+    let former = DrainStatus { brokers: vec![3, 4], empty_since_ms: Some(0), ..DrainStatus::default() };
+    let scale = decide(3, &observed, Some(&former), NOW);
+    assert_eq!((scale.pods, scale.actions), (3, vec![]));
+}
+
+#[test]
+fn pods_taken_by_hand_come_back_while_replicas_count_on_them() {
+    for hand in [Some(3), None] {
+        let mut observed = healthy(5, "new");
+        match hand {
+            Some(pods) => observed.stateful_set.as_mut().expect("it is there").replicas = pods,
+            None => observed.stateful_set = None,
+        }
+        for id in [3, 4].map(NodeId) {
+            observed.pods.remove(&id);
+            observed.kafka.as_mut().expect("brokers answer").brokers.get_mut(&id).expect("known").fenced =
+                true;
+            let claim = ClaimFacts { name: format!("claim-{id}"), ..ClaimFacts::default() };
+            observed.claims.insert(id, claim);
+        }
+        let cluster = cluster_of("storage: {size: 1Gi, deletionPolicy: Delete}");
+        let scale = scale(&ScaleInput { cluster: &cluster, observed: &observed, former: None, now: NOW });
+        assert_eq!((scale.pods, scale.actions), (5, vec![]), "{hand:?}");
+        assert_eq!(scale.leaving, BTreeSet::from([NodeId(3), NodeId(4)]), "{hand:?}");
+    }
+}
+
+#[test]
 fn without_an_answer_nobody_leaves() {
     let mut observed = emptied(true);
     observed.kafka = Err(NoAnswer("refused".to_owned()));

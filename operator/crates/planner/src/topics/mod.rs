@@ -3,6 +3,7 @@
 //! Settings that the object does not name are the user's own and never touched; one that it named before and names no
 //! more goes back to its default. Partitions never shrink. Of two objects for one topic the older one decides.
 
+mod farewell;
 mod replicas;
 mod status;
 
@@ -11,7 +12,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_broker_types::{NodeId, PartitionIndex, TimestampMs};
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedTopic};
 
-pub use status::{denied, invalid, refused, waiting};
+pub use farewell::Farewell;
+pub use status::{delayed, denied, invalid, refused, waiting};
 
 use crate::action::Reassignment;
 use crate::facts::PartitionFacts;

@@ -55,6 +55,11 @@ pub fn refused(input: &TopicInput<'_>, reason: &'static str, problem: String) ->
     finish(input, status, stalled(reason, problem))
 }
 
+/// The status of a topic whose change did not work this time and is tried again.
+pub fn delayed(input: &TopicInput<'_>, reason: &'static str, problem: String) -> KafkaTopicStatus {
+    finish(input, base(input), working(reason, problem))
+}
+
 /// The status of a manifest that cannot work.
 pub fn invalid(
     former: &KafkaTopicStatus,
