@@ -87,6 +87,14 @@ struct Aim<'a> {
     rng: SplitMix64,
 }
 
+/// Brokers between which replicas move, and how many may leave and enter each rack.
+struct Lane {
+    sources: Vec<u32>,
+    destinations: Vec<u32>,
+    exports: Vec<i64>,
+    imports: Vec<i64>,
+}
+
 impl<'a> Aim<'a> {
     fn new(state: &State<'_>, targets: &'a Targets, goal: &'a [i64], group: u32, seed: u64) -> Aim<'a> {
         let members = (0..goal.len()).filter(|b| targets.count.group[*b] == Some(group));
@@ -114,42 +122,85 @@ impl<'a> Aim<'a> {
         }
     }
 
+    /// First what must change its rack, while every source still has replicas that may; then within each rack, where
+    /// nearly any replica may go; then whatever is left.
     fn run(&mut self, state: &mut State<'_>, options: &Options) {
-        let mut turn = 0;
-        while !self.sources.is_empty() && !self.destinations.is_empty() {
-            let to_at = turn % self.destinations.len();
-            let from_at = self.rng.below(self.sources.len());
-            let (from, to) = (self.sources[from_at], self.destinations[to_at]);
-            match self.pick(state, from, to) {
-                Some(slot) => {
-                    let (copies, bytes) = (state.copies_added(slot, to), state.slot_bytes(slot));
-                    if !options.allows(state.copies + copies, state.bytes_copied + copies * bytes) {
-                        return;
-                    }
-                    state.put(slot, to);
-                    turn += 1;
-                    if state.count(to as usize) >= self.goal[to as usize] {
-                        self.destinations.swap_remove(to_at);
-                    }
-                    if state.count(from as usize) <= self.goal[from as usize] {
-                        self.sources.swap_remove(from_at);
-                    }
-                }
-                None => match self.pick_any_destination(state, from) {
-                    Some(at) => turn = at,
-                    None => {
-                        self.sources.swap_remove(from_at);
-                    }
-                },
+        let racks = state.facts.rack_size.len();
+        let rack_of = |broker: &u32| usize::from(state.facts.rack[*broker as usize]);
+        let mut surplus = vec![0; racks];
+        for broker in self.sources.iter().chain(&self.destinations) {
+            surplus[rack_of(broker)] += state.count(*broker as usize) - self.goal[*broker as usize];
+        }
+        let within = |of: &[u32], rack: usize| -> Vec<u32> {
+            of.iter().copied().filter(|broker| rack_of(broker) == rack).collect()
+        };
+        let free = || vec![i64::MAX; racks];
+        let mut lanes = vec![Lane {
+            sources: self.sources.iter().copied().filter(|b| surplus[rack_of(b)] > 0).collect(),
+            destinations: self.destinations.iter().copied().filter(|b| surplus[rack_of(b)] < 0).collect(),
+            exports: surplus.clone(),
+            imports: surplus.iter().map(|surplus| -surplus).collect(),
+        }];
+        lanes.extend((0..racks).map(|rack| Lane {
+            sources: within(&self.sources, rack),
+            destinations: within(&self.destinations, rack),
+            exports: free(),
+            imports: free(),
+        }));
+        lanes.push(Lane {
+            sources: std::mem::take(&mut self.sources),
+            destinations: std::mem::take(&mut self.destinations),
+            exports: free(),
+            imports: free(),
+        });
+        for mut lane in lanes {
+            lane.sources.retain(|b| state.count(*b as usize) > self.goal[*b as usize]);
+            lane.destinations.retain(|b| state.count(*b as usize) < self.goal[*b as usize]);
+            if !self.drive(state, options, lane) {
+                return;
             }
         }
     }
 
-    /// A destination that some replica of `from` may go to; `None` leaves the source to chains.
-    fn pick_any_destination(&self, state: &State<'_>, from: u32) -> Option<usize> {
-        let slots = &state.on[from as usize];
-        (0..self.destinations.len())
-            .find(|at| slots.iter().any(|slot| state.may_go(*slot, self.destinations[*at])))
+    /// Moves along a lane until one end of it is done; false when the limits forbid any more.
+    fn drive(&mut self, state: &mut State<'_>, options: &Options, mut lane: Lane) -> bool {
+        let mut turn = 0;
+        while !lane.sources.is_empty() && !lane.destinations.is_empty() {
+            let to_at = turn % lane.destinations.len();
+            let from_at = self.rng.below(lane.sources.len());
+            let (from, to) = (lane.sources[from_at], lane.destinations[to_at]);
+            let Some(slot) = self.pick(state, from, to) else {
+                match pick_any_destination(state, &lane.destinations, from) {
+                    Some(at) => turn = at,
+                    None => {
+                        lane.sources.swap_remove(from_at);
+                    }
+                }
+                continue;
+            };
+            let (copies, bytes) = (state.copies_added(slot, to), state.slot_bytes(slot));
+            if !options.allows(state.copies + copies, state.bytes_copied + copies * bytes) {
+                return false;
+            }
+            state.put(slot, to);
+            turn += 1;
+            if state.count(to as usize) >= self.goal[to as usize] {
+                lane.destinations.swap_remove(to_at);
+            }
+            if state.count(from as usize) <= self.goal[from as usize] {
+                lane.sources.swap_remove(from_at);
+            }
+            let rack_of = |broker: u32| usize::from(state.facts.rack[broker as usize]);
+            let (export, import) = (&mut lane.exports[rack_of(from)], &mut lane.imports[rack_of(to)]);
+            (*export, *import) = (*export - 1, *import - 1);
+            if *export == 0 {
+                lane.sources.retain(|b| rack_of(*b) != rack_of(from));
+            }
+            if *import == 0 {
+                lane.destinations.retain(|b| rack_of(*b) != rack_of(to));
+            }
+        }
+        true
     }
 
     /// The replica of `from` that fits best, from a sample; from all when no sampled one may go.
@@ -199,6 +250,12 @@ impl<'a> Aim<'a> {
         }
         average
     }
+}
+
+/// A destination that some replica of `from` may go to; `None` leaves the source to chains.
+fn pick_any_destination(state: &State<'_>, destinations: &[u32], from: u32) -> Option<usize> {
+    let slots = &state.on[from as usize];
+    (0..destinations.len()).find(|at| slots.iter().any(|slot| state.may_go(*slot, destinations[*at])))
 }
 
 fn distance(load: [i64; DIMENSIONS], aim: [i64; DIMENSIONS]) -> i64 {

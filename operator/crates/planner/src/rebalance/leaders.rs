@@ -1,9 +1,8 @@
 //! Phase 4: evens out preferred leaders, and the traffic that leaders send, by choosing which replica comes first in
 //! each list. Moves no data. No I/O.
 
-use std::collections::VecDeque;
-
 use super::facts::{Facts, SCALE};
+use super::handover::hand_over;
 use super::options::Options;
 use super::order::lead;
 use super::score::Placement;
@@ -12,23 +11,29 @@ use super::target::share;
 /// A broker may lead so much more than its share before leaderships move, in per mille.
 const BAND_PERMILLE: i64 = 20;
 /// Leaderships looked at for each one that is handed over directly.
-const PARTITIONS_SAMPLED: usize = 256;
+const PARTITIONS_SAMPLED: usize = 64;
 /// A handover must be worth this part of a broker's share.
 const ENOUGH_PART: i64 = 2000;
+/// Shares below this part of [`SCALE`] weigh as if they were this large.
+const PER_SHARE_LEAST: i64 = 1 << 10;
 /// Rounds over the brokers that send too much.
 const OUT_ROUNDS_MAX: usize = 8;
 
 /// Who leads what, while leaderships are handed around.
-struct Leaders<'a> {
-    facts: &'a Facts,
+pub(super) struct Leaders<'a> {
+    pub(super) facts: &'a Facts,
     lists: &'a mut [u32],
     /// Partitions that each broker leads.
-    led: Vec<Vec<u32>>,
+    pub(super) led: Vec<Vec<u32>>,
     /// Where a partition stands in its leader's list.
     pos: Vec<u32>,
-    /// Scaled bytes per second that each broker sends.
+    /// Scaled bytes per second that the leader of each partition sends.
+    sent: Vec<u32>,
+    /// The same of each broker.
     out: Vec<i64>,
-    share: Shares,
+    /// [`SCALE`] over each broker's share of that, to multiply with where a division would take its time.
+    per_share: Vec<i64>,
+    pub(super) share: Shares,
 }
 
 /// The band of leaderships per broker, and the limit of what it sends.
@@ -47,21 +52,10 @@ pub(super) fn balance_leaders(facts: &Facts, lists: &mut [u32], options: &Option
     let share = shares(facts, Placement { start: &facts.start, list: lists });
     let mut leaders = Leaders::new(facts, lists, share);
     for broker in 0..facts.brokers() {
-        while leaders.count(broker) > leaders.share.high[broker] {
-            let takes = |l: &Leaders<'_>, b: usize| l.count(b) < l.share.high[b];
-            if !leaders.hand_over_directly(broker) && !leaders.hand_over(broker, takes) {
-                break;
-            }
-        }
+        while leaders.count(broker) > leaders.share.high[broker] && leaders.hand_over_directly(broker) {}
     }
-    for broker in 0..facts.brokers() {
-        while leaders.count(broker) > leaders.share.low[broker] {
-            let takes = |l: &Leaders<'_>, b: usize| l.count(b) < l.share.low[b];
-            if !(0..facts.brokers()).any(|b| takes(&leaders, b)) || !leaders.hand_over(broker, takes) {
-                break;
-            }
-        }
-    }
+    hand_over(&mut leaders, |l, b| l.count(b) - l.share.high[b], |l, b| l.share.high[b] - l.count(b));
+    hand_over(&mut leaders, |l, b| l.count(b) - l.share.low[b], |l, b| l.share.low[b] - l.count(b));
     leaders.balance_out(options, quiet);
     let high = |b: usize| leaders.share.out[b] / 1000 * (1000 + options.load_permille_max);
     (0..facts.brokers())
@@ -112,26 +106,28 @@ fn scaled_out(facts: &Facts, partition: u32) -> i64 {
 impl<'a> Leaders<'a> {
     fn new(facts: &'a Facts, lists: &'a mut [u32], share: Shares) -> Leaders<'a> {
         let mut led = vec![Vec::new(); facts.brokers()];
+        let sent: Vec<u32> = (0..facts.partitions() as u32).map(|p| scaled_out(facts, p) as u32).collect();
         let mut out = vec![0; facts.brokers()];
         let mut pos = vec![0; facts.partitions()];
         for partition in 0..facts.partitions() as u32 {
             let leader = lists[facts.start[partition as usize] as usize] as usize;
             pos[partition as usize] = led[leader].len() as u32;
             led[leader].push(partition);
-            out[leader] += scaled_out(facts, partition);
+            out[leader] += i64::from(sent[partition as usize]);
         }
-        Leaders { facts, lists, led, pos, out, share }
+        let per_share = share.out.iter().map(|share| SCALE / share.max(&PER_SHARE_LEAST)).collect();
+        Leaders { facts, lists, led, pos, sent, out, per_share, share }
     }
 
-    fn count(&self, broker: usize) -> i64 {
+    pub(super) fn count(&self, broker: usize) -> i64 {
         self.led[broker].len() as i64
     }
 
-    fn list(&self, partition: u32) -> &[u32] {
+    pub(super) fn list(&self, partition: u32) -> &[u32] {
         &self.lists[self.facts.slots(partition)]
     }
 
-    fn set(&mut self, partition: u32, to: usize) {
+    pub(super) fn set(&mut self, partition: u32, to: usize) {
         let from = self.list(partition)[0] as usize;
         let hole = self.pos[partition as usize] as usize;
         self.led[from].swap_remove(hole);
@@ -140,7 +136,7 @@ impl<'a> Leaders<'a> {
         }
         self.pos[partition as usize] = self.led[to].len() as u32;
         self.led[to].push(partition);
-        let sent = scaled_out(self.facts, partition);
+        let sent = i64::from(self.sent[partition as usize]);
         self.out[from] -= sent;
         self.out[to] += sent;
         lead(self.facts, self.lists, partition, to as u32);
@@ -171,40 +167,11 @@ impl<'a> Leaders<'a> {
 
     /// How much a handover lowers the squares of the relative traffic of both brokers.
     fn relief(&self, partition: u32, from: usize, to: usize) -> i64 {
-        let sent = scaled_out(self.facts, partition);
-        let falls = sent * (2 * self.out[from] - sent) / self.share.out[from].max(1);
-        let rises = sent * (2 * self.out[to] + sent) / self.share.out[to].max(1);
-        falls - rises
-    }
-
-    /// Hands one leadership from `from` along the shortest chain to a broker that takes it.
-    fn hand_over(&mut self, from: usize, takes: impl Fn(&Leaders<'_>, usize) -> bool) -> bool {
-        let mut came: Vec<Option<(usize, u32)>> = vec![None; self.facts.brokers()];
-        let mut queue = VecDeque::from([from]);
-        let mut end = None;
-        'search: while let Some(broker) = queue.pop_front() {
-            for &partition in self.led[broker].iter().filter(|p| !self.facts.pinned[**p as usize]) {
-                for &next in &self.list(partition)[1..] {
-                    let next = next as usize;
-                    if next == from || came[next].is_some() {
-                        continue;
-                    }
-                    came[next] = Some((broker, partition));
-                    if takes(self, next) {
-                        end = Some(next);
-                        break 'search;
-                    }
-                    queue.push_back(next);
-                }
-            }
-        }
-        let Some(mut at) = end else { return false };
-        while at != from {
-            let (before, partition) = came[at].expect("every broker of the chain was reached from another");
-            self.set(partition, at);
-            at = before;
-        }
-        true
+        let sent = i64::from(self.sent[partition as usize]);
+        // Both products stay below 2^62, and below 2^41 once shifted; `per_share` is at most 2^20.
+        let falls = ((sent * (2 * self.out[from] - sent)) >> 21) * self.per_share[from];
+        let rises = ((sent * (2 * self.out[to] + sent)) >> 21) * self.per_share[to];
+        (falls - rises) >> 9
     }
 
     /// Takes traffic off brokers that send too much, within the band of leaderships.

@@ -14,6 +14,7 @@ mod explain;
 mod facts;
 mod finish;
 mod forced;
+mod handover;
 mod leaders;
 mod lint;
 mod model;

@@ -16,6 +16,8 @@ pub(super) struct State<'f> {
     pub(super) on: Vec<Vec<u32>>,
     /// Where a slot stands in its broker's list.
     pos: Vec<u32>,
+    /// Whether a slot needs a copy where it is.
+    paid: Vec<bool>,
     /// Scaled loads per broker.
     pub(super) load: Vec<[i64; DIMENSIONS]>,
     /// Bytes per broker.
@@ -40,6 +42,7 @@ impl<'f> State<'f> {
             cur: vec![NOWHERE; facts.part.len()],
             on: held.iter().map(|n| Vec::with_capacity(*n)).collect(),
             pos: vec![0; facts.part.len()],
+            paid: vec![false; facts.part.len()],
             load: vec![[0; DIMENSIONS]; brokers],
             disk: vec![0; brokers],
             arriving: vec![0; brokers],
@@ -153,8 +156,7 @@ impl<'f> State<'f> {
 
     /// Whether the slot needs a copy where it is.
     pub(super) fn is_paid(&self, slot: u32) -> bool {
-        let at = self.cur[slot as usize];
-        at != NOWHERE && !self.is_original(slot, at)
+        self.paid[slot as usize]
     }
 
     /// Copies that moving the slot to `broker` adds (1), saves (-1) or leaves as they are (0).
@@ -184,6 +186,7 @@ impl<'f> State<'f> {
         load.iter_mut().zip(self.facts.load[partition]).for_each(|(sum, part)| *sum += i64::from(part));
         self.spread.add(self.facts.topic[partition], broker);
         if !self.is_original(slot, broker) {
+            self.paid[slot as usize] = true;
             self.arriving[at] += bytes;
             self.copies += 1;
             self.bytes_copied += bytes;
@@ -207,7 +210,7 @@ impl<'f> State<'f> {
         let load = &mut self.load[at];
         load.iter_mut().zip(self.facts.load[partition]).for_each(|(sum, part)| *sum -= i64::from(part));
         self.spread.remove(self.facts.topic[partition], from);
-        if !self.is_original(slot, from) {
+        if std::mem::take(&mut self.paid[slot as usize]) {
             self.arriving[at] -= bytes;
             self.copies -= 1;
             self.bytes_copied -= bytes;
