@@ -14,9 +14,9 @@ MINUTES ?= 10
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help up build test e2e image verify licences advisories fix bench sim fuzz clean
+.PHONY: help up build test e2e image verify licences advisories fix bench bench-rebalance sim fuzz clean
 help: ## this list
-	@sed -n 's/^\([a-z0-9]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 up: build ## a cluster of local processes from examples/flights
 	exec $(SHIPPED)/ottla-operator local -f examples/flights
@@ -67,6 +67,11 @@ fix: ## the only command that rewrites files
 bench: build ## start, memory and cost beside a floor program and Apache Kafka
 	e2e/clients/install
 	OTTLA_BIN_DIR=$(SHIPPED) cargo run --release --locked --package ottla-e2e --bin bench
+
+bench-rebalance: build ## plans beside their bounds and other planners: docs/rebalancing.md
+	e2e/clients/install
+	-e2e/planners/install
+	OTTLA_BIN_DIR=$(SHIPPED) cargo run --release --locked --package ottla-e2e --bin bench_rebalance -- $(BENCH)
 
 sim: ## simulated failures for MINUTES
 	cargo run --release --locked --package ottla-broker-sim -- --minutes $(MINUTES)
