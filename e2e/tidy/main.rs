@@ -10,7 +10,7 @@ mod rules;
 mod tree;
 mod workspace;
 
-use rules::{asserts, headers, layers, order, orphans, paths, purity, sizes, words};
+use rules::{asserts, headers, ignored, layers, order, orphans, paths, purity, sizes, words};
 use tree::Tree;
 use workspace::Workspace;
 
@@ -66,6 +66,11 @@ fn no_test_looks_without_asserting() {
 #[test]
 fn every_test_can_fail() {
     expect_none("tests that assert nothing", asserts::silent(&Tree::read(), &Workspace::read()));
+}
+
+#[test]
+fn a_test_that_is_left_out_names_the_command_that_runs_it() {
+    expect_none("#[ignore] without a target of make", ignored::broken(&Tree::read()));
 }
 
 #[test]

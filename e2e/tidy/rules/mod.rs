@@ -2,6 +2,7 @@
 
 pub(crate) mod asserts;
 pub(crate) mod headers;
+pub(crate) mod ignored;
 pub(crate) mod layers;
 pub(crate) mod order;
 pub(crate) mod orphans;
