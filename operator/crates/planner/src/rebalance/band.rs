@@ -5,57 +5,68 @@ use super::facts::{DIMENSIONS, SCALE};
 use super::state::State;
 use super::target::Targets;
 
-/// Loads between which a broker is well filled.
-pub(super) struct Band {
-    pub(super) low: Vec<[i64; DIMENSIONS]>,
-    pub(super) high: Vec<[i64; DIMENSIONS]>,
-    pub(super) target: Vec<[i64; DIMENSIONS]>,
+/// Loads between which brokers are well filled.
+pub(super) struct Band(Vec<Limits>);
+
+/// The loads between which one broker is well filled.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Limits {
+    low: [i64; DIMENSIONS],
+    pub(super) high: [i64; DIMENSIONS],
+    /// [`SCALE`] over the broker's share, to multiply with where a division would take its time.
+    per_share: [i64; DIMENSIONS],
 }
+
+/// Shares below this part of [`SCALE`] weigh as if they were this large.
+const PER_SHARE_LEAST: i64 = 1 << 10;
 
 impl Band {
     pub(super) fn new(state: &State<'_>, targets: &Targets, floors: &Floors, permille: i64) -> Band {
         let brokers = state.facts.brokers();
-        let zeros = vec![[0; DIMENSIONS]; brokers];
-        let mut band = Band { low: zeros.clone(), high: zeros.clone(), target: zeros };
-        for broker in 0..brokers {
+        let mut band = Band(vec![Limits::default(); brokers]);
+        for (broker, limits) in band.0.iter_mut().enumerate() {
             for dimension in 0..DIMENSIONS {
                 let target = targets.load[dimension][broker];
-                band.target[broker][dimension] = target;
+                limits.per_share[dimension] = SCALE / target.max(PER_SHARE_LEAST);
                 // One per mille is left for the rounding of scaled loads.
                 let even = target / 1000 * (999 + permille);
                 let high = even.max(floors.scaled[dimension]);
                 // Too few bytes count as uneven as well, as they do in the lower bound; where one partition alone is
                 // more than a share, the others cannot reach theirs.
                 let reachable = dimension == 0 && floors.scaled[dimension] <= even;
-                band.low[broker][dimension] = if reachable { target / 1000 * (1001 - permille) } else { 0 };
-                band.high[broker][dimension] = if target == 0 { i64::MAX / 4 } else { high };
+                limits.low[dimension] = if reachable { target / 1000 * (1001 - permille) } else { 0 };
+                limits.high[dimension] = if target == 0 { i64::MAX / 4 } else { high };
             }
             let disk_max = state.facts.disk_max[broker];
             if disk_max != i64::MAX && state.facts.disk_total > 1 {
                 let scaled = (i128::from(disk_max) * i128::from(SCALE) / state.facts.disk_total) as i64;
-                let high = &mut band.high[broker][0];
-                *high = (*high).min(scaled.max(1));
+                limits.high[0] = limits.high[0].min(scaled.max(1));
             }
         }
         band
     }
 
-    /// The penalty for a broker with these loads: the squares of what is too much, relative to the share.
+    /// The limits of a broker.
+    pub(super) fn of(&self, broker: usize) -> &Limits {
+        &self.0[broker]
+    }
+
+    /// The penalty for a broker with these loads: the squares of what is outside, relative to the share.
     pub(super) fn penalty(&self, broker: usize, load: [i64; DIMENSIONS]) -> i64 {
-        let mut sum = 0;
-        for (dimension, load) in load.into_iter().enumerate() {
-            let excess = self.outside(broker, dimension, load).min(SCALE);
-            sum += excess * excess / self.target[broker][dimension].max(1);
-        }
-        sum
+        let limits = self.of(broker);
+        (0..DIMENSIONS)
+            .map(|d| {
+                // The square stays below 2^60, and below 2^40 once shifted; the factor is at most 2^20.
+                let excess = limits.outside(d, load[d]).min(SCALE);
+                (((excess * excess) >> 20) * limits.per_share[d]) >> 10
+            })
+            .sum()
     }
 
+    /// How far outside its band a broker with these loads is, in all dimensions together.
     pub(super) fn excess(&self, broker: usize, load: [i64; DIMENSIONS]) -> i64 {
-        (0..DIMENSIONS).map(|d| self.outside(broker, d, load[d])).sum()
-    }
-
-    fn outside(&self, broker: usize, dimension: usize, load: i64) -> i64 {
-        (load - self.high[broker][dimension]).max(self.low[broker][dimension] - load).max(0)
+        let limits = self.of(broker);
+        (0..DIMENSIONS).map(|d| limits.outside(d, load[d])).sum()
     }
 
     /// Brokers outside the band, the worst first.
@@ -66,5 +77,11 @@ impl Band {
             .collect();
         hot.sort_unstable();
         hot.into_iter().map(|(_, broker)| broker).collect()
+    }
+}
+
+impl Limits {
+    fn outside(&self, dimension: usize, load: i64) -> i64 {
+        (load - self.high[dimension]).max(self.low[dimension] - load).max(0)
     }
 }

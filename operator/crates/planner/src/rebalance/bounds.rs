@@ -87,6 +87,7 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
         let low = if floor_bytes <= even { part(disk.low[broker], 1000 - permille) } else { 0 };
         let count = held[broker].len() as i64;
         let surplus = (count - targets.count.high[broker]).max(0);
+        let smallest = holds.smallest_bytes(surplus as usize);
         let above = |dimension: usize| {
             // One more per mille than the planner's own band leaves room for the rounding of scaled loads.
             let target = targets.load[dimension][broker];
@@ -95,7 +96,7 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
         };
         bytes[group].add(Flow {
             over: (facts.disk_before[broker] - even.max(floor_bytes))
-                .max(holds.smallest_bytes(surplus as usize))
+                .max(smallest)
                 .max(holds.bytes_for_rate(above(1)))
                 .max(0),
             under: (low - facts.disk_before[broker]).max(0),
@@ -103,7 +104,7 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
             total: disk.low[broker],
         });
         // A broker that keeps too few bytes once its surplus has left gets some back, and gives as many for them.
-        let kept = facts.disk_before[broker] - holds.smallest_bytes(surplus as usize);
+        let kept = facts.disk_before[broker] - smallest;
         let back = largest.iter().position(|sum| *sum >= low - kept).unwrap_or(largest.len() - 1) as i64;
         let surplus = (count + back - targets.count.high[broker]).max(0);
         let loads = (0..DIMENSIONS).map(|d| holds.largest_moves(d, above(d))).max().unwrap_or(0);
@@ -209,8 +210,11 @@ impl Holds<'_> {
             return 0;
         }
         let mut bytes: Vec<i64> = self.held.iter().map(|p| self.facts.bytes[*p as usize]).collect();
-        bytes.sort_unstable();
-        bytes.into_iter().take(n).sum()
+        if n < bytes.len() {
+            bytes.select_nth_unstable(n);
+            bytes.truncate(n);
+        }
+        bytes.iter().sum()
     }
 
     /// The fewest that carry `excess`: the largest.
@@ -238,7 +242,7 @@ impl Holds<'_> {
         let replica = |p: &u32| (i64::from(self.facts.load[*p as usize][1]), self.facts.bytes[*p as usize]);
         let mut replicas: Vec<(i64, i64)> = self.held.iter().map(replica).collect();
         let per_byte = |(rate, bytes): (i64, i64)| (i128::from(rate) << 62) / i128::from(bytes.max(1));
-        replicas.sort_unstable_by_key(|replica| std::cmp::Reverse(per_byte(*replica)));
+        replicas.sort_by_cached_key(|replica| std::cmp::Reverse(per_byte(*replica)));
         let mut sum = 0;
         for (rate, bytes) in replicas {
             if rate >= excess {

@@ -200,6 +200,10 @@ struct Choice<'c, 'f> {
     band: &'c Band,
     options: &'c Options,
     broker: u32,
+    /// What the broker is outside of its band, and the penalty for it.
+    own: (i64, i64),
+    /// The same of the broker that it was last paired with.
+    partner: (u32, i64, i64),
     /// Scaled cost of a copy whatever its size: the mean load of a replica.
     copy_cost: i64,
     gain_min: i64,
@@ -216,10 +220,12 @@ impl<'c, 'f> Choice<'c, 'f> {
         broker: u32,
         quiet: bool,
     ) -> Choice<'c, 'f> {
-        let at = broker as usize;
-        let gain_min = band.penalty(at, state.load[at]) / GAIN_PART_MIN + 1;
+        let load = state.load[broker as usize];
+        let own = (band.excess(broker as usize, load), band.penalty(broker as usize, load));
+        let gain_min = own.1 / GAIN_PART_MIN + 1;
         let copy_cost = copy_cost(state, quiet);
-        Choice { state, targets, band, options, broker, copy_cost, gain_min, best: None }
+        let partner = (broker, own.0, own.1);
+        Choice { state, targets, band, options, broker, own, partner, copy_cost, gain_min, best: None }
     }
 
     fn look(
@@ -231,7 +237,7 @@ impl<'c, 'f> Choice<'c, 'f> {
         rng: &mut SplitMix64,
     ) {
         let state = self.state;
-        if self.band.excess(self.broker as usize, state.load[self.broker as usize]) == 0 {
+        if self.own.0 == 0 {
             return;
         }
         let mut mine = sample(state, self.broker, effort.replicas, rng);
@@ -270,7 +276,7 @@ impl<'c, 'f> Choice<'c, 'f> {
     fn densest(&self, count: usize) -> Vec<Candidate> {
         let (at, band) = (self.broker as usize, self.band);
         let load = self.state.load[at];
-        let excess: [i64; DIMENSIONS] = std::array::from_fn(|d| (load[d] - band.high[at][d]).max(0));
+        let excess: [i64; DIMENSIONS] = std::array::from_fn(|d| (load[d] - band.of(at).high[d]).max(0));
         let mut rated: Vec<(i64, u32)> = Vec::with_capacity(self.state.on[at].len());
         for &slot in &self.state.on[at] {
             let load = self.state.slot_load(slot);
@@ -331,30 +337,39 @@ impl<'c, 'f> Choice<'c, 'f> {
         back: Option<Candidate>,
         goes_home: bool,
     ) {
-        let (a, b) = (from as usize, to as usize);
         let back_load = back.map_or([0; DIMENSIONS], |back| back.load);
-        let (load_a, load_b) = (self.state.load[a], self.state.load[b]);
-        let (mut new_a, mut new_b) = (load_a, load_b);
-        for dimension in 0..DIMENSIONS {
-            new_a[dimension] += back_load[dimension] - out.load[dimension];
-            new_b[dimension] += out.load[dimension] - back_load[dimension];
-        }
+        // What the broker loses, and its partner gets.
+        let sign = if from == self.broker { 1 } else { -1 };
+        let partner = if from == self.broker { to } else { from };
         let band = self.band;
-        let own = self.broker as usize;
-        let new_own = if own == a { new_a } else { new_b };
-        if band.excess(own, new_own) >= band.excess(own, self.state.load[own]) {
+        let (own, other) = (self.broker as usize, partner as usize);
+        let (mut new_own, mut new_other) = (self.state.load[own], self.state.load[other]);
+        for dimension in 0..DIMENSIONS {
+            let given = sign * (out.load[dimension] - back_load[dimension]);
+            new_own[dimension] -= given;
+            new_other[dimension] += given;
+        }
+        let excess_own = band.excess(own, new_own);
+        if excess_own >= self.own.0 {
             return;
         }
-        let before = band.penalty(a, load_a) + band.penalty(b, load_b);
-        let gain = before - band.penalty(a, new_a) - band.penalty(b, new_b);
+        if self.partner.0 != partner {
+            let load = self.state.load[other];
+            self.partner = (partner, band.excess(other, load), band.penalty(other, load));
+        }
+        let before = self.own.1 + self.partner.2;
+        let penalty_own = band.penalty(own, new_own);
+        if before - penalty_own < self.gain_min {
+            return;
+        }
+        let gain = before - penalty_own - band.penalty(other, new_other);
         if gain < self.gain_min {
             return;
         }
         let copies_out = 1 - i64::from(out.is_paid);
         let copies_back = back.map_or(0, |back| i64::from(!goes_home) - i64::from(back.is_paid));
         let bytes = copies_out * out.load[0] + copies_back * back_load[0];
-        let relief =
-            band.excess(a, load_a) + band.excess(b, load_b) - band.excess(a, new_a) - band.excess(b, new_b);
+        let relief = self.own.0 + self.partner.1 - excess_own - band.excess(other, new_other);
         if bytes > PRICE_MAX * relief {
             return;
         }
