@@ -179,6 +179,7 @@ fn wrong_arguments_end_with_1_because_2_means_a_plan() {
         ("--from model.json --bootstrap a:1", "cannot be used with"),
         ("--from model.json --bytes-max 3GB", "the units of a size are KiB, MiB, GiB and TiB"),
         ("--from model.json --drain 9", "--drain 9: there is no such broker, only 0, 1, 2, 3"),
+        ("--from model.json --explain -o kafka", "--explain goes with --output table or json"),
         ("--bootstrap kafka", "a broker is given as HOST:PORT"),
     ] {
         let said = shell.plan(words);

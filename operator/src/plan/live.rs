@@ -38,6 +38,9 @@ struct Told {
     is_cordoned: bool,
 }
 
+/// Reassignments that go on, with the brokers that each takes a replica from.
+type Moving = BTreeMap<(String, PartitionIndex), Vec<NodeId>>;
+
 /// Asks the cluster.
 pub(super) async fn observe(admin: &AdminClient) -> anyhow::Result<Live> {
     let cluster = admin.describe_cluster().await.context("find the cluster's brokers")?;
@@ -47,7 +50,8 @@ pub(super) async fn observe(admin: &AdminClient) -> anyhow::Result<Live> {
     let mut told: Vec<Told> =
         futures::stream::iter(serving).map(|id| ask(admin, id)).buffer_unordered(ASKED_MAX).collect().await;
     told.sort_by_key(|told| told.id);
-    let moving = ongoing.into_iter().map(|moving| (moving.topic, moving.partition)).collect();
+    let moving: Moving =
+        ongoing.into_iter().map(|moving| ((moving.topic, moving.partition), moving.removing)).collect();
     Ok(gather(&cluster, &topics, &moving, &told))
 }
 
@@ -59,12 +63,7 @@ async fn ask(admin: &AdminClient, id: NodeId) -> Told {
 }
 
 /// Puts together what was told.
-fn gather(
-    cluster: &ClusterDescription,
-    topics: &[TopicDescription],
-    moving: &BTreeSet<(String, PartitionIndex)>,
-    told: &[Told],
-) -> Live {
+fn gather(cluster: &ClusterDescription, topics: &[TopicDescription], moving: &Moving, told: &[Told]) -> Live {
     let mut live = Live::default();
     let sizes = sizes(told);
     let serving: BTreeSet<NodeId> = told.iter().map(|told| told.id).collect();
@@ -80,9 +79,13 @@ fn gather(
             let of_leader = described.leader.and_then(of);
             let bytes = of_leader.or_else(|| described.replicas.iter().filter_map(|id| of(*id)).max());
             unsized_partitions += usize::from(bytes.is_none());
-            let mut partition = Partition::new(name.clone(), described.index, described.replicas.clone());
+            // What goes on counts as done, so that the plan fits to how it ends.
+            let removing = moving.get(&(topic.name.clone(), described.index));
+            let stays = |id: &NodeId| removing.is_none_or(|removing| !removing.contains(id));
+            let replicas = described.replicas.iter().copied().filter(stays).collect();
+            let mut partition = Partition::new(name.clone(), described.index, replicas);
             partition.bytes = bytes.unwrap_or(0);
-            partition.reassigning = moving.contains(&(topic.name.clone(), described.index));
+            partition.reassigning = removing.is_some();
             holders.extend(partition.replicas.iter().copied());
             let behind = described.replicas.iter().filter(|id| serving.contains(id));
             let behind = behind.filter(|id| !described.isr.contains(id));
@@ -200,19 +203,20 @@ mod tests {
             internal: false,
             partitions: vec![
                 partition(0, &[0, 1], &[0]),
-                partition(1, &[2, 1], &[1]),
+                partition(1, &[2, 1, 0], &[1]),
                 partition(2, &[9], &[]),
             ],
         };
-        let moving = BTreeSet::from([("t".to_owned(), PartitionIndex(1))]);
+        let moving = Moving::from([(("t".to_owned(), PartitionIndex(1)), vec![NodeId(0)])]);
         gather(&cluster, &[topic], &moving, &[told(0, &[(0, 50)]), told(1, &[(0, 70), (1, 30)])])
     }
 
     #[test]
-    fn sizes_are_the_leaders_and_foreign_moves_are_marked() {
+    fn sizes_are_the_leaders_and_foreign_moves_count_as_done() {
         let partitions = live().model.partitions;
         assert_eq!(partitions.iter().map(|p| p.bytes).collect::<Vec<_>>(), [50, 30, 0]);
         assert_eq!(partitions.iter().map(|p| p.reassigning).collect::<Vec<_>>(), [false, true, false]);
+        assert_eq!(partitions[1].replicas, [NodeId(2), NodeId(1)]);
     }
 
     #[test]
@@ -235,6 +239,6 @@ mod tests {
     #[test]
     fn a_replica_that_lags_is_remembered() {
         let behind = live().behind;
-        assert_eq!(behind.iter().map(|(p, id)| format!("{p} {id}")).collect::<Vec<_>>(), ["t-0 1"]);
+        assert_eq!(behind.iter().map(|(p, id)| format!("{p} {id}")).collect::<Vec<_>>(), ["t-0 1", "t-1 0"]);
     }
 }

@@ -5,6 +5,7 @@
 mod adjust;
 mod arguments;
 mod live;
+mod remarks;
 mod run;
 
 pub use arguments::{Arguments, Output};

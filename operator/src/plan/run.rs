@@ -11,13 +11,14 @@ use ottla_operator_planner::rebalance::report::{
     Lists, Outcome, refusal_to_json, refusal_to_text, to_json, to_json_with_reasons, to_kafka_file,
 };
 use ottla_operator_planner::rebalance::{
-    Infeasible, Model, Options, Plan, RowsMax, Table, lint, plan, read_model, write_model,
+    Infeasible, Model, Options, Plan, RowsMax, Table, plan, read_model, write_model,
 };
 use serde_json::json;
 
 use super::adjust::{adjust, list};
 use super::arguments::{Arguments, Output};
 use super::live::{self, Live};
+use super::remarks::remarks;
 use crate::clock;
 
 /// The largest model file that is read: ten times one of a million partitions. More is a mistake, such as a device.
@@ -30,6 +31,9 @@ const SHOWN_MAX: usize = 20;
 /// # Errors
 /// When there is no model to plan from, or a file cannot be written.
 pub async fn run(arguments: &Arguments) -> anyhow::Result<u8> {
+    if arguments.explain && !matches!(arguments.output, Output::Table | Output::Json) {
+        bail!("--explain goes with --output table or json: Kafka's file has no room for reasons");
+    }
     let mut live = read(arguments).await?;
     if let Some(path) = &arguments.write_model {
         write_file(path, &write_model(&live.model))?;
@@ -142,30 +146,6 @@ fn refused(arguments: &Arguments, refusal: &Infeasible) -> anyhow::Result<()> {
     // What takes the file must not take this for one.
     eprint!("{text}");
     Ok(())
-}
-
-/// What speaks against the plan, or must be known beside it.
-fn remarks(live: &Live, plan: &Plan) -> Vec<String> {
-    let mut remarks = live.remarks.clone();
-    let waits = |step: &&ottla_operator_planner::rebalance::Move| {
-        let kept = step.target.iter().filter(|id| step.original.contains(id));
-        let name =
-            ottla_broker_types::TopicPartition { topic: step.topic.clone(), partition: step.partition };
-        step.adding().next().is_some()
-            && kept.into_iter().any(|id| live.behind.contains(&(name.clone(), *id)))
-    };
-    let waiting: Vec<_> =
-        if live.behind.is_empty() { vec![] } else { plan.moves().iter().filter(waits).collect() };
-    if let Some(first) = waiting.first() {
-        remarks.push(format!(
-            "{} partitions, {}-{} first, keep a replica that is not in sync: their moves end once it has caught up",
-            waiting.len(),
-            first.topic,
-            first.partition
-        ));
-    }
-    remarks.extend(lint(&live.model, plan).iter().map(ToString::to_string));
-    remarks
 }
 
 fn complain(arguments: &Arguments, remarks: &[String]) {
