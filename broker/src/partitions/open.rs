@@ -131,7 +131,19 @@ impl Opener {
         write_offsets(&*self.disk, &self.dir, file, offsets).with_context(|| format!("write {file}"))
     }
 
-    /// Marks the directory as cleanly closed.
+    /// Whether every log in the directory is sound once those of `partitions` are closed. After a crash that takes
+    /// opening each of them: one that was never opened may still end in what the crash left.
+    pub fn is_recovered(&self, partitions: &Partitions) -> anyhow::Result<bool> {
+        if self.clean_shutdown {
+            return Ok(true);
+        }
+        let paths = self.disk.list_dir(&self.dir).context("list the log directory")?;
+        let mut names = paths.iter().filter_map(|path| path.file_name()?.to_str());
+        let is_hosted = |id: &TopicPartition| partitions.find(&id.topic, id.partition).is_some();
+        Ok(!names.any(|name| is_unhosted(name, is_hosted)))
+    }
+
+    /// Marks the directory as cleanly closed; call it only when [`Opener::is_recovered`] holds.
     pub fn mark_clean(&self, epoch: BrokerEpoch) -> anyhow::Result<()> {
         write_clean_shutdown(&*self.disk, &self.dir, epoch).context("write the clean-shutdown marker")
     }
@@ -172,18 +184,29 @@ impl Opener {
     }
 }
 
-/// Whether a directory holds a partition that is not hosted (any more). The metadata log is never one.
+/// Whether a directory holds the log of a partition that is not hosted: not any more, or not opened yet. The metadata
+/// log is never one.
+fn is_unhosted(name: &str, is_hosted: impl Fn(&TopicPartition) -> bool) -> bool {
+    matches!(PartitionDir::parse(name), Some(PartitionDir::Hosted(id)) if name != METADATA_DIR && !is_hosted(&id))
+}
+
+/// Whether a directory may go once everything that the metadata wants hosted is.
 fn is_stray(name: &str, is_hosted: impl Fn(&TopicPartition) -> bool) -> bool {
-    match PartitionDir::parse(name) {
-        Some(PartitionDir::Hosted(id)) => name != METADATA_DIR && !is_hosted(&id),
-        Some(PartitionDir::Deleted) => true,
-        None => false,
-    }
+    matches!(PartitionDir::parse(name), Some(PartitionDir::Deleted)) || is_unhosted(name, is_hosted)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_log_that_was_never_opened_keeps_the_directory_from_counting_as_clean() {
+        assert!(is_unhosted("t-1", |id| id.partition.get() == 0));
+        assert!(!is_unhosted("t-0", |id| id.partition.get() == 0));
+        for name in [METADATA_DIR, "meta.properties"] {
+            assert!(!is_unhosted(name, |_| false), "{name}");
+        }
+    }
 
     #[test]
     fn the_metadata_log_is_never_a_stray() {

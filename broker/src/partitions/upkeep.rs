@@ -136,7 +136,11 @@ fn save(broker: &Broker, file: &str, offsets: &BTreeMap<TopicPartition, Offset>)
 pub fn close(broker: &Broker) {
     checkpoint(broker);
     let mut points = BTreeMap::new();
-    let mut all_closed = true;
+    let recovered = broker.partitions.opener().is_recovered(&broker.partitions);
+    let mut all_closed = recovered.unwrap_or_else(|error| {
+        tracing::warn!(error = format!("{error:#}"), "the shutdown counts as unclean");
+        false
+    });
     for hosted in broker.partitions.all() {
         let offline = hosted.is_offline();
         let closed = hosted.take().map(|mut replica| replica.close().map(|()| replica.log().log_end()));
