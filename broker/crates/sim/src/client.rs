@@ -78,6 +78,8 @@ struct Lane {
     pending: Option<Pending>,
     read_next: Offset,
     leader: Option<NodeId>,
+    /// The batch that is to show that writes go on after the faults has been made.
+    said_last_word: bool,
 }
 
 /// A producer and reader.
@@ -105,8 +107,14 @@ impl Client {
         for at in 0..partitions.len() {
             out.timers.extend([(0, ClientTimer::Send(at)), (0, ClientTimer::Read(at))]);
         }
-        let lane =
-            |partition| Lane { partition, sequence: 0, pending: None, read_next: Offset::ZERO, leader: None };
+        let lane = |partition| Lane {
+            partition,
+            sequence: 0,
+            pending: None,
+            read_next: Offset::ZERO,
+            leader: None,
+            said_last_word: false,
+        };
         Client {
             id,
             rng,
@@ -119,7 +127,7 @@ impl Client {
         }
     }
 
-    /// Nothing new is sent from now on; what is pending is.
+    /// What is pending is still sent, and then one batch to every partition, the last one.
     pub fn stop(&mut self) {
         self.is_stopped = true;
     }
@@ -127,6 +135,11 @@ impl Client {
     /// Values that are sent but not acknowledged.
     pub fn pending(&self) -> Vec<u64> {
         self.lanes.iter().filter_map(|lane| lane.pending.as_ref()).flat_map(|p| p.values.clone()).collect()
+    }
+
+    /// The next offset that is read of a partition.
+    pub fn read_next(&self, partition: &TopicPartition) -> Option<Offset> {
+        self.lanes.iter().find(|lane| lane.partition == *partition).map(|lane| lane.read_next)
     }
 
     /// An alarm went off.
@@ -140,7 +153,10 @@ impl Client {
                         let request = Request::Read(partition.clone(), *read_next);
                         self.call(leader, request, Wanted::Read(at), out);
                     }
-                    None => out.timers.push((READ_PAUSE_MS, timer)),
+                    None => {
+                        self.ask_leaders(out);
+                        out.timers.push((READ_PAUSE_MS, timer));
+                    }
                 }
             }
         }
@@ -155,9 +171,10 @@ impl Client {
 
     fn send(&mut self, at: usize, out: &mut ClientOut) {
         if self.lanes[at].pending.is_none() {
-            if self.is_stopped {
+            if self.lanes[at].said_last_word {
                 return;
             }
+            self.lanes[at].said_last_word = self.is_stopped;
             self.lanes[at].pending = Some(self.batch(at));
         }
         let lane = &self.lanes[at];
@@ -188,12 +205,16 @@ impl Client {
         Pending { values, bytes }
     }
 
-    /// Asks some node who leads, and sends again after a pause.
-    fn retry(&mut self, at: usize, out: &mut ClientOut) {
-        self.lanes[at].leader = None;
+    fn ask_leaders(&mut self, out: &mut ClientOut) {
         if let Some(node) = self.rng.pick(&self.nodes).copied() {
             self.call(node, Request::Leaders, Wanted::Leaders, out);
         }
+    }
+
+    /// Asks some node who leads, and sends again after a pause.
+    fn retry(&mut self, at: usize, out: &mut ClientOut) {
+        self.lanes[at].leader = None;
+        self.ask_leaders(out);
         out.timers.push((self.rng.between(RETRY_MIN_MS, RETRY_MAX_MS), ClientTimer::Send(at)));
     }
 

@@ -6,8 +6,11 @@ use ottla_broker_replication::Replica;
 use ottla_broker_types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
 use crate::invariants::{
-    AckedNeverLost, EqualBelowHighWatermark, NoDuplicates, OneLeaderPerEpoch, StoredRecord, Violation,
+    AckedNeverLost, CommittedOffsetsStay, EqualBelowHighWatermark, NoDuplicates, OneLeaderPerEpoch,
+    OneOwnerPerGeneration, StoredRecord, Violation,
 };
+use crate::member::MemberSaw;
+use crate::node::LoadedOffsets;
 
 /// Bytes of one read of a log: all of it, as runs are short.
 const READ_BYTES_MAX: usize = 1 << 30;
@@ -19,6 +22,8 @@ pub struct Judge {
     equal: EqualBelowHighWatermark,
     duplicates: NoDuplicates,
     leaders: OneLeaderPerEpoch,
+    offsets: CommittedOffsetsStay,
+    owners: OneOwnerPerGeneration,
 }
 
 impl Judge {
@@ -84,6 +89,34 @@ impl Judge {
             "equal_below_high_watermark",
             format!("{partition}: a consumer read {record:?}, committed is {committed:?}"),
         ))
+    }
+
+    /// A coordinator serves, with all that it has.
+    pub fn coordinates(&self, loaded: &LoadedOffsets) -> Result<(), Violation> {
+        self.offsets.coordinates(loaded.epoch, &loaded.offsets)
+    }
+
+    /// A member of the group saw something.
+    pub fn member_saw(&mut self, member: u32, saw: &MemberSaw) -> Result<(), Violation> {
+        match saw {
+            MemberSaw::Owns(generation, partition) => self.owners.owns(member, *generation, partition),
+            MemberSaw::Committed(epoch, partition, offset) => {
+                self.offsets.acked(partition, *epoch, *offset);
+                Ok(())
+            }
+            MemberSaw::FetchSent(partition) => {
+                self.offsets.asked(member, partition);
+                Ok(())
+            }
+            MemberSaw::Fetched(epoch, partition, offset) => {
+                self.offsets.answered(member, partition, *epoch, *offset)
+            }
+        }
+    }
+
+    /// Count of acknowledged commits of offsets.
+    pub fn committed_count(&self) -> usize {
+        self.offsets.count()
     }
 
     /// Count of acknowledged records.

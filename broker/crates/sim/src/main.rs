@@ -36,6 +36,7 @@ struct Totals {
     seeds: u64,
     events: u64,
     acked: usize,
+    committed: usize,
     simulated_ms: u64,
     failed: Vec<u64>,
 }
@@ -45,6 +46,7 @@ impl Totals {
         self.seeds += 1;
         self.events += finished.event_count;
         self.acked += finished.acked_count;
+        self.committed += finished.committed_count;
         self.simulated_ms += finished.simulated_ms;
         if let Outcome::Violated(violation) = &finished.outcome {
             self.failed.push(seed);
@@ -100,10 +102,11 @@ fn run_many(start: u64, end: u64, minutes: Option<u64>) -> Totals {
 
 fn verdict(totals: &Totals) -> ExitCode {
     println!(
-        "{} seeds, {} events, {} records acknowledged, {} simulated minutes, {} violations",
+        "{} seeds, {} events, {} records and {} offsets acknowledged, {} simulated minutes, {} violations",
         totals.seeds,
         totals.events,
         totals.acked,
+        totals.committed,
         totals.simulated_ms / 60_000,
         totals.failed.len()
     );

@@ -8,6 +8,7 @@ use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{EpochEnd, FetchFacts, LeaderOffsets};
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition};
 
+use crate::group_message::{GroupReply, GroupRequest};
 use crate::invariants::StoredRecord;
 use crate::net::Endpoint;
 
@@ -31,6 +32,14 @@ pub enum Message {
     Reply(CallId, Reply),
 }
 
+impl Message {
+    /// Whether it may arrive from a connection that its sender has given up, overtaken by later ones. Members' requests
+    /// do not: nothing in Kafka's protocol tells an old commit of the same generation from a new one.
+    pub fn may_come_late(&self) -> bool {
+        !matches!(self, Message::Request(_, Request::Group(_)))
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -52,6 +61,8 @@ pub enum Request {
     Produce(TopicPartition, Vec<u8>),
     /// A consumer's fetch.
     Read(TopicPartition, Offset),
+    /// A member of the group asks its coordinator.
+    Group(GroupRequest),
 }
 
 /// What is answered.
@@ -75,6 +86,8 @@ pub enum Reply {
     Produced(Result<(Offset, LeaderEpoch), ErrorCode>),
     /// Committed records.
     Read(Result<Vec<StoredRecord>, ErrorCode>),
+    /// The coordinator's answer.
+    Group(Result<GroupReply, ErrorCode>),
 }
 
 /// A leader's answer to a follower.

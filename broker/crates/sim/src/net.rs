@@ -18,6 +18,8 @@ pub enum Endpoint {
     Node(NodeId),
     /// A producer or reader, by number.
     Client(u32),
+    /// A member of the group, by number.
+    Member(u32),
 }
 
 /// How bad the network is.
@@ -52,8 +54,14 @@ impl Net {
         Net { rng, profile, last_delivery: BTreeMap::new(), cut: BTreeSet::new() }
     }
 
-    /// When a message sent now arrives; `None` if it never does.
-    pub fn route(&mut self, now: SimTime, from: Endpoint, to: Endpoint) -> Option<SimTime> {
+    /// When a message sent now arrives; `None` if it never does. One that may not come late keeps its order.
+    pub fn route(
+        &mut self,
+        now: SimTime,
+        from: Endpoint,
+        to: Endpoint,
+        may_come_late: bool,
+    ) -> Option<SimTime> {
         // Drawn in any case, so that a cut changes nothing for other messages.
         let delay = self.rng.between(self.profile.delay_min_us, self.profile.delay_max_us);
         let lost = self.rng.chance(self.profile.loss_permille);
@@ -62,7 +70,7 @@ impl Net {
         if lost || self.cut.contains(&(from, to)) {
             return None;
         }
-        if late {
+        if late && may_come_late {
             return Some(now.plus_us(delay + extra));
         }
         let last = self.last_delivery.entry((from, to)).or_default();

@@ -20,6 +20,8 @@ pub struct Scenario {
     pub net: NetProfile,
     /// Count of clients.
     pub client_count: u32,
+    /// Count of the group's members.
+    pub member_count: u32,
     /// How long faults go on, in milliseconds.
     pub faults_ms: u64,
 }
@@ -43,6 +45,7 @@ impl Scenario {
             setup: Setup::new(node_count, partitions, segment_bytes, flush_interval_ms),
             net,
             client_count: rng.between(1, 3) as u32,
+            member_count: rng.between(1, 3) as u32,
             faults_ms: rng.between(4_000, 16_000),
         }
     }

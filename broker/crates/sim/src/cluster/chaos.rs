@@ -70,7 +70,9 @@ impl World {
         let nodes = self.setup.nodes.iter().map(|other| Endpoint::Node(*other));
         let clients = (0..self.clients.len() as u32).map(Endpoint::Client);
         let this = Endpoint::Node(node);
-        let others: Vec<Endpoint> = nodes.chain(clients).filter(|other| *other != this).collect();
+        let members = (0..self.members.len() as u32).map(Endpoint::Member);
+        let others: Vec<Endpoint> =
+            nodes.chain(clients).chain(members).filter(|other| *other != this).collect();
         for other in others {
             if self.chaos_rng.chance(permille) {
                 self.net.cut(this, other);
@@ -96,10 +98,18 @@ impl World {
         self.act(leader, |process, at, out| process.reassign(at, partition, target, out))
     }
 
-    /// Whether all nodes serve and every replica is in sync.
+    /// Whether all nodes serve and every replica is in sync. A node that started again counts only from its own
+    /// registration on: until then the image speaks of the run before it, and of what that run held.
     fn is_whole(&self) -> bool {
         let image = self.quorum.truth();
-        self.setup.nodes.iter().all(|node| self.is_running(*node) && image.is_active(*node))
+        let serves = |node: &NodeId| {
+            let process = self.machines.get(node).and_then(|machine| machine.process.as_ref());
+            let epoch = process.and_then(|process| process.membership.epoch);
+            epoch.is_some()
+                && image.broker(*node).map(|broker| broker.epoch) == epoch
+                && image.is_active(*node)
+        };
+        self.setup.nodes.iter().all(|node| self.is_running(*node) && serves(node))
             && image.partitions().all(|(_, _, partition)| {
                 partition.isr.len() == partition.replicas.len() && !partition.is_reassigning()
             })

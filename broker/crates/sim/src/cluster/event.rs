@@ -17,6 +17,8 @@ pub(crate) enum Event {
     Timer { node: NodeId, run: u32, timer: Timer },
     /// A client's alarm.
     ClientTimer { client: u32, timer: ClientTimer },
+    /// A group member's alarm.
+    MemberTimer(u32),
     /// A call's deadline.
     Deadline { caller: Endpoint, run: u32, number: u64 },
     /// A proposal may be committed by now.

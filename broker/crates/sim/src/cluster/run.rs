@@ -1,11 +1,17 @@
 //! One run: from a seed to a verdict. I/O on the simulated disks only.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ottla_broker_metadata::Image;
 use ottla_broker_types::TopicPartition;
 
 use super::event::Event;
 use super::state::World;
-use crate::invariants::{HealedReplica, Violation, check_healed, unanswered};
+use crate::invariants::{
+    HealedReplica, Violation, check_group, check_healed, check_reader, panicked, unanswered,
+};
 use crate::net::Endpoint;
+use crate::node::offsets_partition;
 use crate::rng::Rng;
 use crate::scenario::{AFTERMATH_MS, CALM_MS, HEAL_MS, Scenario};
 
@@ -21,6 +27,8 @@ pub struct Finished {
     pub event_count: u64,
     /// Count of acknowledged records.
     pub acked_count: usize,
+    /// Count of acknowledged commits of offsets.
+    pub committed_count: usize,
     /// Simulated time in milliseconds.
     pub simulated_ms: u64,
     /// What was found.
@@ -38,10 +46,17 @@ pub enum Outcome {
 
 /// Runs a seed; `print` shows every event on standard error.
 pub fn simulate(seed: u64, print: bool) -> Finished {
+    play(seed, print, World::run)
+}
+
+/// Runs a world of `seed` by `run`. A panic ends the run as a violation, so that its seed is told like any other.
+fn play(seed: u64, print: bool, run: impl FnOnce(&mut World) -> Result<(), Violation>) -> Finished {
     let rng = Rng::new(seed);
     let mut world = World::new(&rng, Scenario::new(&rng), print);
     world.trace.record(world.now, format_args!("seed {seed}"));
-    let outcome = match world.run() {
+    // After a panic only counters of the world are looked at.
+    let ended = catch_unwind(AssertUnwindSafe(|| run(&mut world)));
+    let outcome = match ended.unwrap_or_else(|payload| Err(panicked(&*payload))) {
         Ok(()) => Outcome::Clean,
         Err(violation) => Outcome::Violated(violation),
     };
@@ -49,6 +64,7 @@ pub fn simulate(seed: u64, print: bool) -> Finished {
         digest: world.trace.digest(),
         event_count: world.trace.event_count(),
         acked_count: world.judge.acked_count(),
+        committed_count: world.judge.committed_count(),
         simulated_ms: world.now.millis(),
         outcome,
     }
@@ -100,6 +116,10 @@ impl World {
             Event::Deadline { caller: Endpoint::Client(client), number, .. } => {
                 self.client_reply(client, number, None)
             }
+            Event::Deadline { caller: Endpoint::Member(member), number, .. } => {
+                self.member_act(member, |member, out| member.reply(number, None, out))
+            }
+            Event::MemberTimer(member) => self.member_act(member, |member, out| member.timer(out)),
             Event::Commit { node, run, term, proposal } => self.commit(node, run, term, proposal),
             Event::Deposed { node, run, term } if runs(self, node, run) => self.deposed(node, term),
             Event::Timer { .. } | Event::Deadline { .. } | Event::Deposed { .. } => Ok(()),
@@ -117,6 +137,7 @@ impl World {
             Event::Heal => self.heal(),
             Event::StopClients => {
                 self.clients.iter_mut().for_each(crate::client::Client::stop);
+                self.members.iter_mut().for_each(crate::member::Member::stop);
                 Ok(())
             }
             Event::End => Ok(()),
@@ -138,6 +159,9 @@ impl World {
                 let Some(replica) = process.and_then(|process| process.replica(&id)) else { continue };
                 if partition.leader == Some(*node) {
                     self.judge.ended(*node, replica)?;
+                    for client in &self.clients {
+                        check_reader(&id, client.read_next(&id), replica.log().log_end())?;
+                    }
                 }
                 healed.push(HealedReplica {
                     partition: id.clone(),
@@ -149,6 +173,43 @@ impl World {
             }
             check_healed(&healed, partition.replicas.len())?;
         }
-        Ok(())
+        self.group_verdict(&truth)
+    }
+
+    /// The group after the time to heal.
+    fn group_verdict(&self, truth: &Image) -> Result<(), Violation> {
+        let offsets = offsets_partition();
+        let mut partitions = Vec::new();
+        for (topic, index, partition) in truth.partitions() {
+            let id = TopicPartition { topic: topic.name.clone(), partition: index };
+            if id != offsets {
+                partitions.push(id);
+                continue;
+            }
+            let machine = partition.leader.and_then(|leader| self.machines.get(&leader));
+            let process = machine.and_then(|machine| machine.process.as_ref());
+            let Some(held) = process.and_then(|process| process.group_offsets()) else {
+                return Err(Violation::new("liveness", "nobody coordinates the group".to_owned()));
+            };
+            self.judge.coordinates(&held)?;
+        }
+        let owned: Vec<_> = self.members.iter().map(crate::member::Member::owned).collect();
+        check_group(&owned, &partitions)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_is_a_violation_of_its_seed_and_keeps_what_was_counted() {
+        let finished = play(5, false, |world| {
+            world.trace.record(world.now, format_args!("before it"));
+            panic!("planted: {}", 7)
+        });
+        let Outcome::Violated(violation) = finished.outcome else { panic!("{:?}", finished.outcome) };
+        assert_eq!(violation.to_string(), "no_panic: planted: 7");
+        assert_eq!(finished.event_count, 2);
     }
 }

@@ -12,6 +12,7 @@ use super::event::Event;
 use crate::client::{Client, ClientOut, Seen};
 use crate::invariants::Violation;
 use crate::judge::Judge;
+use crate::member::{Member, MemberOut};
 use crate::message::{CallId, Message, Reply, Request};
 use crate::net::{Endpoint, Net};
 use crate::node::{Out, Process, Setup};
@@ -51,6 +52,7 @@ pub(crate) struct World {
     pub(crate) quorum: Quorum,
     pub(crate) machines: BTreeMap<NodeId, Machine>,
     pub(crate) clients: Vec<Client>,
+    pub(crate) members: Vec<Member>,
     pub(crate) judge: Judge,
     pub(crate) chaos_rng: Rng,
     pub(crate) quorum_rng: Rng,
@@ -82,6 +84,7 @@ impl World {
             quorum: Quorum::new(rng.split("quorum"), setup.voters.clone()),
             machines,
             clients: Vec::new(),
+            members: Vec::new(),
             judge: Judge::default(),
             chaos_rng: rng.split("chaos"),
             quorum_rng: rng.split("elections"),
@@ -92,6 +95,7 @@ impl World {
             setup,
         };
         world.add_clients(rng, scenario.client_count);
+        world.add_members(rng, scenario.member_count);
         world
     }
 
@@ -109,6 +113,16 @@ impl World {
                 let at = self.now.plus_ms(delay_ms + crate::scenario::CALM_MS / 2);
                 self.queue.schedule(at, Event::ClientTimer { client: id, timer });
             }
+        }
+    }
+
+    fn add_members(&mut self, rng: &Rng, count: u32) {
+        let topic = TopicName::new(crate::node::TOPIC).expect("a valid name");
+        for id in 0..count {
+            let member_rng = rng.split(&format!("member {id}"));
+            let (nodes, topic) = (self.setup.nodes.clone(), topic.clone());
+            self.members.push(Member::new(id, member_rng, nodes, topic, self.setup.partitions));
+            self.queue.schedule(self.now.plus_ms(crate::scenario::CALM_MS / 2), Event::MemberTimer(id));
         }
     }
 
@@ -182,6 +196,10 @@ impl World {
                 self.judge.led(node, *epoch, replica)?;
             }
         }
+        if let Some(loaded) = &out.loaded {
+            self.trace.record(self.now, format_args!("{node} coordinates {loaded:?}"));
+            self.judge.coordinates(loaded)?;
+        }
         let hosted: Vec<_> = process.replicas().map(|replica| replica.log().topic_partition()).collect();
         self.judge.hosts(node, &hosted);
         for replica in process.replicas() {
@@ -194,7 +212,7 @@ impl World {
     }
 
     fn send(&mut self, from: Endpoint, to: Endpoint, message: Message) {
-        if let Some(at) = self.net.route(self.now, from, to) {
+        if let Some(at) = self.net.route(self.now, from, to, message.may_come_late()) {
             self.queue.schedule(at, Event::Arrive { to, message });
         }
     }
@@ -220,7 +238,10 @@ impl World {
             (Endpoint::Client(client), Message::Reply(id, reply)) => {
                 self.client_reply(client, id.number, Some(reply))
             }
-            (Endpoint::Client(_), Message::Request(..)) => Ok(()),
+            (Endpoint::Member(member), Message::Reply(id, reply)) => {
+                self.member_act(member, |member, out| member.reply(id.number, Some(reply), out))
+            }
+            (Endpoint::Client(_) | Endpoint::Member(_), Message::Request(..)) => Ok(()),
         }
     }
 
@@ -256,6 +277,27 @@ impl World {
                 }
                 Seen::Read(partition, record) => self.judge.read(&partition, record)?,
             }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn member_act(
+        &mut self,
+        id: u32,
+        act: impl FnOnce(&mut Member, &mut MemberOut),
+    ) -> Result<(), Violation> {
+        let Some(member) = self.members.get_mut(id as usize) else { return Ok(()) };
+        let mut out = MemberOut::default();
+        act(member, &mut out);
+        for delay_ms in out.timers {
+            self.queue.schedule(self.now.plus_ms(delay_ms), Event::MemberTimer(id));
+        }
+        // What was seen comes first: a question is judged by what was known before it.
+        for saw in out.saw {
+            self.judge.member_saw(id, &saw)?;
+        }
+        for (to, call, request) in out.calls {
+            self.send_call(to, call, request);
         }
         Ok(())
     }

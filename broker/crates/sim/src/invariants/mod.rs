@@ -1,17 +1,23 @@
 //! What must hold whatever happens: one file each, with its source.
 
 mod acked_never_lost;
+mod committed_offsets_stay;
 mod equal_below_high_watermark;
 mod liveness;
 mod no_duplicates;
+mod no_panic;
 mod one_leader_per_epoch;
+mod one_owner_per_generation;
 #[cfg(test)]
 mod testing;
 mod violation;
 
 pub use acked_never_lost::AckedNeverLost;
+pub use committed_offsets_stay::CommittedOffsetsStay;
 pub use equal_below_high_watermark::EqualBelowHighWatermark;
-pub use liveness::{HealedReplica, check_healed, unanswered};
+pub use liveness::{HealedReplica, check_group, check_healed, check_reader, unanswered};
 pub use no_duplicates::NoDuplicates;
+pub use no_panic::panicked;
 pub use one_leader_per_epoch::OneLeaderPerEpoch;
+pub use one_owner_per_generation::OneOwnerPerGeneration;
 pub use violation::{StoredRecord, Violation};

@@ -48,6 +48,7 @@ impl Process {
             Request::LeaderRange(partition, epoch) => self.serve_range(call, &partition, epoch, out),
             Request::Leaders => self.serve_leaders(call, out),
             Request::Produce(partition, batch) => self.serve_produce(at, call, &partition, batch, out),
+            Request::Group(request) => self.serve_group(at, call, request, out),
             Request::Read(partition, offset) => self.serve_read(at, call, &partition, offset, out),
         }
     }

@@ -14,7 +14,7 @@ use ottla_broker_types::{BrokerEpoch, NodeId, Offset, PartitionIndex};
 
 use super::out::{Out, Timer};
 use super::process::Process;
-use super::setup::{MIN_ISR, TOPIC};
+use super::setup::{MIN_ISR, OFFSETS_TOPIC, TOPIC};
 use crate::message::{CallId, Reply, Request};
 use crate::queue::SimTime;
 
@@ -31,7 +31,7 @@ const BATCHES_MAX: usize = 50;
 enum Job {
     Ask(CallId, Request),
     Bootstrap,
-    CreateTopic,
+    CreateTopics,
     Fence(NodeId),
     ElectLeaderless,
     Rebalance,
@@ -156,7 +156,7 @@ impl Process {
         }
         let all_active = self.setup.nodes.iter().all(|node| self.image.is_active(*node));
         if all_active && self.image.topic(TOPIC).is_none() {
-            self.enqueue(Job::CreateTopic);
+            self.enqueue(Job::CreateTopics);
         }
         if self.image.partitions().any(|(_, _, partition)| partition.leader.is_none()) {
             self.enqueue(Job::ElectLeaderless);
@@ -221,16 +221,17 @@ impl Process {
         match job {
             Job::Ask(call, request) => self.answer(at, context, call, request),
             Job::Bootstrap => nobody(bootstrap_records()),
-            Job::CreateTopic if image.topic(TOPIC).is_some() => nobody(Vec::new()),
-            Job::CreateTopic => {
-                let topic = NewTopic {
-                    name: TOPIC.to_owned(),
-                    partitions: Some(setup.partitions),
+            Job::CreateTopics if image.topic(TOPIC).is_some() => nobody(Vec::new()),
+            Job::CreateTopics => {
+                let topic = |name: &str, partitions| NewTopic {
+                    name: name.to_owned(),
+                    partitions: Some(partitions),
                     replication_factor: Some(setup.replication_factor),
                     configs: vec![("min.insync.replicas".to_owned(), Some(MIN_ISR.to_string()))],
                     ..NewTopic::default()
                 };
-                nobody(create_topics(context, &[topic], false, Seed(setup.partitions as u64)).records)
+                let topics = [topic(TOPIC, setup.partitions), topic(OFFSETS_TOPIC, 1)];
+                nobody(create_topics(context, &topics, false, Seed(setup.partitions as u64)).records)
             }
             Job::Fence(node) => {
                 let lease = self.active.as_ref().and_then(|active| active.heard.get(&node));

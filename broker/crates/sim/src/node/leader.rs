@@ -48,12 +48,14 @@ impl Process {
     pub(crate) fn take_effects(&mut self, partition: &TopicPartition, effects: Effects, out: &mut Out) {
         if let Some(became) = effects.became {
             out.became.push((partition.clone(), became));
+            self.coordinate(partition, became, out);
             if matches!(became, Became::Follower { .. }) {
                 self.start_fetching(partition, out);
             }
         }
         if effects.became.is_some() || effects.high_watermark.is_some() {
             self.answer_produces(partition, out);
+            self.answer_group(out);
         }
         if let Some(proposal) = effects.isr_change {
             self.propose(partition, &proposal, out);

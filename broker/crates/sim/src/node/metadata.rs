@@ -7,6 +7,7 @@ use ottla_broker_types::{Offset, TopicId, TopicPartition};
 use super::calls::Pending;
 use super::out::{Out, Timer};
 use super::process::{Hosted, Process, now_at};
+use super::setup::offsets_partition;
 use crate::message::Request;
 use crate::queue::SimTime;
 
@@ -85,6 +86,9 @@ impl Process {
             .collect();
         for partition in gone {
             self.fail_waits(&partition, out);
+            if partition == offsets_partition() {
+                self.end_coordinator(out);
+            }
             self.delete(&partition);
         }
         for (partition, topic_id, assignment) in wanted {

@@ -3,6 +3,7 @@
 mod calls;
 mod controller;
 mod follower;
+mod groups;
 mod leader;
 mod membership;
 mod metadata;
@@ -10,7 +11,7 @@ mod out;
 mod process;
 mod setup;
 
-pub use out::{Out, Timer};
+pub use out::{LoadedOffsets, Out, Timer};
 pub use process::Process;
 pub use setup::Setup;
-pub(crate) use setup::TOPIC;
+pub(crate) use setup::{TOPIC, offsets_partition};

@@ -2,7 +2,7 @@
 
 use ottla_broker_metadata::Record;
 use ottla_broker_replication::{Became, IsrProposal};
-use ottla_broker_types::{NodeId, TopicPartition};
+use ottla_broker_types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
 use crate::message::{CallId, Reply, Request};
 
@@ -21,8 +21,19 @@ pub enum Timer {
     Controller,
     /// Fetch from the partition's leader.
     Fetch(TopicPartition),
+    /// Let the groups notice the passing of time.
+    Groups,
     /// Send an ISR change again.
     Propose(TopicPartition, IsrProposal),
+}
+
+/// What a coordinator has when it begins to serve.
+#[derive(Clone, Debug)]
+pub struct LoadedOffsets {
+    /// The epoch of the offsets partition.
+    pub epoch: LeaderEpoch,
+    /// What the group committed.
+    pub offsets: Vec<(TopicPartition, Offset)>,
 }
 
 /// Everything that one event made a node want.
@@ -38,6 +49,8 @@ pub struct Out {
     pub proposals: Vec<(u64, Vec<Record>)>,
     /// Roles that replicas took.
     pub became: Vec<(TopicPartition, Became)>,
+    /// The coordinator that begins to serve.
+    pub loaded: Option<LoadedOffsets>,
     /// The process has stopped cleanly.
     pub stopped: bool,
 }

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ottla_broker_log::{
-    Disk, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig, RECOVERY_POINTS_FILE, RecoveryPoint,
-    SimDisk, partition_dir_name, read_clean_shutdown, read_offsets, remove_clean_shutdown,
+    Disk, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig, PartitionDir, RECOVERY_POINTS_FILE,
+    RecoveryPoint, SimDisk, partition_dir_name, read_clean_shutdown, read_offsets, remove_clean_shutdown,
     write_clean_shutdown, write_offsets,
 };
 use ottla_broker_metadata::Image;
@@ -19,9 +19,10 @@ use ottla_broker_types::{
 
 use super::calls::Pending;
 use super::controller::Active;
+use super::groups::Coordinator;
 use super::membership::Membership;
 use super::out::{Out, Timer};
-use super::setup::Setup;
+use super::setup::{OFFSETS_SEGMENT_BYTES, OFFSETS_TOPIC, Setup};
 use crate::message::CallId;
 use crate::net::Endpoint;
 use crate::queue::SimTime;
@@ -69,6 +70,7 @@ pub struct Process {
     pub(crate) hosted: BTreeMap<TopicPartition, Hosted>,
     pub(crate) membership: Membership,
     pub(crate) active: Option<Active>,
+    pub(crate) coordinator: Option<Coordinator>,
     pub(crate) calls: BTreeMap<u64, Pending>,
     pub(crate) next_call: u64,
 }
@@ -98,6 +100,7 @@ impl Process {
             (0, Timer::Membership),
             (0, Timer::FollowMetadata),
             (TICK_MS, Timer::Replicas),
+            (TICK_MS, Timer::Groups),
             (setup.flush_interval_ms, Timer::Flush),
         ]);
         Process {
@@ -113,6 +116,7 @@ impl Process {
             image: Image::default(),
             hosted: BTreeMap::new(),
             active: None,
+            coordinator: None,
             calls: BTreeMap::new(),
             next_call: 0,
         }
@@ -135,6 +139,7 @@ impl Process {
                 self.each_replica(at, out, |replica, now| replica.tick(now));
                 out.timers.push((TICK_MS, Timer::Replicas));
             }
+            Timer::Groups => self.groups_due(at, out),
             Timer::Flush => {
                 self.flush();
                 out.timers.push((self.setup.flush_interval_ms, Timer::Flush));
@@ -165,11 +170,13 @@ impl Process {
             synced_end: find(&self.recovery_points),
             log_start: find(&self.log_starts),
         };
-        let config = LogConfig { segment_bytes_max: self.setup.segment_bytes, ..LogConfig::default() };
+        let is_offsets = partition.topic.as_str() == OFFSETS_TOPIC;
+        let segment_bytes_max = if is_offsets { OFFSETS_SEGMENT_BYTES } else { self.setup.segment_bytes };
+        let config = LogConfig { segment_bytes_max, ..LogConfig::default() };
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let dir = dir_of(partition);
         let log = Log::open(disk, &dir, partition.clone(), topic_id, config, recovery, now_at(at));
-        let log = log.unwrap_or_else(|error| panic!("the log opens after any crash: {error}"));
+        let log = log.unwrap_or_else(|error| panic!("the log opens after any crash, {recovery:?}: {error}"));
         let high_watermark = self.high_watermarks.get(partition).copied();
         Replica::new(self.id, log, high_watermark, self.setup.replication())
     }
@@ -216,7 +223,21 @@ impl Process {
             self.recovery_points.insert(partition.clone(), hosted.replica.log().log_end());
         }
         self.checkpoint();
-        write_clean_shutdown(&self.disk, root(), epoch).expect("the disk works");
+        if self.is_recovered() {
+            write_clean_shutdown(&self.disk, root(), epoch).expect("the disk works");
+        }
+    }
+
+    /// Whether every log on the disk is sound now that the hosted ones are closed, as the shipped broker asks: after a
+    /// crash one that was never opened may still end in what the crash left.
+    fn is_recovered(&self) -> bool {
+        let paths = self.disk.list_dir(root()).expect("the disk works");
+        let mut names = paths.iter().filter_map(|path| path.file_name()?.to_str());
+        let unopened = |name: &str| match PartitionDir::parse(name) {
+            Some(PartitionDir::Hosted(id)) => !self.hosted.contains_key(&id),
+            Some(PartitionDir::Deleted) | None => false,
+        };
+        self.clean_start || !names.any(unopened)
     }
 
     /// The replicas of this node.

@@ -2,10 +2,23 @@
 
 use ottla_broker_config::{BrokerConfig, load_broker, parse_properties};
 use ottla_broker_replication::ReplicationConfig;
-use ottla_broker_types::{ClusterId, DurationMs, NodeId};
+use ottla_broker_types::{ClusterId, DurationMs, NodeId, PartitionIndex, TopicName, TopicPartition};
 
 /// The topic of every run.
 pub(crate) const TOPIC: &str = "t";
+
+/// The topic of groups and their offsets, of one partition.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// The group of every run.
+pub(crate) const GROUP: &str = "g";
+/// Segments of the offsets topic: the record of a group with its members must fit.
+pub(crate) const OFFSETS_SEGMENT_BYTES: u32 = 4_000;
+
+/// The partition on which the group's records lie.
+pub(crate) fn offsets_partition() -> TopicPartition {
+    let topic = TopicName::new(OFFSETS_TOPIC).expect("a valid name");
+    TopicPartition { topic, partition: PartitionIndex(0) }
+}
 
 /// Constants of a run.
 #[derive(Debug)]
