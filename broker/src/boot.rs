@@ -250,7 +250,8 @@ struct Sockets {
 impl Sockets {
     async fn bind(config: &BrokerConfig) -> anyhow::Result<Sockets> {
         let budget_bytes = usize::try_from(config.network.queued_bytes_max).unwrap_or(usize::MAX);
-        let budget = ByteBudget::new(budget_bytes);
+        // Clients that take all of theirs must not hold up the metadata and the copies of the brokers.
+        let (budget, private_budget) = (ByteBudget::new(budget_bytes), ByteBudget::new(budget_bytes));
         let private = private_listener(config);
         let mut kafka = Vec::new();
         for bound in &config.listeners {
@@ -258,13 +259,14 @@ impl Sockets {
                 .await
                 .with_context(|| format!("open listener {}", bound.name))?;
             let idle_max = config.network.connections_idle_ms_max;
+            let internal = private.is_some_and(|private| private.name == bound.name);
             let settings = ListenerSettings {
                 name: bound.name.as_str().into(),
-                internal: private.is_some_and(|private| private.name == bound.name),
+                internal,
                 connections_max: usize::try_from(i32::MAX).unwrap_or(usize::MAX),
                 frame_bytes_max: config.network.socket_request_bytes_max as usize,
                 idle_max: idle_max.map_or(Duration::MAX, |idle| idle.to_std()),
-                budget: budget.clone(),
+                budget: if internal { private_budget.clone() } else { budget.clone() },
             };
             kafka.push((socket, settings));
         }

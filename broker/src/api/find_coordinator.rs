@@ -66,7 +66,12 @@ fn find(broker: &Broker, call: &Call, key: &str, is_group: bool) -> Coordinator<
         ..Default::default()
     };
     if !is_group {
-        return failed(ErrorCode::CoordinatorNotAvailable);
+        // An answer that clients do not retry: they would wait for minutes for what is not served at all.
+        let message = "only consumer groups have coordinators here: transactions are not served yet";
+        return Coordinator {
+            error_message: Some(Cow::Borrowed(message)),
+            ..failed(ErrorCode::InvalidRequest)
+        };
     }
     let view = broker.view();
     let Some(topic) = view.topic(OFFSETS_TOPIC) else { return failed(ErrorCode::CoordinatorNotAvailable) };

@@ -8,7 +8,7 @@ pub(crate) const NODE: &[Setting] = &[
     unset("node.id", ValueType::Int, "The number of this node in its cluster; required.").at_least(0).live(),
     int("broker.id", "-1", "The old name of node.id.").live(),
     list("process.roles", "", "What this node does: broker, controller or both; empty means broker, and controller if it is a voter.")
-        .each_of(&["broker", "controller"]).kip(631).live(),
+        .each_of(&["broker", "controller"]).kip(631),
     list("listeners", "PLAINTEXT://:9092", "The addresses on which this node listens, as NAME://host:port.")
         .check(Check::Listeners).per_broker().live(),
     unset("advertised.listeners", ValueType::List, "The addresses that clients are told, as NAME://host:port; unset, those of listeners.")
@@ -27,19 +27,19 @@ pub(crate) const NODE: &[Setting] = &[
     int("queued.max.requests", "500", "Requests that may wait for a thread.").at_least(1),
     long("queued.max.request.bytes", "-1", "Bytes of requests that may wait; -1 is no limit. See ottla.queued.max.bytes.").at_least(-1),
     int("request.timeout.ms", "30000", "How long this node waits for an answer from another.").at_least(0),
-    int("socket.send.buffer.bytes", "102400", "The kernel's send buffer of a connection; -1 is the system's default.").at_least(-1).live(),
-    int("socket.receive.buffer.bytes", "102400", "The kernel's receive buffer of a connection; -1 is the system's default.").at_least(-1).live(),
+    int("socket.send.buffer.bytes", "102400", "The kernel's send buffer of a connection; -1 is the system's default.").at_least(-1),
+    int("socket.receive.buffer.bytes", "102400", "The kernel's receive buffer of a connection; -1 is the system's default.").at_least(-1),
     int("socket.request.max.bytes", "104857600", "The largest request that is read.").at_least(1).live(),
-    int("socket.listen.backlog.size", "50", "Connections that the kernel holds before they are accepted.").at_least(1).live(),
-    int("max.connections", "2147483647", "Connections to this broker or listener at the same time.").at_least(0).cluster_wide().live(),
-    int("max.connections.per.ip", "2147483647", "Connections from one address at the same time.").at_least(0).cluster_wide().live(),
+    int("socket.listen.backlog.size", "50", "Connections that the kernel holds before they are accepted.").at_least(1),
+    int("max.connections", "2147483647", "Connections to this broker or listener at the same time.").at_least(0).cluster_wide(),
+    int("max.connections.per.ip", "2147483647", "Connections from one address at the same time.").at_least(0).cluster_wide(),
     string("max.connections.per.ip.overrides", "", "Limits for single addresses, as host:limit pairs.")
         .check(Check::ConnectionOverrides).cluster_wide(),
     int("max.connection.creation.rate", "2147483647", "New connections a second to this broker or listener.").at_least(0).cluster_wide().kip(612),
     long("connections.max.idle.ms", "600000", "After how long an idle connection is closed; -1 is never.").at_least(-1).live(),
     int("connection.failed.authentication.delay.ms", "100", "How long the close after a failed authentication is delayed.").at_least(0).kip(306),
     long("connections.max.reauth.ms", "0", "After how long a client must authenticate again; 0 is never.").at_least(0).kip(368),
-    boolean("controlled.shutdown.enable", "true", "Whether leadership is handed over before this broker stops.").live(),
+    boolean("controlled.shutdown.enable", "true", "Whether leadership is handed over before this broker stops."),
     int("max.incremental.fetch.session.cache.slots", "1000", "Incremental fetch sessions that are kept.").at_least(0).kip(227).live(),
     int("fetch.max.bytes", "57671680", "The most bytes that one fetch answers, whatever the client asks.").at_least(1024).kip(541).live(),
     int("message.max.bytes", "1048588", "The largest record batch, compressed, that producers may send.").at_least(0).cluster_wide().live(),
@@ -69,7 +69,7 @@ pub(crate) const NODE: &[Setting] = &[
 pub(crate) const QUORUM: &[Setting] = &[
     list("controller.listener.names", "", "The listeners on which controllers are reached; empty means the one between brokers.").kip(631).live(),
     list("controller.quorum.voters", "", "The voters of the metadata quorum, as id@host:port.").check(Check::Voters).kip(595).live(),
-    list("controller.quorum.bootstrap.servers", "", "Nodes from which the quorum can be found, as host:port.").check(Check::Servers).kip(853).live(),
+    list("controller.quorum.bootstrap.servers", "", "Nodes from which the quorum can be found, as host:port.").check(Check::Servers).kip(853),
     boolean("controller.quorum.auto.join.enable", "false", "Whether a controller adds itself to the voters.").kip(853),
     int("controller.quorum.election.timeout.ms", "1000", "How long a voter waits for a leader before it stands for election.").at_least(1).kip(595),
     int("controller.quorum.election.backoff.max.ms", "1000", "The longest pause between two elections.").at_least(0).kip(595),
@@ -82,8 +82,8 @@ pub(crate) const QUORUM: &[Setting] = &[
     long("controller.performance.always.log.threshold.ms", "2000", "From how long on a controller event is always reported.").at_least(1),
     int("broker.heartbeat.interval.ms", "2000", "How often a broker sends a heartbeat; ottla.broker.lease.ms makes it shorter.").at_least(1).kip(631),
     int("broker.session.timeout.ms", "9000", "Kafka's lease of a broker; ottla.broker.lease.ms is the one in force.").at_least(1).kip(631),
-    int("initial.broker.registration.timeout.ms", "60000", "How long a starting broker tries to register.").at_least(1).kip(631).live(),
-    unset("metadata.log.dir", ValueType::String, "Where the metadata log lies; unset, in the first of log.dirs.").kip(631).live(),
+    int("initial.broker.registration.timeout.ms", "60000", "How long a starting broker tries to register.").at_least(1).kip(631),
+    unset("metadata.log.dir", ValueType::String, "Where the metadata log lies; unset, in the first of log.dirs.").kip(631),
     long("metadata.log.max.record.bytes.between.snapshots", "20971520", "Bytes of metadata records after which a snapshot is written.").at_least(1).kip(630).live(),
     long("metadata.log.max.snapshot.interval.ms", "3600000", "The longest time between two snapshots; 0 is no limit.").at_least(0).kip(876),
     int("metadata.log.segment.bytes", "1073741824", "The size of a metadata segment.").at_least(8_388_608),
@@ -103,7 +103,7 @@ pub(crate) const QUORUM: &[Setting] = &[
 #[rustfmt::skip] // A table is read by rows.
 pub(crate) const OTTLA: &[Setting] = &[
     string("ottla.metrics.listener", "0.0.0.0:9404", "Where metrics and health are served over HTTP, as host:port; empty switches it off.").ottla().live(),
-    boolean("ottla.flush.before.ack", "false", "Whether records are forced to disk before acks=all is answered.").ottla().live(),
+    boolean("ottla.flush.before.ack", "false", "Whether records are forced to disk before acks=all is answered.").ottla(),
     unset("ottla.broker.rack.file", ValueType::String, "A file that holds this broker's rack; it wins over broker.rack once it is not empty.").ottla().live(),
     unset("ottla.cluster.id", ValueType::String, "The id of the cluster to form or join; a directory of another cluster is refused.").ottla().live(),
     boolean("ottla.bootstrapped", "false", "Whether the cluster has formed its quorum before; if so, a voter with an empty disk never forms another.").ottla().live(),

@@ -24,19 +24,19 @@ pub(crate) const TOPIC: &[Setting] = &[
     topic(boolean("errors.deadletterqueue.group.enable", "false", "Whether share groups may use this topic as their dead-letter queue."))
         .kip(1191),
     topic(long("file.delete.delay.ms", "60000", "How long a deleted segment's files stay on disk."))
-        .at_least(0).synonyms(&["log.segment.delete.delay.ms"]).live(),
+        .at_least(0).synonyms(&["log.segment.delete.delay.ms"]),
     topic(long("flush.messages", "9223372036854775807", "After how many records the log is forced to disk; the default leaves it to the kernel."))
-        .at_least(1).synonyms(&["log.flush.interval.messages"]),
+        .at_least(1).synonyms(&["log.flush.interval.messages"]).live(),
     topic(long("flush.ms", "9223372036854775807", "After how long a record is forced to disk; the default leaves it to the kernel."))
-        .at_least(0).synonyms(&["log.flush.interval.ms", "log.flush.scheduler.interval.ms"]),
+        .at_least(0).synonyms(&["log.flush.interval.ms", "log.flush.scheduler.interval.ms"]).live(),
     topic(list("follower.replication.throttled.replicas", "", "Replicas whose incoming replication is throttled: * or partition:broker pairs."))
-        .check(Check::ThrottledReplicas).kip(73).live(),
+        .check(Check::ThrottledReplicas).kip(73),
     topic(int("index.interval.bytes", "4096", "How many bytes of records lie between two entries of the offset index."))
         .at_least(0).synonyms(&["log.index.interval.bytes"]).live(),
     topic(int("internal.segment.bytes", "1073741824", "Overrides segment.bytes without its lower limit; for tests."))
         .at_least(1).internal().live(),
     topic(list("leader.replication.throttled.replicas", "", "Replicas whose outgoing replication is throttled: * or partition:broker pairs."))
-        .check(Check::ThrottledReplicas).kip(73).live(),
+        .check(Check::ThrottledReplicas).kip(73),
     topic(long("local.retention.bytes", "-2", "How many bytes stay on local disk when tiered; -2 follows retention.bytes."))
         .at_least(-2).synonyms(&["log.local.retention.bytes"]).kip(405),
     topic(long("local.retention.ms", "-2", "How long records stay on local disk when tiered; -2 follows retention.ms."))
@@ -46,9 +46,9 @@ pub(crate) const TOPIC: &[Setting] = &[
     topic(int("max.message.bytes", "1048588", "The largest record batch, compressed, that producers may send."))
         .at_least(0).synonyms(&["message.max.bytes"]).live(),
     topic(long("message.timestamp.after.max.ms", "3600000", "How far a record's timestamp may lie ahead of the broker's clock."))
-        .at_least(0).synonyms(&["log.message.timestamp.after.max.ms"]).kip(937),
+        .at_least(0).synonyms(&["log.message.timestamp.after.max.ms"]).kip(937).live(),
     topic(long("message.timestamp.before.max.ms", "9223372036854775807", "How far a record's timestamp may lie behind the broker's clock."))
-        .at_least(0).synonyms(&["log.message.timestamp.before.max.ms"]).kip(937),
+        .at_least(0).synonyms(&["log.message.timestamp.before.max.ms"]).kip(937).live(),
     topic(string("message.timestamp.type", "CreateTime", "Whether records keep the producer's timestamp or get the broker's."))
         .one_of(&["CreateTime", "LogAppendTime"]).synonyms(&["log.message.timestamp.type"]).kip(32).live(),
     topic(double("min.cleanable.dirty.ratio", "0.5", "How much of a log must be uncompacted before the cleaner works on it."))
