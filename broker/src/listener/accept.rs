@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Handler, PeerInfo};
-use super::limits::ByteBudget;
+use super::limits::{ByteBudget, STALLED_FRAME_MAX};
 use crate::stop::until_true;
 
 /// How long open answers may take after the broker was told to stop.
@@ -44,6 +44,7 @@ pub async fn serve<H: Handler>(
     let connection_settings = ConnectionSettings {
         frame_bytes_max: settings.frame_bytes_max,
         idle_max: settings.idle_max,
+        stalled_frame_max: STALLED_FRAME_MAX,
         budget: settings.budget.clone(),
     };
     let mut connections = JoinSet::new();
@@ -88,7 +89,7 @@ fn log_end(address: std::net::SocketAddr, ended: &Ended) {
     match ended {
         Ended::ByPeer | Ended::Idle | Ended::Drained => tracing::trace!(%address, %ended, "connection ended"),
         Ended::Io(error) => tracing::debug!(%address, %error, "connection lost"),
-        Ended::FrameSize { .. } | Ended::Refused(_) => {
+        Ended::FrameSize { .. } | Ended::Stalled { .. } | Ended::Refused(_) => {
             tracing::info!(%address, %ended, "connection closed: the peer sent what cannot be served");
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! Invariants: answers leave in the order of their requests; at most [`IN_FLIGHT_REQUESTS_MAX`] requests are
 //! unanswered and about [`QUEUED_ANSWER_BYTES_MAX`] answer bytes wait; beyond either, reading stops, and so it does
-//! while the input holds a complete frame.
+//! while the input holds a complete frame. A frame above [`UNRESERVED_FRAME_BYTES_MAX`] holds about twice of what has
+//! arrived of it, out of a budget that all connections share, and not for ever.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -20,8 +21,8 @@ use tokio::time::Sleep;
 
 use super::handler::{Handled, Handler, PeerInfo, Reply};
 use super::limits::{
-    ByteBudget, IN_FLIGHT_REQUESTS_MAX, KEPT_BUFFER_BYTES_MAX, QUEUED_ANSWER_BYTES_MAX, READ_STEP_BYTES,
-    Reservation, UNRESERVED_FRAME_BYTES_MAX,
+    ByteBudget, FIRST_GRANT_BYTES, FRAME_BYTES_PER_SECOND_MIN, IN_FLIGHT_REQUESTS_MAX, KEPT_BUFFER_BYTES_MAX,
+    QUEUED_ANSWER_BYTES_MAX, Reservation, UNRESERVED_FRAME_BYTES_MAX,
 };
 use super::outbox::Outbox;
 
@@ -35,6 +36,8 @@ pub struct ConnectionSettings {
     pub frame_bytes_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
+    /// How long the granted bytes of a large frame may take to arrive.
+    pub stalled_frame_max: Duration,
     /// Shared by all connections.
     pub budget: ByteBudget,
 }
@@ -59,6 +62,12 @@ pub enum Ended {
         /// The limit.
         max: usize,
     },
+    /// A large frame did not go on arriving.
+    #[error("a frame of which {arrived} bytes arrived and then too few")]
+    Stalled {
+        /// What is there of it.
+        arrived: usize,
+    },
     /// The handler refused the connection.
     #[error("{0}")]
     Refused(&'static str),
@@ -76,7 +85,8 @@ enum Event {
     Readable,
     Writable,
     FrontDone(Reply),
-    Reserved(Option<Reservation>),
+    Reserved(Reservation),
+    FrameStalled,
     IdleTimer,
     Drain,
 }
@@ -96,6 +106,12 @@ pub async fn run<H: Handler>(
     ended
 }
 
+/// What a large frame may hold, and until when its bytes are waited for.
+struct Grant {
+    reservation: Reservation,
+    deadline: Pin<Box<Sleep>>,
+}
+
 struct Connection<H> {
     stream: TcpStream,
     peer: PeerInfo,
@@ -105,8 +121,9 @@ struct Connection<H> {
     slots: VecDeque<Slot>,
     outbox: Outbox,
     /// Held while a large frame is being read and handled.
-    reservation: Option<Reservation>,
-    reserving: Option<BoxFuture<'static, Option<Reservation>>>,
+    grant: Option<Grant>,
+    /// The next part of it, while the budget has no room.
+    growing: Option<BoxFuture<'static, Reservation>>,
     active: bool,
 }
 
@@ -120,8 +137,8 @@ impl<H: Handler> Connection<H> {
             input: BytesMut::new(),
             slots: VecDeque::new(),
             outbox: Outbox::default(),
-            reservation: None,
-            reserving: None,
+            grant: None,
+            growing: None,
             active: false,
         }
     }
@@ -151,10 +168,11 @@ impl<H: Handler> Connection<H> {
                         *front = Slot::Ready(reply);
                     }
                 }
-                Event::Reserved(reservation) => {
-                    self.reserving = None;
-                    self.reservation = reservation;
+                Event::Reserved(more) => {
+                    self.growing = None;
+                    self.grant(more);
                 }
+                Event::FrameStalled => return Err(Ended::Stalled { arrived: self.input.len() }),
                 Event::IdleTimer => {
                     if !self.active && self.slots.is_empty() {
                         return Err(Ended::Idle);
@@ -185,7 +203,7 @@ impl<H: Handler> Connection<H> {
                 Handled::Later(future) => Slot::Waiting(future),
             };
             self.slots.push_back(slot);
-            self.reservation = None;
+            self.grant = None;
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES_MAX {
             self.input = BytesMut::new();
@@ -209,14 +227,41 @@ impl<H: Handler> Connection<H> {
         }
     }
 
-    /// Makes room for the rest of a frame: a step at a time, and large ones only with a reservation.
+    /// Makes room for the rest of a frame; for a large one only as its bytes arrive and the shared budget allows.
     fn prepare_for(&mut self, len: usize) {
-        let missing = LENGTH_BYTES + len - self.input.len();
-        if len > UNRESERVED_FRAME_BYTES_MAX && self.reservation.is_none() && self.reserving.is_none() {
-            let budget = self.settings.budget.clone();
-            self.reserving = Some(Box::pin(async move { budget.reserve(len).await }));
+        let whole = LENGTH_BYTES + len;
+        let arrived = self.input.len();
+        if len <= UNRESERVED_FRAME_BYTES_MAX {
+            self.input.reserve(whole - arrived);
+            return;
         }
-        self.input.reserve(missing.min(READ_STEP_BYTES));
+        let granted = self.grant.as_ref().map_or(0, |grant| grant.reservation.bytes());
+        if arrived < granted || self.growing.is_some() {
+            return;
+        }
+        let more = whole.min((2 * arrived).max(FIRST_GRANT_BYTES)) - granted;
+        let budget = &self.settings.budget;
+        match budget.try_reserve(self.grant.as_ref().map(|grant| &grant.reservation), more) {
+            Some(more) => self.grant(more),
+            None => self.growing = Some(Box::pin(budget.clone().reserve(more))),
+        }
+    }
+
+    /// Lets the frame grow, and its bytes come.
+    fn grant(&mut self, more: Reservation) {
+        let bytes = more.bytes();
+        let reservation = match self.grant.take() {
+            Some(grant) => grant.reservation.and(more),
+            None => more,
+        };
+        // One that goes over the budget stands in everybody's way, so that no slow link excuses it.
+        let rate_time = match reservation.is_beyond() {
+            true => Duration::ZERO,
+            false => Duration::from_secs(bytes as u64 / FRAME_BYTES_PER_SECOND_MIN),
+        };
+        let deadline = Box::pin(tokio::time::sleep(self.settings.stalled_frame_max + rate_time));
+        self.input.reserve(reservation.bytes().saturating_sub(self.input.len()));
+        self.grant = Some(Grant { reservation, deadline });
     }
 
     /// Moves the answers at the front that are ready into the outbox.
@@ -259,6 +304,11 @@ impl<H: Handler> Connection<H> {
             if let Poll::Ready(event) = self.poll_own(context, draining) {
                 return Poll::Ready(event);
             }
+            if let (None, Some(grant)) = (&self.growing, &mut self.grant)
+                && grant.deadline.as_mut().poll(context).is_ready()
+            {
+                return Poll::Ready(Ok(Event::FrameStalled));
+            }
             if !draining && changed.as_mut().poll(context).is_ready() {
                 return Poll::Ready(Ok(Event::Drain));
             }
@@ -281,10 +331,10 @@ impl<H: Handler> Connection<H> {
         {
             return Poll::Ready(ready.map(|()| Event::Writable).map_err(Ended::from));
         }
-        if let Some(reserving) = &mut self.reserving {
+        if let Some(growing) = &mut self.growing {
             // The rest of a large frame stays in the kernel until the shared budget has room for it.
-            if let Poll::Ready(reservation) = reserving.as_mut().poll(context) {
-                return Poll::Ready(Ok(Event::Reserved(reservation)));
+            if let Poll::Ready(more) = growing.as_mut().poll(context) {
+                return Poll::Ready(Ok(Event::Reserved(more)));
             }
         } else if self.has_room()
             && !draining

@@ -5,6 +5,8 @@ mod connection;
 mod handler;
 mod limits;
 mod outbox;
+#[cfg(test)]
+mod tests;
 
 pub use accept::{ListenerSettings, serve};
 pub use handler::{Handled, Handler, PeerInfo, Reply};
