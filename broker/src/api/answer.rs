@@ -15,7 +15,8 @@ impl Answer {
         Answer(Handled::Now(reply))
     }
 
-    /// Answered when `future` is done; later requests of the connection go on being handled.
+    /// Answered when `future` is done; later requests of the connection go on being handled. A future that needs no
+    /// body is better made by [`super::call::Call::later`], which drops it.
     pub fn later(future: impl Future<Output = Reply> + Send + 'static) -> Answer {
         Answer(Handled::Later(Box::pin(future)))
     }

@@ -1,12 +1,15 @@
 //! One request on its way through the API layer.
 
+use std::future::Future;
+
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_broker_protocol::{
     ApiKey, Decode, DecodeError, Encode, Reader, Request, RequestHeader, ResponseHeader, Segment, Writer,
     frame,
 };
 
-use crate::listener::{PeerInfo, Reply};
+use super::Answer;
+use crate::listener::{Frame, PeerInfo, Reply, Reservation};
 
 /// A request whose header is read; the body is decoded by the API's own file.
 #[derive(Debug)]
@@ -23,18 +26,31 @@ pub struct Call {
     pub peer: PeerInfo,
     /// The body, without the header.
     pub body: BytesMut,
+    /// What the body takes of the budget of all connections.
+    held: Option<Reservation>,
 }
 
 impl Call {
     /// Reads the header of a frame whose key and version are known to be served.
-    pub fn open(peer: &PeerInfo, mut frame: BytesMut, key: ApiKey) -> Result<Call, DecodeError> {
-        let mut reader = Reader::new(&frame);
+    pub fn open(peer: &PeerInfo, frame: Frame, key: ApiKey) -> Result<Call, DecodeError> {
+        let Frame { mut bytes, held } = frame;
+        let mut reader = Reader::new(&bytes);
         let header = RequestHeader::decode(&mut reader)?;
         let (version, correlation) = (header.api_version, header.correlation_id);
         let client_id = header.client_id.as_deref().unwrap_or_default().to_owned();
-        let body_at = frame.len() - reader.remaining();
-        frame.advance(body_at);
-        Ok(Call { key, version, correlation, client_id, peer: peer.clone(), body: frame })
+        let body_at = bytes.len() - reader.remaining();
+        bytes.advance(body_at);
+        Ok(Call { key, version, correlation, client_id, peer: peer.clone(), body: bytes, held })
+    }
+
+    /// Answers later, without the body: a request that waits holds no more than its answer takes.
+    pub fn later<F>(mut self, answer: impl FnOnce(Call) -> F) -> Answer
+    where
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        self.body = BytesMut::new();
+        self.held = None;
+        Answer::later(answer(self))
     }
 
     /// The decoded request.
@@ -78,5 +94,30 @@ pub fn encode_body<T: Encode>(response: &T, version: i16) -> Bytes {
             tracing::error!(version, %error, "answer cannot be encoded");
             Bytes::new()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listener::{ByteBudget, Handled};
+
+    #[test]
+    fn a_request_that_waits_holds_nothing_of_its_body() {
+        let budget = ByteBudget::new(1 << 20);
+        let held = budget.try_reserve(None, 1 << 20);
+        // ApiVersions 0 with correlation id 1 and no client id, then a body.
+        let head = [0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
+        let bytes = [&head[..], &[7; 100]].concat();
+        let peer = PeerInfo { address: ([127, 0, 0, 1], 1).into(), listener: "TEST".into(), internal: false };
+        let frame = Frame { bytes: bytes.as_slice().into(), held };
+        let call = Call::open(&peer, frame, ApiKey::ApiVersions).unwrap();
+        assert_eq!((call.correlation, call.body.len()), (1, 100));
+        assert!(budget.try_reserve(None, 1).is_none(), "it is counted while it is there");
+        let Handled::Later(waiting) = call.later(|_call| std::future::pending()).0 else {
+            panic!("it waits")
+        };
+        assert!(budget.try_reserve(None, 1 << 20).is_some());
+        drop(waiting);
     }
 }

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use ottla_broker_protocol::ApiKey;
 
 use super::answer::{Answer, Malformed};
 use super::call::Call;
 use super::{api_versions, served};
 use crate::broker::Broker;
-use crate::listener::{Handled, Handler, PeerInfo, Reply};
+use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply};
 
 /// Answers requests of all listeners.
 pub struct Api {
@@ -22,8 +21,8 @@ impl Api {
         Api { broker }
     }
 
-    fn answer(&self, peer: &PeerInfo, frame: BytesMut) -> Result<Answer, Malformed> {
-        let Some((key, version)) = key_and_version(&frame) else {
+    fn answer(&self, peer: &PeerInfo, frame: Frame) -> Result<Answer, Malformed> {
+        let Some((key, version)) = key_and_version(&frame.bytes) else {
             return Ok(Answer::close("the frame is shorter than a request header"));
         };
         let Some(api) = ApiKey::from_i16(key).filter(|api| served::is_served(*api, peer.internal)) else {
@@ -32,7 +31,7 @@ impl Api {
         if !served::versions(api).contains(&version) {
             if api == ApiKey::ApiVersions {
                 // KIP-511: the client learns our versions in the oldest schema and asks again.
-                return Ok(Answer::now(api_versions::unsupported(&self.broker, peer, &frame)));
+                return Ok(Answer::now(api_versions::unsupported(&self.broker, peer, &frame.bytes)));
             }
             return Ok(Answer::close("the version of the API is not served"));
         }
@@ -48,9 +47,9 @@ fn key_and_version(frame: &[u8]) -> Option<(i16, i16)> {
 }
 
 impl Handler for Api {
-    fn handle(&self, peer: &PeerInfo, frame: BytesMut) -> Handled {
+    fn handle(&self, peer: &PeerInfo, frame: Frame) -> Handled {
         let started = self.broker.clock.micros();
-        let key = key_and_version(&frame).map_or(-1, |(key, _)| key);
+        let key = key_and_version(&frame.bytes).map_or(-1, |(key, _)| key);
         let handled = match self.answer(peer, frame) {
             Ok(Answer(handled)) => handled,
             Err(malformed) => {

@@ -68,7 +68,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     }
     drop(parts);
     let broker = Arc::clone(broker);
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         let parts = wait_for_records(&broker, &fetching, &notify).await;
         call.reply(&response(&broker, &call, &fetching, parts))
     }))

@@ -32,7 +32,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         return Ok(Answer::now(answer(broker, &call, &keys, is_group)));
     }
     let broker = Arc::clone(broker);
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         if let Ok(name) = TopicName::new(OFFSETS_TOPIC) {
             auto_create::create(&broker, vec![name]).await;
         }

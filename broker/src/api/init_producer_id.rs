@@ -18,7 +18,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         return Ok(Answer::now(call.reply(&failed(ErrorCode::TransactionalIdAuthorizationFailed))));
     }
     let broker = Arc::clone(broker);
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         let response = match broker.producer_ids.next(&broker).await {
             // An idempotent producer that asks again starts anew under another id: epochs need no memory.
             Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..Default::default() },

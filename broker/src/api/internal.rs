@@ -38,7 +38,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         ApiKey::MetadataFetch => metadata_fetch(broker, call)?,
         ApiKey::BrokerHeartbeat => {
             let request: BrokerHeartbeatRequest = call.request()?;
-            Answer::later(async move { call.reply(&heartbeat(&broker, &request).await) })
+            call.later(|call| async move { call.reply(&heartbeat(&broker, &request).await) })
         }
         ApiKey::BrokerRegistration => {
             call.request::<BrokerRegistrationRequest<'_>>()?;
@@ -51,11 +51,13 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         }
         ApiKey::AlterPartition => {
             let request = call.request()?;
-            Answer::later(async move { call.reply(&alter_partition::decide(&broker, &request).await) })
+            call.later(|call| async move { call.reply(&alter_partition::decide(&broker, &request).await) })
         }
         ApiKey::AllocateProducerIds => {
             let request = call.request()?;
-            Answer::later(async move { call.reply(&allocate_producer_ids::decide(&broker, &request).await) })
+            call.later(
+                |call| async move { call.reply(&allocate_producer_ids::decide(&broker, &request).await) },
+            )
         }
         _ => forward_admin(broker, call)?,
     })
@@ -69,7 +71,7 @@ fn raft_message(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
             RaftMessageResponse { error_code: ErrorCode::NotController.code(), ..Default::default() };
         return Ok(Answer::now(call.reply(&response)));
     };
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         let answer = log.handle_message(kind, payload).await;
         call.reply(&RaftMessageResponse { payload: answer.as_ref().into(), ..Default::default() })
     }))
@@ -86,7 +88,7 @@ fn metadata_fetch(broker: Arc<Broker>, call: Call) -> Result<Answer, Malformed> 
             MetadataFetchResponse { error_code: ErrorCode::NotController.code(), ..Default::default() };
         return Ok(Answer::now(call.reply(&response)));
     };
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         let mut end = log.committed_end();
         let more = end.wait_for(|end| *end > from);
         let _ = tokio::time::timeout(wait, more).await;
@@ -126,7 +128,7 @@ fn forward_admin(broker: Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let key = ApiKey::from_i16(request.api_key).ok_or(Malformed::Field("forwarded API key"))?;
     let version = request.api_version;
     let body = Bytes::copy_from_slice(&request.body);
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         let response = match admin::decide(&broker, key, version, &body).await {
             Ok(body) => ForwardAdminResponse { body: Vec::from(body).into(), ..Default::default() },
             Err(code) => ForwardAdminResponse { error_code: code.code(), ..Default::default() },

@@ -50,7 +50,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         return Ok(Answer::now(answer(broker, &call, &asked)));
     }
     let broker = Arc::clone(broker);
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         // Kafka answers "not yet" first and creates in the background; answering with the topic saves a round trip.
         auto_create::create(&broker, missing).await;
         answer(&broker, &call, &asked)

@@ -65,7 +65,7 @@ pub fn handle(broker: &Arc<Broker>, mut call: Call) -> Result<Answer, Malformed>
         return Ok(Answer::now(call.reply(&response(broker, &call, topics, outcomes))));
     }
     let broker = Arc::clone(broker);
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         let outcomes = wait_for_commit(outcomes, timeout).await;
         call.reply(&response(&broker, &call, topics, outcomes))
     }))

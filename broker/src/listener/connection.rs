@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::handler::{Handled, Handler, PeerInfo, Reply};
+use super::handler::{Frame, Handled, Handler, PeerInfo, Reply};
 use super::limits::{
     ByteBudget, FIRST_GRANT_BYTES, FRAME_BYTES_PER_SECOND_MIN, IN_FLIGHT_REQUESTS_MAX, KEPT_BUFFER_BYTES_MAX,
     QUEUED_ANSWER_BYTES_MAX, Reservation, UNRESERVED_FRAME_BYTES_MAX,
@@ -120,7 +120,7 @@ struct Connection<H> {
     input: BytesMut,
     slots: VecDeque<Slot>,
     outbox: Outbox,
-    /// Held while a large frame is being read and handled.
+    /// Of the large frame that is being read.
     grant: Option<Grant>,
     /// The next part of it, while the budget has no room.
     growing: Option<BoxFuture<'static, Reservation>>,
@@ -197,13 +197,13 @@ impl<H: Handler> Connection<H> {
                 return Ok(());
             }
             self.input.advance(LENGTH_BYTES);
-            let frame = self.input.split_to(len);
+            let held = self.grant.take().map(|grant| grant.reservation);
+            let frame = Frame { bytes: self.input.split_to(len), held };
             let slot = match self.handler.handle(&self.peer, frame) {
                 Handled::Now(reply) => Slot::Ready(reply),
                 Handled::Later(future) => Slot::Waiting(future),
             };
             self.slots.push_back(slot);
-            self.grant = None;
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES_MAX {
             self.input = BytesMut::new();

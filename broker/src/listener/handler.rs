@@ -7,6 +7,8 @@ use bytes::BytesMut;
 use futures::future::BoxFuture;
 use ottla_broker_protocol::Segment;
 
+use super::limits::Reservation;
+
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
@@ -16,6 +18,15 @@ pub struct PeerInfo {
     pub listener: Arc<str>,
     /// Whether the listener is the private one between brokers.
     pub internal: bool,
+}
+
+/// A whole frame, without its length.
+#[derive(Debug, Default)]
+pub struct Frame {
+    /// The request.
+    pub bytes: BytesMut,
+    /// What the bytes take of the budget of all connections: to be kept as long as they are.
+    pub held: Option<Reservation>,
 }
 
 /// An answer to one request.
@@ -37,10 +48,10 @@ pub enum Handled {
     Later(BoxFuture<'static, Reply>),
 }
 
-/// Handles whole frames (without their length), in the order of their arrival.
+/// Handles frames in the order of their arrival.
 pub trait Handler: Send + Sync + 'static {
     /// Must not block for longer than a disk write takes.
-    fn handle(&self, peer: &PeerInfo, frame: BytesMut) -> Handled;
+    fn handle(&self, peer: &PeerInfo, frame: Frame) -> Handled;
     /// Counts a connection that opened (+1) or closed (-1).
     fn connection_count(&self, peer: &PeerInfo, change: i64);
 }

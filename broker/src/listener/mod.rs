@@ -9,5 +9,5 @@ mod outbox;
 mod tests;
 
 pub use accept::{ListenerSettings, serve};
-pub use handler::{Handled, Handler, PeerInfo, Reply};
-pub use limits::ByteBudget;
+pub use handler::{Frame, Handled, Handler, PeerInfo, Reply};
+pub use limits::{ByteBudget, Reservation};

@@ -1,18 +1,17 @@
-//! Connections over loopback, with a handler that keeps what it is asked.
+//! Connections over loopback, with a handler that answers at once.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ottla_broker_protocol::Segment;
-use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::connection::{self, ConnectionSettings, Ended};
-use super::handler::{Handled, Handler, PeerInfo, Reply};
+use super::handler::{Frame, Handled, Handler, PeerInfo, Reply};
 use super::limits::{ByteBudget, FIRST_GRANT_BYTES};
 
 /// A wait that a working broker ends much earlier.
@@ -20,15 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BUDGET_BYTES: usize = 4 << 20;
 
 /// Answers each frame by its length.
-#[derive(Default)]
-struct Lengths {
-    seen: Mutex<Vec<usize>>,
-}
+struct Lengths;
 
 impl Handler for Lengths {
-    fn handle(&self, _: &PeerInfo, frame: BytesMut) -> Handled {
-        self.seen.lock().push(frame.len());
-        let answer = (frame.len() as u32).to_be_bytes();
+    fn handle(&self, _: &PeerInfo, frame: Frame) -> Handled {
+        let answer = (frame.bytes.len() as u32).to_be_bytes();
         Handled::Now(Reply::Frame(vec![Segment::Bytes(Bytes::copy_from_slice(&answer))]))
     }
 
@@ -38,7 +33,6 @@ impl Handler for Lengths {
 struct Rig {
     budget: ByteBudget,
     stalled_frame_max: Duration,
-    handler: Arc<Lengths>,
     _drain: watch::Sender<bool>,
     draining: watch::Receiver<bool>,
 }
@@ -46,13 +40,7 @@ struct Rig {
 impl Rig {
     fn new(stalled_frame_max: Duration) -> Rig {
         let (drain, draining) = watch::channel(false);
-        Rig {
-            budget: ByteBudget::new(BUDGET_BYTES),
-            stalled_frame_max,
-            handler: Arc::default(),
-            _drain: drain,
-            draining,
-        }
+        Rig { budget: ByteBudget::new(BUDGET_BYTES), stalled_frame_max, _drain: drain, draining }
     }
 
     async fn connect(&self) -> (TcpStream, JoinHandle<Ended>) {
@@ -66,7 +54,7 @@ impl Rig {
             budget: self.budget.clone(),
         };
         let peer = PeerInfo { address, listener: "TEST".into(), internal: false };
-        let serve = connection::run(stream, peer, Arc::clone(&self.handler), settings, self.draining.clone());
+        let serve = connection::run(stream, peer, Arc::new(Lengths), settings, self.draining.clone());
         (client, tokio::spawn(serve))
     }
 

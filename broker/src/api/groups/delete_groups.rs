@@ -23,7 +23,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         .iter()
         .map(|name| parts::group(name).and_then(|group| broker.groups.delete_group(broker, &group)))
         .collect();
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         let mut results = Vec::with_capacity(names.len());
         for (name, deleted) in names.into_iter().zip(deleted) {
             let code = match deleted {

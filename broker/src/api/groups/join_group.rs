@@ -31,7 +31,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let parked = join(&call, &request).and_then(|join| broker.groups.join(broker, &join));
     match parked {
         Err(code) => Ok(Answer::now(call.reply(&failed(&call, code, &member_id)))),
-        Ok(parked) => Ok(Answer::later(async move {
+        Ok(parked) => Ok(call.later(|call| async move {
             match parked.answer().await {
                 Ok(GroupReply::Join(reply)) => call.reply(&response(&call, &reply)),
                 Ok(GroupReply::Sync(_)) => {

@@ -31,7 +31,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     match left {
         Err(code) => Ok(Answer::now(answer(&call, &leavers, Err(code)))),
         Ok(left) if left.commit.is_none() => Ok(Answer::now(answer(&call, &leavers, Ok(left.value)))),
-        Ok(left) => Ok(Answer::later(async move { answer(&call, &leavers, left.committed().await) })),
+        Ok(left) => Ok(call.later(|call| async move { answer(&call, &leavers, left.committed().await) })),
     }
 }
 

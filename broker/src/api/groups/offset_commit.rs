@@ -47,7 +47,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     match commit.and_then(|commit| broker.groups.commit_offsets(broker, &commit)) {
         Err(code) => Ok(Answer::now(answer(&call, draft, Err(code)))),
         Ok(done) if done.commit.is_none() => Ok(Answer::now(answer(&call, draft, Ok(done.value)))),
-        Ok(done) => Ok(Answer::later(async move { answer(&call, draft, done.committed().await) })),
+        Ok(done) => Ok(call.later(|call| async move { answer(&call, draft, done.committed().await) })),
     }
 }
 

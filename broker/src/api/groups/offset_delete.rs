@@ -41,7 +41,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         .and_then(|group| broker.groups.delete_offsets(broker, &group, &wanted));
     match deleted {
         Err(code) => Ok(Answer::now(refused(&call, code))),
-        Ok(deleted) => Ok(Answer::later(async move {
+        Ok(deleted) => Ok(call.later(|call| async move {
             match deleted.committed().await {
                 Ok(codes) => {
                     for ((topic, partition), code) in places.into_iter().zip(codes) {

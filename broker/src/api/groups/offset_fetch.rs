@@ -57,7 +57,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         let found = found.into_iter().map(|found| found.map(|found| found.value)).collect();
         return Ok(Answer::now(answer(&call, wanted, found)));
     }
-    Ok(Answer::later(async move {
+    Ok(call.later(|call| async move {
         let mut committed = Vec::with_capacity(found.len());
         for found in found {
             committed.push(match found {

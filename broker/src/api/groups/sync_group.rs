@@ -19,7 +19,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: SyncGroupRequest<'_> = call.request()?;
     match sync(&request).and_then(|sync| broker.groups.sync(broker, sync)) {
         Err(code) => Ok(Answer::now(call.reply(&response(&SyncReply::failed(code))))),
-        Ok(parked) => Ok(Answer::later(async move {
+        Ok(parked) => Ok(call.later(|call| async move {
             let reply = match parked.answer().await {
                 Ok(GroupReply::Sync(reply)) => reply,
                 Ok(GroupReply::Join(_)) => SyncReply::failed(ErrorCode::UnknownServerError),
