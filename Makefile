@@ -26,6 +26,7 @@ build: ## the programs as they ship
 
 test: ## every test that needs no Kubernetes
 	e2e/clients/install
+	e2e/planners/install highspy
 	cargo build --locked --workspace --bins
 	cargo test --locked --workspace
 
@@ -70,7 +71,7 @@ bench: build ## start, memory and cost beside a floor program and Apache Kafka
 
 bench-rebalance: build ## plans beside their bounds and other planners: docs/rebalancing.md
 	e2e/clients/install
-	-e2e/planners/install
+	e2e/planners/install
 	cargo test --release --locked --package ottla-operator-planner --lib -- --ignored very_many
 	OTTLA_BIN_DIR=$(SHIPPED) cargo run --release --locked --package ottla-e2e --bin bench_rebalance -- $(BENCH)
 

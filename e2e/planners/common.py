@@ -7,9 +7,7 @@ from collections import Counter
 class Model:
     """Brokers and partitions as the model file lists them."""
 
-    def __init__(self, path):
-        with open(path) as file:
-            raw = json.load(file)
+    def __init__(self, raw):
         self.brokers = raw["brokers"]
         self.partitions = raw["partitions"]
         self.alive = [b["id"] for b in self.brokers if b.get("state", "alive") == "alive"]
@@ -33,6 +31,12 @@ class Model:
         total = sum((p.get(field, 0) if field else 1) * self.wanted(p) for p in self.partitions)
         weights = sum(self.weight[b] for b in self.alive)
         return {b: total * self.weight[b] / weights for b in self.alive}
+
+
+def read_model(path):
+    """The model of a file."""
+    with open(path) as file:
+        return Model(json.load(file))
 
 
 def ordered(old, new):

@@ -22,7 +22,7 @@ from rebalancer.specs import (
     ToFreeSpec,
 )
 
-from common import Model, ordered, write_assignment
+from common import ordered, read_model, write_assignment
 
 # Seconds of local search.
 TIME_LIMIT = 120
@@ -71,7 +71,7 @@ def solver_of(model):
 
 
 def main():
-    model = Model(sys.argv[1])
+    model = read_model(sys.argv[1])
     start = time.monotonic()
     # The library logs to standard output, whose last line is ours.
     said, sink = os.dup(1), os.open(os.devnull, os.O_WRONLY)

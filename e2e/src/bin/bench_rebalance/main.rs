@@ -14,6 +14,8 @@ mod planners;
 mod report;
 mod scenarios;
 mod svg;
+#[cfg(test)]
+mod tests;
 
 use std::process::{Command, Stdio};
 

@@ -4,7 +4,7 @@
 mod assigner_rule;
 mod generate_rule;
 mod kafka_tool;
-mod python;
+pub mod python;
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,3 @@
+//! Claims about plans that need more than the planner's own crate: another program, or the benchmark's cases.
+
+mod oracle;
