@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use ottla_broker_types::{NodeId, TimestampMs};
+use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedTopic};
 use ottla_operator_kafka_admin::{AdminClient, Endpoint};
 use ottla_operator_planner::facts::KafkaFacts;
@@ -112,6 +112,8 @@ struct Session {
     screen: Screen,
     begun: TimestampMs,
     serving: bool,
+    /// The first look since the brokers' last answer.
+    silent_since: Option<TimestampMs>,
     next_look: TimestampMs,
     /// What happened before the first line was told.
     early: Vec<String>,
@@ -158,6 +160,7 @@ impl Session {
             screen: Screen::new(),
             begun,
             serving: false,
+            silent_since: None,
             next_look: begun,
             early: vec![],
             failure: None,
@@ -355,7 +358,13 @@ impl Session {
 
     /// Topics wait until the cluster is up; whether something goes on with them.
     async fn look_at_topics(&mut self, kafka: Option<&KafkaFacts>, now: TimestampMs) -> anyhow::Result<bool> {
-        let Some(kafka) = kafka.filter(|_| self.serving) else { return Ok(true) };
+        let Some(kafka) = kafka.filter(|_| self.serving) else {
+            let since = *self.silent_since.get_or_insert(now);
+            let lasts = DurationMs(now.0.saturating_sub(since.0).max(0).unsigned_abs());
+            topics::unseen(&self.desired.cluster, &self.desired.topics, &mut self.state.topics, lasts, now);
+            return Ok(true);
+        };
+        self.silent_since = None;
         let cluster = &self.desired.cluster;
         let shall = self.fleet.spec().map_or(cluster.replicas, |spec| spec.replicas);
         let leaving = (cluster.replicas..shall).map(NodeId).collect();

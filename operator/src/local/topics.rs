@@ -4,13 +4,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context;
-use ottla_broker_types::{NodeId, TimestampMs};
+use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
 use ottla_operator_kafka_admin::{AdminClient, ConfigResource, ErrorCode, NewTopic};
 use ottla_operator_planner::action::Reassignment;
 use ottla_operator_planner::facts::KafkaFacts;
-use ottla_operator_planner::topics::{Host, TopicAction, TopicFacts, TopicInput, plan};
+use ottla_operator_planner::topics::{
+    Host, TopicAction, TopicFacts, TopicInput, Unseen, plan, unseen as unseen_topic,
+};
 
 use crate::controllers::cluster::act::{alter, reassign};
 use crate::kafka::SOURCE_TOPIC;
@@ -68,6 +70,21 @@ pub(super) async fn step(
         }
     }
     Ok(outcome)
+}
+
+/// Says of every topic that nobody can see it; the brokers have been silent for `lasts`.
+pub(super) fn unseen(
+    cluster: &ValidatedCluster,
+    topics: &BTreeMap<String, ValidatedTopic>,
+    status: &mut BTreeMap<String, KafkaTopicStatus>,
+    lasts: DurationMs,
+    now: TimestampMs,
+) {
+    for (name, topic) in topics {
+        let former = status.get(name).cloned().unwrap_or_default();
+        let told = unseen_topic(&former, topic.generation, &cluster.name, Unseen::Silent(lasts), now);
+        status.insert(name.clone(), told);
+    }
 }
 
 /// Deletes topics whose manifests are gone, as their policies say.

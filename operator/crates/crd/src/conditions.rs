@@ -15,13 +15,24 @@ pub const STALLED: &str = "Stalled";
 /// It serves, with less safety than asked for.
 pub const DEGRADED: &str = "Degraded";
 
+/// Whether a condition holds, as far as anybody can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Truth {
+    /// It holds.
+    True,
+    /// It does not hold.
+    False,
+    /// Nobody can tell.
+    Unknown,
+}
+
 /// One condition before it meets the former ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// One of the constants of this module.
     pub kind: &'static str,
     /// Whether it holds.
-    pub holds: bool,
+    pub truth: Truth,
     /// One word in CamelCase.
     pub reason: &'static str,
     /// A sentence for a person.
@@ -31,12 +42,17 @@ pub struct Verdict {
 impl Verdict {
     /// A condition that holds.
     pub fn yes(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Verdict {
-        Verdict { kind, holds: true, reason, message: message.into() }
+        Verdict { kind, truth: Truth::True, reason, message: message.into() }
     }
 
     /// A condition that does not hold.
     pub fn no(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Verdict {
-        Verdict { kind, holds: false, reason, message: message.into() }
+        Verdict { kind, truth: Truth::False, reason, message: message.into() }
+    }
+
+    /// A condition of which nobody can tell whether it holds.
+    pub fn unknown(kind: &'static str, reason: &'static str, message: impl Into<String>) -> Verdict {
+        Verdict { kind, truth: Truth::Unknown, reason, message: message.into() }
     }
 }
 
@@ -53,7 +69,11 @@ pub fn merged(
     verdicts
         .into_iter()
         .map(|verdict| {
-            let status = if verdict.holds { "True" } else { "False" };
+            let status = match verdict.truth {
+                Truth::True => "True",
+                Truth::False => "False",
+                Truth::Unknown => "Unknown",
+            };
             let same = former.iter().find(|c| c.type_ == verdict.kind && c.status == status);
             Condition {
                 last_transition_time: same.map_or_else(|| time(now), |c| c.last_transition_time.clone()),
@@ -93,6 +113,15 @@ mod tests {
         let third = merged(&second, vec![Verdict::yes(READY, "Ready", "")], Some(2), TimestampMs(3_000_000));
         assert_ne!(third[0].last_transition_time, second[0].last_transition_time);
         assert!(holds(&third, READY) && !holds(&third, STALLED));
+    }
+
+    #[test]
+    fn what_nobody_can_tell_neither_holds_nor_fails() {
+        let known = merged(&[], vec![Verdict::yes(READY, "Ready", "")], Some(1), TimestampMs(1_000));
+        let unknown = vec![Verdict::unknown(READY, "ClusterUnreachable", "no broker answers")];
+        let after = merged(&known, unknown, Some(1), TimestampMs(2_000));
+        assert_eq!((after[0].status.as_str(), holds(&after, READY)), ("Unknown", false));
+        assert_ne!(after[0].last_transition_time, known[0].last_transition_time);
     }
 
     #[test]

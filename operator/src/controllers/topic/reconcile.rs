@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use kube::ResourceExt;
-use ottla_broker_types::TimestampMs;
+use ottla_broker_types::{DurationMs, TimestampMs};
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::conditions::{READY, STALLED, holds};
 use ottla_operator_crd::{KafkaCluster, KafkaTopic, KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
 use ottla_operator_kafka_admin::AdminClient;
-use ottla_operator_planner::topics::{self, Claimant, TopicInput};
+use ottla_operator_planner::topics::{self, Claimant, TopicInput, Unseen};
 
 use super::deletion::{self, Ending};
 use super::execute::{Batch, Failure, Failures};
@@ -38,6 +38,8 @@ pub struct Worker {
     context: Arc<Context>,
     key: ClusterKey,
     looks: u64,
+    /// The first look since the brokers' last answer.
+    silent_since: Option<TimestampMs>,
     /// The status written last, by uid: the stores may still show an older one.
     written: BTreeMap<String, KafkaTopicStatus>,
 }
@@ -58,7 +60,7 @@ struct Verdict {
 impl Worker {
     /// A worker for the topics of the cluster of that key.
     pub fn new(context: Arc<Context>, key: ClusterKey) -> Worker {
-        Worker { context, key, looks: 0, written: BTreeMap::new() }
+        Worker { context, key, looks: 0, silent_since: None, written: BTreeMap::new() }
     }
 
     async fn look(&mut self) -> Next {
@@ -78,12 +80,12 @@ impl Worker {
             return self.without_cluster(objects, now).await;
         };
         let Ok(cluster) = ValidatedCluster::new(&manifest) else {
-            let text = "the cluster's manifest cannot work: see its conditions";
-            return self.wait_for(objects, &manifest, text, now).await;
+            return self.blind(objects, &manifest, None, Unseen::Invalid).await;
         };
         let admin = context.admin(&self.key, cluster.replicas).await;
         match observe::observe(&admin, cluster.replicas).await {
             Ok(world) => {
+                self.silent_since = None;
                 let ending = self.farewell(&objects, &manifest);
                 deletion::finish(&context.client, Some(&admin), &ending, now).await;
                 let staying = objects.into_iter().filter(|o| o.metadata.deletion_timestamp.is_none());
@@ -91,7 +93,10 @@ impl Worker {
                 if ending.is_empty() { next } else { Next::After(LOOK_BUSY) }
             }
             Err(error) => {
-                self.wait_for(objects, &manifest, &format!("no broker answers: {error}"), now).await
+                tracing::debug!(cluster = %self.key, %error, "no broker answers");
+                let since = *self.silent_since.get_or_insert(now);
+                let lasts = DurationMs(clock::now().0.saturating_sub(since.0).max(0).unsigned_abs());
+                self.blind(objects, &manifest, Some(&cluster), Unseen::Silent(lasts)).await
             }
         }
     }
@@ -127,34 +132,39 @@ impl Worker {
         with_topic.collect()
     }
 
-    /// The brokers do not answer: topics that exist keep their status.
-    async fn wait_for(
+    /// Nobody can see the topics. What does not hang on them is told all the same: objects that the cluster does not
+    /// take, or that another one is older than.
+    async fn blind(
         &mut self,
         objects: Vec<Arc<KafkaTopic>>,
-        cluster: &KafkaCluster,
-        text: &str,
-        now: TimestampMs,
+        manifest: &KafkaCluster,
+        cluster: Option<&ValidatedCluster>,
+        why: Unseen,
     ) -> Next {
         let context = Arc::clone(&self.context);
-        let held = self.farewell(&objects, cluster);
-        let staying = objects.into_iter().filter(|object| object.metadata.deletion_timestamp.is_none());
+        let now = clock::now();
+        let held = self.farewell(&objects, manifest);
+        let staying: Vec<_> =
+            objects.into_iter().filter(|object| object.metadata.deletion_timestamp.is_none()).collect();
         // Without an answer every deletion fails, and those that waited for long are let go.
         let silent = AdminClient::new(vec![], Duration::from_millis(1));
         deletion::finish(&context.client, Some(&silent), &held, now).await;
-        let fresh = staying.filter(|object| {
-            let former = self.former(object);
-            former.topic_id.is_none() || former.observed_generation != object.metadata.generation
+        let owners = cluster.map(|cluster| owners(&staying, cluster));
+        let checks = cluster.zip(owners.as_ref());
+        let cluster = self.key.to_string();
+        let verdicts = staying.into_iter().map(|object| {
+            let admitted = checks.map(|(cluster, owners)| self.admit(&object, cluster, owners, now));
+            let status = match admitted {
+                Some(Err(status)) => *status,
+                Some(Ok(_)) | None => {
+                    topics::unseen(&self.former(&object), object.metadata.generation, &cluster, why, now)
+                }
+            };
+            Verdict { object, status }
         });
-        let verdicts: Vec<Verdict> = fresh
-            .map(|object| {
-                let former = self.former(&object);
-                let status =
-                    topics::waiting(&former, object.metadata.generation, "ClusterNotReady", text, now);
-                Verdict { object, status }
-            })
-            .collect();
+        let verdicts = verdicts.collect();
         self.write(verdicts).await;
-        Next::After(Duration::from_secs(2))
+        Next::After(LOOK_AGAIN)
     }
 
     async fn work(

@@ -115,7 +115,14 @@ fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Opt
         return Some(("Draining", format!("brokers {} leave: {}", ids.join(", "), drain.message)));
     }
     if let Err(reason) = &input.observed.kafka {
-        return Some(("Unreachable", format!("no broker answers: {}", reason.0)));
+        return Some((
+            "Unreachable",
+            format!(
+                "no broker answers: {}; see the brokers' logs, and whether a NetworkPolicy keeps the operator off port {}",
+                reason.0,
+                names::INTERNAL_PORT
+            ),
+        ));
     }
     if !parts.config_settled {
         return Some(("Configuring", "settings are being applied".to_owned()));

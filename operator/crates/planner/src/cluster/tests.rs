@@ -306,6 +306,25 @@ fn silence_of_the_brokers_is_said_and_nothing_is_restarted() {
 }
 
 #[test]
+fn a_silent_cluster_is_not_called_ready_and_comes_back() {
+    let cluster = cluster_of("");
+    let (observed, status) = at_rest(&cluster);
+    let mut silent = observed.clone();
+    silent.kafka = Err(NoAnswer("timed out".to_owned()));
+    let told = plan_of(&cluster, &status, &silent);
+    assert_eq!((holds(&told.status.conditions, READY), reason(&told)), (false, "Unreachable"));
+    assert!(message(&told).contains("timed out; see the brokers' logs"), "{}", message(&told));
+    let ready = told.status.conditions.iter().find(|condition| condition.type_ == READY);
+    assert_eq!(ready.and_then(|ready| ready.observed_generation), Some(1));
+    assert!(holds(&told.status.conditions, RECONCILING) && holds(&told.status.conditions, DEGRADED));
+    for broker in &told.status.brokers {
+        assert_eq!((broker.leaders, broker.replicas, broker.bytes), (None, None, None));
+    }
+    let again = plan_of(&cluster, &told.status, &observed);
+    assert_eq!((holds(&again.status.conditions, READY), reason(&again)), (true, "Ready"));
+}
+
+#[test]
 fn a_label_that_no_node_has_is_told() {
     let cluster = cluster_of("rack: {topologyKey: zon}");
     let (observed, status) = at_rest(&cluster);

@@ -13,7 +13,7 @@ use ottla_broker_types::{NodeId, PartitionIndex, TimestampMs};
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedTopic};
 
 pub use farewell::Farewell;
-pub use status::{delayed, denied, invalid, refused, waiting};
+pub use status::{Unseen, delayed, denied, invalid, refused, unseen};
 
 use crate::action::Reassignment;
 use crate::facts::PartitionFacts;

@@ -2,13 +2,26 @@
 
 use std::collections::BTreeSet;
 
-use ottla_broker_types::TimestampMs;
+use ottla_broker_types::{DurationMs, TimestampMs};
 use ottla_operator_crd::KafkaTopicStatus;
 use ottla_operator_crd::conditions::{READY, RECONCILING, STALLED, Verdict, merged};
 use ottla_operator_crd::validate::{Invalid, joined};
 
 use super::{TopicAction, TopicFacts, TopicInput};
 use crate::facts::PartitionFacts;
+
+/// How long brokers may be silent before topics say so: the only broker of a cluster restarts faster, and each change
+/// of mind is a write for every topic.
+const SILENCE_TOLD: DurationMs = DurationMs(5_000);
+
+/// Why nobody can see how the topics of a cluster do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unseen {
+    /// No broker has answered for this long.
+    Silent(DurationMs),
+    /// The cluster's manifest cannot work, so nobody looks.
+    Invalid,
+}
 
 /// The status while the topic is being made.
 pub(super) fn creating(input: &TopicInput<'_>) -> KafkaTopicStatus {
@@ -42,7 +55,10 @@ pub(super) fn status(
         }
         Some(_) => working("Moving", "copies are being added or removed".to_owned()),
         None if moving => working("Moving", "copies are being added or removed".to_owned()),
-        None => ready("the topic is as asked for".to_owned()),
+        None => match status.offline_partitions.filter(|offline| *offline > 0) {
+            Some(offline) => impaired(offline, facts.partitions.len()),
+            None => ready("the topic is as asked for".to_owned()),
+        },
     };
     finish(input, status, verdicts)
 }
@@ -72,16 +88,45 @@ pub fn invalid(
     KafkaTopicStatus { observed_generation: generation, conditions, ..former.clone() }
 }
 
-/// The status while something else must happen first.
-pub fn waiting(
+/// The status of a topic of `cluster` that nobody can see: what was said of it before may not be true any more. The next
+/// plan that is made from facts says again how it is.
+pub fn unseen(
     former: &KafkaTopicStatus,
     generation: Option<i64>,
-    reason: &'static str,
-    text: &str,
+    cluster: &str,
+    why: Unseen,
     now: TimestampMs,
 ) -> KafkaTopicStatus {
-    let conditions = merged(&former.conditions, working(reason, text.to_owned()), generation, now);
-    KafkaTopicStatus { observed_generation: generation, conditions, ..former.clone() }
+    let (reason, what) = match why {
+        Unseen::Silent(_) => ("ClusterUnreachable", format!("no broker of KafkaCluster {cluster} answers")),
+        Unseen::Invalid => ("ClusterInvalid", format!("the manifest of KafkaCluster {cluster} cannot work")),
+    };
+    if former.topic_id.is_none() {
+        let text = format!("{what}, so the topic is not made yet: see the conditions of the KafkaCluster");
+        let conditions = merged(&former.conditions, working("ClusterNotReady", text), generation, now);
+        return KafkaTopicStatus { observed_generation: generation, conditions, ..former.clone() };
+    }
+    let settled = former.observed_generation == generation && !is_unknown(former);
+    if settled && matches!(why, Unseen::Silent(lasts) if lasts < SILENCE_TOLD) {
+        return former.clone();
+    }
+    let text = format!("{what}, so nobody knows how the topic is: see the conditions of the KafkaCluster");
+    let verdicts = vec![
+        Verdict::unknown(READY, reason, text.clone()),
+        Verdict::yes(RECONCILING, reason, text),
+        Verdict::no(STALLED, "NotStalled", ""),
+    ];
+    KafkaTopicStatus {
+        observed_generation: generation,
+        conditions: merged(&former.conditions, verdicts, generation, now),
+        under_replicated_partitions: None,
+        offline_partitions: None,
+        ..former.clone()
+    }
+}
+
+fn is_unknown(status: &KafkaTopicStatus) -> bool {
+    status.conditions.iter().any(|condition| condition.type_ == READY && condition.status == "Unknown")
 }
 
 /// The status of an object that cannot have its topic for a reason outside of it.
@@ -118,6 +163,18 @@ fn finish(input: &TopicInput<'_>, status: KafkaTopicStatus, verdicts: Vec<Verdic
 fn ready(text: String) -> Vec<Verdict> {
     vec![
         Verdict::yes(READY, "Ready", text),
+        Verdict::no(RECONCILING, "Done", ""),
+        Verdict::no(STALLED, "NotStalled", ""),
+    ]
+}
+
+/// As asked for, and yet clients cannot use all of it. Nobody works on it: the brokers' conditions say who is missing.
+fn impaired(offline: i32, partitions: usize) -> Vec<Verdict> {
+    let text = format!(
+        "{offline} of {partitions} partitions have no leader: see the conditions of the KafkaCluster, and bring a broker that holds them back"
+    );
+    vec![
+        Verdict::no(READY, "OfflinePartitions", text),
         Verdict::no(RECONCILING, "Done", ""),
         Verdict::no(STALLED, "NotStalled", ""),
     ]

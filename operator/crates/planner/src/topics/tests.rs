@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_broker_types::{NodeId, PartitionIndex, TimestampMs};
-use ottla_operator_crd::conditions::{READY, STALLED, holds};
+use ottla_broker_types::{DurationMs, NodeId, PartitionIndex, TimestampMs};
+use ottla_operator_crd::conditions::{READY, RECONCILING, STALLED, holds};
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedTopic};
 
-use super::{Claimant, Host, TopicAction, TopicFacts, TopicInput, TopicPlan, owner, plan};
+use super::{Claimant, Host, TopicAction, TopicFacts, TopicInput, TopicPlan, Unseen, owner, plan, unseen};
 use crate::testing::partition;
 
 fn topic(spec: &str) -> ValidatedTopic {
@@ -138,6 +138,62 @@ fn a_running_change_of_copies_is_waited_for() {
     moving.isr = BTreeSet::from([NodeId(0)]);
     let plan = plan_of("replicationFactor: 2", &KafkaTopicStatus::default(), Some(&facts));
     assert!(plan.actions.is_empty() && plan.busy && !holds(&plan.status.conditions, READY));
+}
+
+fn ready(status: &KafkaTopicStatus) -> (&str, &str, Option<i64>) {
+    let ready = status.conditions.iter().find(|condition| condition.type_ == READY).expect("it is said");
+    (&ready.status, &ready.reason, ready.observed_generation)
+}
+
+#[test]
+fn a_topic_of_silent_brokers_is_not_called_ready_and_comes_back() {
+    let facts = facts(&[&[0, 1, 2]]);
+    let seen = plan_of("", &KafkaTopicStatus::default(), Some(&facts)).status;
+    let silent = |former: &KafkaTopicStatus, generation, ms| {
+        unseen(former, Some(generation), "default/demo", Unseen::Silent(DurationMs(ms)), TimestampMs(9_000))
+    };
+    assert_eq!(silent(&seen, 1, 4_999), seen, "a short silence is not worth a write");
+    let told = silent(&seen, 1, 5_000);
+    assert_eq!(ready(&told), ("Unknown", "ClusterUnreachable", Some(1)));
+    assert!(holds(&told.conditions, RECONCILING) && !holds(&told.conditions, STALLED));
+    assert!(told.conditions[0].message.contains("see the conditions of the KafkaCluster"));
+    assert_eq!(
+        (told.partitions, told.offline_partitions, told.under_replicated_partitions),
+        (Some(1), None, None)
+    );
+    assert_eq!(silent(&told, 1, 60_000), told, "a long silence is told once");
+    assert_eq!(silent(&told, 1, 0), told, "nobody has answered since");
+    let again = plan_of("", &told, Some(&facts)).status;
+    assert_eq!(ready(&again), ("True", "Ready", Some(1)));
+    assert_eq!((again.offline_partitions, again.under_replicated_partitions), (Some(0), Some(0)));
+}
+
+#[test]
+fn a_change_that_meets_silence_is_unknown_at_once() {
+    let seen = plan_of("", &KafkaTopicStatus::default(), Some(&facts(&[&[0]]))).status;
+    let silent = Unseen::Silent(DurationMs(0));
+    let told = unseen(&seen, Some(2), "default/demo", silent, TimestampMs(0));
+    assert_eq!(ready(&told), ("Unknown", "ClusterUnreachable", Some(2)));
+    assert_eq!(told.observed_generation, Some(2));
+    let new = unseen(&KafkaTopicStatus::default(), Some(1), "default/demo", silent, TimestampMs(0));
+    assert_eq!(ready(&new), ("False", "ClusterNotReady", Some(1)));
+}
+
+#[test]
+fn topics_of_a_cluster_that_nobody_looks_after_are_unknown() {
+    let seen = plan_of("", &KafkaTopicStatus::default(), Some(&facts(&[&[0]]))).status;
+    let told = unseen(&seen, Some(1), "default/demo", Unseen::Invalid, TimestampMs(0));
+    assert_eq!(ready(&told), ("Unknown", "ClusterInvalid", Some(1)));
+}
+
+#[test]
+fn a_topic_with_a_partition_that_nobody_leads_is_not_ready() {
+    let mut facts = facts(&[&[0, 1], &[1, 2]]);
+    facts.partitions.get_mut(&PartitionIndex(1)).expect("it is there").leader = None;
+    let plan = plan_of("partitions: 2", &KafkaTopicStatus::default(), Some(&facts));
+    assert_eq!(ready(&plan.status), ("False", "OfflinePartitions", Some(1)));
+    assert!(plan.status.conditions[0].message.starts_with("1 of 2 partitions have no leader"));
+    assert!(plan.actions.is_empty() && !holds(&plan.status.conditions, STALLED));
 }
 
 #[test]
