@@ -24,6 +24,8 @@ const RETRY_PAUSE: Duration = Duration::from_millis(25);
 /// How long a broker whose rack comes from a file waits for the platform to write it. Replicas are placed by rack, so
 /// registering too early would place them wrongly; a platform that never writes it must not keep the broker away.
 const RACK_PATIENCE: Duration = Duration::from_secs(15);
+/// Between two looks at the file with the rack of a broker that is registered. Nothing depends on a rack that came late.
+const RACK_LOOK: Duration = Duration::from_secs(1);
 /// How long leaving in order may take before the broker stops anyway. Kubernetes kills after its grace period,
 /// 60 s by default here; a cluster that stops as a whole has nobody to hand leadership to.
 const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -49,18 +51,21 @@ pub enum Standing {
 /// Runs until the broker has left.
 pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
     let incarnation = Uuid(clock::entropy());
-    let mut registered: Option<BrokerEpoch> = None;
+    let mut registered: Option<Registration> = None;
     let mut left_after = None;
     loop {
         if *leave.borrow() && left_after.is_none() {
             left_after = Some(Deadlines::start(&broker));
             broker.controller.set_standing(Standing::Leaving);
         }
-        if left_after.as_ref().is_some_and(|deadlines: &Deadlines| deadlines.passed(&broker, registered)) {
+        if left_after
+            .as_ref()
+            .is_some_and(|deadlines: &Deadlines| deadlines.passed(&broker, registered.is_some()))
+        {
             broker.controller.set_standing(Standing::Left);
             return;
         }
-        let Some(epoch) = registered else {
+        let Some(registration) = &mut registered else {
             if !broker.controller.is_active_known() {
                 wait(&mut leave, LOOK_PAUSE).await;
                 continue;
@@ -71,7 +76,13 @@ pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
             }
             continue;
         };
-        match beat(&broker, epoch, left_after.is_some()).await {
+        if left_after.is_none()
+            && registration.looks_moved(&broker)
+            && let Some(again) = register(&broker, incarnation).await
+        {
+            *registration = again;
+        }
+        match beat(&broker, registration.epoch, left_after.is_some()).await {
             Ok(true) => {
                 broker.controller.set_standing(Standing::Left);
                 return;
@@ -87,6 +98,35 @@ pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
             Err(Beat::NoController) => wait(&mut leave, RETRY_PAUSE).await,
         }
     }
+}
+
+/// What the controller knows of this broker.
+struct Registration {
+    epoch: BrokerEpoch,
+    rack: Option<String>,
+    next_look: MonotonicMs,
+}
+
+impl Registration {
+    fn new(broker: &Broker, epoch: BrokerEpoch, rack: Option<String>) -> Registration {
+        Registration { epoch, rack, next_look: broker.clock.now().mono.plus(in_ms(RACK_LOOK)) }
+    }
+
+    /// Whether the platform names another rack by now, looked at once in a while.
+    fn looks_moved(&mut self, broker: &Broker) -> bool {
+        let now = broker.clock.now().mono;
+        if broker.config.rack_file.is_none() || now < self.next_look {
+            return false;
+        }
+        self.next_look = now.plus(in_ms(RACK_LOOK));
+        has_moved(self.rack.as_deref(), broker.rack().as_deref())
+    }
+}
+
+/// Whether a broker belongs to another rack than it has registered. One that is named no more is still believed: a file
+/// that cannot be read moves no machine.
+fn has_moved(registered: Option<&str>, named: Option<&str>) -> bool {
+    named.is_some() && named != registered
 }
 
 /// Waits, but no longer than until the broker is told to leave.
@@ -119,9 +159,9 @@ impl Deadlines {
         self.without_controller = broker.clock.now().mono.plus(in_ms(LEAVE_WITHOUT_CONTROLLER));
     }
 
-    fn passed(&self, broker: &Broker, registered: Option<BrokerEpoch>) -> bool {
+    fn passed(&self, broker: &Broker, registered: bool) -> bool {
         let now = broker.clock.now().mono;
-        registered.is_none() || now >= self.last || now >= self.without_controller
+        !registered || now >= self.last || now >= self.without_controller
     }
 }
 
@@ -129,7 +169,7 @@ fn in_ms(duration: Duration) -> DurationMs {
     DurationMs(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
 }
 
-async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<BrokerEpoch> {
+async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<Registration> {
     let rack = broker.rack();
     let waits_for_rack = broker.config.rack_file.is_some() && rack.is_none();
     if waits_for_rack && broker.clock.now().mono < MonotonicMs::default().plus(in_ms(RACK_PATIENCE)) {
@@ -154,7 +194,7 @@ async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<BrokerEpoch
         incarnation_id: incarnation,
         listeners: listeners.collect(),
         features: features.collect(),
-        rack: rack.map(Cow::Owned),
+        rack: rack.as_deref().map(Cow::Borrowed),
         log_dirs: vec![broker.directory_id.0],
         previous_broker_epoch: broker.controller.previous_epoch().map_or(-1, |epoch| epoch.0),
         ..Default::default()
@@ -163,8 +203,8 @@ async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<BrokerEpoch
         Ok(response) if response.error_code == 0 => {
             let epoch = BrokerEpoch(response.broker_epoch);
             broker.controller.registered(epoch);
-            tracing::info!(epoch = epoch.0, "registered with the controller");
-            Some(epoch)
+            tracing::info!(epoch = epoch.0, rack, "registered with the controller");
+            Some(Registration::new(broker, epoch, rack))
         }
         Ok(response) => {
             let code = ErrorCode::from_wire(response.error_code);
@@ -221,4 +261,18 @@ async fn beat(broker: &Arc<Broker>, epoch: BrokerEpoch, leaving: bool) -> Result
         broker.controller.set_standing(standing);
     }
     Ok(leaving && response.should_shut_down)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_moved;
+
+    #[test]
+    fn a_rack_that_comes_late_or_changes_is_registered_and_one_that_goes_is_kept() {
+        assert!(has_moved(None, Some("a")));
+        assert!(has_moved(Some("a"), Some("b")));
+        for (registered, named) in [(None, None), (Some("a"), Some("a")), (Some("a"), None)] {
+            assert!(!has_moved(registered, named), "{registered:?} {named:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ mod wire_failover;
 mod wire_flights;
 mod wire_hostile;
 mod wire_plan;
+mod wire_rack;
 mod wire_restart;
 mod wire_scale;
 mod wire_tools;

@@ -21,8 +21,9 @@ use crate::workers::ClusterKey;
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long the zone of a node is believed: nodes hardly ever move.
 const NODE_TTL_MS: i64 = 10 * 60 * 1000;
-/// How long a failure to read a node is believed; without the right to read nodes it never ends.
-const NODE_FAILURE_TTL_MS: i64 = 60 * 1000;
+/// How long it is believed that a node has no such label, or cannot be read: status asks people to mend that, and
+/// without the right to read nodes it never ends.
+const NODE_MISSING_TTL_MS: i64 = 60 * 1000;
 /// The field of events that names what was done.
 const EVENT_ACTION: &str = "Reconcile";
 /// The API server refuses longer notes.
@@ -89,7 +90,8 @@ impl Context {
         let mut nodes = self.nodes.lock().await;
         let now = clock::now();
         let fresh = nodes.get(node).is_some_and(|known| {
-            let ttl = if known.labels.is_some() { NODE_TTL_MS } else { NODE_FAILURE_TTL_MS };
+            let found = known.labels.as_ref().is_some_and(|labels| labels.contains_key(label));
+            let ttl = if found { NODE_TTL_MS } else { NODE_MISSING_TTL_MS };
             now.0 - known.read.0 < ttl
         });
         if !fresh {
