@@ -70,7 +70,7 @@ struct RunArguments {
     /// Where health and metrics are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
     http: SocketAddr,
-    /// Image of brokers whose cluster names none.
+    /// Image of brokers whose cluster is new and names none.
     #[arg(long, env = "OTTLA_BROKER_IMAGE", default_value = "ottla:dev")]
     broker_image: String,
     /// Pull policy of that image: IfNotPresent, Always or Never.

@@ -46,6 +46,7 @@ pub(super) async fn observe(
         stateful_set: spec.map(|spec| StatefulSetFacts {
             replicas: spec.replicas,
             claim_size: None,
+            image: None,
             revision: Some(spec.revision.clone()),
         }),
         claims: claims(cluster, sources.folder),

@@ -15,6 +15,9 @@ pub const STALLED: &str = "Stalled";
 /// It serves, with less safety than asked for.
 pub const DEGRADED: &str = "Degraded";
 
+/// The operator brings another image for brokers than the one that a cluster without spec.image keeps.
+pub const UPGRADE_AVAILABLE: &str = "UpgradeAvailable";
+
 /// Whether a condition holds, as far as anybody can tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Truth {

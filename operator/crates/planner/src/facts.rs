@@ -48,6 +48,8 @@ pub struct StatefulSetFacts {
     pub replicas: i32,
     /// The size in its claim template, which can never change.
     pub claim_size: Option<String>,
+    /// The image in its pod template.
+    pub image: Option<String>,
     /// The revision in its pod template, once its controller has seen it: pods made now get it.
     pub revision: Option<String>,
 }

@@ -98,6 +98,7 @@ pub(crate) fn healthy(count: i32, revision: &str) -> Observed {
         stateful_set: Some(StatefulSetFacts {
             replicas: count,
             claim_size: Some("1Gi".to_owned()),
+            image: Some("ottla:1".to_owned()),
             revision: Some(revision.to_owned()),
         }),
         pods: ids().map(|i| (NodeId(i), pod(i, revision))).collect(),

@@ -101,12 +101,15 @@ pub fn stateful_set(set: &StatefulSet) -> StatefulSetFacts {
     let labels = set.spec.template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref());
     let revision = labels.and_then(|labels| labels.get(names::REVISION_LABEL)).cloned();
     let claim = set.spec.volume_claim_templates.as_ref().and_then(|claims| claims.first());
+    let pod = set.spec.template.spec.as_ref();
+    let broker = pod.and_then(|pod| pod.containers.iter().find(|container| container.name == "broker"));
     let size = claim
         .and_then(|claim| claim.spec.as_ref()?.resources.as_ref()?.requests.as_ref()?.get("storage"))
         .map(|quantity| quantity.0.clone());
     StatefulSetFacts {
         replicas: set.spec.replicas.unwrap_or(1),
         claim_size: size,
+        image: broker.and_then(|container| container.image.clone()),
         revision: revision.filter(|_| seen >= set.metadata.generation),
     }
 }
@@ -237,7 +240,10 @@ mod tests {
                 "metadata": { "generation": 2 },
                 "spec": {
                     "replicas": 3, "selector": {}, "serviceName": "",
-                    "template": { "metadata": { "labels": { "ottla.dev/revision": "abc" } } },
+                    "template": {
+                        "metadata": { "labels": { "ottla.dev/revision": "abc" } },
+                        "spec": { "containers": [{ "name": "broker", "image": "ottla:1" }] },
+                    },
                     "volumeClaimTemplates": [{ "spec": { "resources": { "requests": { "storage": "1Gi" } } } }],
                 },
                 "status": { "observedGeneration": seen, "replicas": 3 },
@@ -246,6 +252,7 @@ mod tests {
         };
         assert_eq!(set(1).revision, None);
         assert_eq!(set(2).revision.as_deref(), Some("abc"));
+        assert_eq!(set(2).image.as_deref(), Some("ottla:1"));
         assert_eq!((set(2).replicas, set(2).claim_size.as_deref()), (3, Some("1Gi")));
     }
 }

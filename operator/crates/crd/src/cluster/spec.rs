@@ -91,7 +91,8 @@ pub struct KafkaClusterSpec {
     #[schemars(length(max = 16))]
     #[x_kube(validation = rules::VERSION_WRITTEN)]
     pub version: Option<String>,
-    /// Image of the brokers; the operator's default if not given. A change restarts them one by one.
+    /// Image of the brokers. If not given: the operator's default, kept from when the cluster first serves, so that an
+    /// upgrade of the operator restarts no broker. A change restarts them one by one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 512))]
     #[x_kube(validation = rules::IMAGE_WRITTEN)]

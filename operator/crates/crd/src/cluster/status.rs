@@ -11,7 +11,7 @@ pub struct KafkaClusterStatus {
     /// Generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Reconciling, Stalled and Degraded.
+    /// Ready, Reconciling, Stalled, Degraded and UpgradeAvailable.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
@@ -34,6 +34,9 @@ pub struct KafkaClusterStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 5))]
     pub controllers: Option<Vec<i32>>,
+    /// The image that all brokers served with last: a cluster without spec.image keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
     /// Whether the quorum has formed once; from then on an empty disk never forms another.
     #[serde(default)]
     pub bootstrapped: bool,

@@ -31,7 +31,7 @@ const LOOK_FAILED: DurationMs = DurationMs(5_000);
 /// What the operator was started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Defaults {
-    /// Image of brokers whose cluster names none.
+    /// Image of brokers whose cluster names none and has none yet.
     pub image: String,
     /// `IfNotPresent`, `Always` or `Never`; `None` leaves it to Kubernetes.
     pub image_pull_policy: Option<String>,
@@ -196,8 +196,14 @@ fn build<'a>(input: &Input<'a>, cluster_id: &'a str, scale: &Scale, bootstrapped
     }
 }
 
+/// The image that brokers should run. A cluster that names none keeps what it has once its quorum has formed: another
+/// default of the operator is no reason to restart brokers.
 fn image<'a>(input: &Input<'a>) -> &'a str {
-    input.cluster.image.as_deref().unwrap_or(&input.defaults.image)
+    let kept = input.former.image.as_deref().or_else(|| {
+        let set = input.observed.stateful_set.as_ref().filter(|_| input.former.bootstrapped);
+        set.and_then(|set| set.image.as_deref())
+    });
+    input.cluster.image.as_deref().or(kept).unwrap_or(&input.defaults.image)
 }
 
 /// Brokers that stay, and are thus restarted and evened out.

@@ -1,9 +1,12 @@
 //! What status says: conditions by the rules of kstatus, and sentences from which a person sees what is waited for.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::KafkaClusterStatus;
 use ottla_operator_crd::cluster::{BrokerState, RebalancePhase, RollStatus};
-use ottla_operator_crd::conditions::{DEGRADED, READY, RECONCILING, STALLED, Verdict, merged};
+use ottla_operator_crd::conditions::{
+    DEGRADED, READY, RECONCILING, STALLED, UPGRADE_AVAILABLE, Verdict, merged,
+};
 
 use super::{Input, Parts, brokers, config};
 use crate::action::Note;
@@ -36,13 +39,40 @@ pub(super) fn status(input: &Input<'_>, parts: &Parts) -> KafkaClusterStatus {
         rebalance: parts.moves.status.clone(),
         ..input.former.clone()
     };
+    let status = KafkaClusterStatus { image: kept_image(input, parts, &status), ..status };
     let stalled = stalled(input, parts);
     let working = working(input, parts, &status);
-    let conditions = verdicts(&status, stalled, working, degraded(input));
+    let mut conditions = verdicts(&status, stalled, working, degraded(input));
+    conditions.push(upgrade(input));
     KafkaClusterStatus {
         conditions: merged(&input.former.conditions, conditions, cluster.generation, input.now),
         ..status
     }
+}
+
+/// The image that every broker has served with: what a cluster that names none keeps. One that could not start is never
+/// kept, so that taking it out of the spec leads back.
+fn kept_image(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Option<String> {
+    let proven = parts.bootstrapped
+        && parts.rollout == Rollout::Done
+        && input.observed.kafka.is_ok()
+        && status.ready_replicas >= input.cluster.replicas;
+    if proven { Some(super::image(input).to_owned()) } else { input.former.image.clone() }
+}
+
+/// Whether the operator would give a new cluster another image.
+fn upgrade(input: &Input<'_>) -> Verdict {
+    let (image, default) = (super::image(input), &input.defaults.image);
+    if input.cluster.image.is_some() {
+        return Verdict::no(UPGRADE_AVAILABLE, "ImageGiven", "");
+    }
+    if image == default {
+        return Verdict::no(UPGRADE_AVAILABLE, "UpToDate", "");
+    }
+    let text = format!(
+        "brokers keep the image {image}: set spec.image to {default}, which this operator brings, to upgrade"
+    );
+    Verdict::yes(UPGRADE_AVAILABLE, "OtherDefaultImage", text)
 }
 
 fn bootstrap_servers(input: &Input<'_>) -> String {
@@ -237,8 +267,7 @@ pub(super) fn refused(
 ) -> KafkaClusterStatus {
     let mut verdicts = verdicts(former, Some((reason, text.to_owned())), None, None);
     verdicts.retain(|verdict| verdict.kind != DEGRADED);
-    let mut conditions = merged(&former.conditions, verdicts, generation, now);
-    conditions.extend(former.conditions.iter().filter(|condition| condition.type_ == DEGRADED).cloned());
+    let conditions = with_others(merged(&former.conditions, verdicts, generation, now), &former.conditions);
     KafkaClusterStatus { observed_generation: generation, conditions, ..former.clone() }
 }
 
@@ -252,15 +281,21 @@ pub(super) fn failed(
     let generation = planned.observed_generation;
     let mut verdicts = verdicts(&planned, Some(("ActionFailed", problem.to_owned())), None, None);
     verdicts.retain(|verdict| verdict.kind != DEGRADED);
-    let mut conditions = merged(&former.conditions, verdicts, generation, now);
-    conditions.extend(planned.conditions.iter().filter(|condition| condition.type_ == DEGRADED).cloned());
+    let conditions = with_others(merged(&former.conditions, verdicts, generation, now), &planned.conditions);
     KafkaClusterStatus { conditions, ..planned }
+}
+
+/// Conditions, and those of `others` about which they say nothing.
+fn with_others(mut conditions: Vec<Condition>, others: &[Condition]) -> Vec<Condition> {
+    let told: Vec<String> = conditions.iter().map(|condition| condition.type_.clone()).collect();
+    conditions.extend(others.iter().filter(|other| !told.contains(&other.type_)).cloned());
+    conditions
 }
 
 /// What changed and is worth an event: readiness, its reason, and each broker that is restarted.
 pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -> Vec<Note> {
     let find = |conditions: &[_], kind: &str| -> Option<(String, String, String)> {
-        let conditions: &[k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition] = conditions;
+        let conditions: &[Condition] = conditions;
         let condition = conditions.iter().find(|condition| condition.type_ == kind)?;
         Some((condition.status.clone(), condition.reason.clone(), condition.message.clone()))
     };

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_types::{NodeId, TimestampMs};
-use ottla_operator_crd::conditions::{DEGRADED, READY, RECONCILING, STALLED, holds};
+use ottla_operator_crd::conditions::{DEGRADED, READY, RECONCILING, STALLED, UPGRADE_AVAILABLE, holds};
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 
 use super::{Input, Plan, plan, plan_failed, plan_invalid, question};
@@ -187,6 +187,64 @@ fn a_static_setting_restarts_one_broker_after_kubernetes_knows() {
     assert_eq!(todo(&second), ["restart broker 1: its settings or its pod changed"]);
     assert_eq!(reason(&second), "Rolling");
     assert_eq!(second.status.roll.and_then(|roll| roll.last_restarted), Some(1));
+}
+
+fn upgraded() -> super::Defaults {
+    super::Defaults { image: "ottla:2".to_owned(), ..defaults() }
+}
+
+fn plan_upgraded(cluster: &ValidatedCluster, former: &KafkaClusterStatus, observed: &Observed) -> Plan {
+    let defaults = upgraded();
+    plan(&Input { cluster, former, observed, defaults: &defaults, fresh_cluster_id: ID, now: NOW })
+}
+
+#[test]
+fn another_default_image_restarts_nobody_and_is_told() {
+    let cluster = cluster_of("");
+    let (observed, status) = at_rest(&cluster);
+    assert_eq!(status.image.as_deref(), Some("ottla:1"));
+    assert!(!holds(&status.conditions, UPGRADE_AVAILABLE));
+    let plan = plan_upgraded(&cluster, &status, &observed);
+    assert_eq!((todo(&plan), reason(&plan)), (vec![], "Ready"));
+    let told = plan.status.conditions.iter().find(|condition| condition.type_ == UPGRADE_AVAILABLE);
+    assert!(
+        told.is_some_and(|told| told.status == "True" && told.message.contains("set spec.image to ottla:2"))
+    );
+    // A status of before images were kept: what the pods are made with counts.
+    let older = KafkaClusterStatus { image: None, ..status };
+    assert_eq!(todo(&plan_upgraded(&cluster, &older, &observed)), Vec::<String>::new());
+}
+
+#[test]
+fn a_cluster_that_never_served_takes_the_default_of_the_moment() {
+    let cluster = cluster_of("");
+    let former = KafkaClusterStatus { bootstrapped: false, ..running() };
+    let mut observed = healthy(3, &build(&cluster).revision());
+    observed.kafka = Err(NoAnswer("no broker is ready".to_owned()));
+    for pod in observed.pods.values_mut() {
+        (pod.ready, pod.halted) = (false, true);
+        pod.stuck = Some("ImagePullBackOff".to_owned());
+    }
+    let plan = plan_upgraded(&cluster, &former, &observed);
+    assert_eq!(plan.status.image, None);
+    assert!(plan.resources().any(|resource| matches!(resource, crate::resources::Resource::StatefulSet(set)
+        if set.spec.template.spec.as_ref().is_some_and(|pod| pod.containers[0].image.as_deref() == Some("ottla:2")))));
+}
+
+#[test]
+fn an_image_that_was_dropped_from_the_spec_is_kept_if_it_served_and_left_if_not() {
+    let (mut observed, status) = at_rest(&cluster_of(""));
+    let given = cluster_of("image: ottla:3");
+    let rolling = plan_of(&given, &status, &observed).status;
+    assert_eq!(rolling.image.as_deref(), Some("ottla:1"), "nobody has served with it yet");
+    let revert = plan_of(&cluster_of(""), &rolling, &observed);
+    assert_eq!((todo(&revert), reason(&revert)), (vec![], "Ready"));
+    let revision = build(&given).revision();
+    observed.pods.values_mut().for_each(|pod| pod.revision = Some(revision.clone()));
+    let served = plan_of(&given, &rolling, &observed).status;
+    assert_eq!(served.image.as_deref(), Some("ottla:3"));
+    let dropped = plan_of(&cluster_of(""), &served, &observed);
+    assert_eq!((todo(&dropped), dropped.status.image.as_deref()), (vec![], Some("ottla:3")));
 }
 
 #[test]

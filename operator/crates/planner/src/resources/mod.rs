@@ -83,7 +83,9 @@ impl Build<'_> {
 
     /// The revision of the pod, which names that of the settings: whatever changes it restarts brokers.
     pub fn revision(&self) -> String {
-        let pod = serde_json::to_string(&pod::spec(self)).expect("a pod's spec is JSON");
+        // How an image is pulled says nothing of the broker that runs, and it is the operator's default for all.
+        let build = Build { image_pull_policy: None, ..self.clone() };
+        let pod = serde_json::to_string(&pod::spec(&build)).expect("a pod's spec is JSON");
         let asked = self.cluster.rollout.restarted_at.as_deref().unwrap_or_default();
         crate::revision::revision([pod.as_str(), asked])
     }
