@@ -35,7 +35,8 @@ const SHAPE: &[Refused] = &[
     bad("a version in words", "{ storage: { size: 1Gi }, version: newest }", "version must be two numbers"),
     bad("a rack without a label", "{ storage: { size: 1Gi }, rack: {} }", "spec.rack.topologyKey: Required value"),
     bad("a rack that is no label", "{ storage: { size: 1Gi }, rack: { topologyKey: the zone } }", "must be a label of the nodes"),
-    bad("a mode that YAML reads as no", "{ storage: { size: 1Gi }, rebalance: { mode: Off } }", "supported values: \"Auto\", \"Manual\", \"Disabled\""),
+    bad("a mode of no such name", "{ storage: { size: 1Gi }, rebalance: { mode: Disabled } }", "supported values: \"Auto\", \"Manual\", \"Off\""),
+    bad("a mode that YAML reads as yes", "{ storage: { size: 1Gi }, rebalance: { mode: On } }", "supported values: \"Auto\", \"Manual\", \"Off\""),
     bad("a throttle in words", "{ storage: { size: 1Gi }, rebalance: { throttle: fast } }", "must be auto or bytes per second"),
     bad("a throttle of nothing", "{ storage: { size: 1Gi }, rebalance: { throttle: 0 } }", "must be auto or bytes per second"),
     bad("a negative budget", "{ storage: { size: 1Gi }, rebalance: { budget: { moves: -1 } } }", "should be greater than or equal to 0"),
@@ -86,7 +87,8 @@ const GOOD: &[&str] = &[
     "{ replicas: 5, controllers: 3, version: \"0.1\", image: \"ottla:dev\", storage: { size: 1Gi } }",
     "{ storage: { size: 1Gi }, config: { min.insync.replicas: 2, log.retention.ms: \"1000\", broker.session.timeout.ms: 9000 } }",
     "{ storage: { size: 1Gi }, listeners: [ { name: plain, port: 9092 }, { name: apps, port: 9094 } ] }",
-    "{ storage: { size: 1Gi }, rebalance: { mode: Disabled, throttle: 50Mi, budget: { moves: 10 } }, rack: { topologyKey: topology.kubernetes.io/zone } }",
+    "{ storage: { size: 1Gi }, rebalance: { mode: Off, throttle: 50Mi, budget: { moves: 10 } }, rack: { topologyKey: topology.kubernetes.io/zone } }",
+    "{ storage: { size: 1Gi }, rebalance: { mode: \"Off\" } }",
     "{ storage: { size: 1Gi }, resources: { requests: { cpu: 500m, memory: 512Mi }, limits: { memory: 1Gi } }, topics: { allowedNamespaces: [\"*\", apps] } }",
 ];
 

@@ -32,6 +32,9 @@ fn tidy(value: &mut Value) {
             if map.get("nullable").is_some_and(Value::is_boolean) {
                 map.remove("nullable");
             }
+            if let Some(Value::Array(words)) = map.get_mut("enum") {
+                words.retain(|word| !word.is_null());
+            }
             map.values_mut().for_each(tidy);
         }
         Value::Array(items) => items.iter_mut().for_each(tidy),

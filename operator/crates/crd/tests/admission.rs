@@ -70,6 +70,19 @@ fn every_rule_compiles_and_is_cheap() {
 }
 
 #[test]
+fn the_mode_of_rebalancing_is_a_word_or_what_yaml_makes_of_one() {
+    let schema = schema("KafkaCluster");
+    let mode = &schema["properties"]["spec"]["properties"]["rebalance"]["properties"]["mode"];
+    assert_eq!(mode["enum"], json!(["Auto", "Manual", "Off", false]));
+    for (mode, text) in [(json!("Off"), "Off"), (json!(false), "Off"), (json!("Manual"), "Manual")] {
+        let object = cluster(json!({ "rebalance": { "mode": mode } }));
+        let typed: KafkaCluster = serde_json::from_value(object).expect("it fits the type");
+        let read = typed.spec.rebalance.and_then(|rebalance| rebalance.mode).expect("it is given");
+        assert_eq!(format!("{read:?}"), text);
+    }
+}
+
+#[test]
 fn good_manifests_pass() {
     let flights = include_str!("../../../../examples/flights/cluster.yaml");
     let object: Value = serde_saphyr::from_str(flights).expect("the example is YAML");

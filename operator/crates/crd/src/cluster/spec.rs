@@ -8,6 +8,7 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::rebalance_mode::RebalanceMode;
 use super::rules;
 use super::status::KafkaClusterStatus;
 use super::template::{ResourcesSpec, TemplateSpec};
@@ -203,7 +204,7 @@ pub struct RackSpec {
 #[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebalanceSpec {
-    /// Auto (if not given): at once. Manual: a plan is made and shown, nothing moves. Disabled: no plan. Drains always run.
+    /// Auto (if not given): at once. Manual: a plan is made and shown, nothing moves. Off: no plan. Drains always run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<RebalanceMode>,
     /// Bytes per second that each broker may copy, such as 50Mi, or auto (if not given). Not in effect yet: five
@@ -215,18 +216,6 @@ pub struct RebalanceSpec {
     /// Limits on what a plan may move; drains ignore it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<BudgetSpec>,
-}
-
-/// When replicas are moved to even brokers out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum RebalanceMode {
-    /// At once.
-    #[default]
-    Auto,
-    /// A plan is made and shown, nothing moves.
-    Manual,
-    /// No plan is made. (YAML would read the word Off as a boolean.)
-    Disabled,
 }
 
 /// Limits on what a plan may move.

@@ -57,7 +57,7 @@ pub fn moves(input: &MovesInput<'_>) -> Moves {
     let running = kafka.partitions.values().filter(|partition| partition.moves()).count();
     let draining = !input.leaving.is_empty();
     let balanced = former.as_ref().is_some_and(|status| status.balanced_for.as_deref() == Some(&key));
-    let off = input.cluster.rebalance.mode == RebalanceMode::Disabled;
+    let off = input.cluster.rebalance.mode == RebalanceMode::Off;
     if !draining && (balanced || off) {
         return Moves { status: settled(former, running), busy: running > 0, ..Moves::default() };
     }

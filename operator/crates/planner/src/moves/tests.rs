@@ -130,7 +130,7 @@ fn nothing_moves_before_every_broker_serves() {
 #[test]
 fn modes_and_pauses_are_kept() {
     let observed = grown();
-    let off = decide(&observed, "replicas: 5\nrebalance: {mode: Disabled}", &[], None);
+    let off = decide(&observed, "replicas: 5\nrebalance: {mode: Off}", &[], None);
     assert_eq!(off, Moves::default());
     let manual = decide(&observed, "replicas: 5\nrebalance: {mode: Manual}", &[], None);
     assert_eq!(manual.status.map(|status| status.phase), Some(RebalancePhase::ProposalReady));

@@ -111,7 +111,7 @@ fn what_needs_no_restart_leaves_the_revision() {
         "config: {min.insync.replicas: 1}",
         "storage: {size: 2Gi}",
         "rollout: {paused: true}",
-        "rebalance: {mode: Disabled}",
+        "rebalance: {mode: Off}",
         "template: {metadata: {labels: {team: a}, annotations: {note: b}}}",
     ] {
         assert_eq!(revision(spec), base, "{spec}");
