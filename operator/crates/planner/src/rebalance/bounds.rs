@@ -1,6 +1,8 @@
 //! What no plan can beat: the fewest copies, the fewest bytes, and the smallest possible load of the fullest broker.
 //! No I/O.
 
+use std::cmp::Ordering;
+
 use super::facts::{DIMENSIONS, Facts, SCALE};
 use super::target::{Fill, Targets, share};
 
@@ -32,7 +34,8 @@ impl Floors {
         let copies = |p: usize| if facts.racks_are_independent() { 1 } else { facts.slots(p as u32).len() };
         let mut floors = Floors::default();
         for (dimension, floor) in floors.scaled.iter_mut().enumerate() {
-            let mut loads: Vec<i64> = facts.load.iter().map(|load| i64::from(load[dimension])).collect();
+            let mut loads: Vec<i64> =
+                facts.entry.iter().map(|entry| i64::from(entry.load[dimension])).collect();
             if loads.is_empty() || brokers == 0 {
                 continue;
             }
@@ -45,14 +48,14 @@ impl Floors {
             let with_two = others(2, &mut loads);
             let mut order: Vec<u32> = (0..facts.partitions() as u32).collect();
             let top = (brokers + 1).min(order.len());
-            let heaviest = |p: &u32| std::cmp::Reverse((facts.load[*p as usize][dimension], *p));
+            let heaviest = |p: &u32| std::cmp::Reverse((facts.entry[*p as usize].load[dimension], *p));
             if top < order.len() {
                 order.select_nth_unstable_by_key(top, heaviest);
                 order.truncate(top);
             }
             order.sort_unstable_by_key(heaviest);
             let replicas = order.iter().flat_map(|p| {
-                std::iter::repeat_n(i64::from(facts.load[*p as usize][dimension]), copies(*p as usize))
+                std::iter::repeat_n(i64::from(facts.entry[*p as usize].load[dimension]), copies(*p as usize))
             });
             let heavy: Vec<i64> = replicas.take(brokers + 1).collect();
             let pair = heavy.get(brokers).map_or(0, |last| last + heavy[brokers - 1] + with_two);
@@ -65,14 +68,14 @@ impl Floors {
 /// Bounds from the original placement to balance within `permille` of each broker's share.
 pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, permille: i64) -> LowerBounds {
     let (mut forced_moves, mut forced_bytes) = (0, 0);
-    for partition in (0..facts.partitions() as u32).filter(|p| !facts.pinned[*p as usize]) {
+    for partition in (0..facts.partitions() as u32).filter(|p| !facts.entry[*p as usize].pinned) {
         let missing = must_arrive(facts, partition);
         forced_moves += missing;
-        forced_bytes += missing * facts.bytes[partition as usize];
+        forced_bytes += missing * facts.entry[partition as usize].bytes;
     }
     let held = held(facts);
     let largest = largest_sums(facts);
-    let disk = share(facts, |p| i128::from(facts.bytes[p as usize]), None);
+    let disk = share(facts, |p| i128::from(facts.entry[p as usize].bytes), None);
     let independent = facts.racks_are_independent();
     let groups = if independent { facts.rack_size.len() } else { 1 };
     let mut moves = vec![Flow::default(); groups];
@@ -81,14 +84,14 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
     let floor_bytes = (i128::from(floors.scaled[0]) * facts.disk_total / i128::from(SCALE)) as i64;
     for broker in (0..facts.brokers()).filter(|b| facts.stays[*b]) {
         let group = if independent { usize::from(facts.rack[broker]) } else { 0 };
-        let holds = Holds { facts, held: &held[broker] };
+        let mut holds = Holds::new(facts, &held[broker]);
         let part = |whole: i64, permille: i64| (i128::from(whole) * i128::from(permille) / 1000) as i64;
         let even = part(disk.high[broker], 1000 + permille);
         let low = if floor_bytes <= even { part(disk.low[broker], 1000 - permille) } else { 0 };
         let count = held[broker].len() as i64;
         let surplus = (count - targets.count.high[broker]).max(0);
         let smallest = holds.smallest_bytes(surplus as usize);
-        let above = |dimension: usize| {
+        let above = |holds: &Holds, dimension: usize| {
             // One more per mille than the planner's own band leaves room for the rounding of scaled loads.
             let target = targets.load[dimension][broker];
             let high = (target / 1000 * (1001 + permille)).max(floors.scaled[dimension]);
@@ -97,7 +100,7 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
         bytes[group].add(Flow {
             over: (facts.disk_before[broker] - even.max(floor_bytes))
                 .max(smallest)
-                .max(holds.bytes_for_rate(above(1)))
+                .max(holds.bytes_for_rate(above(&holds, 1)))
                 .max(0),
             under: (low - facts.disk_before[broker]).max(0),
             held: facts.disk_before[broker],
@@ -107,7 +110,7 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
         let kept = facts.disk_before[broker] - smallest;
         let back = largest.iter().position(|sum| *sum >= low - kept).unwrap_or(largest.len() - 1) as i64;
         let surplus = (count + back - targets.count.high[broker]).max(0);
-        let loads = (0..DIMENSIONS).map(|d| holds.largest_moves(d, above(d))).max().unwrap_or(0);
+        let loads = (0..DIMENSIONS).map(|d| holds.largest_moves(d, above(&holds, d))).max().unwrap_or(0);
         is_used[group] = true;
         moves[group].add(Flow {
             over: surplus.max(loads),
@@ -129,7 +132,7 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
 fn largest_sums(facts: &Facts) -> Vec<i64> {
     /// More replicas at once never make a difference of more than their number.
     const LARGEST_MAX: usize = 64;
-    let mut bytes = facts.bytes.clone();
+    let mut bytes: Vec<i64> = facts.entry.iter().map(|entry| entry.bytes).collect();
     let count = LARGEST_MAX.min(bytes.len());
     if count < bytes.len() {
         bytes.select_nth_unstable_by(count, |a, b| b.cmp(a));
@@ -193,64 +196,83 @@ fn must_arrive(facts: &Facts, partition: u32) -> i64 {
     (wanted - kept.len()) as i64
 }
 
-/// The replicas of one broker.
-struct Holds<'a> {
-    facts: &'a Facts,
-    held: &'a [u32],
+/// What one broker holds.
+struct Holds {
+    replicas: Vec<Replica>,
 }
 
-impl Holds<'_> {
+/// A replica's bytes and scaled loads.
+#[derive(Clone, Copy)]
+struct Replica {
+    bytes: i64,
+    load: [u32; DIMENSIONS],
+}
+
+impl Holds {
+    fn new(facts: &Facts, held: &[u32]) -> Holds {
+        let replica = |p: &u32| {
+            let entry = &facts.entry[*p as usize];
+            Replica { bytes: entry.bytes, load: entry.load }
+        };
+        Holds { replicas: held.iter().map(replica).collect() }
+    }
+
     fn load(&self, dimension: usize) -> i64 {
-        self.held.iter().map(|p| i64::from(self.facts.load[*p as usize][dimension])).sum()
+        self.replicas.iter().map(|replica| i64::from(replica.load[dimension])).sum()
     }
 
     /// Bytes of the `n` smallest.
-    fn smallest_bytes(&self, n: usize) -> i64 {
+    fn smallest_bytes(&mut self, n: usize) -> i64 {
         if n == 0 {
             return 0;
         }
-        let mut bytes: Vec<i64> = self.held.iter().map(|p| self.facts.bytes[*p as usize]).collect();
-        if n < bytes.len() {
-            bytes.select_nth_unstable(n);
-            bytes.truncate(n);
+        if n < self.replicas.len() {
+            self.replicas.select_nth_unstable_by_key(n, |replica| replica.bytes);
         }
-        bytes.iter().sum()
+        self.replicas.iter().take(n).map(|replica| replica.bytes).sum()
     }
 
     /// The fewest that carry `excess`: the largest.
-    fn largest_moves(&self, dimension: usize, mut excess: i64) -> i64 {
-        if excess <= 0 {
-            return 0;
-        }
-        let mut loads: Vec<i64> =
-            self.held.iter().map(|p| i64::from(self.facts.load[*p as usize][dimension])).collect();
-        loads.sort_unstable();
-        let mut moves = 0;
-        while let (true, Some(largest)) = (excess > 0, loads.pop()) {
-            excess -= largest;
-            moves += 1;
-        }
-        moves
+    fn largest_moves(&mut self, dimension: usize, excess: i64) -> i64 {
+        let load = |replica: &Replica| i64::from(replica.load[dimension]);
+        self.sort_until(excess, load, |a, b| b.load[dimension].cmp(&a.load[dimension])).0 as i64
     }
 
     /// The fewest bytes with which `excess` of the write rate leaves: replicas with the most rate for their bytes
     /// first, the last one in part.
-    fn bytes_for_rate(&self, mut excess: i64) -> i64 {
+    fn bytes_for_rate(&mut self, excess: i64) -> i64 {
+        let rate = |replica: &Replica| i64::from(replica.load[1]);
+        let times = |a: &Replica, b: &Replica| i128::from(a.load[1]) * i128::from(b.bytes.max(1));
+        let (count, rest) = self.sort_until(excess, rate, |a, b| times(b, a).cmp(&times(a, b)));
+        let Some(last) = count.checked_sub(1).map(|last| self.replicas[last]) else { return 0 };
+        let before: i64 = self.replicas[..count - 1].iter().map(|replica| replica.bytes).sum();
+        before + (i128::from(last.bytes) * i128::from(rest) / i128::from(last.load[1].max(1))) as i64
+    }
+
+    /// Puts the first replicas in the order of `by` to the front, as many as carry `excess` of `load` together, or
+    /// all. Returns their number, and what is left for the last of them to carry.
+    fn sort_until(
+        &mut self,
+        mut excess: i64,
+        load: impl Fn(&Replica) -> i64,
+        by: impl Fn(&Replica, &Replica) -> Ordering,
+    ) -> (usize, i64) {
         if excess <= 0 {
-            return 0;
+            return (0, 0);
         }
-        let replica = |p: &u32| (i64::from(self.facts.load[*p as usize][1]), self.facts.bytes[*p as usize]);
-        let mut replicas: Vec<(i64, i64)> = self.held.iter().map(replica).collect();
-        let per_byte = |(rate, bytes): (i64, i64)| (i128::from(rate) << 62) / i128::from(bytes.max(1));
-        replicas.sort_by_cached_key(|replica| std::cmp::Reverse(per_byte(*replica)));
-        let mut sum = 0;
-        for (rate, bytes) in replicas {
-            if rate >= excess {
-                return sum + (i128::from(bytes) * i128::from(excess) / i128::from(rate.max(1))) as i64;
+        let (mut from, mut to) = (0, self.replicas.len());
+        // Halves what the end is sought in, so that all is looked at twice.
+        while to - from > 1 {
+            let middle = from + (to - from) / 2;
+            self.replicas[from..to].select_nth_unstable_by(middle - from, &by);
+            let front: i64 = self.replicas[from..middle].iter().map(&load).sum();
+            if front >= excess {
+                to = middle;
+            } else {
+                (from, excess) = (middle, excess - front);
             }
-            excess -= rate;
-            sum += bytes;
         }
-        sum
+        let last = self.replicas.get(from).map_or(0, load);
+        (to, excess.min(last))
     }
 }

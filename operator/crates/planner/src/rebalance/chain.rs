@@ -72,9 +72,9 @@ impl<'s, 'f> Search<'s, 'f> {
             }
             let mut next = Vec::new();
             for broker in level {
-                for &slot in &self.state.on[broker as usize] {
+                for held in &self.state.on[broker as usize] {
                     let first = next.len();
-                    self.reach_all(broker, slot, &mut next);
+                    self.reach_all(broker, held.slot, &mut next);
                     if let Some(end) = next[first..].iter().find(|b| lacks[**b as usize]) {
                         return Some(*end);
                     }
@@ -90,9 +90,12 @@ impl<'s, 'f> Search<'s, 'f> {
     /// Reaches brokers by moves of `broker`'s replicas that add no copy.
     fn follow_free(&mut self, broker: u32, level: &mut Vec<u32>) {
         let facts = self.state.facts;
-        for &slot in &self.state.on[broker as usize] {
+        for slot in self.state.on[broker as usize].iter().map(|held| held.slot) {
             if self.state.is_paid(slot) {
                 self.reach_all(broker, slot, level);
+                continue;
+            }
+            if !self.state.has_left_home(slot) {
                 continue;
             }
             for &home in facts.original(facts.part[slot as usize]) {

@@ -1,10 +1,11 @@
 //! Phase 0: refuses a model that is wrong or asks for the impossible, naming every offending entry. No I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use ottla_broker_types::{NodeId, TopicPartition};
 
+use super::index::BrokerIndex;
 use super::model::{BrokerState, Model, Partition};
 
 /// One reason why there can be no plan.
@@ -173,8 +174,8 @@ pub(super) fn check(model: &Model, order: &[u32]) -> Result<(), Infeasible> {
     Err(Infeasible { problems })
 }
 
-fn check_brokers(model: &Model, problems: &mut Vec<Problem>) -> BTreeSet<NodeId> {
-    let mut seen = BTreeMap::new();
+fn check_brokers(model: &Model, problems: &mut Vec<Problem>) -> BrokerIndex {
+    let mut seen: BTreeMap<NodeId, usize> = BTreeMap::new();
     if model.brokers.len() > BROKERS_MAX {
         problems.push(Problem::TooManyBrokers(model.brokers.len()));
     }
@@ -189,15 +190,10 @@ fn check_brokers(model: &Model, problems: &mut Vec<Problem>) -> BTreeSet<NodeId>
     }
     problems
         .extend(seen.iter().filter(|(_, count)| **count > 1).map(|(id, _)| Problem::DuplicateBroker(*id)));
-    seen.into_keys().collect()
+    BrokerIndex::new(seen.into_keys())
 }
 
-fn check_partition(
-    partition: &Partition,
-    known: &BTreeSet<NodeId>,
-    staying: usize,
-    problems: &mut Vec<Problem>,
-) {
+fn check_partition(partition: &Partition, known: &BrokerIndex, staying: usize, problems: &mut Vec<Problem>) {
     if partition.index.get() < 0 {
         problems.push(Problem::PartitionIndex(name(partition)));
     }
@@ -209,7 +205,7 @@ fn check_partition(
     if loads.iter().any(|load| !(0..=LOAD_MAX).contains(load)) {
         problems.push(Problem::Load(name(partition)));
     }
-    for &broker in partition.replicas.iter().filter(|broker| !known.contains(broker)) {
+    for &broker in partition.replicas.iter().filter(|broker| known.get(**broker).is_none()) {
         problems.push(Problem::UnknownBroker { partition: name(partition), broker });
     }
     let repeated = repeated(&partition.replicas).into_iter();

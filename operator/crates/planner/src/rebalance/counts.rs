@@ -7,17 +7,21 @@ use super::chain::shift;
 use super::facts::{DIMENSIONS, SCALE};
 use super::options::Options;
 use super::rng::SplitMix64;
-use super::state::State;
+use super::state::{Held, State};
 use super::target::{Fill, Targets};
 
 /// Replicas looked at for each move: the best of so many comes within a few percent of what is aimed at.
 const REPLICAS_SAMPLED: usize = 32;
 /// The same while many moves between the brokers are left, which can make up for what this one misses.
 const REPLICAS_SAMPLED_EARLY: usize = 8;
+/// The same while very many are left.
+const REPLICAS_SAMPLED_FIRST: usize = 3;
 /// Replicas above which time counts for more than a few copies.
 const REPLICAS_MANY: usize = 300_000;
 /// So many moves of a broker count as few.
 const MOVES_FEW: i64 = 24;
+/// More moves of a broker count as very many.
+const MOVES_MANY: i64 = 300;
 /// Brokers that take replicas are filled to this part of their share of bytes: within the band, and cheaper than
 /// all of it.
 const FILL_PERMILLE: i64 = 957;
@@ -205,33 +209,33 @@ impl<'a> Aim<'a> {
 
     /// The replica of `from` that fits best, from a sample; from all when no sampled one may go.
     fn pick(&mut self, state: &State<'_>, from: u32, to: u32) -> Option<u32> {
-        let slots = &state.on[from as usize];
+        let held = &state.on[from as usize];
         let give = self.average(state, from, self.source_permille);
         let take = self.average(state, to, [FILL_PERMILLE; DIMENSIONS]);
-        let mut best: Option<((i64, bool, i64, u32), u32)> = None;
-        let mut consider = |slot: u32| {
-            let load = state.slot_load(slot);
-            let distance = distance(load, give) + distance(load, take);
-            // Most candidates are farther off than the best, and only what makes them worse is left to look at.
-            if best.is_some_and(|((copies, crowds, least, _), _)| copies <= 1 && !crowds && distance >= least)
-            {
-                return;
-            }
-            let rating = (state.copies_added(slot, to), state.crowds(slot, to), distance, slot);
-            if best.is_none_or(|(least, _)| rating < least) && state.may_go(slot, to) {
-                best = Some((rating, slot));
-            }
+        let rated = |held: &Held| {
+            let distance = distance(held.load(), give) + distance(held.load(), take);
+            (!state.is_paid(held.slot), distance, held.slot)
         };
-        if slots.len() <= 2 * REPLICAS_SAMPLED {
-            slots.iter().for_each(|slot| consider(*slot));
+        let mut sample: Vec<(bool, i64, u32)> = if held.len() <= 2 * REPLICAS_SAMPLED {
+            held.iter().map(rated).collect()
         } else {
             let left = |b: u32| (state.count(b as usize) - self.goal[b as usize]).abs();
-            let few = left(from).min(left(to)) <= MOVES_FEW || state.cur.len() <= REPLICAS_MANY;
-            let sampled = if few { REPLICAS_SAMPLED } else { REPLICAS_SAMPLED_EARLY };
-            (0..sampled).for_each(|_| consider(slots[self.rng.below(slots.len())]));
-        }
-        let sampled = best.map(|(_, slot)| slot);
-        sampled.or_else(|| slots.iter().copied().find(|slot| state.may_go(*slot, to)))
+            let left = left(from).min(left(to));
+            let sampled = if left <= MOVES_FEW || state.cur.len() <= REPLICAS_MANY {
+                REPLICAS_SAMPLED
+            } else if left <= MOVES_MANY {
+                REPLICAS_SAMPLED_EARLY
+            } else {
+                REPLICAS_SAMPLED_FIRST
+            };
+            (0..sampled).map(|_| rated(&held[self.rng.below(held.len())])).collect()
+        };
+        sample.sort_unstable();
+        best_legal(state, to, &sample).or_else(|| {
+            // What may not go gathers at the front of the list, so the search begins anywhere.
+            let (front, back) = held.split_at(self.rng.below(held.len()));
+            back.iter().chain(front).map(|held| held.slot).find(|slot| state.may_go(*slot, to))
+        })
     }
 
     /// The scaled load that each replica still to be given or taken should carry on average.
@@ -252,10 +256,26 @@ impl<'a> Aim<'a> {
     }
 }
 
+/// The first replica of the sample that may go to `to` without a copy more than one and without crowding its topic
+/// there; without such, the one that comes nearest to that.
+fn best_legal(state: &State<'_>, to: u32, sample: &[(bool, i64, u32)]) -> Option<u32> {
+    let mut best: Option<((i64, bool), u32)> = None;
+    for (_, _, slot) in sample {
+        let rating = (state.copies_added(*slot, to), state.crowds(*slot, to));
+        if best.is_none_or(|(least, _)| rating < least) && state.may_go(*slot, to) {
+            best = Some((rating, *slot));
+            if rating <= (1, false) {
+                break;
+            }
+        }
+    }
+    best.map(|(_, slot)| slot)
+}
+
 /// A destination that some replica of `from` may go to; `None` leaves the source to chains.
 fn pick_any_destination(state: &State<'_>, destinations: &[u32], from: u32) -> Option<usize> {
-    let slots = &state.on[from as usize];
-    (0..destinations.len()).find(|at| slots.iter().any(|slot| state.may_go(*slot, destinations[*at])))
+    let held = &state.on[from as usize];
+    (0..destinations.len()).find(|at| held.iter().any(|held| state.may_go(held.slot, destinations[*at])))
 }
 
 fn distance(load: [i64; DIMENSIONS], aim: [i64; DIMENSIONS]) -> i64 {

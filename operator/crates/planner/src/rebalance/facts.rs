@@ -7,7 +7,10 @@
 
 use std::collections::BTreeMap;
 
+use ottla_broker_types::NodeId;
+
 use super::check::DISK_PERCENT_MAX;
+use super::index::BrokerIndex;
 use super::model::{BrokerState, Model};
 
 /// The broker of a slot that has no home yet.
@@ -45,21 +48,26 @@ pub(super) struct Facts {
     pub(super) orig: Vec<u32>,
     /// The partition of each slot.
     pub(super) part: Vec<u32>,
-    /// Whether a partition is left alone.
-    pub(super) pinned: Vec<bool>,
-    pub(super) topic: Vec<u32>,
+    pub(super) entry: Vec<Entry>,
     /// Replicas wanted per topic.
     pub(super) topic_slots: Vec<u32>,
-    /// Bytes of one replica.
-    pub(super) bytes: Vec<i64>,
     /// Bytes per second written to each replica.
     pub(super) in_rate: Vec<i64>,
     /// Bytes per second that the leader sends, to followers and consumers.
     pub(super) out_rate: Vec<i64>,
-    /// `bytes` and `in_rate`, scaled.
-    pub(super) load: Vec<[u32; DIMENSIONS]>,
     /// `rack_max[rf]`: how many of `rf` replicas a rack may hold.
     pub(super) rack_max: Vec<u32>,
+}
+
+/// What is asked of a partition most, together, so that one look finds it all.
+pub(super) struct Entry {
+    /// Bytes of one replica.
+    pub(super) bytes: i64,
+    /// Those, and the bytes per second written to each replica, scaled.
+    pub(super) load: [u32; DIMENSIONS],
+    pub(super) topic: u32,
+    /// Whether the partition is left alone.
+    pub(super) pinned: bool,
 }
 
 /// An original placement.
@@ -104,13 +112,10 @@ impl Facts {
             orig_start: vec![0],
             orig: Vec::new(),
             part: Vec::new(),
-            pinned: Vec::with_capacity(order.len()),
-            topic: Vec::with_capacity(order.len()),
+            entry: Vec::with_capacity(order.len()),
             topic_slots: Vec::new(),
-            bytes: Vec::with_capacity(order.len()),
             in_rate: Vec::with_capacity(order.len()),
             out_rate: Vec::with_capacity(order.len()),
-            load: Vec::new(),
         };
         facts.read_partitions(model, order);
         facts.scale();
@@ -118,14 +123,14 @@ impl Facts {
     }
 
     fn read_partitions(&mut self, model: &Model, order: &[u32]) {
-        let index: BTreeMap<i32, u32> = self.ids.iter().copied().zip(0..).collect();
+        let index = BrokerIndex::new(self.ids.iter().map(|id| NodeId(*id)));
         let replicas: usize = model.partitions.iter().map(|p| p.replicas.len()).sum();
         self.orig.reserve_exact(replicas);
         self.part.reserve_exact(replicas);
         let mut before = None;
         for &at in order {
             let partition = &model.partitions[at as usize];
-            let number = self.bytes.len() as u32;
+            let number = self.entry.len() as u32;
             if before != Some(&partition.topic) {
                 self.topic_slots.push(0);
                 before = Some(&partition.topic);
@@ -133,17 +138,20 @@ impl Facts {
             let wanted =
                 if partition.reassigning { partition.replicas.len() } else { partition.replicas_wanted() };
             for id in &partition.replicas {
-                let broker = index[&id.get()];
+                let broker = index.get(*id).expect("a checked model lists every broker that it names");
                 self.orig.push(broker);
                 self.disk_before[broker as usize] += partition.bytes;
             }
             self.orig_start.push(self.orig.len() as u32);
             self.part.resize(self.part.len() + wanted, number);
             self.start.push(self.part.len() as u32);
-            self.pinned.push(partition.reassigning);
-            self.topic.push(self.topic_slots.len() as u32 - 1);
+            self.entry.push(Entry {
+                bytes: partition.bytes,
+                load: [0; DIMENSIONS],
+                topic: self.topic_slots.len() as u32 - 1,
+                pinned: partition.reassigning,
+            });
             *self.topic_slots.last_mut().expect("pushed for the first partition") += wanted as u32;
-            self.bytes.push(partition.bytes);
             self.in_rate.push(partition.in_rate);
             self.out_rate.push(partition.in_rate * (wanted as i64 - 1) + partition.out_rate);
         }
@@ -151,22 +159,22 @@ impl Facts {
 
     fn scale(&mut self) {
         let slots = |p: usize| i128::from(self.start[p + 1] - self.start[p]);
-        let total = |loads: &[i64]| {
-            loads.iter().enumerate().map(|(p, load)| i128::from(*load) * slots(p)).sum::<i128>().max(1)
+        let total = |load: &dyn Fn(usize) -> i64| {
+            (0..self.partitions()).map(|p| i128::from(load(p)) * slots(p)).sum::<i128>().max(1)
         };
-        let totals = [total(&self.bytes), total(&self.in_rate)];
+        let totals = [total(&|p| self.entry[p].bytes), total(&|p| self.in_rate[p])];
         self.disk_total = totals[0];
         self.out_total = self.out_rate.iter().map(|rate| i128::from(*rate)).sum::<i128>().max(1);
-        let scaled = |load: i64, total: i128| (i128::from(load) * i128::from(SCALE) / total) as u32;
-        let pairs = self.bytes.iter().zip(&self.in_rate);
-        self.load = pairs.map(|(b, i)| [scaled(*b, totals[0]), scaled(*i, totals[1])]).collect();
+        for (entry, in_rate) in self.entry.iter_mut().zip(&self.in_rate) {
+            entry.load = [scaled(entry.bytes, totals[0]) as u32, scaled(*in_rate, totals[1]) as u32];
+        }
     }
 
     /// Makes `lists` the original placement, as if a plan had been applied; returns the one before.
     pub(super) fn rebase(&mut self, lists: &[u32]) -> Original {
         let mut disk = vec![0; self.brokers()];
         for (slot, broker) in lists.iter().enumerate() {
-            disk[*broker as usize] += self.bytes[self.part[slot] as usize];
+            disk[*broker as usize] += self.entry[self.part[slot] as usize].bytes;
         }
         Original {
             start: std::mem::replace(&mut self.orig_start, self.start.clone()),
@@ -182,7 +190,7 @@ impl Facts {
 
     /// Number of partitions.
     pub(super) fn partitions(&self) -> usize {
-        self.bytes.len()
+        self.entry.len()
     }
 
     /// Number of brokers, with those that leave.
@@ -215,11 +223,20 @@ impl Facts {
 
     /// Replicas of a partition that brokers which stay will hold.
     pub(super) fn slots_held(&self, partition: u32) -> usize {
-        if self.pinned[partition as usize] {
+        if self.entry[partition as usize].pinned {
             self.original(partition).iter().filter(|b| self.stays[**b as usize]).count()
         } else {
             self.slots(partition).len()
         }
+    }
+}
+
+/// A load relative to `total`, which weighs [`SCALE`].
+pub(super) fn scaled(load: i64, total: i128) -> i64 {
+    // Division of 128 bits takes several times as long, and few loads need it.
+    match (u64::try_from(load), u64::try_from(total)) {
+        (Ok(load), Ok(total)) if load < 1 << 34 => (load * SCALE as u64 / total) as i64,
+        _ => (i128::from(load) * i128::from(SCALE) / total) as i64,
     }
 }
 

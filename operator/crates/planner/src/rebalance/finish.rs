@@ -89,7 +89,7 @@ impl Finish<'_> {
             let mut crowded: BTreeMap<usize, usize> = BTreeMap::new();
             for partition in 0..self.facts.partitions() as u32 {
                 let replicas = self.facts.slots(partition).len();
-                if replicas > racks && !self.facts.pinned[partition as usize] {
+                if replicas > racks && !self.facts.entry[partition as usize].pinned {
                     *crowded.entry(replicas).or_insert(0) += 1;
                 }
             }

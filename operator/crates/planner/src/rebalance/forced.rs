@@ -20,7 +20,7 @@ pub(super) fn lift_forced(state: &mut State<'_>, targets: &Targets) -> Vec<u32> 
     let mut lifted = Vec::new();
     let mut crowded = Vec::new();
     for partition in 0..facts.partitions() as u32 {
-        if facts.pinned[partition as usize] {
+        if facts.entry[partition as usize].pinned {
             continue;
         }
         for slot in facts.slots(partition) {
@@ -44,7 +44,7 @@ pub(super) fn lift_forced(state: &mut State<'_>, targets: &Targets) -> Vec<u32> 
             let fullest = there.max_by_key(|slot| {
                 let broker = state.cur[*slot as usize];
                 (
-                    pressure(state, targets, broker, facts.load[partition as usize].map(i64::from)),
+                    pressure(state, targets, broker, facts.entry[partition as usize].load.map(i64::from)),
                     Reverse(*slot),
                 )
             });
@@ -61,7 +61,7 @@ pub(super) fn lift_forced(state: &mut State<'_>, targets: &Targets) -> Vec<u32> 
 
 /// The largest scaled load of a partition: what makes it hard to place.
 fn weight(facts: &Facts, partition: u32) -> i64 {
-    facts.load[partition as usize].into_iter().max().map_or(0, i64::from)
+    facts.entry[partition as usize].load.into_iter().max().map_or(0, i64::from)
 }
 
 /// A rack that holds more replicas of the partition than it may.
@@ -198,7 +198,7 @@ fn make_room(state: &mut State<'_>, slot: u32) -> Option<u32> {
             - state.facts.disk_max[broker as usize];
         let movers: Vec<u32> = state.on[broker as usize]
             .iter()
-            .copied()
+            .map(|held| held.slot)
             .filter(|other| state.slot_bytes(*other) >= missing)
             .take(ROOM_MAKERS_TRIED)
             .collect();

@@ -43,7 +43,8 @@ fn levels(
     for depth in 1.. {
         let mut reached = Vec::new();
         for &broker in &frontier {
-            for &partition in leaders.led[broker].iter().filter(|p| !leaders.facts.pinned[**p as usize]) {
+            for &partition in leaders.led[broker].iter().filter(|p| !leaders.facts.entry[**p as usize].pinned)
+            {
                 for &to in &leaders.list(partition)[1..] {
                     if level[to as usize] == UNREACHED {
                         level[to as usize] = depth;
@@ -85,7 +86,7 @@ fn chain(
         let step = leaders.led[at].get(next[at]).map(|partition| {
             let leads_on =
                 |to: &&u32| level[**to as usize] == level[at] + 1 && !is_spent(leaders, next, **to, lack);
-            let movable = !leaders.facts.pinned[*partition as usize];
+            let movable = !leaders.facts.entry[*partition as usize].pinned;
             (*partition, leaders.list(*partition)[1..].iter().find(leads_on).filter(|_| movable))
         });
         match step {

@@ -1,7 +1,7 @@
 //! Phase 4: evens out preferred leaders, and the traffic that leaders send, by choosing which replica comes first in
 //! each list. Moves no data. No I/O.
 
-use super::facts::{Facts, SCALE};
+use super::facts::{Facts, SCALE, scaled};
 use super::handover::hand_over;
 use super::options::Options;
 use super::order::lead;
@@ -74,7 +74,7 @@ pub(super) fn shares(facts: &Facts, placement: Placement<'_>) -> Shares {
     for partition in 0..facts.partitions() as u32 {
         let list = placement.of(partition as usize);
         let Some(first) = list.first() else { continue };
-        if facts.pinned[partition as usize] {
+        if facts.entry[partition as usize].pinned {
             pinned[*first as usize] += 1;
             continue;
         }
@@ -100,7 +100,7 @@ pub(super) fn shares(facts: &Facts, placement: Placement<'_>) -> Shares {
 
 /// What the leader of a partition sends, so scaled that all leaders together send at most [`SCALE`].
 fn scaled_out(facts: &Facts, partition: u32) -> i64 {
-    (i128::from(facts.out_rate[partition as usize]) * i128::from(SCALE) / facts.out_total) as i64
+    scaled(facts.out_rate[partition as usize], facts.out_total)
 }
 
 impl<'a> Leaders<'a> {
@@ -146,7 +146,7 @@ impl<'a> Leaders<'a> {
     fn hand_over_directly(&mut self, from: usize) -> bool {
         let mut best: Option<(i64, u32, usize)> = None;
         for &partition in self.led[from].iter().take(PARTITIONS_SAMPLED) {
-            if self.facts.pinned[partition as usize] {
+            if self.facts.entry[partition as usize].pinned {
                 continue;
             }
             for &to in &self.list(partition)[1..] {
@@ -208,7 +208,7 @@ impl<'a> Leaders<'a> {
     fn relieve(&mut self, from: usize, follows: &[u32]) -> bool {
         let mut best: Option<(i64, u32, usize)> = None;
         let enough = self.share.out[from] / ENOUGH_PART + 1;
-        for &partition in self.led[from].iter().filter(|p| !self.facts.pinned[**p as usize]) {
+        for &partition in self.led[from].iter().filter(|p| !self.facts.entry[**p as usize].pinned) {
             for &to in &self.list(partition)[1..] {
                 let to = to as usize;
                 let relief = self.relief(partition, from, to);
@@ -238,7 +238,7 @@ impl<'a> Leaders<'a> {
     /// Hands one leadership of `from` to a third broker that may lead more, at the least cost in balance.
     fn push(&mut self, from: usize, but: usize, budget: i64) -> Option<(u32, usize)> {
         let mut best: Option<(i64, u32, usize)> = None;
-        for &partition in self.led[from].iter().filter(|p| !self.facts.pinned[**p as usize]) {
+        for &partition in self.led[from].iter().filter(|p| !self.facts.entry[**p as usize].pinned) {
             for &to in &self.list(partition)[1..] {
                 let to = to as usize;
                 if to == but || !self.facts.stays[to] || self.count(to) >= self.share.high[to] {
@@ -259,7 +259,7 @@ impl<'a> Leaders<'a> {
     /// Takes one leadership for `to`, which follows the partitions `follows`, from a third broker that can give.
     fn pull(&mut self, to: usize, but: usize, follows: &[u32], budget: i64) -> Option<(u32, usize)> {
         let mut best: Option<(i64, u32, usize)> = None;
-        for &partition in follows.iter().filter(|p| !self.facts.pinned[**p as usize]) {
+        for &partition in follows.iter().filter(|p| !self.facts.entry[**p as usize].pinned) {
             let from = self.list(partition)[0] as usize;
             if from == but || from == to || self.count(from) <= self.share.low[from] {
                 continue;

@@ -15,6 +15,7 @@ mod facts;
 mod finish;
 mod forced;
 mod handover;
+mod index;
 mod leaders;
 mod lint;
 mod model;

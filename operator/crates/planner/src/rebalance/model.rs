@@ -1,5 +1,7 @@
 //! The snapshot of a cluster that the planner works on. No I/O.
 
+use std::ops::Range;
+
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
 use super::plan::Plan;
@@ -105,12 +107,38 @@ pub struct Model {
 impl Model {
     /// Positions of the partitions in the order of topic and index.
     pub(super) fn order(&self) -> Vec<u32> {
+        let mut runs = self.runs();
+        let first = |run: &Range<u32>| &self.partitions[run.start as usize];
+        let last = |run: &Range<u32>| &self.partitions[run.end as usize - 1];
+        runs.sort_by(|a, b| (&first(a).topic, first(a).index).cmp(&(&first(b).topic, first(b).index)));
+        let follow = |a: &Range<u32>, b: &Range<u32>| {
+            last(a).topic != first(b).topic || last(a).index < first(b).index
+        };
+        if runs.windows(2).all(|pair| follow(&pair[0], &pair[1])) {
+            return runs.into_iter().flatten().collect();
+        }
         let mut order: Vec<u32> = (0..self.partitions.len() as u32).collect();
         order.sort_unstable_by(|&a, &b| {
             let (a, b) = (&self.partitions[a as usize], &self.partitions[b as usize]);
             (&a.topic, a.index).cmp(&(&b.topic, b.index))
         });
         order
+    }
+
+    /// Stretches of the partitions in which one topic's stand in the order of their index, as they mostly come: there
+    /// are far fewer of them to sort.
+    fn runs(&self) -> Vec<Range<u32>> {
+        let mut runs: Vec<Range<u32>> = Vec::new();
+        let mut before: Option<&Partition> = None;
+        for (at, partition) in (0..).zip(&self.partitions) {
+            let follows = before.is_some_and(|b| b.topic == partition.topic && b.index < partition.index);
+            match runs.last_mut().filter(|_| follows) {
+                Some(run) => run.end = at + 1,
+                None => runs.push(at..at + 1),
+            }
+            before = Some(partition);
+        }
+        runs
     }
 }
 

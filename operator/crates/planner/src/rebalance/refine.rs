@@ -6,7 +6,7 @@ use super::bounds::Floors;
 use super::facts::{DIMENSIONS, SCALE};
 use super::options::Options;
 use super::rng::SplitMix64;
-use super::state::State;
+use super::state::{Held, State};
 use super::target::Targets;
 
 /// How much is looked at for a step.
@@ -22,13 +22,13 @@ struct Effort {
 
 /// Most steps are found with little effort; a broker for which it finds none is worth more.
 const EFFORTS: [Effort; 2] =
-    [Effort { partners: 6, replicas: 6, aimed: 0 }, Effort { partners: 16, replicas: 12, aimed: 8 }];
+    [Effort { partners: 6, replicas: 4, aimed: 4 }, Effort { partners: 16, replicas: 8, aimed: 12 }];
 /// Small clusters are searched more thoroughly: every broker counts there, and time does not.
 const EFFORTS_SMALL: [Effort; 2] =
     [Effort { partners: 12, replicas: 12, aimed: 8 }, Effort { partners: 32, replicas: 16, aimed: 16 }];
 /// Where no replica has to move, those that do are chosen for what they bring.
 const EFFORTS_QUIET: [Effort; 2] =
-    [Effort { partners: 16, replicas: 2, aimed: 8 }, Effort { partners: 32, replicas: 8, aimed: 16 }];
+    [Effort { partners: 16, replicas: 2, aimed: 6 }, Effort { partners: 32, replicas: 4, aimed: 12 }];
 /// Replicas up to which a cluster is small.
 const REPLICAS_SMALL: usize = 20_000;
 /// Replicas that left the broker are looked at so many times as often: exchanging them adds no copy.
@@ -41,8 +41,8 @@ const COPY_COST_FEW: i64 = 4;
 const BROKERS_FEW: usize = 80;
 /// The same where no replica has to move: there bytes are what counts.
 const COPY_COST_QUIET: i64 = 1;
-/// Replicas probed for such that move anyway.
-const PROBES: usize = 32;
+/// Replicas that move anyway are listed anew after one step for so many copies.
+const TRAVELLERS_PART: i64 = 16;
 /// Pairs of replicas up to which a pair of brokers is searched in full.
 const PAIRS_MAX: usize = 4096;
 /// Steps for one broker before the next has its turn.
@@ -68,6 +68,10 @@ struct Candidate {
 impl Candidate {
     fn new(state: &State<'_>, slot: u32) -> Candidate {
         Candidate { slot, load: state.slot_load(slot), is_paid: state.is_paid(slot) }
+    }
+
+    fn of(state: &State<'_>, held: Held) -> Candidate {
+        Candidate { slot: held.slot, load: held.load(), is_paid: state.is_paid(held.slot) }
     }
 }
 
@@ -104,28 +108,36 @@ pub(super) fn refine(
     } else {
         EFFORTS
     };
+    let mut travellers = Travellers::new(state);
+    let mut steps = 0;
     let mut lightest = Lightest(vec![Vec::new(); state.facts.brokers()]);
     for _ in 0..ROUNDS_MAX {
-        let departed = departed(state);
+        if steps * TRAVELLERS_PART >= state.copies {
+            travellers = Travellers::new(state);
+            steps = 0;
+        }
         let mut improved = false;
         for broker in band.hot(state) {
+            let mut densest = Densest::default();
             for _ in 0..STEPS_PER_TURN {
                 let group = targets.count.group[broker as usize].map_or(0, |g| g as usize);
                 let mut choice = Choice::new(state, targets, &band, options, broker, quiet);
+                densest.renew(&choice, &mut rng);
+                let mut known = Known {
+                    members: &members[group],
+                    travellers: &travellers,
+                    densest: &densest,
+                    lightest: &mut lightest,
+                };
                 for effort in efforts {
                     if choice.best.is_none_or(|((good, _), _)| !good) {
-                        choice.look(
-                            effort,
-                            &members[group],
-                            &departed[broker as usize],
-                            &mut lightest,
-                            &mut rng,
-                        );
+                        choice.look(effort, &mut known, &mut rng);
                     }
                 }
                 let Some((_, step)) = choice.best else { break };
                 carry_out(state, step);
                 improved = true;
+                steps += 1;
             }
         }
         if !improved {
@@ -178,19 +190,64 @@ fn members(state: &State<'_>, targets: &Targets) -> Vec<Vec<u32>> {
     members
 }
 
-/// Slots that left each broker.
-fn departed(state: &State<'_>) -> Vec<Vec<u32>> {
-    let facts = state.facts;
-    let mut departed = vec![Vec::new(); facts.brokers()];
-    for slot in (0..state.cur.len() as u32).filter(|slot| state.is_paid(*slot)) {
-        let partition = facts.part[slot as usize];
-        for &home in facts.original(partition) {
-            if facts.stays[home as usize] && !state.cur[facts.slots(partition)].contains(&home) {
-                departed[home as usize].push(slot);
+/// Slots that move anyway, as they were when they were listed last.
+struct Travellers {
+    /// Those that left each broker.
+    departed: Vec<Vec<u32>>,
+    /// Those that came to each broker.
+    arrived: Vec<Vec<u32>>,
+}
+
+impl Travellers {
+    fn new(state: &State<'_>) -> Travellers {
+        let facts = state.facts;
+        let mut departed = vec![Vec::new(); facts.brokers()];
+        let mut arrived = vec![Vec::new(); facts.brokers()];
+        for slot in (0..state.cur.len() as u32).filter(|slot| state.is_paid(*slot)) {
+            arrived[state.cur[slot as usize] as usize].push(slot);
+            let partition = facts.part[slot as usize];
+            for &home in facts.original(partition) {
+                if facts.stays[home as usize] && !state.cur[facts.slots(partition)].contains(&home) {
+                    departed[home as usize].push(slot);
+                }
             }
         }
+        Travellers { departed, arrived }
     }
-    departed
+
+    /// Replicas of a broker: some that move anyway, and as many or more of all.
+    fn sample(
+        &self,
+        state: &State<'_>,
+        broker: u32,
+        replicas: usize,
+        rng: &mut SplitMix64,
+    ) -> Vec<Candidate> {
+        let held = &state.on[broker as usize];
+        if held.len() <= 2 * replicas {
+            return all(state, broker);
+        }
+        let mut sampled: Vec<Candidate> = Vec::with_capacity(4 * replicas);
+        let arrived = &self.arrived[broker as usize];
+        for at in 0..replicas.min(arrived.len()) {
+            let slot = arrived[if arrived.len() > replicas { rng.below(arrived.len()) } else { at }];
+            if state.cur[slot as usize] == broker && state.is_paid(slot) {
+                sampled.push(Candidate::new(state, slot));
+            }
+        }
+        let others = (sampled.len()..2 * replicas).map(|_| Candidate::of(state, held[rng.below(held.len())]));
+        sampled.extend(others);
+        sampled
+    }
+}
+
+/// What is known beyond the state when a step is looked for.
+struct Known<'k> {
+    /// Brokers that the step may involve.
+    members: &'k [u32],
+    travellers: &'k Travellers,
+    densest: &'k Densest,
+    lightest: &'k mut Lightest,
 }
 
 /// The search for the best step that helps one broker.
@@ -228,22 +285,14 @@ impl<'c, 'f> Choice<'c, 'f> {
         Choice { state, targets, band, options, broker, own, partner, copy_cost, gain_min, best: None }
     }
 
-    fn look(
-        &mut self,
-        effort: Effort,
-        members: &[u32],
-        departed: &[u32],
-        lightest: &mut Lightest,
-        rng: &mut SplitMix64,
-    ) {
-        let state = self.state;
+    fn look(&mut self, effort: Effort, known: &mut Known<'_>, rng: &mut SplitMix64) {
+        let (state, members) = (self.state, known.members);
+        let departed = &known.travellers.departed[self.broker as usize];
         if self.own.0 == 0 {
             return;
         }
-        let mut mine = sample(state, self.broker, effort.replicas, rng);
-        if effort.aimed > 0 {
-            mine.extend(self.densest(effort.aimed));
-        }
+        let mut mine = known.travellers.sample(state, self.broker, effort.replicas, rng);
+        mine.extend(known.densest.of(state, self.broker, effort.aimed));
         for _ in 0..departed.len().min(DEPARTED_PER_REPLICA * effort.replicas) {
             let back = Candidate::new(state, departed[rng.below(departed.len())]);
             if back.is_paid && state.is_original(back.slot, self.broker) {
@@ -259,8 +308,8 @@ impl<'c, 'f> Choice<'c, 'f> {
             if state.on[self.broker as usize].len() * state.on[partner as usize].len() <= PAIRS_MAX {
                 self.look_at_pairs(&all(state, self.broker), &all(state, partner), partner);
             } else {
-                let mut theirs = sample(state, partner, effort.replicas, rng);
-                let light = if effort.aimed > 0 { lightest.of(state, partner) } else { &[] };
+                let mut theirs = known.travellers.sample(state, partner, effort.replicas, rng);
+                let light = if effort.aimed > 0 { known.lightest.of(state, partner) } else { &[] };
                 theirs.extend(light.iter().take(effort.aimed).map(|slot| Candidate::new(state, *slot)));
                 self.look_at_pairs(&mine, &theirs, partner);
             }
@@ -270,25 +319,6 @@ impl<'c, 'f> Choice<'c, 'f> {
                 self.consider_single(out, home);
             }
         }
-    }
-
-    /// The replicas that take most of the broker's excess away for their bytes.
-    fn densest(&self, count: usize) -> Vec<Candidate> {
-        let (at, band) = (self.broker as usize, self.band);
-        let load = self.state.load[at];
-        let excess: [i64; DIMENSIONS] = std::array::from_fn(|d| (load[d] - band.of(at).high[d]).max(0));
-        let mut rated: Vec<(i64, u32)> = Vec::with_capacity(self.state.on[at].len());
-        for &slot in &self.state.on[at] {
-            let load = self.state.slot_load(slot);
-            let useful: i64 = (0..DIMENSIONS).map(|d| load[d].min(excess[d])).sum();
-            rated.push((-(useful << 24) / (load[0] + self.copy_cost), slot));
-        }
-        let count = count.min(rated.len());
-        if count < rated.len() {
-            rated.select_nth_unstable(count);
-        }
-        rated.truncate(count);
-        rated.into_iter().map(|(_, slot)| Candidate::new(self.state, slot)).collect()
     }
 
     fn look_at_pairs(&mut self, mine: &[Candidate], theirs: &[Candidate], partner: u32) {
@@ -407,6 +437,54 @@ impl<'c, 'f> Choice<'c, 'f> {
     }
 }
 
+/// The replicas that take most of a broker's excess away for their bytes, the best first. Which ones depends on the
+/// excess, so they are chosen anew when half of it is gone.
+#[derive(Default)]
+struct Densest {
+    slots: Vec<u32>,
+    /// The excess for which they were chosen.
+    excess: i64,
+}
+
+impl Densest {
+    /// How many are kept, more than are asked for, since some leave.
+    const KEPT: usize = 48;
+    /// From about how many they are chosen; more would hardly bring better ones.
+    const RATED: usize = 2048;
+
+    fn renew(&mut self, choice: &Choice<'_, '_>, rng: &mut SplitMix64) {
+        let (state, at) = (choice.state, choice.broker as usize);
+        let load = state.load[at];
+        let excess: [i64; DIMENSIONS] =
+            std::array::from_fn(|d| (load[d] - choice.band.of(at).high[d]).max(0));
+        let sum = excess.iter().sum();
+        if 2 * sum > self.excess && !self.slots.is_empty() {
+            return;
+        }
+        let step = state.on[at].len().div_ceil(Self::RATED).max(1);
+        let mut rated: Vec<(i64, u32)> = Vec::with_capacity(Self::RATED);
+        for held in state.on[at].iter().skip(rng.below(step)).step_by(step) {
+            let load = held.load();
+            let useful: i64 = (0..DIMENSIONS).map(|d| load[d].min(excess[d])).sum();
+            rated.push((-(useful << 24) / (load[0] + choice.copy_cost), held.slot));
+        }
+        if rated.len() > Self::KEPT {
+            rated.select_nth_unstable(Self::KEPT);
+            rated.truncate(Self::KEPT);
+        }
+        rated.sort_unstable();
+        self.excess = sum;
+        self.slots.clear();
+        self.slots.extend(rated.into_iter().map(|(_, slot)| slot));
+    }
+
+    /// The best of them that are still on the broker.
+    fn of(&self, state: &State<'_>, broker: u32, count: usize) -> impl Iterator<Item = Candidate> {
+        let there = self.slots.iter().filter(move |slot| state.cur[**slot as usize] == broker);
+        there.take(count).map(|slot| Candidate::new(state, *slot))
+    }
+}
+
 /// The replicas with the least load of each broker, looked up when first asked for. Brokers change meanwhile, so
 /// entries that have left are passed over.
 struct Lightest(Vec<Vec<u32>>);
@@ -419,36 +497,20 @@ impl Lightest {
         let list = &mut self.0[broker as usize];
         list.retain(|slot| state.cur[*slot as usize] == broker);
         if list.len() < Self::KEPT / 2 {
-            list.clone_from(&state.on[broker as usize]);
-            let weight = |slot: &u32| (state.slot_load(*slot).into_iter().sum::<i64>(), *slot);
-            if list.len() > Self::KEPT {
-                list.select_nth_unstable_by_key(Self::KEPT, weight);
-                list.truncate(Self::KEPT);
+            let mut held = state.on[broker as usize].clone();
+            let weight = |held: &Held| (held.load().into_iter().sum::<i64>(), held.slot);
+            if held.len() > Self::KEPT {
+                held.select_nth_unstable_by_key(Self::KEPT, weight);
+                held.truncate(Self::KEPT);
             }
-            list.sort_unstable_by_key(weight);
+            held.sort_unstable_by_key(weight);
+            list.clear();
+            list.extend(held.into_iter().map(|held| held.slot));
         }
         list
     }
 }
 
 fn all(state: &State<'_>, broker: u32) -> Vec<Candidate> {
-    state.on[broker as usize].iter().map(|slot| Candidate::new(state, *slot)).collect()
-}
-
-/// Replicas of a broker: some that move anyway, and some of all.
-fn sample(state: &State<'_>, broker: u32, replicas: usize, rng: &mut SplitMix64) -> Vec<Candidate> {
-    let slots = &state.on[broker as usize];
-    if slots.len() <= 2 * replicas {
-        return all(state, broker);
-    }
-    let mut sampled: Vec<Candidate> = Vec::with_capacity(2 * replicas);
-    for _ in 0..PROBES {
-        let candidate = Candidate::new(state, slots[rng.below(slots.len())]);
-        if sampled.len() < replicas && candidate.is_paid {
-            sampled.push(candidate);
-        }
-    }
-    let others = (sampled.len()..2 * replicas).map(|_| Candidate::new(state, slots[rng.below(slots.len())]));
-    sampled.extend(others);
-    sampled
+    state.on[broker as usize].iter().map(|held| Candidate::of(state, *held)).collect()
 }

@@ -145,7 +145,7 @@ pub(super) fn loads(facts: &Facts, placement: Placement<'_>) -> Loads {
         for (at, &broker) in placement.of(partition).iter().enumerate() {
             let broker = broker as usize;
             loads[0][broker] += 1;
-            loads[1][broker] += facts.bytes[partition];
+            loads[1][broker] += facts.entry[partition].bytes;
             loads[2][broker] += facts.in_rate[partition];
             if at == 0 {
                 loads[3][broker] += facts.out_rate[partition];
@@ -169,11 +169,11 @@ pub(super) fn score(
     let out = share(facts, |p| i128::from(facts.out_rate[p as usize]), None);
     let total_out: i128 = out.group_total.iter().map(|total| i128::from(*total)).sum();
     let per_leader = |b: usize| (i128::from(out.high[b]) * facts.out_total / total_out.max(1)) as i64;
-    let raw = |load: &[i64]| share(facts, |p| i128::from(load[p as usize]), None).high;
+    let raw = |load: &dyn Fn(usize) -> i64| share(facts, |p| i128::from(load(p as usize)), None).high;
     let shares_of: [Vec<i64>; 5] = [
         targets.count.high.clone(),
-        raw(&facts.bytes),
-        raw(&facts.in_rate),
+        raw(&|p| facts.entry[p].bytes),
+        raw(&|p| facts.in_rate[p]),
         (0..facts.brokers()).map(per_leader).collect(),
         leaders.exact.clone(),
     ];
@@ -238,10 +238,10 @@ fn add_costs(facts: &Facts, before: Placement<'_>, after: Placement<'_>, score: 
         let source = old.iter().find(|b| facts.serves[**b as usize]);
         for &broker in new.iter().filter(|b| !old.contains(b)) {
             score.moves += 1;
-            score.bytes += facts.bytes[partition];
-            arriving[broker as usize] += facts.bytes[partition];
+            score.bytes += facts.entry[partition].bytes;
+            arriving[broker as usize] += facts.entry[partition].bytes;
             if source.is_some_and(|s| facts.rack[*s as usize] != facts.rack[broker as usize]) {
-                score.bytes_across_racks += facts.bytes[partition];
+                score.bytes_across_racks += facts.entry[partition].bytes;
             }
         }
     }
@@ -271,8 +271,8 @@ fn topics_crowded(facts: &Facts, placement: Placement<'_>) -> i64 {
     let mut crowded = 0;
     let mut first = 0;
     while first < facts.partitions() {
-        let topic = facts.topic[first];
-        let end = first + facts.topic[first..].partition_point(|t| *t == topic);
+        let topic = facts.entry[first].topic;
+        let end = first + facts.entry[first..].partition_point(|entry| entry.topic == topic);
         for &broker in &placement.list[placement.start[first] as usize..placement.start[end] as usize] {
             held[broker as usize] += 1;
             touched.push(broker);

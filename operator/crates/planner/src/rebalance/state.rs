@@ -1,19 +1,33 @@
 //! Where every replica is while planning, with each broker's loads, kept up to date in constant time per move.
 //!
-//! Invariants: `on[b][pos[s]] == s` exactly when `cur[s] == b`; a partition has at most one slot on a broker;
+//! Invariants: `on[b][pos[s]].slot == s` exactly when `cur[s] == b`; a partition has at most one slot on a broker;
 //! `load[b]` is the sum over `on[b]`; `copies` and `bytes_copied` count slots on brokers that the original list lacks.
 //! No I/O.
 
 use super::facts::{DIMENSIONS, Facts, NOWHERE};
 use super::spread::TopicSpread;
 
+/// A replica in its broker's list, with its loads beside it: what is looked at most is not worth three lookups.
+#[derive(Clone, Copy)]
+pub(super) struct Held {
+    pub(super) slot: u32,
+    load: [u32; DIMENSIONS],
+}
+
+impl Held {
+    /// Its scaled loads.
+    pub(super) fn load(self) -> [i64; DIMENSIONS] {
+        self.load.map(i64::from)
+    }
+}
+
 /// See the module's header.
 pub(super) struct State<'f> {
     pub(super) facts: &'f Facts,
     /// The broker of each slot.
     pub(super) cur: Vec<u32>,
-    /// The slots on each broker.
-    pub(super) on: Vec<Vec<u32>>,
+    /// The replicas on each broker.
+    pub(super) on: Vec<Vec<Held>>,
     /// Where a slot stands in its broker's list.
     pos: Vec<u32>,
     /// Whether a slot needs a copy where it is.
@@ -88,12 +102,12 @@ impl<'f> State<'f> {
 
     /// The scaled loads of a slot.
     pub(super) fn slot_load(&self, slot: u32) -> [i64; DIMENSIONS] {
-        self.facts.load[self.facts.part[slot as usize] as usize].map(i64::from)
+        self.facts.entry[self.facts.part[slot as usize] as usize].load.map(i64::from)
     }
 
     /// The bytes of a slot.
     pub(super) fn slot_bytes(&self, slot: u32) -> i64 {
-        self.facts.bytes[self.facts.part[slot as usize] as usize]
+        self.facts.entry[self.facts.part[slot as usize] as usize].bytes
     }
 
     /// Whether the slot may go to `broker`: it stays, has no replica of the partition, its rack has room, and its
@@ -106,7 +120,7 @@ impl<'f> State<'f> {
     pub(super) fn placeable(&self, slot: u32, broker: u32) -> bool {
         let facts = self.facts;
         let partition = facts.part[slot as usize];
-        if !facts.stays[broker as usize] || facts.pinned[partition as usize] {
+        if !facts.stays[broker as usize] || facts.entry[partition as usize].pinned {
             return false;
         }
         let rack = facts.rack[broker as usize];
@@ -154,6 +168,15 @@ impl<'f> State<'f> {
         self.facts.original(self.facts.part[slot as usize]).contains(&broker)
     }
 
+    /// Whether some broker may lack a replica of the slot's partition that it had from the start.
+    pub(super) fn has_left_home(&self, slot: u32) -> bool {
+        let facts = self.facts;
+        let partition = facts.part[slot as usize];
+        let slots = facts.slots(partition);
+        self.paid[slots.clone()].contains(&true)
+            || (facts.orig.len() != facts.part.len() && facts.original(partition).len() > slots.len())
+    }
+
     /// Whether the slot needs a copy where it is.
     pub(super) fn is_paid(&self, slot: u32) -> bool {
         self.paid[slot as usize]
@@ -166,7 +189,7 @@ impl<'f> State<'f> {
 
     /// Whether the topic would be crowded on `broker` with one replica more.
     pub(super) fn crowds(&self, slot: u32, broker: u32) -> bool {
-        let topic = self.facts.topic[self.facts.part[slot as usize] as usize];
+        let topic = self.facts.entry[self.facts.part[slot as usize] as usize].topic;
         self.spread.get(topic, broker) >= self.facts.topic_limit(topic)
     }
 
@@ -177,14 +200,15 @@ impl<'f> State<'f> {
             return;
         }
         let partition = self.facts.part[slot as usize] as usize;
-        let (at, bytes) = (broker as usize, self.facts.bytes[partition]);
+        let (at, bytes) = (broker as usize, self.facts.entry[partition].bytes);
         self.cur[slot as usize] = broker;
         self.pos[slot as usize] = self.on[at].len() as u32;
-        self.on[at].push(slot);
+        let held = Held { slot, load: self.facts.entry[partition].load };
+        self.on[at].push(held);
         self.disk[at] += bytes;
         let load = &mut self.load[at];
-        load.iter_mut().zip(self.facts.load[partition]).for_each(|(sum, part)| *sum += i64::from(part));
-        self.spread.add(self.facts.topic[partition], broker);
+        load.iter_mut().zip(held.load).for_each(|(sum, part)| *sum += i64::from(part));
+        self.spread.add(self.facts.entry[partition].topic, broker);
         if !self.is_original(slot, broker) {
             self.paid[slot as usize] = true;
             self.arriving[at] += bytes;
@@ -199,17 +223,17 @@ impl<'f> State<'f> {
             return;
         }
         let partition = self.facts.part[slot as usize] as usize;
-        let (at, bytes) = (from as usize, self.facts.bytes[partition]);
+        let (at, bytes) = (from as usize, self.facts.entry[partition].bytes);
         let hole = self.pos[slot as usize] as usize;
-        self.on[at].swap_remove(hole);
-        if let Some(&moved) = self.on[at].get(hole) {
-            self.pos[moved as usize] = hole as u32;
+        let held = self.on[at].swap_remove(hole);
+        if let Some(moved) = self.on[at].get(hole) {
+            self.pos[moved.slot as usize] = hole as u32;
         }
         self.cur[slot as usize] = NOWHERE;
         self.disk[at] -= bytes;
         let load = &mut self.load[at];
-        load.iter_mut().zip(self.facts.load[partition]).for_each(|(sum, part)| *sum -= i64::from(part));
-        self.spread.remove(self.facts.topic[partition], from);
+        load.iter_mut().zip(held.load).for_each(|(sum, part)| *sum -= i64::from(part));
+        self.spread.remove(self.facts.entry[partition].topic, from);
         if std::mem::take(&mut self.paid[slot as usize]) {
             self.arriving[at] -= bytes;
             self.copies -= 1;

@@ -26,8 +26,9 @@ pub(super) struct Targets {
 
 impl Targets {
     pub(super) fn new(facts: &Facts) -> Targets {
-        let load =
-            |dimension: usize| share(facts, |p| i128::from(facts.load[p as usize][dimension]), None).high;
+        let load = |dimension: usize| {
+            share(facts, |p| i128::from(facts.entry[p as usize].load[dimension]), None).high
+        };
         Targets { count: share(facts, |_| 1, Some(facts.partitions() as i128)), load: [load(0), load(1)] }
     }
 }

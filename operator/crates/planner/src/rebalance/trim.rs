@@ -45,7 +45,7 @@ fn smaller(state: &State<'_>, band: &Band, slot: u32, rng: &mut SplitMix64) -> O
         }
         for at in 0..there.len().min(REPLICAS_SAMPLED) {
             let sampled = there.len() > REPLICAS_SAMPLED;
-            let back = there[if sampled { rng.below(there.len()) } else { at }];
+            let back = there[if sampled { rng.below(there.len()) } else { at }].slot;
             // Most are larger and need a copy, too; whether they would go home is not worth looking up.
             if !state.is_paid(back) && state.slot_bytes(back) >= state.slot_bytes(slot) {
                 continue;
