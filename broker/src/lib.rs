@@ -21,4 +21,6 @@ mod partitions;
 mod peers;
 mod producer_ids;
 mod stop;
+#[cfg(test)]
+mod testing;
 mod view;

@@ -190,11 +190,12 @@ impl HostedPartition {
         let wait = match acks {
             // Armed before the lock is given back, so that no advance is missed.
             RequiredAcks::All if high_watermark < produced.wait.end => {
-                let wait = waiters.wait_committed(produced.wait.end);
-                Some(wait.ok_or(AppendFailure { code: ErrorCode::RequestTimedOut, message: None })?)
+                Some(waiters.wait_committed(produced.wait.end))
             }
             _ => None,
         };
+        // The batch is in the log: followers must hear of it, whether its producer can wait or not.
+        let too_many_wait = matches!(wait, Some(None));
         let appended = &produced.appended;
         if !appended.duplicate {
             self.counters.bytes_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
@@ -204,9 +205,13 @@ impl HostedPartition {
             base_offset: appended.base_offset,
             log_append_time: appended.log_append_time,
             log_start: hosted.log().log_start(),
-            wait,
+            wait: wait.flatten(),
         };
         self.settle(&mut guard.waiters, produced.effects);
+        if too_many_wait {
+            let message = Some("too many producers wait for this partition already".to_owned());
+            return Err(AppendFailure { code: ErrorCode::RequestTimedOut, message });
+        }
         Ok(answer)
     }
 
@@ -462,5 +467,33 @@ impl HostedPartition {
         state.replica = None;
         state.waiters.leadership_lost();
         self.metrics.offline_log_partitions.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use ottla_broker_protocol::batch::Compression;
+
+    use super::*;
+    use crate::partitions::waiters::PRODUCE_WAITERS_MAX;
+    use crate::testing::{Rig, batch};
+
+    #[test]
+    fn followers_hear_of_a_batch_whose_producer_cannot_wait() {
+        let mut rig = Rig::new();
+        let hosted = rig.topic("t", &[1, 2]);
+        let fill = |waiters: &mut Waiters| {
+            (0..PRODUCE_WAITERS_MAX).map(|_| waiters.wait_committed(Offset::MAX)).collect()
+        };
+        let full: Vec<_> = fill(&mut hosted.state.lock().waiters);
+        let notify = Arc::new(Notify::new());
+        let follower = Fetcher::Follower { node: NodeId(2), epoch: None, isr_eligible: true };
+        hosted.arm_fetch(&notify, follower);
+        let mut batch = batch(Compression::None);
+        let failure = hosted.append(rig.broker.clock.now(), &mut batch, RequiredAcks::All).unwrap_err();
+        assert_eq!(failure.code, ErrorCode::RequestTimedOut, "{failure:?}");
+        assert!(notify.notified().now_or_never().is_some(), "the follower sleeps on");
+        drop(full);
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::{Notify, oneshot};
 /// Producers that may wait on one partition; further ones are told to retry.
 ///
 /// A connection has a bounded number of requests in flight, so this is reached only by very many producers.
-const PRODUCE_WAITERS_MAX: usize = 100_000;
+pub(super) const PRODUCE_WAITERS_MAX: usize = 100_000;
 /// Dead fetch waiters are swept when the list has grown by this many.
 const SWEEP_EVERY: usize = 256;
 

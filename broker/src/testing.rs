@@ -1,0 +1,135 @@
+//! A broker for tests: node 1, on a folder of its own, with metadata that the test makes up. No socket, no controller.
+
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes, BytesMut};
+use ottla_broker_config::load_broker;
+use ottla_broker_log::{Disk, RealDisk};
+use ottla_broker_metadata::record::{ConfigResource, LeaderRecoveryState, PartitionRecord};
+use ottla_broker_metadata::{Image, Record};
+use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, Compression};
+use ottla_broker_protocol::{Reader, Request, ResponseHeader, Segment, frame};
+use ottla_broker_types::{
+    ClusterId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName, Uuid,
+};
+use tempfile::TempDir;
+
+use crate::api::Api;
+use crate::broker::{Broker, Parts};
+use crate::clock::Clock;
+use crate::controller::{Active, Controller};
+use crate::groups::Groups;
+use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply};
+use crate::partitions::{HostedPartition, Opener, Partitions};
+use crate::peers::Peers;
+use crate::stop::Fatal;
+use crate::view::View;
+
+/// The broker and what it was told.
+pub(crate) struct Rig {
+    pub(crate) broker: Arc<Broker>,
+    image: Image,
+    _folder: TempDir,
+}
+
+impl Rig {
+    /// A broker without topics.
+    pub(crate) fn new() -> Rig {
+        let folder = tempfile::tempdir().unwrap();
+        let pairs = [("node.id", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let (config, _) = load_broker(pairs.into()).unwrap();
+        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let active = Active::new(None, config.quorum.broker_lease_ms);
+        let opener = Opener::new(disk, folder.path()).unwrap();
+        let parts = Parts {
+            node_id: NodeId(1),
+            cluster_id: ClusterId("test".to_owned()),
+            directory_id: DirectoryId(Uuid([1; 16])),
+            clock: Clock::start(),
+            peers: Arc::new(Peers::new(NodeId(1))),
+            partitions: Partitions::new(opener, Fatal::default()),
+            groups: Groups::new(&config.groups, 1),
+            controller: Controller::new(NodeId(1), None, active, None),
+            seed: 1,
+            config,
+        };
+        Rig { broker: Broker::new(parts, Arc::default()), image: Image::default(), _folder: folder }
+    }
+
+    /// Applies records as one committed batch.
+    pub(crate) fn commit(&mut self, records: &[Record]) {
+        let before = self.image.clone();
+        self.image.apply_batch(records, before.applied_end()).unwrap();
+        let view = View::new(self.image.clone());
+        self.broker.partitions.apply(&self.broker, &view, &self.image.changes_since(&before));
+        self.broker.publish(view);
+    }
+
+    /// Makes a topic with one partition on `replicas`, all in sync and led by the first.
+    pub(crate) fn topic(&mut self, name: &str, replicas: &[i32]) -> Arc<HostedPartition> {
+        let id = TopicId(Uuid([name.len() as u8; 16]));
+        let name = TopicName::new(name).unwrap();
+        let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
+        let partition = PartitionRecord {
+            topic: id,
+            partition: PartitionIndex(0),
+            isr: replicas.clone(),
+            removing: Vec::new(),
+            adding: Vec::new(),
+            leader: replicas.first().copied(),
+            recovery: LeaderRecoveryState::Recovered,
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+            directories: vec![DirectoryId(Uuid([1; 16])); replicas.len()],
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+            replicas,
+        };
+        self.commit(&[Record::Topic { name: name.clone(), id }, Record::Partition(partition)]);
+        self.broker.partitions.find(&name, PartitionIndex(0)).unwrap()
+    }
+
+    /// Sets a topic's setting.
+    pub(crate) fn set(&mut self, topic: &str, name: &str, value: &str) {
+        let resource = ConfigResource::Topic(topic.to_owned());
+        self.commit(&[Record::Config { resource, name: name.to_owned(), value: Some(value.to_owned()) }]);
+    }
+
+    /// Asks as a client; the body of the answer, or why the connection ends.
+    pub(crate) async fn ask<R: Request>(&self, request: &R, version: i16) -> Result<Bytes, &'static str> {
+        let mut bytes = BytesMut::from(frame::encode_request(request, version, 1, None).unwrap());
+        bytes.advance(frame::SIZE_LEN);
+        let peer = PeerInfo { address: ([127, 0, 0, 1], 1).into(), listener: "TEST".into(), internal: false };
+        let reply = match Api::new(Arc::clone(&self.broker)).handle(&peer, Frame { bytes, held: None }) {
+            Handled::Now(reply) => reply,
+            Handled::Later(reply) => reply.await,
+        };
+        let segments = match reply {
+            Reply::Frame(segments) => segments,
+            Reply::None => return Ok(Bytes::new()),
+            Reply::Close(reason) => return Err(reason),
+        };
+        let mut answer = Vec::new();
+        for segment in segments {
+            match segment {
+                Segment::Bytes(bytes) => answer.extend_from_slice(&bytes),
+                Segment::File(range) => {
+                    let start = answer.len();
+                    answer.resize(start + range.len, 0);
+                    range.file.read_exact_at(&mut answer[start..], range.position).unwrap();
+                }
+            }
+        }
+        let mut reader = Reader::new(&answer[frame::SIZE_LEN..]);
+        ResponseHeader::decode(&mut reader, R::KEY, version).unwrap();
+        let body_at = answer.len() - reader.remaining();
+        Ok(Bytes::from(answer).slice(body_at..))
+    }
+}
+
+/// One record in a batch.
+pub(crate) fn batch(compression: Compression) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(BatchOptions { compression, ..BatchOptions::default() });
+    builder.append(None, Some(b"value"), 1);
+    builder.build().unwrap().to_vec()
+}
