@@ -2,7 +2,7 @@
 //! log end; waits for `min_bytes` armed before reading, so that no append between the two is missed.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use ottla_broker_protocol::messages::fetch_response::{
 };
 use ottla_broker_protocol::{ErrorCode, Records, Segment};
 use ottla_broker_types::{
-    BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicName, Uuid,
+    BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, TopicId, TopicName, Uuid,
 };
-use tokio::sync::Notify;
 
 use super::call::Call;
 use super::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::fetch::{FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
-use crate::partitions::{FetchRead, Fetcher, HostedPartition};
+use crate::partitions::{FetchRead, FetchWaiter, Fetcher, HostedPartition};
+use crate::view::View;
 
 /// The longest a long poll may wait, whatever the client asks.
 const WAIT_MAX: Duration = Duration::from_secs(300);
@@ -43,6 +43,19 @@ struct Part {
     result: Result<FetchRead, ErrorCode>,
 }
 
+impl Part {
+    fn has_records(&self) -> bool {
+        self.result.as_ref().is_ok_and(|read| read.bytes > 0)
+    }
+
+    /// Forgets where the records are, but not how many: a fetch that waits must not keep deleted files on the disk.
+    fn let_files_go(&mut self) {
+        if let Ok(read) = &mut self.result {
+            read.segments = Vec::new();
+        }
+    }
+}
+
 /// Handles a Fetch.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: FetchRequest<'_> = call.request()?;
@@ -61,15 +74,14 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         Err(error) => return Ok(Answer::now(call.reply(&session_failed(error)))),
     };
     let fetching = Fetching { fetcher, wait, bytes_min, bytes_max, plan };
-    let notify = Arc::new(Notify::new());
-    let parts = read_all(broker, &fetching, (!fetching.wait.is_zero()).then_some(&notify));
+    let waiter = Arc::new(FetchWaiter::default());
+    let mut parts = read_all(broker, &fetching, (!fetching.wait.is_zero()).then_some(&waiter));
     if fetching.wait.is_zero() || is_enough(&fetching, &parts) {
         return Ok(Answer::now(call.reply(&response(broker, &call, &fetching, parts))));
     }
-    drop(parts);
     let broker = Arc::clone(broker);
     Ok(call.later(|call| async move {
-        let parts = wait_for_records(&broker, &fetching, &notify).await;
+        wait_for_records(&broker, &fetching, &waiter, &mut parts).await;
         call.reply(&response(&broker, &call, &fetching, parts))
     }))
 }
@@ -134,38 +146,80 @@ fn session_failed(error: SessionError) -> FetchResponse<'static> {
     FetchResponse { error_code: code.code(), ..FetchResponse::default() }
 }
 
-/// Reads every target once, as long as the answer has room; arms `notify` before each read.
-fn read_all(broker: &Broker, fetching: &Fetching, notify: Option<&Arc<Notify>>) -> Vec<Part> {
-    let view = broker.view();
-    let now = broker.clock.now();
-    let mut room = fetching.bytes_max;
-    let mut any_records = false;
-    let mut parts = Vec::with_capacity(fetching.plan.targets.len());
-    for target in &fetching.plan.targets {
+/// Reads for one answer, as long as it has room.
+struct Reading<'a> {
+    broker: &'a Broker,
+    fetching: &'a Fetching,
+    view: Arc<View>,
+    now: Now,
+    room: usize,
+    any_records: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(broker: &'a Broker, fetching: &'a Fetching) -> Reading<'a> {
+        Reading {
+            broker,
+            fetching,
+            view: broker.view(),
+            now: broker.clock.now(),
+            room: fetching.bytes_max,
+            any_records: false,
+        }
+    }
+
+    /// Reads the target at `place`; arms `waiter` before.
+    fn read(&mut self, place: usize, waiter: Option<&Arc<FetchWaiter>>) -> Part {
+        let target = &self.fetching.plan.targets[place];
         let found = match &target.topic {
-            TopicRef::Id(id) => view.topic_name(*id).ok_or(ErrorCode::UnknownTopicId),
+            TopicRef::Id(id) => self.view.topic_name(*id).ok_or(ErrorCode::UnknownTopicId),
             TopicRef::Name(name) => Ok(name.clone()),
         };
-        let hosted = found.and_then(|name| broker.partitions.serve(&view, &name, target.partition));
+        let hosted = found.and_then(|name| self.broker.partitions.serve(&self.view, &name, target.partition));
         let (partition, result) = match hosted {
             Ok(partition) => {
-                if let Some(notify) = notify {
-                    partition.arm_fetch(notify, fetching.fetcher);
+                if let Some(waiter) = waiter {
+                    partition.arm_fetch(waiter, place, self.fetching.fetcher);
                 }
-                let bytes_max = usize::try_from(target.bytes_max).unwrap_or(0).min(room);
+                let bytes_max = usize::try_from(target.bytes_max).unwrap_or(0).min(self.room);
                 // The first batch is served even if it is larger than the limits (KIP-74).
-                let read = partition.fetch(now, fetching.fetcher, target, bytes_max, !any_records);
+                let at_least_one = !self.any_records;
+                let read = partition.fetch(self.now, self.fetching.fetcher, target, bytes_max, at_least_one);
                 (Some(partition), read)
             }
             Err(code) => (None, Err(code)),
         };
         if let Ok(read) = &result {
-            any_records |= read.bytes > 0;
-            room = room.saturating_sub(read.bytes);
+            self.any_records |= read.bytes > 0;
+            self.room = self.room.saturating_sub(read.bytes);
         }
-        parts.push(Part { target: target.clone(), partition, result });
+        Part { target: target.clone(), partition, result }
     }
-    parts
+}
+
+/// Reads every target once.
+fn read_all(broker: &Broker, fetching: &Fetching, waiter: Option<&Arc<FetchWaiter>>) -> Vec<Part> {
+    let mut reading = Reading::new(broker, fetching);
+    (0..fetching.plan.targets.len()).map(|place| reading.read(place, waiter)).collect()
+}
+
+/// Reads those targets again of which something new or something else may be there: the moved ones, which must be armed
+/// again, and those with records, whose share of the answer may be another by now. The others are as they were, and
+/// armed.
+fn read_again(
+    broker: &Broker,
+    fetching: &Fetching,
+    parts: &mut [Part],
+    moved: &BTreeSet<usize>,
+    waiter: Option<&Arc<FetchWaiter>>,
+) {
+    let mut reading = Reading::new(broker, fetching);
+    for (place, part) in parts.iter_mut().enumerate() {
+        let has_moved = moved.contains(&place);
+        if has_moved || part.has_records() {
+            *part = reading.read(place, waiter.filter(|_| has_moved));
+        }
+    }
 }
 
 /// Whether an answer is due now: enough bytes, or something the fetcher must hear at once.
@@ -181,17 +235,24 @@ fn is_enough(fetching: &Fetching, parts: &[Part]) -> bool {
     bytes >= fetching.bytes_min || fetching.plan.targets.is_empty()
 }
 
-async fn wait_for_records(broker: &Broker, fetching: &Fetching, notify: &Arc<Notify>) -> Vec<Part> {
+/// Waits until `parts` are an answer, which is at the latest when the time is over.
+async fn wait_for_records(
+    broker: &Broker,
+    fetching: &Fetching,
+    waiter: &Arc<FetchWaiter>,
+    parts: &mut [Part],
+) {
     let mut deadline = Box::pin(tokio::time::sleep(fetching.wait));
     loop {
+        parts.iter_mut().for_each(Part::let_files_go);
         let timed_out = tokio::select! {
             biased;
-            () = notify.notified() => false,
+            () = waiter.woken() => false,
             () = &mut deadline => true,
         };
-        let parts = read_all(broker, fetching, (!timed_out).then_some(notify));
-        if timed_out || is_enough(fetching, &parts) {
-            return parts;
+        read_again(broker, fetching, parts, &waiter.take_moved(), (!timed_out).then_some(waiter));
+        if timed_out || is_enough(fetching, parts) {
+            return;
         }
     }
 }
@@ -314,3 +375,6 @@ fn partition_data(fetching: &Fetching, part: Part) -> PartitionData<'static> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,12 +11,11 @@ use ottla_broker_coordinator::{GroupRecord, GroupShard};
 use ottla_broker_protocol::Segment;
 use ottla_broker_protocol::batch::{batches, records};
 use ottla_broker_types::{DurationMs, Offset};
-use tokio::sync::Notify;
 
 use super::hosted_shard::HostedShard;
 use crate::broker::Broker;
 use crate::controller::Standing;
-use crate::partitions::{Fetcher, HostedPartition};
+use crate::partitions::{FetchWaiter, Fetcher, HostedPartition};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
@@ -72,13 +71,13 @@ async fn load(broker: &Arc<Broker>, hosted: &Arc<HostedShard>) -> anyhow::Result
 /// Waits until everything below `end` is committed; false if the shard was given up first.
 async fn reached(hosted: &HostedShard, end: Offset) -> bool {
     while !hosted.is_gone() {
-        let moved = Arc::new(Notify::new());
-        hosted.partition.arm_fetch(&moved, Fetcher::Consumer);
+        let waiter = Arc::new(FetchWaiter::default());
+        hosted.partition.arm_fetch(&waiter, 0, Fetcher::Consumer);
         if hosted.partition.read(|replica| replica.high_watermark()).is_some_and(|reached| reached >= end) {
             return true;
         }
         // Whether the wait ended by an advance or by time, the state is looked at again.
-        let _ = tokio::time::timeout(RECHECK, moved.notified()).await;
+        let _ = tokio::time::timeout(RECHECK, waiter.woken()).await;
     }
     false
 }

@@ -17,11 +17,11 @@ use ottla_broker_types::{
     BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition,
 };
 use parking_lot::Mutex;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 
 use super::codes;
 use super::isr_sender::IsrQueue;
-use super::waiters::{ProduceWait, Waiters};
+use super::waiters::{FetchWaiter, ProduceWait, Waiters};
 use crate::fetch::FetchTarget;
 use crate::metrics::{Metrics, TopicCounters};
 use crate::stop::Fatal;
@@ -224,9 +224,15 @@ impl HostedPartition {
         }
     }
 
-    /// Wakes `notify` at the next advance that `fetcher` can see.
-    pub fn arm_fetch(&self, notify: &Arc<Notify>, fetcher: Fetcher) {
-        self.state.lock().waiters.arm_fetch(notify, fetcher.is_follower());
+    /// Wakes `waiter` at the next advance that `fetcher` can see; `place` is this partition's within the fetch.
+    pub fn arm_fetch(&self, waiter: &Arc<FetchWaiter>, place: usize, fetcher: Fetcher) {
+        self.state.lock().waiters.arm_fetch(waiter, place, fetcher.is_follower());
+    }
+
+    /// Fetches that wait for it.
+    #[cfg(test)]
+    pub fn armed_count(&self) -> usize {
+        self.state.lock().waiters.armed_count()
     }
 
     /// Answers one partition of a Fetch.
@@ -487,13 +493,13 @@ mod tests {
             (0..PRODUCE_WAITERS_MAX).map(|_| waiters.wait_committed(Offset::MAX)).collect()
         };
         let full: Vec<_> = fill(&mut hosted.state.lock().waiters);
-        let notify = Arc::new(Notify::new());
+        let waiter = Arc::new(FetchWaiter::default());
         let follower = Fetcher::Follower { node: NodeId(2), epoch: None, isr_eligible: true };
-        hosted.arm_fetch(&notify, follower);
+        hosted.arm_fetch(&waiter, 0, follower);
         let mut batch = batch(Compression::None);
         let failure = hosted.append(rig.broker.clock.now(), &mut batch, RequiredAcks::All).unwrap_err();
         assert_eq!(failure.code, ErrorCode::RequestTimedOut, "{failure:?}");
-        assert!(notify.notified().now_or_never().is_some(), "the follower sleeps on");
+        assert!(waiter.woken().now_or_never().is_some(), "the follower sleeps on");
         drop(full);
     }
 }

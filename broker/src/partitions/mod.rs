@@ -14,4 +14,4 @@ pub use isr_sender::run as run_isr_sender;
 pub use manager::{PartitionFacts, Partitions};
 pub use open::{METADATA_DIR, Opener};
 pub use upkeep::{close, run as run_upkeep, run_flushes};
-pub use waiters::ProduceWait;
+pub use waiters::{FetchWaiter, ProduceWait};

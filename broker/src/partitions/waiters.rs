@@ -2,9 +2,11 @@
 //!
 //! Waiters are armed before the state is read, so that no advance between the two is missed.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
 use ottla_broker_types::Offset;
+use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
 /// Producers that may wait on one partition; further ones are told to retry.
@@ -30,14 +32,45 @@ struct ProduceWaiter {
     sender: oneshot::Sender<ProduceWait>,
 }
 
+/// A fetch that waits for any of its partitions to move, and which of them have. It is armed once on each, by the
+/// partition's place in the fetch; one that has moved must be armed again.
+#[derive(Debug, Default)]
+pub struct FetchWaiter {
+    moved: Mutex<BTreeSet<usize>>,
+    notify: Notify,
+}
+
+impl FetchWaiter {
+    /// Resolves when a partition has moved since the last call.
+    pub async fn woken(&self) {
+        self.notify.notified().await;
+    }
+
+    /// The places of the partitions that have moved since the last call.
+    pub fn take_moved(&self) -> BTreeSet<usize> {
+        std::mem::take(&mut self.moved.lock())
+    }
+
+    fn wake(&self, place: usize) {
+        self.moved.lock().insert(place);
+        self.notify.notify_one();
+    }
+}
+
+#[derive(Debug)]
+struct Armed {
+    waiter: Weak<FetchWaiter>,
+    place: usize,
+}
+
 /// The waiters of one partition.
 #[derive(Debug, Default)]
 pub struct Waiters {
     produce: Vec<ProduceWaiter>,
     /// Consumers: they see records below the high watermark.
-    high_watermark: Vec<Weak<Notify>>,
+    high_watermark: Vec<Armed>,
     /// Followers: they see records below the log end.
-    log_end: Vec<Weak<Notify>>,
+    log_end: Vec<Armed>,
 }
 
 impl Waiters {
@@ -51,13 +84,20 @@ impl Waiters {
         Some(receiver)
     }
 
-    /// Arms a fetcher; `follower` says whether it sees uncommitted records.
-    pub fn arm_fetch(&mut self, notify: &Arc<Notify>, follower: bool) {
+    /// Arms a fetch in which this partition has `place`; `follower` says whether it sees uncommitted records.
+    pub fn arm_fetch(&mut self, waiter: &Arc<FetchWaiter>, place: usize, follower: bool) {
         let list = if follower { &mut self.log_end } else { &mut self.high_watermark };
         if list.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
-            list.retain(|waiter| waiter.strong_count() > 0);
+            list.retain(|armed| armed.waiter.strong_count() > 0);
         }
-        list.push(Arc::downgrade(notify));
+        list.push(Armed { waiter: Arc::downgrade(waiter), place });
+    }
+
+    /// Fetches that are armed here and still wait.
+    #[cfg(test)]
+    pub fn armed_count(&self) -> usize {
+        let lists = self.high_watermark.iter().chain(&self.log_end);
+        lists.filter(|armed| armed.waiter.strong_count() > 0).count()
     }
 
     /// The high watermark is now `high_watermark`.
@@ -86,10 +126,10 @@ impl Waiters {
     }
 }
 
-fn wake(list: &mut Vec<Weak<Notify>>) {
-    for waiter in list.drain(..) {
-        if let Some(notify) = waiter.upgrade() {
-            notify.notify_one();
+fn wake(list: &mut Vec<Armed>) {
+    for armed in list.drain(..) {
+        if let Some(waiter) = armed.waiter.upgrade() {
+            waiter.wake(armed.place);
         }
     }
 }
@@ -113,17 +153,19 @@ mod tests {
     #[tokio::test]
     async fn an_advance_between_arming_and_waiting_is_not_missed() {
         let mut waiters = Waiters::default();
-        let notify = Arc::new(Notify::new());
-        waiters.arm_fetch(&notify, true);
+        let waiter = Arc::new(FetchWaiter::default());
+        waiters.arm_fetch(&waiter, 7, true);
         waiters.log_end_advanced();
-        notify.notified().await;
+        waiter.woken().await;
+        assert_eq!(waiter.take_moved(), BTreeSet::from([7]));
+        assert_eq!(waiter.take_moved(), BTreeSet::new());
     }
 
     #[test]
     fn abandoned_fetchers_do_not_pile_up() {
         let mut waiters = Waiters::default();
         for _ in 0..10 * SWEEP_EVERY {
-            waiters.arm_fetch(&Arc::new(Notify::new()), false);
+            waiters.arm_fetch(&Arc::default(), 0, false);
         }
         assert!(waiters.high_watermark.len() <= SWEEP_EVERY);
     }
