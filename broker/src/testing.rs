@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_broker_config::load_broker;
 use ottla_broker_log::{Disk, RealDisk};
-use ottla_broker_metadata::record::{ConfigResource, LeaderRecoveryState, PartitionRecord};
+use ottla_broker_metadata::record::{LeaderRecoveryState, PartitionRecord};
 use ottla_broker_metadata::{Image, Record};
 use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, Compression};
 use ottla_broker_protocol::{Reader, Request, ResponseHeader, Segment, frame};
@@ -87,12 +87,6 @@ impl Rig {
         };
         self.commit(&[Record::Topic { name: name.clone(), id }, Record::Partition(partition)]);
         self.broker.partitions.find(&name, PartitionIndex(0)).unwrap()
-    }
-
-    /// Sets a topic's setting.
-    pub(crate) fn set(&mut self, topic: &str, name: &str, value: &str) {
-        let resource = ConfigResource::Topic(topic.to_owned());
-        self.commit(&[Record::Config { resource, name: name.to_owned(), value: Some(value.to_owned()) }]);
     }
 
     /// Asks as a client; the body of the answer, or why the connection ends.

@@ -20,6 +20,15 @@ const READ_COMMITTED: i8 = 1;
 /// From this version on the answer carries the record's leader epoch.
 const LEADER_EPOCH_FROM_VERSION: i16 = 4;
 
+/// KIP-734.
+const MAX_TIMESTAMP_FROM_VERSION: i16 = 7;
+/// KIP-405.
+const EARLIEST_LOCAL_FROM_VERSION: i16 = 8;
+/// KIP-1005.
+const LATEST_TIERED_FROM_VERSION: i16 = 9;
+/// KIP-1023.
+const EARLIEST_PENDING_UPLOAD_FROM_VERSION: i16 = 11;
+
 /// Handles a ListOffsets.
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: ListOffsetsRequest<'_> = call.request()?;
@@ -33,6 +42,9 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let topics = request.topics.iter().map(|topic| {
         let name = TopicName::new(&topic.name).map_err(|_| ErrorCode::InvalidTopicException);
         let partitions = topic.partitions.iter().map(|asked| match &name {
+            Ok(_) if !is_known(asked.timestamp, call.version) => {
+                failed(asked.partition_index, ErrorCode::UnsupportedVersion)
+            }
             Ok(name) => answer(broker, name, asked, isolation),
             Err(code) => failed(asked.partition_index, *code),
         });
@@ -48,6 +60,19 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
         rows.for_each(|row| row.leader_epoch = -1);
     }
     Ok(Answer::now(call.reply(&response)))
+}
+
+/// Whether a request of `version` may ask for `timestamp`: negative ones have a meaning of their own, some of them only
+/// for newer clients.
+fn is_known(timestamp: i64, version: i16) -> bool {
+    match timestamp {
+        -1 | -2 | 0.. => true,
+        -3 => version >= MAX_TIMESTAMP_FROM_VERSION,
+        -4 => version >= EARLIEST_LOCAL_FROM_VERSION,
+        -5 => version >= LATEST_TIERED_FROM_VERSION,
+        -6 => version >= EARLIEST_PENDING_UPLOAD_FROM_VERSION,
+        _ => false,
+    }
 }
 
 fn answer(
@@ -79,5 +104,44 @@ fn failed(partition_index: i32, code: ErrorCode) -> ListOffsetsPartitionResponse
         timestamp: -1,
         offset: -1,
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_protocol::batch::Compression;
+    use ottla_broker_protocol::messages::list_offsets_request::ListOffsetsTopic;
+    use ottla_broker_protocol::{Decode, Reader};
+
+    use super::*;
+    use crate::partitions::RequiredAcks;
+    use crate::testing::{Rig, batch};
+
+    async fn listed(rig: &Rig, timestamp: i64, version: i16) -> (ErrorCode, i64, i64) {
+        let partition = ListOffsetsPartition { timestamp, current_leader_epoch: -1, ..Default::default() };
+        let topic =
+            ListOffsetsTopic { name: Cow::Borrowed("t"), partitions: vec![partition], ..Default::default() };
+        let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+        let body = rig.ask(&request, version).await.unwrap();
+        let response = ListOffsetsResponse::decode(&mut Reader::new(&body), version).unwrap();
+        let row = &response.topics[0].partitions[0];
+        (ErrorCode::from_wire(row.error_code), row.offset, row.timestamp)
+    }
+
+    #[tokio::test]
+    async fn timestamps_with_a_meaning_of_their_own_are_answered_from_their_version_on() {
+        let mut rig = Rig::new();
+        let hosted = rig.topic("t", &[1]);
+        hosted.append(rig.broker.clock.now(), &mut batch(Compression::None), RequiredAcks::Leader).unwrap();
+        let unsupported = (ErrorCode::UnsupportedVersion, -1, -1);
+        let cases = [(-1, 1, 1), (-2, 1, 0), (-3, 7, 0), (-4, 8, 0), (-5, 9, -1), (-6, 11, -1)];
+        for (timestamp, from_version, offset) in cases {
+            if from_version > 1 {
+                assert_eq!(listed(&rig, timestamp, from_version - 1).await, unsupported, "{timestamp}");
+            }
+            let (code, found, _) = listed(&rig, timestamp, from_version).await;
+            assert_eq!((code, found), (ErrorCode::None, offset), "{timestamp}");
+        }
+        assert_eq!(listed(&rig, -7, 11).await, unsupported);
     }
 }

@@ -18,6 +18,8 @@ pub enum OffsetSpec {
     MaxTimestamp,
     /// The last tiered record (-5): there is none.
     LatestTiered,
+    /// The first offset that is not tiered yet (KIP-1023).
+    EarliestPendingUpload,
     /// The first record with this timestamp or a later one.
     AtOrAfter(TimestampMs),
 }
@@ -30,6 +32,7 @@ impl OffsetSpec {
             -2 | -4 => Some(OffsetSpec::Earliest),
             -3 => Some(OffsetSpec::MaxTimestamp),
             -5 => Some(OffsetSpec::LatestTiered),
+            -6 => Some(OffsetSpec::EarliestPendingUpload),
             0.. => Some(OffsetSpec::AtOrAfter(TimestampMs(timestamp))),
             _ => None,
         }
@@ -73,7 +76,8 @@ impl Replica {
                 let leader_epoch = Some(leader.epoch);
                 return Ok(Some(ListedOffset { offset: visible_end, timestamp: None, leader_epoch }));
             }
-            OffsetSpec::LatestTiered => return Ok(None),
+            // Nothing is tiered, and nothing ever waits for it.
+            OffsetSpec::LatestTiered | OffsetSpec::EarliestPendingUpload => return Ok(None),
             OffsetSpec::MaxTimestamp => self.log.max_timestamp()?,
             OffsetSpec::AtOrAfter(timestamp) => self.log.offset_for_timestamp(timestamp)?,
         };
