@@ -63,7 +63,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         Ok(fetcher) => fetcher,
         Err(refused) => return Ok(Answer::close(refused)),
     };
-    let session = session_request(&request, call.version)?;
+    let session = session_request(&request, call.version);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0);
     let bytes_max =
@@ -104,16 +104,16 @@ fn fetcher(broker: &Broker, call: &Call, request: &FetchRequest<'_>) -> Result<F
     }
 }
 
-fn session_request(request: &FetchRequest<'_>, version: i16) -> Result<SessionRequest, Malformed> {
-    let topic_ref = |name: &str, id: Uuid| -> Result<TopicRef, Malformed> {
+fn session_request(request: &FetchRequest<'_>, version: i16) -> SessionRequest {
+    let topic_ref = |name: &str, id: Uuid| -> TopicRef {
         if version >= 13 {
-            return Ok(TopicRef::Id(TopicId::from_wire(id.0).unwrap_or_default()));
+            return TopicRef::Id(TopicId::from_wire(id.0).unwrap_or_default());
         }
-        TopicName::new(name).map(TopicRef::Name).map_err(|_| Malformed::Field("topic name"))
+        TopicName::new(name).map_or_else(|_| TopicRef::Unnamable(name.into()), TopicRef::Name)
     };
     let mut targets = Vec::new();
     for topic in &request.topics {
-        let reference = topic_ref(&topic.topic, topic.topic_id)?;
+        let reference = topic_ref(&topic.topic, topic.topic_id);
         targets.extend(topic.partitions.iter().map(|partition| FetchTarget {
             topic: reference.clone(),
             partition: PartitionIndex(partition.partition),
@@ -126,15 +126,15 @@ fn session_request(request: &FetchRequest<'_>, version: i16) -> Result<SessionRe
     }
     let mut forgotten = Vec::new();
     for topic in &request.forgotten_topics_data {
-        let reference = topic_ref(&topic.topic, topic.topic_id)?;
+        let reference = topic_ref(&topic.topic, topic.topic_id);
         forgotten.extend(topic.partitions.iter().map(|index| (reference.clone(), PartitionIndex(*index))));
     }
-    Ok(SessionRequest {
+    SessionRequest {
         session_id: request.session_id,
         session_epoch: request.session_epoch,
         targets,
         forgotten,
-    })
+    }
 }
 
 fn session_failed(error: SessionError) -> FetchResponse<'static> {
@@ -174,6 +174,7 @@ impl<'a> Reading<'a> {
         let found = match &target.topic {
             TopicRef::Id(id) => self.view.topic_name(*id).ok_or(ErrorCode::UnknownTopicId),
             TopicRef::Name(name) => Ok(name.clone()),
+            TopicRef::Unnamable(_) => Err(ErrorCode::UnknownTopicOrPartition),
         };
         let hosted = found.and_then(|name| self.broker.partitions.serve(&self.view, &name, target.partition));
         let (partition, result) = match hosted {
@@ -274,6 +275,7 @@ fn response(broker: &Broker, call: &Call, fetching: &Fetching, parts: Vec<Part>)
             let name = match &topic {
                 TopicRef::Id(id) => view.topic_name(*id),
                 TopicRef::Name(name) => Some(name.clone()),
+                TopicRef::Unnamable(_) => None,
             };
             let index = PartitionIndex(data.partition_index);
             if let Some((leader, epoch)) = name.and_then(|name| view.leader_of(&name, index)) {
@@ -293,6 +295,7 @@ fn response(broker: &Broker, call: &Call, fetching: &Fetching, parts: Vec<Part>)
         let (name, topic_id) = match topic {
             TopicRef::Id(id) => (String::new(), id.0),
             TopicRef::Name(name) => (name.as_str().to_owned(), Uuid::ZERO),
+            TopicRef::Unnamable(name) => (name.as_ref().to_owned(), Uuid::ZERO),
         };
         Some(FetchableTopicResponse { topic: Cow::Owned(name), topic_id, partitions, ..Default::default() })
     });

@@ -4,6 +4,7 @@
 //! (wrapping from `i32::MAX` to 1); an unchanged partition is left out of an incremental answer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use ottla_broker_types::{DurationMs, LeaderEpoch, MonotonicMs, Offset, PartitionIndex, TopicId, TopicName};
 
@@ -21,6 +22,8 @@ pub enum TopicRef {
     Id(TopicId),
     /// Up to version 12.
     Name(TopicName),
+    /// Up to version 12, as sent: no topic can have the name, so none of it exists.
+    Unnamable(Arc<str>),
 }
 
 /// One partition as a fetcher asks for it.

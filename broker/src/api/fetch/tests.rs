@@ -69,3 +69,16 @@ async fn a_waiting_fetch_is_armed_once_on_each_partition_and_answers_with_all_of
     let (found, ()) = tokio::join!(fetch(&rig, &asked, 12), appends);
     assert_eq!(found, [(ErrorCode::None, 10 * bytes), (ErrorCode::None, bytes)]);
 }
+
+#[tokio::test]
+async fn a_name_that_no_topic_can_have_is_unknown() {
+    let mut rig = Rig::new();
+    let hosted = rig.topic("t", &[1]);
+    let bytes = append(&rig, &hosted, Compression::None);
+    let mut asked = request(&["", "a/b", "t"], 1);
+    let unknown = (ErrorCode::UnknownTopicOrPartition, 0);
+    for session_epoch in [-1, 0] {
+        asked.session_epoch = session_epoch;
+        assert_eq!(fetch(&rig, &asked, 12).await, [unknown, unknown, (ErrorCode::None, bytes)]);
+    }
+}
