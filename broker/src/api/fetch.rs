@@ -16,7 +16,7 @@ use ottla_broker_types::{
 };
 
 use super::call::Call;
-use super::{Answer, Malformed};
+use super::{Answer, Malformed, old_clients};
 use crate::broker::Broker;
 use crate::fetch::{FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
 use crate::partitions::{FetchRead, FetchWaiter, Fetcher, HostedPartition};
@@ -34,6 +34,8 @@ struct Fetching {
     bytes_min: usize,
     bytes_max: usize,
     plan: SessionPlan,
+    /// Whether the client knows zstd.
+    reads_zstd: bool,
 }
 
 /// One partition's part of the answer.
@@ -73,7 +75,8 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         Ok(plan) => plan,
         Err(error) => return Ok(Answer::now(call.reply(&session_failed(error)))),
     };
-    let fetching = Fetching { fetcher, wait, bytes_min, bytes_max, plan };
+    let reads_zstd = call.version >= old_clients::ZSTD_FROM_FETCH_VERSION;
+    let fetching = Fetching { fetcher, wait, bytes_min, bytes_max, plan, reads_zstd };
     let waiter = Arc::new(FetchWaiter::default());
     let mut parts = read_all(broker, &fetching, (!fetching.wait.is_zero()).then_some(&waiter));
     if fetching.wait.is_zero() || is_enough(&fetching, &parts) {
@@ -184,9 +187,9 @@ impl<'a> Reading<'a> {
                 }
                 let bytes_max = usize::try_from(target.bytes_max).unwrap_or(0).min(self.room);
                 // The first batch is served even if it is larger than the limits (KIP-74).
-                let at_least_one = !self.any_records;
-                let read = partition.fetch(self.now, self.fetching.fetcher, target, bytes_max, at_least_one);
-                (Some(partition), read)
+                let read =
+                    partition.fetch(self.now, self.fetching.fetcher, target, bytes_max, !self.any_records);
+                (Some(partition), read.and_then(|read| self.readable(read)))
             }
             Err(code) => (None, Err(code)),
         };
@@ -195,6 +198,14 @@ impl<'a> Reading<'a> {
             self.room = self.room.saturating_sub(read.bytes);
         }
         Part { target: target.clone(), partition, result }
+    }
+
+    /// What the client can read of it.
+    fn readable(&self, mut read: FetchRead) -> Result<FetchRead, ErrorCode> {
+        if self.fetching.reads_zstd || old_clients::cut_before_zstd(&mut read) {
+            return Ok(read);
+        }
+        Err(ErrorCode::UnsupportedCompressionType)
     }
 }
 

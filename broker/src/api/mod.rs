@@ -28,6 +28,7 @@ mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
 mod offset_for_leader_epoch;
+mod old_clients;
 mod produce;
 mod served;
 mod topic_rows;

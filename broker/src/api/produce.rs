@@ -15,7 +15,7 @@ use ottla_broker_types::{PartitionIndex, TopicId, TopicName, Uuid};
 use tokio::sync::oneshot;
 
 use super::call::Call;
-use super::{Answer, Malformed};
+use super::{Answer, Malformed, old_clients};
 use crate::broker::Broker;
 use crate::listener::Reply;
 use crate::partitions::{AppendFailure, HostedPartition, ProduceWait, RequiredAcks};
@@ -54,7 +54,7 @@ pub fn handle(broker: &Arc<Broker>, mut call: Call) -> Result<Answer, Malformed>
         return Ok(Answer::now(call.reply(&response(broker, &call, topics, outcomes))));
     };
     let outcomes: Vec<Outcome> =
-        parts.into_iter().map(|part| append(broker, &mut call.body, &part, acks)).collect();
+        parts.into_iter().map(|part| append(broker, &mut call, &part, acks)).collect();
     if acks == RequiredAcks::None {
         let failed = outcomes.iter().any(|outcome| outcome.response.error_code != 0);
         // Without an answer, a closed connection is the only way to tell the producer (Kafka does the same).
@@ -107,14 +107,18 @@ fn open(broker: &Broker, call: &Call) -> Result<Opened, Malformed> {
     Ok((topics, parts, RequiredAcks::from_wire(request.acks), timeout))
 }
 
-fn append(broker: &Broker, frame: &mut [u8], part: &Part, acks: RequiredAcks) -> Outcome {
+fn append(broker: &Broker, call: &mut Call, part: &Part, acks: RequiredAcks) -> Outcome {
     let partition = match &part.target {
         Ok(partition) => partition,
         Err(code) => return failed(part, *code, None),
     };
-    let Some(batch) = part.records.clone().and_then(|range| frame.get_mut(range)) else {
+    let Some(batch) = part.records.clone().and_then(|range| call.body.get_mut(range)) else {
         return failed(part, ErrorCode::InvalidRecord, Some("a produce needs one record batch".into()));
     };
+    if call.version < old_clients::ZSTD_FROM_PRODUCE_VERSION && old_clients::is_zstd(batch) {
+        let message = "zstd needs Produce 7: upgrade the client, or let it use another codec";
+        return failed(part, ErrorCode::UnsupportedCompressionType, Some(message.to_owned()));
+    }
     match partition.append(broker.clock.now(), batch, acks) {
         Ok(appended) => Outcome {
             topic: part.topic,
@@ -215,4 +219,40 @@ fn response(
         })
         .collect();
     ProduceResponse { responses, node_endpoints, ..ProduceResponse::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_protocol::batch::Compression;
+    use ottla_broker_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+    use ottla_broker_protocol::{Decode, Reader, Records};
+
+    use super::*;
+    use crate::testing::{Rig, batch};
+
+    async fn produced(rig: &Rig, batch: &[u8], version: i16) -> ErrorCode {
+        let partition =
+            PartitionProduceData { records: Some(Records::Borrowed(batch)), ..Default::default() };
+        let topic = TopicProduceData {
+            name: Cow::Borrowed("t"),
+            partition_data: vec![partition],
+            ..Default::default()
+        };
+        let request =
+            ProduceRequest { acks: 1, timeout_ms: 1_000, topic_data: vec![topic], ..Default::default() };
+        let body = rig.ask(&request, version).await.unwrap();
+        let response = ProduceResponse::decode(&mut Reader::new(&body), version).unwrap();
+        ErrorCode::from_wire(response.responses[0].partition_responses[0].error_code)
+    }
+
+    #[tokio::test]
+    async fn zstd_is_taken_from_the_version_on_that_knows_it() {
+        let mut rig = Rig::new();
+        let hosted = rig.topic("t", &[1]);
+        let (zstd, gzip) = (batch(Compression::Zstd), batch(Compression::Gzip));
+        assert_eq!(produced(&rig, &zstd, 6).await, ErrorCode::UnsupportedCompressionType);
+        assert_eq!(produced(&rig, &gzip, 6).await, ErrorCode::None);
+        assert_eq!(produced(&rig, &zstd, 7).await, ErrorCode::None);
+        assert_eq!(hosted.read(|replica| replica.log().log_end().get()), Some(2));
+    }
 }

@@ -82,3 +82,17 @@ async fn a_name_that_no_topic_can_have_is_unknown() {
         assert_eq!(fetch(&rig, &asked, 12).await, [unknown, unknown, (ErrorCode::None, bytes)]);
     }
 }
+
+#[tokio::test]
+async fn old_clients_get_what_lies_in_front_of_zstd() {
+    let mut rig = Rig::new();
+    let hosted = rig.topic("t", &[1]);
+    let gzip = append(&rig, &hosted, Compression::Gzip) + append(&rig, &hosted, Compression::Gzip);
+    let zstd = append(&rig, &hosted, Compression::Zstd);
+    let mut asked = request(&["t"], 1);
+    assert_eq!(fetch(&rig, &asked, 9).await, [(ErrorCode::None, gzip)]);
+    assert_eq!(fetch(&rig, &asked, 10).await, [(ErrorCode::None, gzip + zstd)]);
+    asked.topics[0].partitions[0].fetch_offset = 2;
+    assert_eq!(fetch(&rig, &asked, 9).await, [(ErrorCode::UnsupportedCompressionType, 0)]);
+    assert_eq!(fetch(&rig, &asked, 10).await, [(ErrorCode::None, zstd)]);
+}
