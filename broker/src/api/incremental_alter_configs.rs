@@ -6,16 +6,86 @@ use std::sync::Arc;
 
 use ottla_broker_metadata::ConfigResource;
 use ottla_broker_metadata::controller::{self, ConfigAlteration, ConfigOp, IncrementalAlteration, Refused};
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::incremental_alter_configs_request::{
     AlterConfigsResource, IncrementalAlterConfigsRequest,
 };
 use ottla_broker_protocol::messages::incremental_alter_configs_response::{
     AlterConfigsResourceResponse, IncrementalAlterConfigsResponse,
 };
+use ottla_broker_protocol::{Decode, ErrorCode, Reader};
+use ottla_broker_types::NodeId;
 
+use super::call::{Call, encode_body};
+use super::{Answer, Malformed, admin};
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::listener::Reply;
+
+/// Handles the request of a client. Settings of one broker are taken by that broker only, as in Kafka; everything else
+/// goes to the active controller.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let (rest, refused) = split(call.request()?, broker.node_id);
+    if refused.is_empty() {
+        return admin::handle(broker, call);
+    }
+    if rest.resources.is_empty() {
+        return Ok(Answer::now(call.reply(&merge(IncrementalAlterConfigsResponse::default(), refused))));
+    }
+    let body = encode_body(&rest, call.version);
+    let broker = Arc::clone(broker);
+    Ok(call.later(|call| async move {
+        let forwarded =
+            broker.controller.forward(&broker, call.key, call.version, &call.client_id, body.clone());
+        let answer = forwarded.await;
+        let rest = match &answer {
+            Ok(answer) => IncrementalAlterConfigsResponse::decode(&mut Reader::new(answer), call.version),
+            Err(code) => IncrementalAlterConfigsRequest::decode(&mut Reader::new(&body), call.version)
+                .map(|rest| failed(&rest, *code)),
+        };
+        match rest {
+            Ok(rest) => call.reply(&merge(rest, refused)),
+            Err(_) => Reply::Close("the controller's answer is malformed"),
+        }
+    }))
+}
+
+/// A refused resource's answer, and its place among all of the request.
+type RefusedRow = (usize, AlterConfigsResourceResponse<'static>);
+
+/// Takes the settings of other brokers out of a request.
+fn split(
+    mut request: IncrementalAlterConfigsRequest<'_>,
+    self_id: NodeId,
+) -> (IncrementalAlterConfigsRequest<'_>, Vec<RefusedRow>) {
+    let mut refused = Vec::new();
+    let mut place = 0;
+    request.resources.retain(|resource| {
+        let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name);
+        let other = match target {
+            Some(ConfigResource::Broker(Some(id))) if id != self_id => Some(id),
+            _ => None,
+        };
+        if let Some(id) = other {
+            let message = format!("this is broker {self_id}: ask broker {id} to alter its own settings");
+            refused.push((place, row(resource, ErrorCode::InvalidRequest, Some(message))));
+        }
+        place += 1;
+        other.is_none()
+    });
+    (request, refused)
+}
+
+/// Puts the refused ones back in their places.
+fn merge<'a>(
+    mut response: IncrementalAlterConfigsResponse<'a>,
+    refused: Vec<RefusedRow>,
+) -> IncrementalAlterConfigsResponse<'a> {
+    for (place, row) in refused {
+        // A controller that answers fewer resources than it was asked for must not cost the others their answers.
+        response.responses.insert(place.min(response.responses.len()), row);
+    }
+    response
+}
 
 /// Decides as the active controller.
 pub async fn decide(
@@ -85,5 +155,43 @@ fn row(
         resource_type: resource.resource_type,
         resource_name: Cow::Owned(resource.resource_name.clone().into_owned()),
         ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Rig;
+
+    fn request(resources: &[(i8, &'static str)]) -> IncrementalAlterConfigsRequest<'static> {
+        let resources = resources.iter().map(|(resource_type, name)| AlterConfigsResource {
+            resource_type: *resource_type,
+            resource_name: Cow::Borrowed(*name),
+            ..Default::default()
+        });
+        IncrementalAlterConfigsRequest { resources: resources.collect(), ..Default::default() }
+    }
+
+    #[tokio::test]
+    async fn settings_of_another_broker_are_refused() {
+        let body = Rig::new().ask(&request(&[(4, "2")]), 1).await.unwrap();
+        let response = IncrementalAlterConfigsResponse::decode(&mut Reader::new(&body), 1).unwrap();
+        let row = &response.responses[0];
+        assert_eq!((row.error_code, &*row.resource_name), (ErrorCode::InvalidRequest.code(), "2"));
+        let message = row.error_message.as_deref();
+        assert_eq!(message, Some("this is broker 1: ask broker 2 to alter its own settings"));
+    }
+
+    #[test]
+    fn everything_else_of_the_request_is_answered_in_its_place() {
+        let all = [(2, "t"), (4, "2"), (4, ""), (4, "1"), (4, "3"), (4, "x")];
+        let (rest, refused) = split(request(&all), NodeId(1));
+        assert_eq!(rest, request(&[(2, "t"), (4, ""), (4, "1"), (4, "x")]));
+        let merged = merge(failed(&rest, ErrorCode::None), refused);
+        let rows =
+            merged.responses.iter().map(|row| (row.resource_type, &*row.resource_name, row.error_code));
+        let refused =
+            |name| if matches!(name, "2" | "3") { ErrorCode::InvalidRequest } else { ErrorCode::None };
+        assert!(rows.eq(all.map(|(kind, name)| (kind, name, refused(name).code()))));
     }
 }

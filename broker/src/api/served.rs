@@ -9,8 +9,8 @@ use super::answer::{Answer, Malformed};
 use super::call::Call;
 use super::{
     admin, api_versions, describe_cluster, describe_configs, describe_log_dirs, describe_topic_partitions,
-    fetch, find_coordinator, groups, init_producer_id, internal, list_offsets, list_partition_reassignments,
-    metadata, offset_for_leader_epoch, produce,
+    fetch, find_coordinator, groups, incremental_alter_configs, init_producer_id, internal, list_offsets,
+    list_partition_reassignments, metadata, offset_for_leader_epoch, produce,
 };
 use crate::broker::Broker;
 
@@ -112,10 +112,10 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         | ApiKey::DeleteTopics
         | ApiKey::CreatePartitions
         | ApiKey::ElectLeaders
-        | ApiKey::IncrementalAlterConfigs
         | ApiKey::AlterPartitionReassignments
         | ApiKey::UnregisterBroker
         | ApiKey::DescribeQuorum => admin::handle(broker, call),
+        ApiKey::IncrementalAlterConfigs => incremental_alter_configs::handle(broker, call),
         ApiKey::AlterPartition
         | ApiKey::BrokerRegistration
         | ApiKey::BrokerHeartbeat
