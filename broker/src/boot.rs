@@ -48,7 +48,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let config = settings(&arguments)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let dir = the_log_dir(&config)?;
-    let identity = identity::establish(&*disk, &dir, &config)?;
+    let (identity, _lock) = identity::establish(&*disk, &dir, &config)?;
     let sockets = Sockets::bind(&config).await?;
     let opener = Opener::new(Arc::clone(&disk), &dir)?;
 

@@ -1,6 +1,7 @@
 //! Whose directory this is: `meta.properties` binds a log directory to cluster, node and directory id.
 //!
-//! A directory of another cluster or node is refused before any file in it is touched; an empty one is formatted.
+//! A directory of another cluster or node is refused before any file in it is touched; an empty one is formatted. One
+//! that another process uses is refused as well.
 
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use ottla_broker_log::{Disk, MetaProperties, read_meta_properties, write_meta_pr
 use ottla_broker_types::{ClusterId, DirectoryId, Uuid};
 
 use crate::clock;
+use crate::dir_lock::{DirLock, LOCK_FILE};
 
 /// Below this a broker could not even write its checkpoints and the metadata that it follows.
 const FREE_BYTES_MIN: u64 = 1 << 20;
@@ -23,8 +25,8 @@ pub struct Identity {
     pub directory_id: DirectoryId,
 }
 
-/// Checks the directory against the settings, or formats an empty one.
-pub fn establish(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::Result<Identity> {
+/// Checks the directory against the settings and takes it, or formats an empty one.
+pub fn establish(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::Result<(Identity, DirLock)> {
     let shown = dir.display();
     ensure!(
         disk.exists(dir).with_context(|| format!("look for log.dirs {shown}"))?,
@@ -35,11 +37,17 @@ pub fn establish(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::
         free_bytes >= FREE_BYTES_MIN,
         "the disk of {shown} is full ({free_bytes} bytes are free): free space or raise storage.size; nothing was changed"
     );
-    let found = read_meta_properties(disk, dir).with_context(|| format!("read {shown}/meta.properties"))?;
-    match found {
+    let read = || read_meta_properties(disk, dir).with_context(|| format!("read {shown}/meta.properties"));
+    if let Some(found) = read()? {
+        check(dir, config, found)?;
+    }
+    let lock = DirLock::take(dir)?;
+    // Another broker may have formatted it just before it stopped.
+    let identity = match read()? {
         Some(found) => check(dir, config, found),
         None => format(disk, dir, config),
-    }
+    };
+    Ok((identity?, lock))
 }
 
 fn check(dir: &Path, config: &BrokerConfig, found: MetaProperties) -> anyhow::Result<Identity> {
@@ -68,7 +76,9 @@ fn check(dir: &Path, config: &BrokerConfig, found: MetaProperties) -> anyhow::Re
 fn format(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::Result<Identity> {
     let shown = dir.display();
     let held = disk.list_dir(dir).with_context(|| format!("list {shown}"))?;
-    let foreign = held.iter().find(|path| path.file_name().is_none_or(|name| name != "lost+found"));
+    let foreign = held
+        .iter()
+        .find(|path| path.file_name().is_none_or(|name| name != "lost+found" && name != LOCK_FILE));
     if let Some(foreign) = foreign {
         bail!(
             "{shown} has no meta.properties but holds {}: it is not this broker's; nothing was changed",

@@ -9,6 +9,7 @@ mod api;
 mod broker;
 mod clock;
 mod controller;
+mod dir_lock;
 mod fetch;
 mod groups;
 mod health;

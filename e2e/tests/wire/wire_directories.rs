@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Brokers, BrokersOptions, Kcat, kcat, output, unmet};
+use ottla_e2e::{Brokers, BrokersOptions, Kcat, binary, http_get, kcat, output, unmet};
 
 use crate::clients::{PATIENCE, create_topic, kcat_to, read_all};
 use crate::turns::beside_others;
@@ -49,6 +49,23 @@ async fn a_directory_of_another_node_or_cluster_is_refused_untouched() -> Result
         ensure!(contents(&data)? == before, "files changed");
     }
     Ok(())
+}
+
+/// The directory comes before the ports, which are taken as well. When the first broker is killed, it is free at once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_a_broker_uses_is_refused() -> Result<()> {
+    let _turn = beside_others().await;
+    let mut brokers = Brokers::start(BrokersOptions::new(1)).await?;
+    create_topic(&brokers, "t", 1, 1).await?;
+    let mut second = Command::new(binary("ottla-broker")?);
+    second.arg("--config").arg(brokers.folder(0).join("server.properties"));
+    let said = output(second.into(), b"", PATIENCE).await?;
+    let said = said.stdout + &said.stderr;
+    ensure!(said.contains("in use by another broker, which holds .lock: stop that one"), "{said}");
+    ensure!(http_get(brokers.ports(0).http, "/readyz").await?.starts_with("ready"), "the first suffered");
+    brokers.kill(0).await?;
+    brokers.start_broker(0)?;
+    brokers.until_ready(0).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
