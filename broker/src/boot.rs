@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use ottla_broker_config::{BrokerConfig, ConfigMap, Listener, load_broker, parse_override, parse_properties};
-use ottla_broker_log::{Disk, RealDisk};
+use ottla_broker_log::{Disk, METADATA_DIR, RealDisk};
 use ottla_broker_quorum::{InitializeError, MetadataLog, Quorum, QuorumOptions, Timing, VoterId, WriteMode};
 use ottla_broker_types::NodeId;
 use tokio::net::TcpListener;
@@ -59,9 +59,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         peers.set_address(voter.id, address);
     }
     let id = VoterId { node: config.node_id, directory: identity.directory_id };
-    let log =
-        start_quorum(&config, id, Arc::clone(&disk), &dir.join(partitions::METADATA_DIR), clock, &peers)
-            .await?;
+    let log = start_quorum(&config, id, Arc::clone(&disk), &dir.join(METADATA_DIR), clock, &peers).await?;
     let metrics = Arc::new(Metrics::default());
     let fatal = Fatal::default();
     let active = Active::new(log.clone(), config.quorum.broker_lease_ms);

@@ -70,6 +70,11 @@ impl Partitions {
         self.hosted.read().get(&TopicPartition { topic: topic.clone(), partition: index }).map(Arc::clone)
     }
 
+    /// Whether a log of the partition is open here, or failed to.
+    pub fn hosts(&self, id: &TopicPartition) -> bool {
+        self.hosted.read().contains_key(id)
+    }
+
     /// The hosted partition of one life of a topic.
     pub fn find_life(&self, id: &TopicPartition, topic_id: TopicId) -> Option<Arc<HostedPartition>> {
         self.hosted.read().get(id).filter(|hosted| hosted.topic_id == topic_id).map(Arc::clone)

@@ -12,6 +12,6 @@ mod waiters;
 pub use hosted::{AppendFailure, FetchRead, Fetcher, HostedPartition, RequiredAcks};
 pub use isr_sender::run as run_isr_sender;
 pub use manager::{PartitionFacts, Partitions};
-pub use open::{METADATA_DIR, Opener};
+pub use open::Opener;
 pub use upkeep::{close, run as run_upkeep, run_flushes};
 pub use waiters::{FetchWaiter, ProduceWait};

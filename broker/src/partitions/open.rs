@@ -8,8 +8,8 @@ use anyhow::Context;
 use ottla_broker_config as config;
 use ottla_broker_log::{
     CleanupPolicy, Deleted, Disk, FlushPlan, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig,
-    PartitionDir, RECOVERY_POINTS_FILE, RecoveryPoint, partition_dir_name, read_clean_shutdown, read_offsets,
-    remove_clean_shutdown, write_clean_shutdown, write_offsets,
+    METADATA_DIR, PartitionDir, RECOVERY_POINTS_FILE, RecoveryPoint, partition_dir_name, read_clean_shutdown,
+    read_offsets, remove_clean_shutdown, unhosted_logs, write_clean_shutdown, write_offsets,
 };
 use ottla_broker_replication::{Replica, ReplicationConfig};
 use ottla_broker_types::{BrokerEpoch, Offset, TopicId, TopicPartition, Uuid};
@@ -18,9 +18,6 @@ use super::manager::Partitions;
 use crate::broker::Broker;
 use crate::clock;
 use crate::view::View;
-
-/// The folder of the metadata log, under the name that Kafka gives it.
-pub const METADATA_DIR: &str = "__cluster_metadata-0";
 
 type Offsets = BTreeMap<TopicPartition, Offset>;
 
@@ -118,7 +115,7 @@ impl Opener {
     pub fn remove_strays(&self, partitions: &Partitions) -> anyhow::Result<()> {
         for path in self.disk.list_dir(&self.dir).context("list the log directory")? {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if is_stray(name, |id| partitions.find(&id.topic, id.partition).is_some()) {
+            if is_stray(name, |id| partitions.hosts(id)) {
                 tracing::info!(path = %path.display(), "removing the files of a partition that left this broker");
                 self.disk.remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
             }
@@ -137,10 +134,8 @@ impl Opener {
         if self.clean_shutdown {
             return Ok(true);
         }
-        let paths = self.disk.list_dir(&self.dir).context("list the log directory")?;
-        let mut names = paths.iter().filter_map(|path| path.file_name()?.to_str());
-        let is_hosted = |id: &TopicPartition| partitions.find(&id.topic, id.partition).is_some();
-        Ok(!names.any(|name| is_unhosted(name, is_hosted)))
+        let unopened = unhosted_logs(&*self.disk, &self.dir, |id| partitions.hosts(id));
+        Ok(unopened.context("list the log directory")?.is_empty())
     }
 
     /// Marks the directory as cleanly closed; call it only when [`Opener::is_recovered`] holds.
@@ -198,15 +193,6 @@ fn is_stray(name: &str, is_hosted: impl Fn(&TopicPartition) -> bool) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_log_that_was_never_opened_keeps_the_directory_from_counting_as_clean() {
-        assert!(is_unhosted("t-1", |id| id.partition.get() == 0));
-        assert!(!is_unhosted("t-0", |id| id.partition.get() == 0));
-        for name in [METADATA_DIR, "meta.properties"] {
-            assert!(!is_unhosted(name, |_| false), "{name}");
-        }
-    }
 
     #[test]
     fn the_metadata_log_is_never_a_stray() {

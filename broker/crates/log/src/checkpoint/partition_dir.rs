@@ -1,11 +1,22 @@
-//! Names of partition directories within a log directory. No I/O.
+//! Names of directories within a log directory, and which of them are logs. Lists directories, changes nothing.
+
+use std::io;
+use std::path::{Path, PathBuf};
 
 use ottla_broker_types::{PartitionIndex, TopicName, TopicPartition, Uuid};
 
+use crate::disk::Disk;
+
+/// The folder of the metadata log, under the name that Kafka gives it: named as a partition's, and none.
+pub const METADATA_DIR: &str = "__cluster_metadata-0";
 /// The ending of a directory whose partition was deleted; Kafka's.
 const DELETED_SUFFIX: &str = "-delete";
+/// The ending of a directory that was set aside; Kafka's.
+const STRAY_SUFFIX: &str = "-stray";
 /// Kafka's limit for names of files.
 const NAME_LEN_MAX: usize = 255;
+/// Kafka tells such directories apart by as many hexadecimal digits, we by a [`Uuid`].
+const KAFKAS_UNIQUE_LEN: usize = 32;
 
 /// What the name of a directory within a log directory says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +25,8 @@ pub enum PartitionDir {
     Hosted(TopicPartition),
     /// A deleted partition's leftovers; to be removed with all they hold.
     Deleted,
+    /// The log of a partition that did not belong here when it was found; nothing is known to need it.
+    Stray,
 }
 
 /// The name of a partition's directory.
@@ -23,19 +36,50 @@ pub fn partition_dir_name(partition: &TopicPartition) -> String {
 
 /// The name to which a partition's directory is moved before its files are removed.
 pub(crate) fn deleted_dir_name(partition: &TopicPartition, unique: Uuid) -> String {
-    let ending = format!(".{unique}{DELETED_SUFFIX}");
+    unique_dir_name(partition, unique, DELETED_SUFFIX)
+}
+
+/// The name to which a directory is moved that holds the log of a partition which does not belong here.
+pub fn stray_dir_name(partition: &TopicPartition, unique: Uuid) -> String {
+    unique_dir_name(partition, unique, STRAY_SUFFIX)
+}
+
+fn unique_dir_name(partition: &TopicPartition, unique: Uuid, suffix: &str) -> String {
+    let ending = format!(".{unique}{suffix}");
     let mut name = partition.to_string();
     name.truncate(NAME_LEN_MAX - ending.len());
     name + &ending
 }
 
+/// The logs in a log directory that are not hosted: not any more, or not opened yet. The metadata log is never one.
+pub fn unhosted_logs(
+    disk: &dyn Disk,
+    dir: &Path,
+    is_hosted: impl Fn(&TopicPartition) -> bool,
+) -> io::Result<Vec<(PathBuf, TopicPartition)>> {
+    let unhosted = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        match PartitionDir::parse(name)? {
+            PartitionDir::Hosted(id) if name != METADATA_DIR && !is_hosted(&id) => Some((path, id)),
+            _ => None,
+        }
+    };
+    Ok(disk.list_dir(dir)?.into_iter().filter_map(unhosted).collect())
+}
+
 impl PartitionDir {
     /// Reads a directory's name; `None` if it is none of a partition.
     pub fn parse(name: &str) -> Option<PartitionDir> {
-        if let Some(rest) = name.strip_suffix(DELETED_SUFFIX)
-            && rest.rsplit_once('.').is_some_and(|(_, unique)| Uuid::parse(unique).is_ok())
-        {
-            return Some(PartitionDir::Deleted);
+        let is_unique = |text: &str| {
+            let is_kafkas = text.len() == KAFKAS_UNIQUE_LEN && text.bytes().all(|b| b.is_ascii_hexdigit());
+            is_kafkas || Uuid::parse(text).is_ok()
+        };
+        for (suffix, what) in [(DELETED_SUFFIX, PartitionDir::Deleted), (STRAY_SUFFIX, PartitionDir::Stray)] {
+            if let Some(rest) = name.strip_suffix(suffix)
+                && rest.rsplit_once('.').is_some_and(|(_, unique)| is_unique(unique))
+            {
+                return Some(what);
+            }
         }
         let (topic, partition) = name.rsplit_once('-')?;
         if partition.is_empty() || !partition.bytes().all(|b| b.is_ascii_digit()) {
@@ -50,6 +94,7 @@ impl PartitionDir {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::SimDisk;
 
     #[test]
     fn names_of_directories_tell_the_partition() {
@@ -57,11 +102,32 @@ mod tests {
         assert_eq!(PartitionDir::parse(&partition_dir_name(&tp)), Some(PartitionDir::Hosted(tp.clone())));
         let deleted = deleted_dir_name(&tp, Uuid([7; 16]));
         assert_eq!(PartitionDir::parse(&deleted), Some(PartitionDir::Deleted));
+        let stray = stray_dir_name(&tp, Uuid([7; 16]));
+        assert_eq!(PartitionDir::parse(&stray), Some(PartitionDir::Stray));
+        let kafkas = format!("a-1.{}-delete", "0a".repeat(16));
+        assert_eq!(PartitionDir::parse(&kafkas), Some(PartitionDir::Deleted));
         for name in ["a", "a-", "-1", "a--1", "a-b", "a-1x", "x.y-delete", ".kafka_cleanshutdown"] {
             assert_eq!(PartitionDir::parse(name).filter(|dir| *dir == PartitionDir::Deleted), None, "{name}");
         }
         assert_eq!(PartitionDir::parse("a-1x"), None);
         assert_eq!(PartitionDir::parse("-1"), None);
+    }
+
+    #[test]
+    fn only_logs_of_partitions_that_are_not_hosted_are_unhosted() {
+        let disk = SimDisk::new(1);
+        let dir = Path::new("/data");
+        let [hosted, unhosted] = [0, 1].map(|index| TopicPartition {
+            topic: TopicName::new("t").unwrap(),
+            partition: PartitionIndex(index),
+        });
+        let unique = Uuid([7; 16]);
+        let (deleted, stray) = (deleted_dir_name(&hosted, unique), stray_dir_name(&hosted, unique));
+        for name in ["t-0", "t-1", METADATA_DIR, "lost+found", &deleted, &stray] {
+            disk.create_dir_all(&dir.join(name)).unwrap();
+        }
+        let found = unhosted_logs(&disk, dir, |id| *id == hosted).unwrap();
+        assert_eq!(found, [(dir.join("t-1"), unhosted)]);
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ottla_broker_log::{
-    Disk, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig, PartitionDir, RECOVERY_POINTS_FILE,
-    RecoveryPoint, SimDisk, partition_dir_name, read_clean_shutdown, read_offsets, remove_clean_shutdown,
+    Disk, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig, RECOVERY_POINTS_FILE, RecoveryPoint,
+    SimDisk, partition_dir_name, read_clean_shutdown, read_offsets, remove_clean_shutdown, unhosted_logs,
     write_clean_shutdown, write_offsets,
 };
 use ottla_broker_metadata::Image;
@@ -231,13 +231,8 @@ impl Process {
     /// Whether every log on the disk is sound now that the hosted ones are closed, as the shipped broker asks: after a
     /// crash one that was never opened may still end in what the crash left.
     fn is_recovered(&self) -> bool {
-        let paths = self.disk.list_dir(root()).expect("the disk works");
-        let mut names = paths.iter().filter_map(|path| path.file_name()?.to_str());
-        let unopened = |name: &str| match PartitionDir::parse(name) {
-            Some(PartitionDir::Hosted(id)) => !self.hosted.contains_key(&id),
-            Some(PartitionDir::Deleted) | None => false,
-        };
-        self.clean_start || !names.any(unopened)
+        let unopened = unhosted_logs(&self.disk, root(), |id| self.hosted.contains_key(id));
+        self.clean_start || unopened.expect("the disk works").is_empty()
     }
 
     /// The replicas of this node.
