@@ -96,6 +96,7 @@ async fn serve(
     tasks.spawn(groups::run_timers(Arc::clone(&broker)));
     let upkeep = tokio::spawn(partitions::run_upkeep(Arc::clone(&broker)));
     let flushes = tokio::spawn(partitions::run_flushes(Arc::clone(&broker)));
+    let removals = tokio::spawn(partitions::run_removals(Arc::clone(&broker)));
     let mut follow = tokio::spawn(controller::run_follow(Arc::clone(&broker)));
     if let Some(log) = log.clone() {
         tasks.spawn(form_quorum(Arc::clone(&broker), log));
@@ -119,6 +120,7 @@ async fn serve(
     broker.stop();
     upkeep.await.context("end the upkeep")?;
     flushes.await.context("end the flushes")?;
+    removals.await.context("end the removals")?;
     end_quorum(&broker, log).await;
     follow.abort();
     tasks.abort_all();

@@ -1,11 +1,12 @@
 //! A broker for tests: node 1, on a folder of its own, with metadata that the test makes up. No socket, no controller.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_broker_config::load_broker;
 use ottla_broker_log::{Disk, RealDisk};
-use ottla_broker_metadata::record::{LeaderRecoveryState, PartitionRecord};
+use ottla_broker_metadata::record::{ConfigResource, LeaderRecoveryState, PartitionRecord};
 use ottla_broker_metadata::{Image, Record};
 use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, Compression};
 use ottla_broker_protocol::{Reader, Request, ResponseHeader, Segment, frame};
@@ -29,13 +30,26 @@ use crate::view::View;
 pub(crate) struct Rig {
     pub(crate) broker: Arc<Broker>,
     image: Image,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Rig {
     /// A broker without topics.
     pub(crate) fn new() -> Rig {
-        let folder = tempfile::tempdir().unwrap();
+        Rig::on(tempfile::tempdir().unwrap())
+    }
+
+    /// The next run on the same folder, after a crash unless the former one was closed. It knows of no topic yet.
+    pub(crate) fn restart(self) -> Rig {
+        Rig::on(self.folder)
+    }
+
+    /// Where the logs lie.
+    pub(crate) fn dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn on(folder: TempDir) -> Rig {
         let pairs = [("node.id", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let (config, _) = load_broker(pairs.into()).unwrap();
         let disk: Arc<dyn Disk> = Arc::new(RealDisk);
@@ -53,7 +67,7 @@ impl Rig {
             seed: 1,
             config,
         };
-        Rig { broker: Broker::new(parts, Arc::default()), image: Image::default(), _folder: folder }
+        Rig { broker: Broker::new(parts, Arc::default()), image: Image::default(), folder }
     }
 
     /// Applies records as one committed batch.
@@ -67,7 +81,11 @@ impl Rig {
 
     /// Makes a topic with one partition on `replicas`, all in sync and led by the first.
     pub(crate) fn topic(&mut self, name: &str, replicas: &[i32]) -> Arc<HostedPartition> {
-        let id = TopicId(Uuid([name.len() as u8; 16]));
+        self.life(name, TopicId(Uuid([name.len() as u8; 16])), replicas)
+    }
+
+    /// Makes a topic as in [`Rig::topic`] with the id of one of its lives.
+    pub(crate) fn life(&mut self, name: &str, id: TopicId, replicas: &[i32]) -> Arc<HostedPartition> {
         let name = TopicName::new(name).unwrap();
         let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
         let partition = PartitionRecord {
@@ -87,6 +105,12 @@ impl Rig {
         };
         self.commit(&[Record::Topic { name: name.clone(), id }, Record::Partition(partition)]);
         self.broker.partitions.find(&name, PartitionIndex(0)).unwrap()
+    }
+
+    /// Sets a topic's setting.
+    pub(crate) fn set(&mut self, topic: &str, name: &str, value: &str) {
+        let resource = ConfigResource::Topic(topic.to_owned());
+        self.commit(&[Record::Config { resource, name: name.to_owned(), value: Some(value.to_owned()) }]);
     }
 
     /// Asks as a client; the body of the answer, or why the connection ends.

@@ -214,7 +214,9 @@ impl Partitions {
         self.fetchers.follow(broker, &hosted, None);
         self.hosted.write().remove(id);
         if let Some(replica) = hosted.take() {
-            self.opener.delete(id, replica);
+            // A deleted topic's settings are in the view that is about to be replaced.
+            let delay = self.opener.file_delete_delay(broker, &broker.view(), id.topic.as_str());
+            self.opener.delete(id, replica, broker.clock.now().mono.plus(delay));
         }
     }
 

@@ -1,9 +1,11 @@
 //! The partitions hosted here: their replicas, what waits on them, fetching from leaders, upkeep.
 
+mod checkpoints;
 mod codes;
 mod fetcher;
 mod hosted;
 mod isr_sender;
+mod leftovers;
 mod manager;
 mod open;
 mod upkeep;
@@ -13,5 +15,5 @@ pub use hosted::{AppendFailure, FetchRead, Fetcher, HostedPartition, RequiredAck
 pub use isr_sender::run as run_isr_sender;
 pub use manager::{PartitionFacts, Partitions};
 pub use open::Opener;
-pub use upkeep::{close, run as run_upkeep, run_flushes};
+pub use upkeep::{close, run as run_upkeep, run_flushes, run_removals};
 pub use waiters::{FetchWaiter, ProduceWait};

@@ -8,12 +8,14 @@ use anyhow::Context;
 use ottla_broker_config as config;
 use ottla_broker_log::{
     CleanupPolicy, Deleted, Disk, FlushPlan, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig,
-    METADATA_DIR, PartitionDir, RECOVERY_POINTS_FILE, RecoveryPoint, partition_dir_name, read_clean_shutdown,
-    read_offsets, remove_clean_shutdown, unhosted_logs, write_clean_shutdown, write_offsets,
+    OpenError, RECOVERY_POINTS_FILE, RecoveryPoint, partition_dir_name, read_clean_shutdown,
+    remove_clean_shutdown, unhosted_logs, write_clean_shutdown,
 };
 use ottla_broker_replication::{Replica, ReplicationConfig};
-use ottla_broker_types::{BrokerEpoch, Offset, TopicId, TopicPartition, Uuid};
+use ottla_broker_types::{BrokerEpoch, DurationMs, MonotonicMs, Now, Offset, TopicId, TopicPartition, Uuid};
 
+use super::checkpoints::Checkpoints;
+use super::leftovers::Leftovers;
 use super::manager::Partitions;
 use crate::broker::Broker;
 use crate::clock;
@@ -28,29 +30,24 @@ pub struct Opener {
     clean_shutdown: bool,
     /// The registration under which the broker last stopped cleanly.
     last_epoch: Option<BrokerEpoch>,
-    recovery_points: Offsets,
-    log_starts: Offsets,
-    high_watermarks: Offsets,
+    checkpoints: Checkpoints,
+    leftovers: Leftovers,
 }
 
 impl Opener {
     /// Reads the checkpoints and takes the clean-shutdown marker away, so that a crash is not taken for clean.
     pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> anyhow::Result<Opener> {
         let marker = read_clean_shutdown(&*disk, dir).context("read the clean-shutdown marker")?;
-        let recovery_points =
-            read_offsets(&*disk, dir, RECOVERY_POINTS_FILE).context("read the recovery points")?;
-        let log_starts = read_offsets(&*disk, dir, LOG_STARTS_FILE).context("read the log starts")?;
-        let high_watermarks =
-            read_offsets(&*disk, dir, HIGH_WATERMARKS_FILE).context("read the high watermarks")?;
+        let checkpoints = Checkpoints::read(Arc::clone(&disk), dir)?;
+        let leftovers = Leftovers::find(Arc::clone(&disk), dir)?;
         remove_clean_shutdown(&*disk, dir).context("remove the clean-shutdown marker")?;
         Ok(Opener {
             disk,
             dir: dir.to_owned(),
             clean_shutdown: marker.is_some(),
             last_epoch: marker.flatten(),
-            recovery_points,
-            log_starts,
-            high_watermarks,
+            checkpoints,
+            leftovers,
         })
     }
 
@@ -80,24 +77,53 @@ impl Opener {
         topic_id: TopicId,
     ) -> anyhow::Result<Replica> {
         let (log_config, replication) = self.configs(broker, view, id.topic.as_str());
-        let recovery = RecoveryPoint {
-            clean_shutdown: self.clean_shutdown,
-            synced_end: self.recovery_points.get(id).copied().unwrap_or(Offset::ZERO),
-            log_start: self.log_starts.get(id).copied().unwrap_or(Offset::ZERO),
-        };
-        let dir = self.dir.join(partition_dir_name(id));
+        let dir = self.dir_of(id);
         let now = broker.clock.now();
-        let log = Log::open(Arc::clone(&self.disk), &dir, id.clone(), topic_id, log_config, recovery, now)
-            .with_context(|| format!("open the log of {id}"))?;
-        let high_watermark = self.high_watermarks.get(id).copied();
+        if !self.disk.exists(&dir).with_context(|| format!("look for the log of {id}"))? {
+            self.checkpoints.forget(id)?;
+        }
+        let mut log = self.open_log(id, topic_id, log_config.clone(), now);
+        if let Err(OpenError::TopicIdMismatch { .. }) = log {
+            // The topic was deleted, and another one made under its name, while this broker was away.
+            self.leftovers
+                .set_aside(&dir, id, now.mono)
+                .with_context(|| format!("set the log of a former {id} aside"))?;
+            self.checkpoints.forget(id)?;
+            log = self.open_log(id, topic_id, log_config, now);
+        }
+        let log = log.with_context(|| format!("open the log of {id}"))?;
+        let high_watermark = self.checkpoints.find(HIGH_WATERMARKS_FILE, id);
         Ok(Replica::new(broker.node_id, log, high_watermark, replication))
     }
 
-    /// Deletes a partition's log. Failing leaves files behind, which the next start removes.
-    pub fn delete(&self, id: &TopicPartition, replica: Replica) {
-        let moved = replica.into_log().delete(Uuid(clock::entropy()));
-        if let Err(error) = moved.and_then(|moved| self.disk.remove_dir_all(&moved)) {
-            tracing::warn!(partition = %id, %error, "the files of a removed partition cannot be deleted");
+    fn open_log(
+        &self,
+        id: &TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+        now: Now,
+    ) -> Result<Log, OpenError> {
+        let find = |file| self.checkpoints.find(file, id).unwrap_or(Offset::ZERO);
+        let recovery = RecoveryPoint {
+            clean_shutdown: self.clean_shutdown,
+            synced_end: find(RECOVERY_POINTS_FILE),
+            log_start: find(LOG_STARTS_FILE),
+        };
+        Log::open(Arc::clone(&self.disk), &self.dir_of(id), id.clone(), topic_id, config, recovery, now)
+    }
+
+    fn dir_of(&self, id: &TopicPartition) -> PathBuf {
+        self.dir.join(partition_dir_name(id))
+    }
+
+    /// Moves a deleted partition's log out of the way; its files are removed when `due`. Failing leaves them behind, and
+    /// the next start sets them aside.
+    pub fn delete(&self, id: &TopicPartition, replica: Replica, due: MonotonicMs) {
+        match replica.into_log().delete(Uuid(clock::entropy())) {
+            Ok(moved) => self.leftovers.remove_later(moved, due),
+            Err(error) => {
+                tracing::warn!(partition = %id, %error, "the files of a removed partition cannot be moved away");
+            }
         }
     }
 
@@ -111,21 +137,14 @@ impl Opener {
         deleted.remove_files(&*self.disk)
     }
 
-    /// Removes directories of partitions that this broker no longer hosts, as the metadata now says.
-    pub fn remove_strays(&self, partitions: &Partitions) -> anyhow::Result<()> {
-        for path in self.disk.list_dir(&self.dir).context("list the log directory")? {
-            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            if is_stray(name, |id| partitions.hosts(id)) {
-                tracing::info!(path = %path.display(), "removing the files of a partition that left this broker");
-                self.disk.remove_dir_all(&path).with_context(|| format!("remove {}", path.display()))?;
-            }
-        }
-        Ok(())
+    /// The directories that wait for their removal.
+    pub fn leftovers(&self) -> &Leftovers {
+        &self.leftovers
     }
 
-    /// Writes the checkpoint `file`.
-    pub fn checkpoint(&self, file: &str, offsets: &Offsets) -> anyhow::Result<()> {
-        write_offsets(&*self.disk, &self.dir, file, offsets).with_context(|| format!("write {file}"))
+    /// Writes the checkpoint `file`; see [`Checkpoints::write`].
+    pub fn checkpoint(&self, file: &'static str, offsets: impl FnOnce() -> Offsets) -> anyhow::Result<()> {
+        self.checkpoints.write(file, offsets)
     }
 
     /// Whether every log in the directory is sound once those of `partitions` are closed. After a crash that takes
@@ -141,6 +160,12 @@ impl Opener {
     /// Marks the directory as cleanly closed; call it only when [`Opener::is_recovered`] holds.
     pub fn mark_clean(&self, epoch: BrokerEpoch) -> anyhow::Result<()> {
         write_clean_shutdown(&*self.disk, &self.dir, epoch).context("write the clean-shutdown marker")
+    }
+
+    /// How long the files of a topic's deleted partitions stay.
+    pub fn file_delete_delay(&self, broker: &Broker, view: &View, topic: &str) -> DurationMs {
+        let layers = view.broker_layers(broker.node_id, &broker.config.statics);
+        config::TopicConfig::resolve(view.topic_config(topic), layers).file_delete_delay_ms
     }
 
     /// The settings of a topic's logs and replicas.
@@ -179,30 +204,73 @@ impl Opener {
     }
 }
 
-/// Whether a directory holds the log of a partition that is not hosted: not any more, or not opened yet. The metadata
-/// log is never one.
-fn is_unhosted(name: &str, is_hosted: impl Fn(&TopicPartition) -> bool) -> bool {
-    matches!(PartitionDir::parse(name), Some(PartitionDir::Hosted(id)) if name != METADATA_DIR && !is_hosted(&id))
-}
-
-/// Whether a directory may go once everything that the metadata wants hosted is.
-fn is_stray(name: &str, is_hosted: impl Fn(&TopicPartition) -> bool) -> bool {
-    matches!(PartitionDir::parse(name), Some(PartitionDir::Deleted)) || is_unhosted(name, is_hosted)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use ottla_broker_metadata::Record;
+    use ottla_broker_protocol::batch::Compression;
 
-    #[test]
-    fn the_metadata_log_is_never_a_stray() {
-        assert!(!is_stray(METADATA_DIR, |_| false));
+    use super::*;
+    use crate::partitions::{HostedPartition, RequiredAcks, close};
+    use crate::testing::{Rig, batch};
+
+    const OLD: TopicId = TopicId(Uuid([1; 16]));
+    const NEW: TopicId = TopicId(Uuid([2; 16]));
+
+    /// A closed broker whose topic `t` holds the records 2 and 3.
+    fn closed_with_a_log() -> Rig {
+        let mut rig = Rig::new();
+        let hosted = rig.life("t", OLD, &[1]);
+        for _ in 0..4 {
+            let mut batch = batch(Compression::None);
+            hosted.append(rig.broker.clock.now(), &mut batch, RequiredAcks::All).unwrap();
+        }
+        let deleted = hosted.maintain("test", |replica| {
+            Ok(((), replica.delete_records(Offset::new(2)).expect("it leads and has them")))
+        });
+        deleted.unwrap();
+        close(&rig.broker);
+        rig
+    }
+
+    fn range(hosted: &HostedPartition) -> Option<(i64, i64)> {
+        hosted.read(|replica| (replica.log().log_start().get(), replica.log().log_end().get()))
+    }
+
+    fn dirs(rig: &Rig, suffix: &str) -> Vec<PathBuf> {
+        let paths = ottla_broker_log::RealDisk.list_dir(rig.dir()).unwrap();
+        paths.into_iter().filter(|path| path.to_str().unwrap().ends_with(suffix)).collect()
     }
 
     #[test]
-    fn only_partitions_that_are_not_hosted_are_strays() {
-        assert!(is_stray("t-0", |_| false));
-        assert!(!is_stray("t-0", |_| true));
-        assert!(!is_stray("meta.properties", |_| false));
+    fn a_topic_made_anew_while_the_broker_was_away_begins_anew_beside_the_old_log() {
+        let mut rig = closed_with_a_log().restart();
+        assert_eq!(range(&rig.life("t", NEW, &[1])), Some((0, 0)));
+        let strays = dirs(&rig, "-stray");
+        assert_eq!(strays.len(), 1);
+        assert!(strays[0].join("00000000000000000000.log").metadata().unwrap().len() > 0);
+    }
+
+    #[test]
+    fn a_topic_made_anew_in_one_run_begins_anew_and_so_it_stays_after_a_crash() {
+        let mut rig = closed_with_a_log().restart();
+        assert_eq!(range(&rig.life("t", OLD, &[1])), Some((2, 4)));
+        rig.commit(&[Record::RemoveTopic { id: OLD }]);
+        assert_eq!(range(&rig.life("t", NEW, &[1])), Some((0, 0)));
+        let mut rig = rig.restart();
+        assert_eq!(range(&rig.life("t", NEW, &[1])), Some((0, 0)));
+    }
+
+    #[test]
+    fn a_deleted_partition_stays_on_disk_for_as_long_as_its_topic_says() {
+        let mut rig = Rig::new();
+        rig.life("t", OLD, &[1]);
+        rig.set("t", "file.delete.delay.ms", "3600000");
+        rig.commit(&[Record::RemoveTopic { id: OLD }]);
+        assert_eq!((dirs(&rig, "t-0").len(), dirs(&rig, "-delete").len()), (0, 1));
+        let at = |ms| rig.broker.clock.now().mono.plus(DurationMs(ms));
+        rig.broker.partitions.opener().leftovers().remove_due(at(3_590_000), || false);
+        assert_eq!(dirs(&rig, "-delete").len(), 1);
+        rig.broker.partitions.opener().leftovers().remove_due(at(3_600_000), || false);
+        assert_eq!(dirs(&rig, "-delete").len(), 0);
     }
 }

@@ -1,13 +1,13 @@
 //! What hosted partitions need from time to time: ISR checks, retention, flushes, checkpoints, closing.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_broker_log::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE};
 use ottla_broker_replication::Effects;
-use ottla_broker_types::{DurationMs, MonotonicMs, Offset, TopicPartition};
+use ottla_broker_types::{DurationMs, MonotonicMs, Offset};
 
+use super::hosted::HostedPartition;
 use crate::broker::Broker;
 use crate::controller::Standing;
 use crate::stop::until_true;
@@ -15,11 +15,17 @@ use crate::stop::until_true;
 /// How often deadlines are looked at; ISR members may lag by seconds, so this is fine-grained enough.
 const TICK: Duration = Duration::from_millis(250);
 
+/// How often directories are looked for whose time has come; their delay is of minutes.
+const REMOVAL_TICK: Duration = Duration::from_secs(1);
+
+/// Offsets of partitions as they were found.
+type Found = Vec<(Arc<HostedPartition>, Offset)>;
+
 /// Runs until the broker stops.
 pub async fn run(broker: Arc<Broker>) {
     let mut stopping = broker.stopping();
     let mut deadlines = Deadlines::start(&broker);
-    let mut strays_removed = false;
+    let mut strays_set_aside = false;
     while !*stopping.borrow() {
         let _ = tokio::time::timeout(TICK, until_true(&mut stopping)).await;
         tokio::task::block_in_place(|| {
@@ -27,10 +33,11 @@ pub async fn run(broker: Arc<Broker>) {
             for hosted in broker.partitions.all() {
                 hosted.tick(now);
             }
-            if !strays_removed && *broker.controller.standing().borrow() == Standing::Active {
-                strays_removed = true;
-                if let Err(error) = broker.partitions.opener().remove_strays(&broker.partitions) {
-                    tracing::warn!(error = format!("{error:#}"), "files of partitions that left stay behind");
+            if !strays_set_aside && *broker.controller.standing().borrow() == Standing::Active {
+                strays_set_aside = true;
+                let leftovers = broker.partitions.opener().leftovers();
+                if let Err(error) = leftovers.set_strays_aside(|id| broker.partitions.hosts(id), now.mono) {
+                    tracing::warn!(%error, "files of partitions that left stay behind");
                 }
             }
             deadlines.run(&broker, now.mono);
@@ -44,6 +51,17 @@ pub async fn run_flushes(broker: Arc<Broker>) {
     let interval = broker.config.logs.recovery_checkpoint_ms.to_std();
     while tokio::time::timeout(interval, until_true(&mut stopping)).await.is_err() {
         tokio::task::block_in_place(|| flush(&broker));
+    }
+}
+
+/// Removes the files of deleted partitions when their time has come, apart from what must not wait for the disk, until
+/// the broker stops.
+pub async fn run_removals(broker: Arc<Broker>) {
+    let mut stopping = broker.stopping();
+    while tokio::time::timeout(REMOVAL_TICK, until_true(&mut stopping)).await.is_err() {
+        let now = broker.clock.now().mono;
+        let leftovers = broker.partitions.opener().leftovers();
+        tokio::task::block_in_place(|| leftovers.remove_due(now, || *stopping.borrow()));
     }
 }
 
@@ -92,7 +110,7 @@ fn retain(broker: &Broker) {
 }
 
 fn flush(broker: &Broker) {
-    let mut points = BTreeMap::new();
+    let mut points = Found::new();
     for hosted in broker.partitions.all() {
         let begun =
             hosted.maintain("begin a flush", |replica| Ok((replica.begin_flush()?, Effects::default())));
@@ -101,30 +119,40 @@ fn flush(broker: &Broker) {
         let synced = broker.partitions.opener().sync(&plan);
         let point =
             hosted.maintain("flush", |replica| Ok((replica.finish_flush(plan, synced)?, Effects::default())));
-        points.extend(point.map(|point| (hosted.id.clone(), point)));
+        points.extend(point.map(|point| (hosted, point)));
     }
-    save(broker, RECOVERY_POINTS_FILE, &points);
+    save(broker, RECOVERY_POINTS_FILE, points);
 }
 
 fn checkpoint(broker: &Broker) {
-    let mut high_watermarks = BTreeMap::new();
-    let mut log_starts = BTreeMap::new();
+    let mut high_watermarks = Found::new();
+    let mut log_starts = Found::new();
     for hosted in broker.partitions.all() {
         if let Some((high_watermark, log_start)) =
             hosted.read(|replica| (replica.high_watermark(), replica.log().log_start()))
         {
-            high_watermarks.insert(hosted.id.clone(), high_watermark);
             if log_start > Offset::ZERO {
-                log_starts.insert(hosted.id.clone(), log_start);
+                log_starts.push((Arc::clone(&hosted), log_start));
             }
+            high_watermarks.push((hosted, high_watermark));
         }
     }
-    save(broker, HIGH_WATERMARKS_FILE, &high_watermarks);
-    save(broker, LOG_STARTS_FILE, &log_starts);
+    save(broker, HIGH_WATERMARKS_FILE, high_watermarks);
+    save(broker, LOG_STARTS_FILE, log_starts);
 }
 
-fn save(broker: &Broker, file: &str, offsets: &BTreeMap<TopicPartition, Offset>) {
-    if let Err(error) = broker.partitions.opener().checkpoint(file, offsets) {
+fn save(broker: &Broker, file: &'static str, found: Found) {
+    let is_hosted = |hosted: &HostedPartition| {
+        broker
+            .partitions
+            .find_life(&hosted.id, hosted.topic_id)
+            .is_some_and(|now| std::ptr::eq(&*now, hosted))
+    };
+    let still_hosted = || {
+        let found = found.into_iter().filter(|(hosted, _)| is_hosted(hosted));
+        found.map(|(hosted, offset)| (hosted.id.clone(), offset)).collect()
+    };
+    if let Err(error) = broker.partitions.opener().checkpoint(file, still_hosted) {
         tracing::warn!(
             error = format!("{error:#}"),
             "a checkpoint is not written; recovery would take longer"
@@ -135,7 +163,7 @@ fn save(broker: &Broker, file: &str, offsets: &BTreeMap<TopicPartition, Offset>)
 /// Closes every log and marks the directory clean, if all of them closed.
 pub fn close(broker: &Broker) {
     checkpoint(broker);
-    let mut points = BTreeMap::new();
+    let mut points = Found::new();
     let recovered = broker.partitions.opener().is_recovered(&broker.partitions);
     let mut all_closed = recovered.unwrap_or_else(|error| {
         tracing::warn!(error = format!("{error:#}"), "the shutdown counts as unclean");
@@ -146,7 +174,7 @@ pub fn close(broker: &Broker) {
         let closed = hosted.take().map(|mut replica| replica.close().map(|()| replica.log().log_end()));
         match closed {
             Some(Ok(end)) => {
-                points.insert(hosted.id.clone(), end);
+                points.push((hosted, end));
             }
             Some(Err(error)) => {
                 tracing::warn!(partition = %hosted.id, %error, "the log cannot be closed; it is recovered at the next start");
@@ -155,7 +183,7 @@ pub fn close(broker: &Broker) {
             None => all_closed &= !offline,
         }
     }
-    save(broker, RECOVERY_POINTS_FILE, &points);
+    save(broker, RECOVERY_POINTS_FILE, points);
     if let Some(epoch) = broker.controller.broker_epoch().filter(|_| all_closed)
         && let Err(error) = broker.partitions.opener().mark_clean(epoch)
     {

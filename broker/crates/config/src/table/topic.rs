@@ -23,8 +23,8 @@ pub(crate) const TOPIC: &[Setting] = &[
         .at_least(0).synonyms(&["log.cleaner.delete.retention.ms"]),
     topic(boolean("errors.deadletterqueue.group.enable", "false", "Whether share groups may use this topic as their dead-letter queue."))
         .kip(1191),
-    topic(long("file.delete.delay.ms", "60000", "How long a deleted segment's files stay on disk."))
-        .at_least(0).synonyms(&["log.segment.delete.delay.ms"]),
+    topic(long("file.delete.delay.ms", "60000", "How long the files of a deleted partition stay on disk."))
+        .at_least(0).synonyms(&["log.segment.delete.delay.ms"]).live(),
     topic(long("flush.messages", "9223372036854775807", "After how many records the log is forced to disk; the default leaves it to the kernel."))
         .at_least(1).synonyms(&["log.flush.interval.messages"]).live(),
     topic(long("flush.ms", "9223372036854775807", "After how long a record is forced to disk; the default leaves it to the kernel."))

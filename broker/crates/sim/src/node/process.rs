@@ -191,6 +191,8 @@ impl Process {
         for offsets in [&mut self.recovery_points, &mut self.log_starts, &mut self.high_watermarks] {
             offsets.remove(partition);
         }
+        // Else a start after a crash would open the partition's next log by what they say of this one.
+        self.checkpoint();
     }
 
     fn flush(&mut self) {

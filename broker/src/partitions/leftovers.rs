@@ -1,0 +1,147 @@
+//! Directories of partitions that are not here any more: renamed at once, removed later. I/O through the disk only.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use ottla_broker_log::{Disk, PartitionDir, stray_dir_name, unhosted_logs};
+use ottla_broker_types::{DurationMs, MonotonicMs, TopicPartition, Uuid};
+use parking_lot::Mutex;
+
+use crate::clock;
+
+/// How long a running broker keeps a log that does not belong here. Metadata that is stale or wrong must destroy
+/// nothing before somebody could notice; after as long, topics with Kafka's default retention have no record left of it.
+const STRAY_KEPT: DurationMs = DurationMs(7 * 24 * 3_600_000);
+/// Directories that are remembered until their time. Further ones are removed after the next start.
+const PENDING_MAX: usize = 100_000;
+
+/// The directories that wait for their removal.
+pub struct Leftovers {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    pending: Mutex<Vec<(MonotonicMs, PathBuf)>>,
+}
+
+impl Leftovers {
+    /// Finds what earlier runs left. Clocks begin with the process.
+    pub fn find(disk: Arc<dyn Disk>, dir: &Path) -> anyhow::Result<Leftovers> {
+        let leftovers = Leftovers { disk, dir: dir.to_owned(), pending: Mutex::default() };
+        for path in leftovers.disk.list_dir(dir).context("list the log directory")? {
+            match path.file_name().and_then(|name| name.to_str()).and_then(PartitionDir::parse) {
+                Some(PartitionDir::Deleted) => leftovers.remove_later(path, MonotonicMs(0)),
+                Some(PartitionDir::Stray) => {
+                    tracing::warn!(path = %path.display(), "a log that was set aside is still here");
+                    leftovers.remove_later(path, MonotonicMs(0).plus(STRAY_KEPT));
+                }
+                Some(PartitionDir::Hosted(_)) | None => {}
+            }
+        }
+        Ok(leftovers)
+    }
+
+    /// Removes a renamed directory when its time has come.
+    pub fn remove_later(&self, path: PathBuf, due: MonotonicMs) {
+        let mut pending = self.pending.lock();
+        if pending.len() < PENDING_MAX {
+            pending.push((due, path));
+        }
+    }
+
+    /// Renames the log of a partition that does not belong here, and keeps it for [`STRAY_KEPT`].
+    pub fn set_aside(&self, path: &Path, id: &TopicPartition, now: MonotonicMs) -> io::Result<()> {
+        let aside = path.with_file_name(stray_dir_name(id, Uuid(clock::entropy())));
+        self.disk.rename(path, &aside)?;
+        self.disk.sync_dir(&self.dir)?;
+        tracing::warn!(
+            path = %aside.display(),
+            kept_hours = STRAY_KEPT.0 / 3_600_000,
+            "the log of a partition that does not belong to this broker is set aside; move it elsewhere to keep it"
+        );
+        self.remove_later(aside, now.plus(STRAY_KEPT));
+        Ok(())
+    }
+
+    /// Sets every log aside that is not hosted, as the metadata now says.
+    pub fn set_strays_aside(
+        &self,
+        is_hosted: impl Fn(&TopicPartition) -> bool,
+        now: MonotonicMs,
+    ) -> io::Result<()> {
+        for (path, id) in unhosted_logs(&*self.disk, &self.dir, is_hosted)? {
+            self.set_aside(&path, &id, now)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the directories whose time has come, until `is_over`.
+    pub fn remove_due(&self, now: MonotonicMs, is_over: impl Fn() -> bool) {
+        let due: Vec<PathBuf> =
+            self.pending.lock().extract_if(.., |(due, _)| *due <= now).map(|(_, path)| path).collect();
+        for path in due {
+            if is_over() {
+                return;
+            }
+            match self.disk.remove_dir_all(&path) {
+                Ok(()) => tracing::info!(path = %path.display(), "removed the files of a partition"),
+                Err(error) => {
+                    tracing::warn!(path = %path.display(), %error, "files cannot be removed; the next start tries again");
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_log::RealDisk;
+    use ottla_broker_types::{PartitionIndex, TopicName};
+
+    use super::*;
+
+    fn names(dir: &Path) -> Vec<String> {
+        let paths = RealDisk.list_dir(dir).unwrap();
+        paths.iter().map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
+    }
+
+    fn later(duration: DurationMs) -> MonotonicMs {
+        MonotonicMs(5).plus(duration)
+    }
+
+    #[test]
+    fn a_stray_is_set_aside_with_its_files_and_kept_over_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        for name in ["t-0", "t-1"] {
+            std::fs::create_dir(dir.join(name)).unwrap();
+            std::fs::write(dir.join(name).join("file"), name).unwrap();
+        }
+        let leftovers = Leftovers::find(Arc::new(RealDisk), dir).unwrap();
+        let hosted = TopicPartition { topic: TopicName::new("t").unwrap(), partition: PartitionIndex(0) };
+        leftovers.set_strays_aside(|id| *id == hosted, MonotonicMs(5)).unwrap();
+        let aside = names(dir).pop().unwrap();
+        assert!(aside.starts_with("t-1.") && aside.ends_with("-stray"), "{aside}");
+        leftovers.remove_due(later(DurationMs(STRAY_KEPT.0 - 1)), || false);
+        assert_eq!(std::fs::read(dir.join(&aside).join("file")).unwrap(), b"t-1");
+
+        let leftovers = Leftovers::find(Arc::new(RealDisk), dir).unwrap();
+        leftovers.remove_due(MonotonicMs(5), || false);
+        assert_eq!(names(dir), ["t-0", &aside]);
+        leftovers.remove_due(later(STRAY_KEPT), || false);
+        assert_eq!(names(dir), ["t-0"]);
+    }
+
+    #[test]
+    fn what_was_deleted_goes_at_the_next_start_at_the_latest() {
+        let folder = tempfile::tempdir().unwrap();
+        let deleted = folder.path().join(format!("t-0.{}-delete", Uuid([7; 16])));
+        std::fs::create_dir(&deleted).unwrap();
+        let leftovers = Leftovers::find(Arc::new(RealDisk), folder.path()).unwrap();
+        leftovers.remove_due(MonotonicMs(5), || true);
+        assert!(deleted.exists(), "the broker stops");
+        let leftovers = Leftovers::find(Arc::new(RealDisk), folder.path()).unwrap();
+        leftovers.remove_due(MonotonicMs(5), || false);
+        assert!(!deleted.exists());
+    }
+}
