@@ -74,11 +74,6 @@ impl View {
         self.image.broker(node).map(|broker| broker.epoch)
     }
 
-    /// Whether `node` may be taken into an ISR under this registration (KIP-903).
-    pub fn is_isr_eligible(&self, node: NodeId, epoch: Option<BrokerEpoch>) -> bool {
-        self.image.broker(node).is_some_and(|broker| broker.is_active() && Some(broker.epoch) == epoch)
-    }
-
     /// The levels that the cluster has agreed on.
     pub fn finalized_features(&self) -> Vec<(String, i16)> {
         self.image.features().map(|(name, level)| (name.to_owned(), level)).collect()

@@ -25,6 +25,7 @@ use super::waiters::{FetchWaiter, ProduceWait, Waiters};
 use crate::fetch::FetchTarget;
 use crate::metrics::{Metrics, TopicCounters};
 use crate::stop::Fatal;
+use crate::view::View;
 
 /// When a produce is answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -328,6 +329,13 @@ impl HostedPartition {
         self.change(|replica| {
             replica.set_log_config(log);
             replica.set_config(now, replication)
+        });
+    }
+
+    /// Brokers were fenced, registered anew, or are gone.
+    pub fn registrations_changed(&self, now: Now, view: &View) {
+        self.change(|replica| {
+            replica.registrations_changed(now, |node, epoch| view.is_isr_eligible(node, epoch))
         });
     }
 

@@ -144,6 +144,16 @@ impl Partitions {
         became
     }
 
+    /// Lets what is led here look at the followers' registrations, once everybody sees the new view: a fetch that was
+    /// judged by the former one must not come later.
+    pub fn registrations_changed(&self, broker: &Broker, view: &View, changes: &ImageChanges) {
+        if changes.brokers.is_empty() {
+            return;
+        }
+        let now = broker.clock.now();
+        self.all().iter().for_each(|hosted| hosted.registrations_changed(now, view));
+    }
+
     fn host(
         &self,
         broker: &Arc<Broker>,

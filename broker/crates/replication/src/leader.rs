@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use ottla_broker_types::{LeaderEpoch, MonotonicMs, NodeId, Offset, PartitionEpoch};
+use ottla_broker_types::{BrokerEpoch, LeaderEpoch, MonotonicMs, NodeId, Offset, PartitionEpoch};
 
 use crate::assignment::Assignment;
 use crate::effects::{IsrMember, IsrProposal};
@@ -61,7 +61,7 @@ impl LeaderState {
     fn commit_isr(&mut self, partition_epoch: PartitionEpoch, isr: &[NodeId]) {
         for (node, remote) in &mut self.remotes {
             if self.isr.maximal_contains(*node) && !isr.contains(node) {
-                remote.left_isr();
+                remote.left();
             }
         }
         self.partition_epoch = partition_epoch;
@@ -74,6 +74,18 @@ impl LeaderState {
         for node in assignment.replicas.iter().filter(|node| **node != self.self_id) {
             let in_sync = assignment.isr.contains(node);
             self.remotes.entry(*node).or_insert_with(|| RemoteReplica::at_epoch_start(in_sync, now));
+        }
+    }
+
+    /// Expects nothing more of followers whose registrations `is_eligible` denies.
+    pub(crate) fn registrations_changed(
+        &mut self,
+        is_eligible: impl Fn(NodeId, Option<BrokerEpoch>) -> bool,
+    ) {
+        for (node, remote) in &mut self.remotes {
+            if !is_eligible(*node, remote.broker_epoch) {
+                remote.left();
+            }
         }
     }
 
@@ -297,6 +309,23 @@ mod tests {
         assert_eq!(high_watermark(&state, 2, 20, 25), Some(25), "3 may be dead");
         fetch(&mut state, 3, 3, 24, 25);
         assert_eq!(high_watermark(&state, 3, 20, 25), Some(24), "3 is alive and about to join");
+    }
+
+    #[test]
+    fn a_follower_that_goes_out_of_service_before_it_joins_is_not_waited_for() {
+        let mut state = leader(&[1, 2]);
+        fetch(&mut state, 0, 2, 20, 20);
+        fetch(&mut state, 0, 3, 20, 20);
+        fetch(&mut state, 1, 2, 25, 25);
+        assert_eq!(high_watermark(&state, 1, 20, 25), None, "3 is alive and about to join");
+        state.registrations_changed(|node, epoch| (node, epoch) != (NodeId(3), Some(BrokerEpoch(73))));
+        assert_eq!(high_watermark(&state, 1, 20, 25), Some(25));
+        state.registrations_changed(|_, _| false);
+        assert_eq!(
+            high_watermark(&state, 1, 20, 30),
+            Some(25),
+            "a member of the ISR is waited for all the same"
+        );
     }
 
     #[test]

@@ -15,7 +15,7 @@ pub struct RemoteReplica {
     pub broker_epoch: Option<BrokerEpoch>,
     /// Last time at which it held everything that the leader had then.
     pub caught_up_at: Option<MonotonicMs>,
-    /// Whether the controller would take it into the ISR, as of its last fetch, unless it left the ISR since.
+    /// See [`RemoteReplica::is_eligible`].
     eligible: bool,
     last_fetch: Option<LastFetch>,
 }
@@ -56,13 +56,14 @@ impl RemoteReplica {
         self.eligible = follower.isr_eligible;
     }
 
-    /// The controller took it out of the ISR. It may be dead, so that nothing is to be expected of it until it fetches
-    /// again.
-    pub(crate) fn left_isr(&mut self) {
+    /// The controller took it out of the ISR or out of service. It may be dead, so that nothing is to be expected of it
+    /// until it fetches again.
+    pub(crate) fn left(&mut self) {
         self.eligible = false;
     }
 
-    /// Whether the controller would take it into the ISR, as of its last fetch, unless it left the ISR since.
+    /// Whether the controller would take it into the ISR, as of its last fetch, unless it left the ISR or the service
+    /// since.
     pub fn is_eligible(&self) -> bool {
         self.eligible
     }

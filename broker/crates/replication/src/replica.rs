@@ -3,7 +3,7 @@
 
 use ottla_broker_log::Log;
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{LeaderEpoch, NodeId, Now, Offset, PartitionEpoch};
+use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, PartitionEpoch};
 
 use crate::assignment::Assignment;
 use crate::effects::{Became, Effects, IsrProposal};
@@ -99,6 +99,21 @@ impl Replica {
         let leader = LeaderState::new(self.self_id, assignment, epoch_start, now.mono);
         self.role = Role::Leader(leader);
         Became::Leader { epoch: assignment.leader_epoch, epoch_start }
+    }
+
+    /// Brokers were fenced, registered anew, or are gone: `is_eligible` says of a registration whether the controller
+    /// would take it into an ISR. Call it with what the metadata says whenever that changes.
+    pub fn registrations_changed(
+        &mut self,
+        now: Now,
+        is_eligible: impl Fn(NodeId, Option<BrokerEpoch>) -> bool,
+    ) -> Effects {
+        let mut effects = Effects::default();
+        if let Role::Leader(leader) = &mut self.role {
+            leader.registrations_changed(is_eligible);
+        }
+        self.advance_high_watermark(now, &mut effects);
+        effects
     }
 
     /// What only the passing of time brings: laggards leave the ISR. Call it a few times per `lag_max`.

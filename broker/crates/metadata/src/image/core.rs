@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_broker_config::{BrokerLayers, ConfigMap};
-use ottla_broker_types::{NodeId, Offset, PartitionIndex, ProducerId, TopicId, TopicName, TopicPartition};
+use ottla_broker_types::{
+    BrokerEpoch, NodeId, Offset, PartitionIndex, ProducerId, TopicId, TopicName, TopicPartition,
+};
 
 use super::{Broker, Partition, Topic};
 use crate::record::ConfigResource;
@@ -55,6 +57,11 @@ impl Image {
     /// Whether a broker is registered, unfenced and not about to stop.
     pub fn is_active(&self, id: NodeId) -> bool {
         self.broker(id).is_some_and(Broker::is_active)
+    }
+
+    /// Whether a broker may be taken into an ISR under this registration (KIP-903).
+    pub fn is_isr_eligible(&self, id: NodeId, epoch: Option<BrokerEpoch>) -> bool {
+        self.broker(id).is_some_and(|broker| broker.is_active() && Some(broker.epoch) == epoch)
     }
 
     /// Whether a broker gets no new replicas: its `cordoned.log.dirs` is `*` (KIP-1066).

@@ -131,9 +131,7 @@ impl Process {
         out: &mut Out,
     ) {
         if let Some(follower) = &mut facts.replica {
-            let registered = self.image.broker(follower.node);
-            follower.isr_eligible = registered
-                .is_some_and(|broker| broker.is_active() && Some(broker.epoch) == follower.broker_epoch);
+            follower.isr_eligible = self.image.is_isr_eligible(follower.node, follower.broker_epoch);
         }
         let fetched = self.handle_fetch(at, partition, &facts, out).map(|outcome| FetchedRecords {
             high_watermark: outcome.high_watermark,

@@ -101,5 +101,9 @@ impl Process {
             let effects = hosted.replica.apply_assignment(now_at(at), &assignment);
             self.take_effects(&partition, effects, out);
         }
+        let image = self.image.clone();
+        self.each_replica(at, out, |replica, now| {
+            replica.registrations_changed(now, |node, epoch| image.is_isr_eligible(node, epoch))
+        });
     }
 }

@@ -147,7 +147,7 @@ impl Process {
         }
     }
 
-    fn each_replica(
+    pub(crate) fn each_replica(
         &mut self,
         at: SimTime,
         out: &mut Out,
