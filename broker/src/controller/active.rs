@@ -5,9 +5,10 @@
 //! the next one begins only on an image that has everything that may have been committed.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ottla_broker_metadata::controller::{Context, Decision, Seed};
+use ottla_broker_metadata::controller::{self, Context, Decision, Seed};
 use ottla_broker_metadata::record;
 use ottla_broker_quorum::{Leadership, MetadataLog, Proposal};
 use ottla_broker_types::{DurationMs, NodeId, Now, Offset};
@@ -78,10 +79,13 @@ impl Active {
         if decision.records.is_empty() {
             return Ok(Ok(Decided { reply: decision.reply, at: None }));
         }
+        let elections = controller::count_elections(context.image, &decision.records);
         let proposal = self.propose(leadership, &decision.records)?;
         // A task of its own: whoever asked may go away, but the turn ends only when the outcome is known.
         let committing = tokio::spawn(commit(Arc::clone(broker), turn, proposal));
         let at = committing.await.map_err(|_| NotActive)??;
+        broker.metrics.leader_elections.fetch_add(elections.all, Ordering::Relaxed);
+        broker.metrics.unclean_elections.fetch_add(elections.unclean, Ordering::Relaxed);
         Ok(Ok(Decided { reply: decision.reply, at: Some(at) }))
     }
 

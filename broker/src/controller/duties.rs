@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ottla_broker_metadata::controller::{
@@ -106,8 +105,7 @@ async fn decide(
         .controller
         .active
         .decide(broker, |context, _, _| Ok::<_, std::convert::Infallible>(decide(context)));
-    let Ok(elected) = decided.await?;
-    broker.metrics.leader_elections.fetch_add(elected.reply as u64, Ordering::Relaxed);
+    let Ok(_elected) = decided.await?;
     Ok(())
 }
 

@@ -101,6 +101,11 @@ fn replicas(text: &mut MetricsText, broker: &Broker, facts: &[PartitionFacts]) {
             count(|f| f.is_under_replicated),
         ),
         (
+            "kafka_server_replicamanager_atminisrpartitioncount",
+            "Partitions led here that would refuse acks=all if one more replica fell out of sync.",
+            count(|f| f.is_at_min_isr),
+        ),
+        (
             "kafka_server_replicamanager_underminisrpartitioncount",
             "Partitions led here that refuse acks=all.",
             count(|f| f.is_under_min_isr),
@@ -155,6 +160,13 @@ fn controller(text: &mut MetricsText, broker: &Broker) {
         "Partitions whose leader changed by a decision of this controller.",
         elections,
     );
+    let unclean = broker.metrics.unclean_elections.load(Ordering::Relaxed);
+    text.single(
+        "kafka_controller_controllerstats_uncleanleaderelections_total",
+        "counter",
+        "Partitions that a decision of this controller gave a leader which may lack acknowledged records.",
+        unclean,
+    );
 }
 
 fn logs(text: &mut MetricsText, facts: &[PartitionFacts]) {
@@ -191,4 +203,24 @@ fn process(text: &mut MetricsText, broker: &Broker) {
         "Open fetch sessions.",
         sessions,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Rig;
+
+    #[test]
+    fn a_partition_with_just_enough_replicas_in_sync_is_at_its_min_isr() {
+        let mut rig = Rig::new();
+        let count = |rig: &Rig, wanted: usize| {
+            let sample = format!("\nkafka_server_replicamanager_atminisrpartitioncount {wanted}\n");
+            page(&rig.broker).contains(&sample)
+        };
+        rig.topic("one", &[1]);
+        rig.topic("t", &[1, 2]);
+        assert!(count(&rig, 1), "the one with a single replica");
+        rig.set("t", "min.insync.replicas", "2");
+        assert!(count(&rig, 2));
+    }
 }

@@ -57,6 +57,8 @@ pub struct Metrics {
     pub isr_expands: AtomicU64,
     /// Leader elections decided while this broker was the active controller.
     pub leader_elections: AtomicU64,
+    /// Those of them whose leader was not known to have all that is committed.
+    pub unclean_elections: AtomicU64,
     /// Partitions whose log failed and is offline on this broker.
     pub offline_log_partitions: AtomicI64,
 }
@@ -71,6 +73,7 @@ impl Default for Metrics {
             isr_shrinks: AtomicU64::new(0),
             isr_expands: AtomicU64::new(0),
             leader_elections: AtomicU64::new(0),
+            unclean_elections: AtomicU64::new(0),
             offline_log_partitions: AtomicI64::new(0),
         }
     }

@@ -35,6 +35,8 @@ pub struct PartitionFacts {
     pub is_leader: bool,
     /// Whether it leads it with replicas out of sync.
     pub is_under_replicated: bool,
+    /// Whether it leads it with just enough in sync for acks=all.
+    pub is_at_min_isr: bool,
     /// Whether it leads it with too few in sync for acks=all.
     pub is_under_min_isr: bool,
 }
@@ -112,6 +114,7 @@ impl Partitions {
                 high_watermark: replica.high_watermark().get(),
                 is_leader: replica.is_leader(),
                 is_under_replicated: replica.is_under_replicated(),
+                is_at_min_isr: replica.is_at_min_isr(),
                 is_under_min_isr: replica.is_under_min_isr(),
             })
         });

@@ -110,6 +110,14 @@ impl Replica {
         }
     }
 
+    /// Whether acks=all would be refused if one more left the ISR; false unless this replica leads.
+    pub fn is_at_min_isr(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.isr.members().len() == leader.min_isr(&self.config),
+            Role::Follower(_) | Role::Idle => false,
+        }
+    }
+
     /// Whether acks=all is refused for lack of in-sync replicas; false unless this replica leads.
     pub fn is_under_min_isr(&self) -> bool {
         match &self.role {

@@ -8,6 +8,7 @@ mod create_topics;
 mod decision;
 mod delete_topics;
 mod elect_leaders;
+mod elections;
 mod features;
 mod fence_broker;
 mod heartbeat;
@@ -33,6 +34,7 @@ pub use create_topics::{CreateTopicResult, CreatedTopic, NewTopic, create_topics
 pub use decision::{Context, Decision, Refused};
 pub use delete_topics::{DeleteTopicResult, TopicSelector, delete_topics};
 pub use elect_leaders::{ElectionResult, ElectionType, elect_leaderless, elect_leaders, rebalance_leaders};
+pub use elections::{Elections, count_elections};
 pub use features::{ELR_FEATURE, METADATA_VERSION_FEATURE, bootstrap_records, supported_features};
 pub use fence_broker::fence_broker;
 pub use heartbeat::{HeartbeatFacts, HeartbeatReply, HeartbeatRequest, heartbeat};
