@@ -263,7 +263,7 @@ impl Sockets {
             let settings = ListenerSettings {
                 name: bound.name.as_str().into(),
                 internal,
-                connections_max: usize::try_from(i32::MAX).unwrap_or(usize::MAX),
+                admission: None,
                 frame_bytes_max: config.network.socket_request_bytes_max as usize,
                 idle_max: idle_max.map_or(Duration::MAX, |idle| idle.to_std()),
                 budget: if internal { private_budget.clone() } else { budget.clone() },
@@ -283,7 +283,8 @@ impl Sockets {
 
     fn serve(self, broker: &Arc<Broker>, drain: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
         let api = Arc::new(Api::new(Arc::clone(broker)));
-        for (socket, settings) in self.kafka {
+        for (socket, mut settings) in self.kafka {
+            settings.admission = (!settings.internal).then(|| Arc::clone(&broker.admission));
             tasks.spawn(listener::serve(socket, settings, Arc::clone(&api), drain.clone()));
         }
         if let Some(socket) = self.http {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use ottla_broker_config::BrokerConfig;
+use ottla_broker_config::{BrokerConfig, BrokerLayers, ConfigMap, DynamicBrokerConfig};
 use ottla_broker_types::{ClusterId, DirectoryId, NodeId, Offset};
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -12,6 +12,7 @@ use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::fetch::FetchSessions;
 use crate::groups::Groups;
+use crate::listener::{Admission, ConnectionLimits};
 use crate::metrics::Metrics;
 use crate::partitions::Partitions;
 use crate::peers::Peers;
@@ -44,6 +45,8 @@ pub struct Broker {
     pub fetch_sessions: Mutex<FetchSessions>,
     /// Producer ids to give out.
     pub producer_ids: ProducerIds,
+    /// The connections of clients.
+    pub admission: Arc<Admission>,
     view: ArcSwap<View>,
     applied_end: watch::Sender<Offset>,
     stopping: watch::Sender<bool>,
@@ -77,6 +80,8 @@ impl Broker {
     /// A broker that knows nothing of its cluster yet.
     pub fn new(parts: Parts, metrics: Arc<Metrics>) -> Arc<Broker> {
         let slots_max = parts.config.fetch.session_slots_max as usize;
+        let nothing = ConfigMap::new();
+        let limits = connection_limits(parts.config.layers(&nothing, &nothing));
         Arc::new(Broker {
             node_id: parts.node_id,
             cluster_id: parts.cluster_id,
@@ -90,6 +95,7 @@ impl Broker {
             controller: parts.controller,
             fetch_sessions: Mutex::new(FetchSessions::new(slots_max, parts.seed)),
             producer_ids: ProducerIds::default(),
+            admission: Admission::new(limits),
             view: ArcSwap::default(),
             applied_end: watch::Sender::new(Offset::ZERO),
             stopping: watch::Sender::new(false),
@@ -106,6 +112,12 @@ impl Broker {
         let end = view.applied_end();
         self.view.store(Arc::new(view));
         self.applied_end.send_replace(end);
+    }
+
+    /// Takes over those settings that the parts of the broker do not ask for each time.
+    pub fn settings_changed(&self) {
+        let view = self.view();
+        self.admission.set_limits(connection_limits(view.broker_layers(self.node_id, &self.config.statics)));
     }
 
     /// Waits until everything below `end` is applied here.
@@ -136,4 +148,9 @@ impl Broker {
     pub fn stop(&self) {
         self.stopping.send_replace(true);
     }
+}
+
+fn connection_limits(layers: BrokerLayers<'_>) -> ConnectionLimits {
+    let config = DynamicBrokerConfig::resolve(layers);
+    ConnectionLimits { all: config.connections_max as usize, per_ip: config.connections_per_ip_max as usize }
 }

@@ -161,6 +161,9 @@ impl Hosting {
         // Logs are opened and deleted here, which takes longer than a task may hold its thread.
         let became = tokio::task::block_in_place(|| broker.partitions.apply(broker, &view, &changes));
         broker.publish(view);
+        if !changes.configs.is_empty() {
+            broker.settings_changed();
+        }
         broker.partitions.registrations_changed(broker, &broker.view(), &changes);
         broker.groups.apply(broker, &changes, &became);
         self.image = image.clone();

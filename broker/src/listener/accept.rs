@@ -1,5 +1,6 @@
 //! Accepts connections of one listener and drains them when the broker stops.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::admission::{Admission, Admitted};
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Handler, PeerInfo};
 use super::limits::{ByteBudget, STALLED_FRAME_MAX};
@@ -24,8 +26,8 @@ pub struct ListenerSettings {
     pub name: Arc<str>,
     /// Whether it is the private one between brokers.
     pub internal: bool,
-    /// `max.connections`: further ones are closed at once.
-    pub connections_max: usize,
+    /// Counts connections and holds them back, where they are limited.
+    pub admission: Option<Arc<Admission>>,
     /// `socket.request.max.bytes`.
     pub frame_bytes_max: usize,
     /// `connections.max.idle.ms`.
@@ -56,10 +58,13 @@ pub async fn serve<H: Handler>(
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, address)) => {
-                    if connections.len() >= settings.connections_max {
-                        tracing::warn!(%address, max = settings.connections_max, "connection refused: max.connections is reached");
-                        continue;
-                    }
+                    // While one waits for its turn, later ones wait in the kernel.
+                    let admitted = tokio::select! {
+                        biased;
+                        () = until_true(&mut drain) => break,
+                        admitted = admit(settings.admission.as_ref(), address) => admitted,
+                    };
+                    let Ok(admitted) = admitted else { continue };
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%address, %error, "TCP_NODELAY is not set");
                     }
@@ -68,6 +73,7 @@ pub async fn serve<H: Handler>(
                     let drain = draining.clone();
                     let connection_settings = connection_settings.clone();
                     connections.spawn(async move {
+                        let _admitted = admitted;
                         log_end(address, &connection::run(stream, peer, handler, connection_settings, drain).await);
                     });
                 }
@@ -85,7 +91,21 @@ pub async fn serve<H: Handler>(
     }
 }
 
-fn log_end(address: std::net::SocketAddr, ended: &Ended) {
+/// The connection's place among the limited ones, if they are.
+async fn admit(
+    admission: Option<&Arc<Admission>>,
+    address: SocketAddr,
+) -> Result<Option<Admitted>, TooManyOfAddress> {
+    match admission {
+        Some(admission) => admission.admit(address.ip()).await.map(Some).ok_or(TooManyOfAddress),
+        None => Ok(None),
+    }
+}
+
+/// The connection is not served.
+struct TooManyOfAddress;
+
+fn log_end(address: SocketAddr, ended: &Ended) {
     match ended {
         Ended::ByPeer | Ended::Idle | Ended::Drained => tracing::trace!(%address, %ended, "connection ended"),
         Ended::Io(error) => tracing::debug!(%address, %error, "connection lost"),

@@ -1,6 +1,7 @@
 //! Client and peer connections: accept, frames in, answers out, limits, drain.
 
 mod accept;
+mod admission;
 mod connection;
 mod handler;
 mod limits;
@@ -9,5 +10,6 @@ mod outbox;
 mod tests;
 
 pub use accept::{ListenerSettings, serve};
+pub use admission::{Admission, ConnectionLimits};
 pub use handler::{Frame, Handled, Handler, PeerInfo, Reply};
 pub use limits::{ByteBudget, Reservation};

@@ -1,11 +1,13 @@
 //! Bytes that no client sends: each costs its own connection and nothing else.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ottla_broker_protocol::ApiKey;
-use ottla_e2e::{Brokers, BrokersOptions, http_get};
+use ottla_e2e::{Brokers, BrokersOptions, Waited, http_get, until};
+use ottla_operator_kafka_admin::{ConfigAlteration, ConfigOp, ConfigResource};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -148,6 +150,50 @@ async fn a_client_that_never_reads_holds_little_memory() -> Result<()> {
     println!("hostile: 4 clients that never read, the broker's memory peaked at {} KiB", peak_kib(pid)?);
     ensure!(peak_kib(pid)? < 4 * (8 << 10) + PEAK_KIB_MAX, "4 clients cost {} KiB", peak_kib(pid)?);
     is_unharmed(&brokers).await
+}
+
+/// The limit is set while the broker runs, holds for the next connection, and is taken back by a client that is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_gets_as_many_connections_as_it_may_open() -> Result<()> {
+    let _turn = beside_others().await;
+    let brokers = Brokers::start(BrokersOptions::new(1)).await?;
+    let port = brokers.ports(0).kafka;
+    let admin = brokers.admin();
+    let limit = async |op: ConfigOp| {
+        let ops = BTreeMap::from([("max.connections.per.ip".to_owned(), op)]);
+        let alteration = ConfigAlteration { resource: ConfigResource::AllBrokers, ops };
+        let outcomes = admin.alter_configs(&[alteration], false).await?;
+        ensure!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
+        anyhow::Ok(())
+    };
+    limit(ConfigOp::Set("3".to_owned())).await?;
+    let mut held = Vec::new();
+    until("a connection is refused", CLOSE_TIMEOUT, async || match is_answered(port).await? {
+        Some(stream) => {
+            held.push(stream);
+            ensure!(held.len() < 4, "{} connections from one address are served", held.len());
+            Ok(Waited::not_yet("another one is served"))
+        }
+        None => Ok(Waited::Done(())),
+    })
+    .await?;
+    limit(ConfigOp::Delete).await?;
+    until("connections are served again", CLOSE_TIMEOUT, async || match is_answered(port).await? {
+        Some(_) => Ok(Waited::Done(())),
+        None => Ok(Waited::not_yet("the connection is refused")),
+    })
+    .await?;
+    is_unharmed(&brokers).await
+}
+
+/// A connection that was answered; `None` if the broker closed it instead.
+async fn is_answered(port: u16) -> Result<Option<TcpStream>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    // It may be closed before it is written to.
+    let _ = stream.write_all(&framed(&header(ApiKey::ApiVersions, 0)?)).await;
+    let read =
+        tokio::time::timeout(CLOSE_TIMEOUT, stream.read_i32()).await.context("no answer and no end")?;
+    Ok(read.is_ok().then_some(stream))
 }
 
 /// The broker is ready, answers a client, and has not panicked.

@@ -265,11 +265,11 @@ mod tests {
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL\n\
              num.network.threads=3\nnum.io.threads=8\nlog.dirs=/tmp/kraft-combined-logs\nnum.partitions=1\n\
-             log.retention.hours=168\nmax.connections=9\nzookeeper.connect=x\nmy.plugin.setting=1\n",
+             log.retention.hours=168\nmax.connection.creation.rate=9\nzookeeper.connect=x\nmy.plugin.setting=1\n",
         )
         .expect("it loads");
         assert!(config.roles.broker && config.roles.controller);
-        for name in ["num.io.threads", "max.connections"] {
+        for name in ["num.io.threads", "max.connection.creation.rate"] {
             assert!(warnings.contains(&ConfigWarning::NoEffect { name }), "{name}");
         }
         let ignored = warnings.iter().filter(|w| matches!(w, ConfigWarning::Ignored { .. })).count();

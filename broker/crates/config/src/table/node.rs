@@ -31,8 +31,8 @@ pub(crate) const NODE: &[Setting] = &[
     int("socket.receive.buffer.bytes", "102400", "The kernel's receive buffer of a connection; -1 is the system's default.").at_least(-1),
     int("socket.request.max.bytes", "104857600", "The largest request that is read.").at_least(1).live(),
     int("socket.listen.backlog.size", "50", "Connections that the kernel holds before they are accepted.").at_least(1),
-    int("max.connections", "2147483647", "Connections to this broker or listener at the same time.").at_least(0).cluster_wide(),
-    int("max.connections.per.ip", "2147483647", "Connections from one address at the same time.").at_least(0).cluster_wide(),
+    int("max.connections", "2147483647", "Connections of clients to this broker at the same time; further ones wait.").at_least(0).cluster_wide().live(),
+    int("max.connections.per.ip", "2147483647", "Connections of clients from one address at the same time; further ones are closed.").at_least(0).cluster_wide().live(),
     string("max.connections.per.ip.overrides", "", "Limits for single addresses, as host:limit pairs.")
         .check(Check::ConnectionOverrides).cluster_wide(),
     int("max.connection.creation.rate", "2147483647", "New connections a second to this broker or listener.").at_least(0).cluster_wide().kip(612),
