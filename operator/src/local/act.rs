@@ -10,7 +10,7 @@ use ottla_operator_planner::{Action, names};
 
 use super::fleet::Fleet;
 use super::kept::{FleetSpec, Folder};
-use crate::controllers::cluster::act::{alter, cordon, elect, reassign_all};
+use crate::controllers::cluster::act::{alter, cancel, cordon, elect, reassign_all};
 
 /// Who acts, on what.
 pub(super) struct Actor<'a> {
@@ -64,6 +64,7 @@ impl Actor<'_> {
             }
             Action::Cordon { broker, cordoned } => cordon(self.admin, *broker, *cordoned).await,
             Action::Reassign(moves) => reassign_all(self.admin, moves).await,
+            Action::CancelMoves(partitions) => cancel(self.admin, partitions).await,
             Action::ElectLeaders(partitions) => elect(self.admin, partitions).await,
             Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
         }
@@ -79,6 +80,7 @@ fn told(action: &Action) -> Option<String> {
             names::broker_of(claim).map(|id| format!("delete the data of broker {id}"))
         }
         Action::Reassign(moves) => Some(format!("move replicas of {} partitions", moves.len())),
+        Action::CancelMoves(moves) => Some(format!("cancel the moves of {} partitions", moves.len())),
         other => Some(other.to_string()),
     }
 }

@@ -86,6 +86,7 @@ async fn ask_brokers(
         return Err(NoAnswer("no broker is ready".to_owned()));
     }
     let mut leaving: BTreeSet<NodeId> = (sources.cluster.replicas..running).map(NodeId).collect();
-    leaving.extend(former.drain.iter().flat_map(|drain| drain.brokers.iter().copied().map(NodeId)));
+    let former = former.drain.iter().flat_map(|drain| drain.brokers.iter().chain(&drain.returning));
+    leaving.extend(former.copied().map(NodeId));
     kafka::observe(sources.admin, &leaving).await.map_err(|error| NoAnswer(error.to_string()))
 }

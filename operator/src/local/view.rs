@@ -106,7 +106,7 @@ pub(super) fn doing(status: &KafkaClusterStatus) -> (String, Vec<String>) {
         .filter(|_| state != "Rolling")
         .map(|roll| format!("roll: {} of {} brokers done; {}", roll.updated, roll.total, roll.message));
     let drain = status.drain.as_ref().filter(|_| state != "Draining").map(|drain| {
-        let ids: Vec<String> = drain.brokers.iter().map(i32::to_string).collect();
+        let ids: Vec<String> = drain.brokers.iter().chain(&drain.returning).map(i32::to_string).collect();
         format!("drain of {}: {}", ids.join(", "), drain.message)
     });
     let moving = status.rebalance.as_ref().filter(|moves| moves.moves > 0 && moves.moves_done < moves.moves);

@@ -97,6 +97,8 @@ pub enum Action {
     },
     /// Start moves.
     Reassign(Vec<Reassignment>),
+    /// Stop moves that run; the former replicas are kept.
+    CancelMoves(Vec<TopicPartition>),
     /// Give leadership back to preferred replicas.
     ElectLeaders(Vec<TopicPartition>),
     /// Forget a broker that is gone.
@@ -139,6 +141,10 @@ impl fmt::Display for Action {
                     write!(f, " {}=[{}]", change.partition, ids.join(","))?;
                 }
                 Ok(())
+            }
+            Action::CancelMoves(partitions) => {
+                write!(f, "cancel the moves of {} partitions:", partitions.len())?;
+                partitions.iter().try_for_each(|partition| write!(f, " {partition}"))
             }
             Action::ElectLeaders(partitions) => {
                 write!(f, "elect preferred leaders of {} partitions", partitions.len())

@@ -58,6 +58,7 @@ impl Actor<'_> {
                 Metrics::add(&self.context.metrics.reassignments, moves.len() as u64);
                 reassign_all(self.admin, moves).await
             }
+            Action::CancelMoves(partitions) => cancel(self.admin, partitions).await,
             Action::ElectLeaders(partitions) => elect(self.admin, partitions).await,
             Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
             Action::Tell(note) => {
@@ -206,6 +207,22 @@ pub async fn reassign_all(admin: &AdminClient, moves: &[Reassignment]) -> anyhow
             anyhow::bail!("{} refused, such as {partition}: {failure}", refused.len())
         }
     }
+}
+
+/// Stops moves that run. One that has ended meanwhile, or would lose records, is told and left to the next look.
+pub async fn cancel(admin: &AdminClient, partitions: &[TopicPartition]) -> anyhow::Result<()> {
+    let cancel = |partition: &TopicPartition| AdminReassignment {
+        topic: partition.topic.to_string(),
+        partition: partition.partition,
+        replicas: None,
+    };
+    let cancels: Vec<AdminReassignment> = partitions.iter().map(cancel).collect();
+    for ((topic, index), outcome) in admin.alter_reassignments(&cancels).await? {
+        if let Err(failure) = outcome {
+            tracing::info!(topic, %index, %failure, "a move was not cancelled");
+        }
+    }
+    Ok(())
 }
 
 /// Gives leadership back to preferred replicas.

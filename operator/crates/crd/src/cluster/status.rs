@@ -129,6 +129,9 @@ pub struct RollStatus {
 pub struct DrainStatus {
     /// Brokers to be removed.
     pub brokers: Vec<i32>,
+    /// Brokers that were to be removed and stay after all, until moves off them are cancelled.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub returning: Vec<i32>,
     /// Replicas that are still on them.
     pub remaining_replicas: i32,
     /// When they were first seen empty, in milliseconds since 1970; a second look later confirms it.

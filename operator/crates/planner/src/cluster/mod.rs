@@ -216,6 +216,7 @@ fn moves_step(input: &Input<'_>, scale: &Scale) -> Moves {
         cluster: input.cluster,
         observed: input.observed,
         leaving: &scale.leaving,
+        returning: &scale.returning,
         staying: staying(input, scale),
         former: input.former.rebalance.as_ref(),
     })

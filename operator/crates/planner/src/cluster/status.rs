@@ -141,8 +141,12 @@ fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Opt
         ));
     }
     if let Some(drain) = &status.drain {
-        let ids: Vec<String> = drain.brokers.iter().map(i32::to_string).collect();
-        return Some(("Draining", format!("brokers {} leave: {}", ids.join(", "), drain.message)));
+        let ids = |ids: &[i32]| ids.iter().map(i32::to_string).collect::<Vec<_>>().join(", ");
+        let text = match drain.brokers.is_empty() {
+            true => format!("brokers {} stay after all: {}", ids(&drain.returning), drain.message),
+            false => format!("brokers {} leave: {}", ids(&drain.brokers), drain.message),
+        };
+        return Some(("Draining", text));
     }
     if let Err(reason) = &input.observed.kafka {
         return Some((

@@ -339,6 +339,45 @@ fn scaling_down_says_what_it_waits_for_and_keeps_the_pods() {
 }
 
 #[test]
+fn a_drain_that_is_taken_back_cancels_what_runs_and_starts_nothing_more() {
+    let five = cluster_of("replicas: 5");
+    let (mut observed, status) = at_rest(&five);
+    let drain = plan_of(&cluster_of("replicas: 3"), &status, &observed);
+    let start = drain.actions.iter().find_map(|action| match action {
+        Action::Reassign(moves) => Some(moves.clone()),
+        _ => None,
+    });
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    let before = kafka.partitions.clone();
+    for change in start.expect("moves start") {
+        let facts = kafka.partitions.get_mut(&change.partition).expect("it is there");
+        let without = |list: &[NodeId], but: &[NodeId]| -> Vec<NodeId> {
+            list.iter().copied().filter(|id| !but.contains(id)).collect()
+        };
+        facts.adding = without(&change.replicas, &facts.replicas);
+        facts.removing = without(&facts.replicas, &change.replicas);
+        facts.replicas = [change.replicas, facts.removing.clone()].concat();
+    }
+    for id in [3, 4].map(NodeId) {
+        kafka.brokers.get_mut(&id).expect("it is registered").cordoned = Some(true);
+    }
+    let back = plan_of(&five, &drain.status, &observed);
+    let did = todo(&back);
+    assert!(did.iter().any(|action| action.starts_with("cancel the moves of")), "{did:?}");
+    assert!(did.contains(&"let new replicas on broker 3 again".to_owned()), "{did:?}");
+    assert!(!did.iter().any(|action| action.starts_with("move ")), "{did:?}");
+    assert!(message(&back).starts_with("brokers 3, 4 stay after all"), "{}", message(&back));
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    kafka.partitions = before;
+    for id in [3, 4].map(NodeId) {
+        kafka.brokers.get_mut(&id).expect("it is registered").cordoned = Some(false);
+    }
+    let after = plan_of(&five, &back.status, &observed);
+    assert_eq!((todo(&after), reason(&after)), (vec![], "Ready"));
+    assert_eq!(after.status.drain, None);
+}
+
+#[test]
 fn racks_are_told_to_pods_and_volumes_grow() {
     let cluster = cluster_of("rack: {topologyKey: zone}\nstorage: {size: 2Gi}");
     let mut observed = healthy(3, &build(&cluster).revision());

@@ -28,6 +28,8 @@ pub struct MovesInput<'a> {
     pub observed: &'a Observed,
     /// Brokers that leave.
     pub leaving: &'a BTreeSet<NodeId>,
+    /// Brokers that stay after all, and moves off which are being cancelled.
+    pub returning: &'a BTreeSet<NodeId>,
     /// Brokers that stay: ids below this.
     pub staying: i32,
     /// What status said of moves.
@@ -60,6 +62,13 @@ pub fn moves(input: &MovesInput<'_>) -> Moves {
     let off = input.cluster.rebalance.mode == RebalanceMode::Off;
     if !draining && (balanced || off) {
         return Moves { status: settled(former, running), busy: running > 0, ..Moves::default() };
+    }
+    if !input.returning.is_empty() {
+        // Whatever is planned now would count moves as done that are being cancelled.
+        let ids: Vec<String> = input.returning.iter().map(NodeId::to_string).collect();
+        let message = format!("waiting until moves off brokers {} are cancelled", ids.join(", "));
+        let status = RebalanceStatus { message, balanced_for: None, ..former.unwrap_or_default() };
+        return Moves { status: Some(status), busy: true, ..Moves::default() };
     }
     if let Some(missing) = (0..input.staying).map(NodeId).find(|id| !kafka.serves(*id)) {
         let message = format!("waiting for broker {missing} before replicas move");

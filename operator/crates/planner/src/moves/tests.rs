@@ -25,8 +25,8 @@ fn grown() -> Observed {
 fn decide(observed: &Observed, spec: &str, leaving: &[i32], former: Option<&RebalanceStatus>) -> Moves {
     let cluster = cluster_of(spec);
     let leaving: BTreeSet<NodeId> = leaving.iter().copied().map(NodeId).collect();
-    let staying = cluster.replicas;
-    moves(&MovesInput { cluster: &cluster, observed, leaving: &leaving, staying, former })
+    let (staying, returning) = (cluster.replicas, &BTreeSet::new());
+    moves(&MovesInput { cluster: &cluster, observed, leaving: &leaving, returning, staying, former })
 }
 
 fn started(moves: &Moves) -> Vec<Reassignment> {

@@ -19,6 +19,7 @@ pub(super) fn step(input: &ScaleInput<'_>, leaving: BTreeSet<NodeId>, running: i
         remaining_replicas: i32::try_from(remaining).unwrap_or(i32::MAX),
         empty_since_ms,
         message,
+        ..DrainStatus::default()
     };
     let kafka = match &input.observed.kafka {
         Ok(kafka) => kafka,
@@ -46,7 +47,7 @@ pub(super) fn step(input: &ScaleInput<'_>, leaving: BTreeSet<NodeId>, running: i
         leaving: leaving.clone(),
         actions: actions.clone(),
         status: Some(status),
-        refused: None,
+        ..Scale::default()
     };
     if let Err(reason) = empty(kafka, &leaving) {
         return pods(running, status(remaining, None, reason));

@@ -4,6 +4,7 @@
 //! reassignment; it falls only after two looks, [`VERIFY`] apart, that found its disks empty. Where it fell by another
 //! hand, it is raised again.
 
+mod back;
 mod drain;
 mod refusal;
 
@@ -42,6 +43,8 @@ pub struct Scale {
     pub pods: i32,
     /// Brokers that leave: their replicas move away.
     pub leaving: BTreeSet<NodeId>,
+    /// Brokers that were to leave and stay after all, as long as moves off them run or new replicas are kept off them.
+    pub returning: BTreeSet<NodeId>,
     /// What is to be done.
     pub actions: Vec<Action>,
     /// What status says of the drain.
@@ -52,22 +55,31 @@ pub struct Scale {
 
 /// Decides on the number of pods and on the next steps of brokers that leave.
 pub fn scale(input: &ScaleInput<'_>) -> Scale {
+    let mut scale = leave(input);
+    let back = back::step(input);
+    scale.actions.splice(0..0, back.actions);
+    if !back.brokers.is_empty() {
+        let message = "moves off them are cancelled, and they take new replicas again".to_owned();
+        let status = scale.status.unwrap_or_else(|| DrainStatus { message, ..DrainStatus::default() });
+        let returning = back.brokers.iter().map(|id| id.get()).collect();
+        scale.status = Some(DrainStatus { returning, ..status });
+    }
+    Scale { returning: back.brokers, ..scale }
+}
+
+fn leave(input: &ScaleInput<'_>) -> Scale {
     let wanted = input.cluster.replicas;
     let running = running(input.observed, wanted);
-    let mut actions = uncordon(input, wanted);
     if running <= wanted {
-        let (forget, status) = drain::forget(input, wanted);
-        actions.extend(forget);
+        let (actions, status) = drain::forget(input, wanted);
         return Scale { pods: wanted, actions, status, ..Scale::default() };
     }
     let leaving: BTreeSet<NodeId> = (wanted..running).map(NodeId).collect();
     if let Some(refused) = refusal::refusal(input, &leaving) {
         // The pods stay as they are: nothing is moved for a removal that cannot end.
-        return Scale { pods: running, actions, refused: Some(refused), ..Scale::default() };
+        return Scale { pods: running, refused: Some(refused), ..Scale::default() };
     }
-    let mut scale = drain::step(input, leaving, running);
-    scale.actions.splice(0..0, actions);
-    scale
+    drain::step(input, leaving, running)
 }
 
 /// How many brokers there are or must be again: those of the StatefulSet, and any above them that a partition counts
@@ -77,16 +89,6 @@ pub(crate) fn running(observed: &Observed, wanted: i32) -> i32 {
     let replicas = observed.kafka().into_iter().flat_map(|kafka| kafka.partitions.values());
     let highest = replicas.flat_map(|partition| &partition.replicas).map(|id| id.get()).max();
     highest.map_or(pods, |highest| pods.max(highest.saturating_add(1).min(BROKERS_MAX)))
-}
-
-/// Brokers that were to leave and stay after all take new replicas again.
-fn uncordon(input: &ScaleInput<'_>, wanted: i32) -> Vec<Action> {
-    let Some(kafka) = input.observed.kafka() else { return vec![] };
-    let former: BTreeSet<i32> = input.former.iter().flat_map(|drain| drain.brokers.iter().copied()).collect();
-    let staying = kafka.brokers.iter().filter(|(id, facts)| {
-        id.get() < wanted && facts.cordoned == Some(true) && former.contains(&id.get())
-    });
-    staying.map(|(id, _)| Action::Cordon { broker: *id, cordoned: false }).collect()
 }
 
 #[cfg(test)]

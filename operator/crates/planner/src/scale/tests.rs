@@ -136,7 +136,47 @@ fn reverting_the_spec_lets_brokers_take_replicas_again() {
     let scale = decide(5, &emptied(true), Some(&former), NOW);
     assert_eq!(scale.pods, 5);
     assert_eq!(scale.actions, [3, 4].map(|id| Action::Cordon { broker: NodeId(id), cordoned: false }));
-    assert!(scale.leaving.is_empty() && scale.status.is_none());
+    assert!(scale.leaving.is_empty());
+    let status = scale.status.expect("it is remembered until it is done");
+    assert_eq!((status.brokers.len(), &status.returning), (0, &vec![3, 4]));
+    let done = decide(5, &emptied(false), Some(&status), NOW);
+    assert_eq!((done.actions, done.status), (vec![], None));
+}
+
+#[test]
+fn moves_off_brokers_that_stay_after_all_are_cancelled_until_none_is_left() {
+    let mut observed = emptied(true);
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    let mut moving = |index, removing: i32, adding: &[i32]| {
+        let mut facts = partition(&[0, 1, 2, removing], &[0, 1, removing]);
+        facts.removing = vec![NodeId(removing)];
+        facts.adding = adding.iter().copied().map(NodeId).collect();
+        kafka.partitions.insert(topic_partition("m", index), facts);
+    };
+    moving(0, 3, &[2]);
+    moving(1, 4, &[2]);
+    moving(2, 1, &[2]);
+    moving(3, 3, &[]);
+    let former = DrainStatus { brokers: vec![3, 4], ..DrainStatus::default() };
+    // One stays after all, the other leaves on.
+    let scale = decide(4, &observed, Some(&former), NOW);
+    assert_eq!(
+        (&scale.returning, &scale.leaving),
+        (&BTreeSet::from([NodeId(3)]), &BTreeSet::from([NodeId(4)]))
+    );
+    assert!(scale.actions.contains(&Action::CancelMoves(vec![topic_partition("m", 0)])));
+    assert!(scale.actions.contains(&Action::Cordon { broker: NodeId(3), cordoned: false }));
+    let status = scale.status.expect("a drain goes on");
+    assert_eq!((&status.brokers, &status.returning), (&vec![4], &vec![3]));
+    // The call failed, or nobody answers: it is not forgotten.
+    assert_eq!(decide(4, &observed, Some(&status), NOW).returning, BTreeSet::from([NodeId(3)]));
+    let silent = Observed { kafka: Err(NoAnswer("refused".to_owned())), ..observed.clone() };
+    assert_eq!(decide(4, &silent, Some(&status), NOW).returning, BTreeSet::from([NodeId(3)]));
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    kafka.brokers.get_mut(&NodeId(3)).expect("it is registered").cordoned = Some(false);
+    assert_eq!(decide(4, &observed, Some(&status), NOW).returning, BTreeSet::from([NodeId(3)]));
+    observed.kafka.as_mut().expect("brokers answer").partitions.remove(&topic_partition("m", 0));
+    assert!(decide(4, &observed, Some(&status), NOW).returning.is_empty());
 }
 
 #[test]
