@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_broker_types::{NodeId, TopicName, TopicPartition};
+use ottla_broker_types::{NodeId, PartitionIndex, TopicName, TopicPartition};
 use ottla_operator_kafka_admin::{
     AdminClient, AdminError, ConfigResource, OngoingReassignment, TopicDescription,
 };
@@ -25,24 +25,34 @@ pub async fn observe(admin: &AdminClient, leaving: &BTreeSet<NodeId>) -> Result<
     let ongoing = admin.list_reassignments().await?;
     let settings = admin.describe_configs(&ConfigResource::AllBrokers).await;
     let mut brokers = BTreeMap::new();
+    let mut sizes: BTreeMap<(String, PartitionIndex), u64> = BTreeMap::new();
     for broker in &cluster.brokers {
         let mut facts =
             BrokerFacts { rack: broker.rack.clone(), fenced: broker.fenced, ..BrokerFacts::default() };
         if !broker.fenced {
             let dirs = admin.describe_log_dirs(broker.id).await.ok();
             facts.bytes = dirs.as_ref().map(|dirs| dirs.replicas.values().map(|replica| replica.bytes).sum());
-            facts.replicas_on_disk = dirs.and_then(|dirs| u64::try_from(dirs.replicas.len()).ok());
+            facts.replicas_on_disk = dirs.as_ref().and_then(|dirs| u64::try_from(dirs.replicas.len()).ok());
+            for (partition, replica) in dirs.into_iter().flat_map(|dirs| dirs.replicas) {
+                // A replica that still arrives is smaller than it will be.
+                let size = sizes.entry(partition).or_default();
+                *size = replica.bytes.max(*size);
+            }
         }
         if leaving.contains(&broker.id) {
             facts.cordoned = cordoned(admin, broker.id).await;
         }
         brokers.insert(broker.id, facts);
     }
+    let mut partitions = partitions(&topics, &ongoing);
+    for (name, facts) in &mut partitions {
+        facts.bytes = sizes.get(&(name.topic.to_string(), name.partition)).copied();
+    }
     Ok(Facts {
         cluster_id: cluster.cluster_id,
         controller: cluster.controller,
         brokers,
-        partitions: partitions(&topics, &ongoing),
+        partitions,
         dynamic_config: settings.ok().map(|settings| {
             let own = settings.into_iter().filter(|(_, entry)| entry.source == SOURCE_ALL_BROKERS);
             own.filter_map(|(name, entry)| Some((name, entry.value?))).collect()
@@ -77,6 +87,7 @@ pub fn partitions(
                     leader: partition.leader,
                     adding: moving.map(|moving| moving.adding.clone()).unwrap_or_default(),
                     removing: moving.map(|moving| moving.removing.clone()).unwrap_or_default(),
+                    bytes: None,
                 },
             );
         }

@@ -2,6 +2,7 @@
 
 mod clients;
 mod turns;
+mod wire_approval;
 mod wire_directories;
 mod wire_failover;
 mod wire_flights;

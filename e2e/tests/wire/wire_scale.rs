@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -59,9 +60,11 @@ async fn scaling_from_3_to_5_to_3_loses_and_doubles_nothing() -> Result<()> {
 }
 
 /// A base from which on every port that five brokers need is free now.
-fn free_port_base() -> Result<u16> {
-    // Two runs at the same time begin at different bases.
-    let turn = PORT_BASES.len().min(usize::try_from(std::process::id())? % PORT_BASES.len());
+pub(crate) fn free_port_base() -> Result<u16> {
+    // Two runs at the same time begin at different bases, and so do two tests of one run.
+    static TAKEN: AtomicUsize = AtomicUsize::new(0);
+    let turn = usize::try_from(std::process::id())?.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+    let turn = turn % PORT_BASES.len();
     let mut bases = PORT_BASES.cycle().skip(turn).take(PORT_BASES.len()).map(|number| number * PORT_STEP);
     let is_free = |port: u16| std::net::TcpListener::bind(("127.0.0.1", port)).is_ok();
     let ports = (0..BANDS).flat_map(|band| (0..BROKERS_MAX).map(move |id| band * BAND_STEP + id));
@@ -154,7 +157,7 @@ fn check_moves(log: &str, lower_bound: usize) -> Result<()> {
     Ok(())
 }
 
-async fn start_local(folder: &Path, port: u16) -> Result<Process> {
+pub(crate) async fn start_local(folder: &Path, port: u16) -> Result<Process> {
     for name in ["cluster.yaml", "topic.yaml"] {
         std::fs::copy(checkout().join("examples/flights").join(name), folder.join(name))
             .context("copy manifests")?;
@@ -173,7 +176,7 @@ async fn start_local(folder: &Path, port: u16) -> Result<Process> {
     Ok(local)
 }
 
-fn set_replicas(folder: &Path, count: usize) -> Result<()> {
+pub(crate) fn set_replicas(folder: &Path, count: usize) -> Result<()> {
     let path = folder.join("cluster.yaml");
     let text = std::fs::read_to_string(&path)?;
     let changed: Vec<String> = text
@@ -211,7 +214,7 @@ async fn until_serving(
 
 /// Each partition in three zones, and within a zone the brokers' counts at most one apart. Gives the fewest moves by
 /// which the second brokers of two zones can get their half, or give it back.
-fn check_balance(topics: &[TopicDescription], brokers: usize) -> Result<usize> {
+pub(crate) fn check_balance(topics: &[TopicDescription], brokers: usize) -> Result<usize> {
     let mut counts: BTreeMap<i32, usize> = (0..i32::try_from(brokers)?).map(|id| (id, 0)).collect();
     let partitions: Vec<_> = topics.iter().flat_map(|topic| &topic.partitions).collect();
     for partition in &partitions {

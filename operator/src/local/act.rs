@@ -3,6 +3,7 @@
 //! I/O: admin calls, signals by way of the fleet, removal of a broker's folder.
 
 use anyhow::Context;
+use k8s_openapi::api::core::v1::ConfigMap;
 use ottla_broker_types::TimestampMs;
 use ottla_operator_kafka_admin::{AdminClient, ConfigResource};
 use ottla_operator_planner::resources::Resource;
@@ -43,12 +44,13 @@ impl Actor<'_> {
                 });
                 Ok(())
             }
+            Action::Apply(Resource::ConfigMap(map)) if is_plan(map) => self.folder.keep_plan(map),
+            Action::DeleteConfigMap { name } => self.folder.forget_plan(name),
             // Services, roles and volumes have no counterpart, and racks are in the settings.
             Action::Apply(_)
             | Action::AnnotateRack { .. }
             | Action::GrowClaim { .. }
             | Action::MarkClaim { .. }
-            | Action::DeleteConfigMap { .. }
             | Action::DeleteService { .. }
             | Action::Tell(_) => Ok(()),
             Action::RestartBroker { broker, .. } => {
@@ -69,6 +71,11 @@ impl Actor<'_> {
             Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
         }
     }
+}
+
+/// Whether a ConfigMap holds a plan of moves; settings have files of their own.
+fn is_plan(map: &ConfigMap) -> bool {
+    map.metadata.labels.as_ref().is_some_and(|labels| labels.contains_key(names::PLAN_LABEL))
 }
 
 /// What a person wants to read about an action; conditions are shown anyway.

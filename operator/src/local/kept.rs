@@ -1,14 +1,16 @@
 //! What outlives the operator: the status and what the API server would hold, in the cluster's data folder.
 //!
-//! I/O: `state.json`, written beside and renamed; `lock`, held while the cluster runs; `meta.properties` of brokers.
+//! I/O: `state.json` and chunks of an approved plan, written beside and renamed; `lock`, held while the cluster runs; `meta.properties` of brokers.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use k8s_openapi::api::core::v1::ConfigMap;
 use ottla_broker_types::NodeId;
 use ottla_operator_crd::{KafkaClusterStatus, KafkaTopicStatus};
+use ottla_operator_planner::names;
 use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 
@@ -103,6 +105,35 @@ impl Folder {
         ids.map(|id| (id, cluster_id(&self.broker(id)))).collect()
     }
 
+    /// Keeps a chunk of the plan of moves that was approved, as the ConfigMap that it is on Kubernetes.
+    pub(super) fn keep_plan(&self, map: &ConfigMap) -> anyhow::Result<()> {
+        let name = map.metadata.name.as_deref().unwrap_or_default();
+        let path = self.root.join(format!("{name}.json"));
+        let text = serde_json::to_vec(map).context("write the plan")?;
+        std::fs::write(&path, text).with_context(|| format!("write {}", path.display()))
+    }
+
+    /// The chunks that are kept. One that cannot be read is none: then the plan is made and approved anew.
+    pub(super) fn plan(&self) -> Vec<ConfigMap> {
+        let entries = std::fs::read_dir(&self.root).into_iter().flatten().flatten();
+        let chunks = entries.filter(|entry| {
+            let name = entry.file_name().into_string().ok();
+            name.is_some_and(|name| name.strip_suffix(".json").and_then(names::chunk_of).is_some())
+        });
+        chunks.filter_map(|entry| serde_json::from_slice(&std::fs::read(entry.path()).ok()?).ok()).collect()
+    }
+
+    /// Lets go of a chunk.
+    pub(super) fn forget_plan(&self, name: &str) -> anyhow::Result<()> {
+        let path = self.root.join(format!("{name}.json"));
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("delete {}", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Deletes the data of a broker.
     pub(super) fn delete(&self, id: NodeId) -> anyhow::Result<()> {
         let path = self.broker(id);
@@ -138,6 +169,19 @@ mod tests {
         assert!(second.contains("another ottla-operator"), "{second}");
         drop(folder);
         assert_eq!(Folder::open(root).expect("it is free").load().expect("it is whole"), state);
+    }
+
+    #[test]
+    fn a_plan_that_was_approved_is_kept_until_it_is_let_go() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let folder = Folder::open(dir.path().to_owned()).expect("it is free");
+        let mut map = ConfigMap::default();
+        map.metadata.name = Some("demo-plan-0".to_owned());
+        folder.keep_plan(&map).expect("it is written");
+        assert_eq!(folder.plan(), [map]);
+        folder.forget_plan("demo-plan-0").expect("it is deleted");
+        folder.forget_plan("demo-plan-0").expect("it is deleted already");
+        assert!(folder.plan().is_empty());
     }
 
     #[test]

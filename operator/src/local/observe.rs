@@ -12,6 +12,7 @@ use ottla_operator_planner::{Observed, names};
 use super::fleet::{Fleet, Template};
 use super::kept::{FleetSpec, Folder};
 use super::settings;
+use crate::controllers::cluster::facts;
 use crate::kafka;
 
 /// What stands for the image: there is one program.
@@ -52,6 +53,7 @@ pub(super) async fn observe(
         claims: claims(cluster, sources.folder),
         config_maps: BTreeSet::new(),
         services: BTreeSet::new(),
+        plan: facts::kept_plan(&sources.folder.plan()),
         kafka: ask_brokers(sources, former, &pods, running).await,
         safety: BTreeMap::new(),
         pods,

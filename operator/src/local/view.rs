@@ -1,6 +1,6 @@
 //! What a person sees of the cluster: from the status to rows, and from one view to the next to lines. Pure.
 
-use ottla_operator_crd::cluster::BrokerStatus;
+use ottla_operator_crd::cluster::{BrokerStatus, RebalancePhase};
 use ottla_operator_crd::conditions::READY;
 use ottla_operator_crd::{KafkaClusterStatus, KafkaTopicStatus};
 
@@ -110,11 +110,12 @@ pub(super) fn doing(status: &KafkaClusterStatus) -> (String, Vec<String>) {
         format!("drain of {}: {}", ids.join(", "), drain.message)
     });
     let moving = status.rebalance.as_ref().filter(|moves| moves.moves > 0 && moves.moves_done < moves.moves);
-    let rebalance = moving.map(|moves| {
-        format!(
+    let rebalance = moving.map(|moves| match moves.phase {
+        RebalancePhase::ProposalReady => moves.message.clone(),
+        _ => format!(
             "replicas: {} of {} moves done ({} %), {} under way",
             moves.moves_done, moves.moves, moves.percent, moves.moves_running
-        )
+        ),
     });
     doing.extend([roll, drain, rebalance].into_iter().flatten());
     let degraded = status.conditions.iter().find(|c| c.type_ == "Degraded" && c.status == "True");

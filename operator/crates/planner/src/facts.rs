@@ -13,14 +13,29 @@ pub struct Observed {
     pub pods: BTreeMap<NodeId, PodFacts>,
     /// The claims by broker.
     pub claims: BTreeMap<NodeId, ClaimFacts>,
-    /// Names of the cluster's ConfigMaps.
+    /// Names of the cluster's ConfigMaps with settings.
     pub config_maps: BTreeSet<String>,
     /// Names of the cluster's Services.
     pub services: BTreeSet<String>,
+    /// The plan of moves that was approved and is kept until it is carried out.
+    pub plan: Option<KeptPlan>,
     /// What brokers told; `Err` says why none did.
     pub kafka: Result<KafkaFacts, NoAnswer>,
     /// Restart safety of single brokers, as far as it was asked.
     pub safety: BTreeMap<NodeId, Safety>,
+}
+
+/// A plan of moves as it is kept, in chunks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KeptPlan {
+    /// Its hash.
+    pub hash: String,
+    /// How many chunks it has.
+    pub count: usize,
+    /// Those that are there, by number.
+    pub chunks: BTreeMap<usize, Vec<u8>>,
+    /// Names of the ConfigMaps that hold them, left-overs of other plans among them.
+    pub names: BTreeSet<String>,
 }
 
 /// Why there are no facts from the brokers.
@@ -35,6 +50,7 @@ impl Default for Observed {
             claims: BTreeMap::new(),
             config_maps: BTreeSet::new(),
             services: BTreeSet::new(),
+            plan: None,
             kafka: Err(NoAnswer("no broker was asked yet".to_owned())),
             safety: BTreeMap::new(),
         }
@@ -147,6 +163,8 @@ pub struct PartitionFacts {
     pub adding: Vec<NodeId>,
     /// Replicas that a running reassignment removes.
     pub removing: Vec<NodeId>,
+    /// Bytes of one replica; `None` if no broker told.
+    pub bytes: Option<u64>,
 }
 
 impl PartitionFacts {

@@ -29,6 +29,12 @@ pub const REVISION_LABEL: &str = "ottla.dev/revision";
 pub const RACK_ANNOTATION: &str = "ottla.dev/rack";
 /// On a pod: asks for one restart of it.
 pub const RESTART_ANNOTATION: &str = "ottla.dev/restart";
+/// On a ConfigMap: the hash of the plan of moves of which it holds a chunk.
+pub const PLAN_LABEL: &str = "ottla.dev/rebalance-plan";
+/// In such a ConfigMap: the chunk itself.
+pub const PLAN_CHUNK: &str = "chunk";
+/// In such a ConfigMap: how many chunks there are.
+pub const PLAN_COUNT: &str = "chunks";
 /// On a claim: the id of the cluster whose data it holds.
 pub const CLUSTER_ID_ANNOTATION: &str = "ottla.dev/cluster-id";
 /// On a claim: the quorum of that cluster had formed, so that an empty disk never forms another.
@@ -81,6 +87,16 @@ pub fn broker_service(cluster: &str, broker: NodeId) -> String {
 /// Each revision has its own, so that a container that restarts by itself reads what its pod was made for.
 pub fn config_map(cluster: &str, settings_revision: &str) -> String {
     format!("{cluster}-config-{settings_revision}")
+}
+
+/// The ConfigMap with one chunk of the plan of moves that was approved.
+pub fn plan_chunk(cluster: &str, number: usize) -> String {
+    format!("{cluster}-plan-{number}")
+}
+
+/// The number of a chunk, by the name of its ConfigMap.
+pub fn chunk_of(name: &str) -> Option<usize> {
+    name.rsplit_once("-plan-")?.1.parse().ok()
 }
 
 /// The host name of a broker within the Kubernetes cluster.

@@ -105,6 +105,7 @@ pub(crate) fn healthy(count: i32, revision: &str) -> Observed {
         claims: BTreeMap::new(),
         config_maps: BTreeSet::new(),
         services: BTreeSet::new(),
+        plan: None,
         kafka: Ok(KafkaFacts {
             cluster_id: "MkU3OEVBNTcwNTJENDM2Qg".to_owned(),
             controller: Some(NodeId(0)),

@@ -1,12 +1,12 @@
 //! From Kubernetes' objects to the planner's facts. Pure.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::ResourceExt;
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::quantity_bytes;
-use ottla_operator_planner::facts::{ClaimFacts, PodFacts, StatefulSetFacts};
+use ottla_operator_planner::facts::{ClaimFacts, KeptPlan, PodFacts, StatefulSetFacts};
 use ottla_operator_planner::names;
 
 /// Reasons for which a container waits that do not pass by themselves.
@@ -131,6 +131,27 @@ pub fn claim(claim: &PersistentVolumeClaim) -> ClaimFacts {
     }
 }
 
+/// The plan of moves that is kept in some of `maps`.
+pub fn kept_plan<'a>(maps: impl IntoIterator<Item = &'a ConfigMap>) -> Option<KeptPlan> {
+    let chunks = maps.into_iter().filter_map(|map| {
+        let hash = map.labels().get(names::PLAN_LABEL)?.clone();
+        let number = names::chunk_of(&map.name_any());
+        let count = map.data.as_ref().and_then(|data| data.get(names::PLAN_COUNT)?.parse().ok());
+        let bytes = map.binary_data.as_ref().and_then(|data| data.get(names::PLAN_CHUNK));
+        Some((map.name_any(), hash, number, count, bytes.map(|bytes| bytes.0.clone()).unwrap_or_default()))
+    });
+    let chunks: Vec<_> = chunks.collect();
+    let first = chunks.iter().find(|(_, _, number, ..)| *number == Some(0)).or(chunks.first())?;
+    let mut plan = KeptPlan { hash: first.1.clone(), count: first.3.unwrap_or(0), ..KeptPlan::default() };
+    for (name, hash, number, _, bytes) in chunks {
+        plan.names.insert(name);
+        if let Some(number) = number.filter(|number| hash == plan.hash && *number < plan.count) {
+            plan.chunks.insert(number, bytes);
+        }
+    }
+    Some(plan)
+}
+
 /// The KafkaCluster with which a claim goes.
 fn owner(claim: &PersistentVolumeClaim) -> Option<String> {
     let mut owners = claim.owner_references().iter();
@@ -231,6 +252,24 @@ mod tests {
         assert!(facts.bootstrapped && facts.bound);
         let fresh = claim(&PersistentVolumeClaim::default());
         assert!(!fresh.bootstrapped && !fresh.bound && fresh.owner_uid.is_none());
+    }
+
+    #[test]
+    fn a_plan_is_read_from_its_own_chunks_only() {
+        let map = |name: &str, hash: &str| {
+            let object = json!({
+                "metadata": { "name": name, "labels": { "ottla.dev/rebalance-plan": hash } },
+                "data": { "chunks": "2" }, "binaryData": { "chunk": "AQI=" },
+            });
+            serde_json::from_value::<ConfigMap>(object).expect("it is a ConfigMap")
+        };
+        let (first, second) = (map("demo-plan-0", "a"), map("demo-plan-1", "a"));
+        let (other, third) = (map("demo-plan-1", "b"), map("demo-plan-2", "a"));
+        let plan = kept_plan([&first, &second, &third]).expect("there is one");
+        assert_eq!((plan.hash.as_str(), plan.count, plan.names.len()), ("a", 2, 3));
+        assert_eq!(plan.chunks.into_values().collect::<Vec<_>>(), [[1, 2], [1, 2]]);
+        assert_eq!(kept_plan([&first, &other]).expect("there is one").chunks.len(), 1);
+        assert_eq!(kept_plan([&ConfigMap::default()]), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 pub mod act;
 mod apply;
-mod facts;
+pub mod facts;
 mod observe;
 mod reconcile;
 pub mod safety;

@@ -57,6 +57,7 @@ pub async fn observe(
     let claims =
         claims.iter().filter_map(|claim| Some((names::broker_of(&claim.name_any())?, facts::claim(claim))));
     let config_maps = stores.config_maps.state_filter(|map| belongs(map, key));
+    let settings = config_maps.iter().filter(|map| !map.labels().contains_key(names::PLAN_LABEL));
     let services = stores.services.state_filter(|service| belongs(service, key));
     let running = set.as_ref().map_or(cluster.replicas, |set| set.replicas).max(cluster.replicas);
     let admin = context.admin(key, running).await;
@@ -65,7 +66,8 @@ pub async fn observe(
         observed: Observed {
             stateful_set: set,
             claims: claims.collect(),
-            config_maps: config_maps.iter().map(|map| map.name_any()).collect(),
+            config_maps: settings.map(|map| map.name_any()).collect(),
+            plan: facts::kept_plan(config_maps.iter().map(AsRef::as_ref)),
             services: services.iter().map(|service| service.name_any()).collect(),
             kafka,
             safety: BTreeMap::new(),

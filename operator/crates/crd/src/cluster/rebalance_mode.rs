@@ -13,7 +13,7 @@ pub enum RebalanceMode {
     /// At once.
     #[default]
     Auto,
-    /// A plan is made and shown, nothing moves.
+    /// A plan is made and shown, and carried out once it is approved.
     Manual,
     /// No plan is made.
     Off,

@@ -204,7 +204,8 @@ pub struct RackSpec {
 #[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RebalanceSpec {
-    /// Auto (if not given): at once. Manual: a plan is made and shown, nothing moves. Off: no plan. Drains always run.
+    /// Auto (if not given): at once. Manual: a plan is made and shown, and carried out once the annotation
+    /// ottla.dev/approve-rebalance has its hash (status.rebalance.planHash). Off: no plan. Drains always run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mode: Option<RebalanceMode>,
     /// Bytes per second that each broker may copy, such as 50Mi, or auto (if not given). Not in effect yet: five

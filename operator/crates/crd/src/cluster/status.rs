@@ -177,6 +177,21 @@ pub struct RebalanceStatus {
     /// The least number of moves that any plan would need.
     #[serde(default)]
     pub lower_bound_moves: i64,
+    /// Bytes that the plan copies, as large as partitions were when it was made; absent if no broker told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<i64>,
+    /// The fewest bytes that any plan to the same balance would copy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lower_bound_bytes: Option<i64>,
+    /// Partitions whose preferred leader the plan changes.
+    #[serde(default)]
+    pub leader_transfers: i64,
+    /// Hash of the plan that was approved and carried out last: its approval counts once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub executed_hash: Option<String>,
+    /// An approval that was refused, because it is of another plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_approval: Option<String>,
     /// Replicas moved so far.
     #[serde(default)]
     pub moves_done: i64,

@@ -101,7 +101,7 @@ pub struct ClientListener {
 }
 
 /// How replicas move.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rebalance {
     /// Whether and when.
     pub mode: RebalanceMode,
@@ -109,7 +109,12 @@ pub struct Rebalance {
     pub throttle: Throttle,
     /// Replicas that a plan may move; `None` is no limit.
     pub moves_max: Option<u64>,
+    /// Hash of the plan that a person has approved, by the annotation [`APPROVAL_ANNOTATION`].
+    pub approved: Option<String>,
 }
+
+/// On a KafkaCluster whose `rebalance.mode` is Manual: the hash of the plan that may be carried out.
+pub const APPROVAL_ANNOTATION: &str = "ottla.dev/approve-rebalance";
 
 /// How fast replicas are copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,7 +151,7 @@ impl ValidatedCluster {
         check_replication(spec.replicas, &split, &mut problems);
         let version = version(spec.version.as_deref(), &mut problems);
         let listeners = listeners(spec, &mut problems);
-        let rebalance = rebalance(spec, &mut problems);
+        let rebalance = rebalance(object, &mut problems);
         let rollout = spec.rollout.clone().unwrap_or_default();
         let topics = spec.topics.clone().unwrap_or_default();
         let (Some(storage), true) = (storage, problems.is_empty()) else { return Err(problems) };
@@ -359,8 +364,10 @@ fn listener(name: &str, port: u16) -> ClientListener {
     ClientListener { kafka_name: name.to_ascii_uppercase(), port_name: name.to_owned(), port }
 }
 
-fn rebalance(spec: &KafkaClusterSpec, problems: &mut Vec<Invalid>) -> Rebalance {
-    let spec = spec.rebalance.clone().unwrap_or_default();
+fn rebalance(object: &KafkaCluster, problems: &mut Vec<Invalid>) -> Rebalance {
+    let spec = object.spec.rebalance.clone().unwrap_or_default();
+    let approved = object.metadata.annotations.as_ref().and_then(|all| all.get(APPROVAL_ANNOTATION));
+    let approved = approved.map(|hash| hash.trim().to_owned()).filter(|hash| !hash.is_empty());
     let throttle = match spec.throttle.as_ref().map(|text| text.as_str()) {
         None | Some("auto") => Throttle::Auto,
         Some(text) => match quantity_bytes(text).filter(|bytes| *bytes > 0) {
@@ -373,5 +380,5 @@ fn rebalance(spec: &KafkaClusterSpec, problems: &mut Vec<Invalid>) -> Rebalance 
         },
     };
     let moves_max = spec.budget.and_then(|budget| budget.moves).and_then(|moves| u64::try_from(moves).ok());
-    Rebalance { mode: spec.mode.unwrap_or_default(), throttle, moves_max }
+    Rebalance { mode: spec.mode.unwrap_or_default(), throttle, moves_max, approved }
 }

@@ -5,8 +5,8 @@ mod config;
 mod topic;
 
 pub use cluster::{
-    BROKER_DEFAULT_GRACE_SECONDS, ClientListener, Rebalance, Resources, Rollout, Storage, Throttle,
-    ValidatedCluster,
+    APPROVAL_ANNOTATION, BROKER_DEFAULT_GRACE_SECONDS, ClientListener, Rebalance, Resources, Rollout,
+    Storage, Throttle, ValidatedCluster,
 };
 pub use config::SUPPORTED_VERSIONS;
 pub use topic::ValidatedTopic;

@@ -107,6 +107,8 @@ pub fn plan(input: &Input<'_>) -> Plan {
     actions.extend(config);
     actions.extend(scale.actions.iter().cloned());
     let moves = moves_step(input, &scale);
+    let keep = moves.keep.iter().flat_map(|keep| build.kept_plan(&keep.hash, &keep.chunks));
+    actions.extend(keep.map(Action::Apply));
     actions.extend(moves.actions.iter().cloned());
     let revision = build.revision();
     let rollout = rollout_step(input, &scale, &revision);

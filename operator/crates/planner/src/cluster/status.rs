@@ -3,7 +3,7 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::KafkaClusterStatus;
-use ottla_operator_crd::cluster::{BrokerState, RebalancePhase, RollStatus};
+use ottla_operator_crd::cluster::{BrokerState, RebalancePhase, RebalanceStatus, RollStatus};
 use ottla_operator_crd::conditions::{
     DEGRADED, READY, RECONCILING, STALLED, UPGRADE_AVAILABLE, Verdict, merged,
 };
@@ -231,7 +231,7 @@ fn verdicts(
         (Some((reason, text)), _) => Verdict::no(READY, reason, text.clone()),
         (None, Some((reason, text))) if rebalancing => Verdict::yes(READY, reason, text.clone()),
         (None, Some((reason, text))) => Verdict::no(READY, reason, text.clone()),
-        (None, None) => Verdict::yes(READY, "Ready", format!("{} brokers serve", status.ready_replicas)),
+        (None, None) => Verdict::yes(READY, "Ready", at_rest(status)),
     };
     let reconciling = match working.filter(|_| stalled.is_none()) {
         Some((reason, text)) => Verdict::yes(RECONCILING, reason, text),
@@ -246,6 +246,19 @@ fn verdicts(
         None => Verdict::no(DEGRADED, "NotDegraded", ""),
     };
     vec![ready, reconciling, stalled, degraded]
+}
+
+fn at_rest(status: &KafkaClusterStatus) -> String {
+    let serving = format!("{} brokers serve", status.ready_replicas);
+    match proposal(status) {
+        Some(_) => format!("{serving}; a plan to even them out waits for approval: see status.rebalance"),
+        None => serving,
+    }
+}
+
+/// The plan that waits for a person, if there is one.
+fn proposal(status: &KafkaClusterStatus) -> Option<&RebalanceStatus> {
+    status.rebalance.as_ref().filter(|plan| plan.phase == RebalancePhase::ProposalReady)
 }
 
 /// The status of an object whose identity has just been drawn, or cannot be drawn yet.
@@ -296,7 +309,7 @@ fn with_others(mut conditions: Vec<Condition>, others: &[Condition]) -> Vec<Cond
     conditions
 }
 
-/// What changed and is worth an event: readiness, its reason, and each broker that is restarted.
+/// What changed and is worth an event: readiness and its reason, and plans that wait for a person.
 pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -> Vec<Note> {
     let find = |conditions: &[_], kind: &str| -> Option<(String, String, String)> {
         let conditions: &[Condition] = conditions;
@@ -319,6 +332,15 @@ pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) ->
         && let Some(reason) = known(&reason)
     {
         notes.push(Note { warning: true, reason, text });
+    }
+    if let Some(plan) = proposal(status) {
+        let before = proposal(former);
+        let told = |plan: &RebalanceStatus| (plan.plan_hash.clone(), plan.refused_approval.clone());
+        if before.map(told) != Some(told(plan)) {
+            let warning = plan.refused_approval.is_some();
+            let reason = if warning { "ApprovalRefused" } else { "ProposalReady" };
+            notes.push(Note { warning, reason, text: plan.message.clone() });
+        }
     }
     notes
 }

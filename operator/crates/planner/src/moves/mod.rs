@@ -1,9 +1,11 @@
 //! Which replicas move now: the plan of `rebalance` admitted a little at a time. Pure.
 //!
 //! The plan is made anew from what is seen, with everything that is under way counted as done: whoever restarts
-//! the operator, or moves replicas by hand meanwhile, changes nothing about where this ends.
+//! the operator, or moves replicas by hand meanwhile, changes nothing about where this ends. In Manual mode the plan that
+//! a person has approved is kept instead, and nothing else is carried out; drains need no approval, they were asked for.
 
 mod admit;
+mod approval;
 mod model;
 
 use std::collections::BTreeSet;
@@ -45,21 +47,44 @@ pub struct Moves {
     pub status: Option<RebalanceStatus>,
     /// Whether replicas move or are about to.
     pub busy: bool,
+    /// A plan to keep, since it was approved.
+    pub keep: Option<Kept>,
     /// Why there is no plan that could work.
     pub failed: Option<String>,
 }
 
+/// A plan to keep.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its hash.
+    pub hash: String,
+    /// Its moves, stored.
+    pub chunks: Vec<Vec<u8>>,
+}
+
 /// Decides which moves to start.
 pub fn moves(input: &MovesInput<'_>) -> Moves {
-    let former = input.former.cloned();
     let Some(kafka) = input.observed.kafka() else {
-        return Moves { status: former, ..Moves::default() };
+        return Moves { status: input.former.cloned(), ..Moves::default() };
     };
+    let mut moves = decide(input, kafka);
+    if input.cluster.rebalance.mode != RebalanceMode::Manual || !input.leaving.is_empty() {
+        moves.actions.extend(approval::forget(input, 0));
+    }
+    moves
+}
+
+fn decide(input: &MovesInput<'_>, kafka: &KafkaFacts) -> Moves {
+    let former = input.former.cloned();
     let key = membership(input.observed, input.staying);
     let running = kafka.partitions.values().filter(|partition| partition.moves()).count();
     let draining = !input.leaving.is_empty();
     let balanced = former.as_ref().is_some_and(|status| status.balanced_for.as_deref() == Some(&key));
     let off = input.cluster.rebalance.mode == RebalanceMode::Off;
+    let manual = input.cluster.rebalance.mode == RebalanceMode::Manual && !draining;
+    if let Some(kept) = approval::kept(input).filter(|_| manual) {
+        return approval::carry_out(input, kafka, key, kept);
+    }
     if !draining && (balanced || off) {
         return Moves { status: settled(former, running), busy: running > 0, ..Moves::default() };
     }
@@ -84,8 +109,11 @@ pub fn moves(input: &MovesInput<'_>) -> Moves {
         return Moves { status: Some(status), busy: true, ..Moves::default() };
     }
     let model = model::model(input.observed, kafka, input.leaving, input.staying);
-    match rebalance::plan(&model, &rebalance::Options::default()) {
-        Ok(plan) => carry_out(input, kafka, &plan, key),
+    let limit = input.cluster.rebalance.moves_max.filter(|_| manual);
+    let moves_max = limit.map(|max| i64::try_from(max).unwrap_or(i64::MAX));
+    match rebalance::plan(&model, &rebalance::Options { moves_max, ..rebalance::Options::default() }) {
+        Ok(plan) if manual => approval::propose(input, kafka, &model, &plan, key),
+        Ok(plan) => carry_out(input, kafka, &Planned { model, plan }, key),
         Err(infeasible) => failed(former, infeasible.to_string()),
     }
 }
@@ -98,19 +126,29 @@ fn unplaced(input: &MovesInput<'_>) -> Option<NodeId> {
     ids.find(|id| some_known && input.observed.rack(*id).is_none())
 }
 
+/// A plan and what it was made from.
+struct Planned {
+    model: rebalance::Model,
+    plan: rebalance::Plan,
+}
+
 /// Starts what may start and counts what is left.
-fn carry_out(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan, key: String) -> Moves {
+fn carry_out(input: &MovesInput<'_>, kafka: &KafkaFacts, planned: &Planned, key: String) -> Moves {
     let draining = !input.leaving.is_empty();
     let mut former = input.former.cloned().unwrap_or_default();
     if draining {
         // Should the brokers stay after all, they are owed what has left them.
         former.balanced_for = None;
     }
-    let tasks = model::tasks(kafka, plan);
+    let mut tasks = model::tasks(kafka, planned.plan.moves(), input.leaving);
+    if input.cluster.rebalance.mode != RebalanceMode::Auto {
+        // Asked for was that brokers leave, not that others are evened out.
+        tasks.retain(|task| task.drains);
+    }
     let running = kafka.partitions.values().filter(|partition| partition.moves()).count();
     let arriving: usize = kafka.partitions.values().map(|partition| partition.adding.len()).sum();
     let left = tasks.iter().map(|task| task.arriving.len()).sum::<usize>() + arriving;
-    let progress = progress(&former, plan, left);
+    let progress = progress(&former, kafka, planned, left);
     if tasks.is_empty() && running == 0 {
         let message = match progress.moves {
             0 => "every broker holds its share".to_owned(),
@@ -124,11 +162,6 @@ fn carry_out(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan,
         let message = format!("{left} replicas wait: spec.rollout.paused is true");
         let status = RebalanceStatus { phase: RebalancePhase::Paused, message, ..progress };
         return Moves { status: Some(status), busy: true, ..Moves::default() };
-    }
-    if input.cluster.rebalance.mode == RebalanceMode::Manual && !draining && running == 0 {
-        let message = format!("{left} replicas would move: set spec.rebalance.mode to Auto to start");
-        let status = RebalanceStatus { phase: RebalancePhase::ProposalReady, message, ..progress };
-        return Moves { status: Some(status), ..Moves::default() };
     }
     let budget = input.cluster.rebalance.moves_max.filter(|_| !draining);
     let admitted = admit::admit(kafka, &tasks, budget.map(|max| remaining_budget(max, &progress)));
@@ -145,7 +178,7 @@ fn carry_out(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan,
     let moves_running = i64::try_from(running + admitted.start.len()).unwrap_or(i64::MAX);
     let status = RebalanceStatus { phase: RebalancePhase::Executing, moves_running, message, ..progress };
     let actions = if admitted.start.is_empty() { vec![] } else { vec![Action::Reassign(admitted.start)] };
-    Moves { actions, status: Some(status), busy: true, failed: None }
+    Moves { actions, status: Some(status), busy: true, ..Moves::default() }
 }
 
 fn remaining_budget(max: u64, progress: &RebalanceStatus) -> usize {
@@ -154,20 +187,32 @@ fn remaining_budget(max: u64, progress: &RebalanceStatus) -> usize {
 }
 
 /// Counts: the first plan of a run says how many moves there are, later ones what is left of them.
-fn progress(former: &RebalanceStatus, plan: &rebalance::Plan, left: usize) -> RebalanceStatus {
+fn progress(former: &RebalanceStatus, kafka: &KafkaFacts, planned: &Planned, left: usize) -> RebalanceStatus {
+    let plan = &planned.plan;
     let left = i64::try_from(left).unwrap_or(i64::MAX);
     let goes_on =
         matches!(former.phase, RebalancePhase::Executing | RebalancePhase::Paused) && former.moves >= left;
     let (moves, lower_bound_moves, plan_hash) = if goes_on {
         (former.moves, former.lower_bound_moves, former.plan_hash.clone())
     } else {
-        (left, plan.lower_bound_moves(), Some(format!("{:016x}", plan.hash())))
+        // Less is carried out than was planned where only a drain was asked for.
+        (left, plan.lower_bound_moves().min(left), Some(hash_text(plan)))
+    };
+    let leader_transfers = if goes_on { former.leader_transfers } else { plan.leader_transfers() };
+    let (bytes, lower_bound_bytes) = match goes_on {
+        true => (former.bytes, former.lower_bound_bytes),
+        false if left == plan.replicas_moved() => approval::sizes(kafka, &planned.model, plan),
+        false => (None, None),
     };
     let moves_done = moves - left;
     let percent = if moves == 0 { 100 } else { i32::try_from(moves_done * 100 / moves).unwrap_or(0) };
     RebalanceStatus {
         moves,
         lower_bound_moves,
+        bytes,
+        lower_bound_bytes,
+        leader_transfers,
+        executed_hash: former.executed_hash.clone(),
         plan_hash,
         moves_done,
         moves_running: 0,
@@ -175,6 +220,11 @@ fn progress(former: &RebalanceStatus, plan: &rebalance::Plan, left: usize) -> Re
         balanced_for: former.balanced_for.clone(),
         ..RebalanceStatus::default()
     }
+}
+
+/// What identifies a plan, as a person sees it.
+fn hash_text(plan: &rebalance::Plan) -> String {
+    format!("{:016x}", plan.hash())
 }
 
 fn settled(former: Option<RebalanceStatus>, running: usize) -> Option<RebalanceStatus> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ottla_broker_types::{NodeId, TopicPartition};
 
 use crate::facts::{KafkaFacts, Observed};
-use crate::rebalance::{Broker, BrokerState, Model, Partition, Plan};
+use crate::rebalance::{Broker, BrokerState, Model, Move, Partition};
 
 /// One partition's change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,8 +16,10 @@ pub(super) struct Task {
     pub(super) target: Vec<NodeId>,
     /// Brokers that copy it.
     pub(super) arriving: Vec<NodeId>,
-    /// Whether a replica leaves a broker that leaves the cluster.
+    /// Whether a replica leaves a broker that serves no more.
     pub(super) urgent: bool,
+    /// Whether a replica leaves a broker that leaves the cluster.
+    pub(super) drains: bool,
 }
 
 /// The cluster as the planner sees it: reassignments under way count as done and are left alone.
@@ -50,18 +52,31 @@ pub(super) fn model(
     Model { brokers: brokers.collect(), partitions: partitions.collect() }
 }
 
+/// The same with the sizes of partitions. Plans are made without: sizes change all the time, and with them the plan and
+/// its hash would.
+pub(super) fn with_sizes(kafka: &KafkaFacts, model: &Model) -> Model {
+    let mut model = model.clone();
+    for partition in &mut model.partitions {
+        let name = TopicPartition { topic: partition.topic.clone(), partition: partition.index };
+        let bytes = kafka.partitions.get(&name).and_then(|facts| facts.bytes).unwrap_or(0);
+        partition.bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+    }
+    model
+}
+
 /// The plan's changes, those off leaving or dead brokers first, then those that copy, then mere changes of order.
-pub(super) fn tasks(kafka: &KafkaFacts, plan: &Plan) -> Vec<Task> {
-    let mut tasks: Vec<Task> = plan
-        .moves()
+pub(super) fn tasks(kafka: &KafkaFacts, moves: &[Move], leaving: &BTreeSet<NodeId>) -> Vec<Task> {
+    let mut tasks: Vec<Task> = moves
         .iter()
         .map(|step| {
             let partition = TopicPartition { topic: step.topic.clone(), partition: step.partition };
             let now =
                 kafka.partitions.get(&partition).map(|facts| facts.replicas.clone()).unwrap_or_default();
             let arriving = step.target.iter().copied().filter(|id| !now.contains(id)).collect();
-            let urgent = now.iter().any(|id| !step.target.contains(id) && !kafka.serves(*id));
-            Task { partition, target: step.target.clone(), arriving, urgent }
+            let left = || now.iter().filter(|id| !step.target.contains(id));
+            let urgent = left().any(|id| !kafka.serves(*id));
+            let drains = left().any(|id| leaving.contains(id));
+            Task { partition, target: step.target.clone(), arriving, urgent, drains }
         })
         .collect();
     tasks.sort_by(|a, b| {

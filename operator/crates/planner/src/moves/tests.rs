@@ -7,7 +7,7 @@ use ottla_operator_crd::cluster::{RebalancePhase, RebalanceStatus};
 
 use super::{Moves, MovesInput, misled, moves};
 use crate::action::{Action, Reassignment};
-use crate::facts::{BrokerFacts, Observed};
+use crate::facts::{BrokerFacts, KeptPlan, Observed};
 use crate::testing::{cluster_of, healthy, partition, topic_partition};
 
 /// Three brokers with twelve partitions of three replicas, and two new brokers without any.
@@ -132,12 +132,202 @@ fn modes_and_pauses_are_kept() {
     let observed = grown();
     let off = decide(&observed, "replicas: 5\nrebalance: {mode: Off}", &[], None);
     assert_eq!(off, Moves::default());
-    let manual = decide(&observed, "replicas: 5\nrebalance: {mode: Manual}", &[], None);
-    assert_eq!(manual.status.map(|status| status.phase), Some(RebalancePhase::ProposalReady));
-    assert!(manual.actions.is_empty());
     let paused = decide(&observed, "replicas: 5\nrollout: {paused: true}", &[], None);
     assert_eq!(paused.status.map(|status| status.phase), Some(RebalancePhase::Paused));
     assert!(paused.actions.is_empty());
+}
+
+const MANUAL: &str = "replicas: 5\nrebalance: {mode: Manual}";
+
+/// Manual mode with the annotation `approved`.
+fn decide_manual(observed: &Observed, approved: Option<&str>, former: Option<&RebalanceStatus>) -> Moves {
+    let mut cluster = cluster_of(MANUAL);
+    cluster.rebalance.approved = approved.map(str::to_owned);
+    let none = &BTreeSet::new();
+    moves(&MovesInput { cluster: &cluster, observed, leaving: none, returning: none, staying: 5, former })
+}
+
+/// Keeps what is to be kept and lets go of what is not, as the API server does.
+fn keep(observed: &mut Observed, moves: &Moves) {
+    for action in &moves.actions {
+        if let Action::DeleteConfigMap { name } = action {
+            assert!(observed.plan.as_ref().is_some_and(|plan| plan.names.contains(name)), "{name}");
+            observed.plan = None;
+        }
+    }
+    if let Some(keep) = &moves.keep {
+        observed.plan = Some(KeptPlan {
+            hash: keep.hash.clone(),
+            count: keep.chunks.len(),
+            chunks: keep.chunks.iter().cloned().enumerate().collect(),
+            names: (0..keep.chunks.len()).map(|number| crate::names::plan_chunk("demo", number)).collect(),
+        });
+    }
+}
+
+fn rest(moves: &Moves) -> Vec<Reassignment> {
+    let start = moves.actions.iter().find_map(|action| match action {
+        Action::Reassign(start) => Some(start.clone()),
+        _ => None,
+    });
+    start.unwrap_or_default()
+}
+
+#[test]
+fn a_plan_moves_nothing_before_its_own_hash_is_approved() {
+    let mut observed = grown();
+    let partitions = &mut observed.kafka.as_mut().expect("brokers answer").partitions;
+    partitions.values_mut().for_each(|partition| partition.bytes = Some(1 << 30));
+    let shown = decide_manual(&observed, None, None);
+    let status = shown.status.clone().expect("it is shown");
+    assert_eq!((status.phase, shown.actions.len(), shown.busy), (RebalancePhase::ProposalReady, 0, false));
+    assert_eq!((status.moves, status.lower_bound_moves), (14, 14));
+    assert_eq!((status.bytes, status.lower_bound_bytes), (Some(14 << 30), Some(14 << 30)));
+    let hash = status.plan_hash.clone().expect("it has a hash");
+    assert!(status.message.contains(&hash) && status.message.contains("14.0 GiB"), "{}", status.message);
+    assert_eq!(decide_manual(&observed, None, Some(&status)).status, Some(status.clone()));
+    for wrong in ["0000000000000000", "yes"] {
+        let refused = decide_manual(&observed, Some(wrong), Some(&status));
+        assert!(refused.actions.is_empty() && refused.keep.is_none());
+        let told = refused.status.expect("it is told");
+        assert_eq!(
+            (told.phase, told.refused_approval.as_deref()),
+            (RebalancePhase::ProposalReady, Some(wrong))
+        );
+        assert!(told.message.contains(&format!("the approval of {wrong} is refused")), "{}", told.message);
+    }
+    let approved = decide_manual(&observed, Some(&hash), Some(&status));
+    assert!(approved.actions.is_empty() && approved.busy, "it is kept before anything moves");
+    assert_eq!(approved.keep.as_ref().map(|keep| keep.hash.as_str()), Some(hash.as_str()));
+    keep(&mut observed, &approved);
+    assert!(!started(&decide_manual(&observed, Some(&hash), approved.status.as_ref())).is_empty());
+}
+
+#[test]
+fn what_was_approved_is_carried_out_whatever_comes_meanwhile_and_once() {
+    let mut observed = grown();
+    let shown = decide_manual(&observed, None, None).status.expect("it is shown");
+    let hash = shown.plan_hash.clone().expect("it has a hash");
+    let approved = decide_manual(&observed, Some(&hash), Some(&shown));
+    keep(&mut observed, &approved);
+    let kept = observed.plan.clone().expect("it is kept");
+    let planned = crate::rebalance::load(&kept.chunks.values().collect::<Vec<_>>()).expect("it is whole");
+    let partitions = &mut observed.kafka.as_mut().expect("brokers answer").partitions;
+    // A topic that would change every plan, and one partition that is gone.
+    for index in 0..20 {
+        partitions.insert(topic_partition("new", index), partition(&[0, 1], &[0, 1]));
+    }
+    let gone = planned.iter().find(|step| !step.is_reorder()).expect("something moves");
+    partitions.remove(&topic_partition("t", gone.partition.get()));
+    let mut former = approved.status;
+    for _ in 0..100 {
+        let step = decide_manual(&observed, Some(&hash), former.as_ref());
+        for change in rest(&step) {
+            let asked = planned.iter().any(|step| {
+                change.partition == topic_partition("t", step.partition.get())
+                    && change.replicas == step.target
+            });
+            assert!(asked, "{change:?} was not approved");
+            let ids: Vec<i32> = change.replicas.iter().map(|id| id.get()).collect();
+            let partitions = &mut observed.kafka.as_mut().expect("brokers answer").partitions;
+            partitions.insert(change.partition, partition(&ids, &ids));
+        }
+        keep(&mut observed, &step);
+        former = step.status;
+        if observed.plan.is_none() {
+            break;
+        }
+    }
+    let over = former.expect("there is a status");
+    assert_eq!((over.phase, over.executed_hash.as_ref()), (RebalancePhase::Done, Some(&hash)));
+    assert!(over.message.contains("1 partitions had changed meanwhile"), "{}", over.message);
+    // What is left is another plan, and the approval was of this one.
+    let next = decide_manual(&observed, Some(&hash), Some(&over));
+    let told = next.status.expect("it is shown");
+    assert_eq!((told.phase, next.actions.len()), (RebalancePhase::ProposalReady, 0));
+    assert_eq!((next.keep, told.refused_approval), (None, None));
+}
+
+#[test]
+fn an_approval_that_was_used_starts_the_same_plan_not_again() {
+    let observed = grown();
+    let shown = decide_manual(&observed, None, None).status.expect("it is shown");
+    let hash = shown.plan_hash.clone();
+    let used = RebalanceStatus { executed_hash: hash.clone(), ..shown };
+    let again = decide_manual(&observed, hash.as_deref(), Some(&used));
+    assert_eq!((again.keep.as_ref(), again.actions.len()), (None, 0));
+    let told = again.status.expect("it is told");
+    assert!(told.message.contains("its approval has been used"), "{}", told.message);
+    // Taken off and set once more, it counts.
+    let off = decide_manual(&observed, None, Some(&told)).status.expect("it is shown");
+    assert!(decide_manual(&observed, hash.as_deref(), Some(&off)).keep.is_some());
+}
+
+#[test]
+fn an_approval_taken_back_starts_nothing_more() {
+    let mut observed = grown();
+    let shown = decide_manual(&observed, None, None).status.expect("it is shown");
+    let hash = shown.plan_hash.clone();
+    let approved = decide_manual(&observed, hash.as_deref(), Some(&shown));
+    keep(&mut observed, &approved);
+    let back = decide_manual(&observed, None, approved.status.as_ref());
+    assert!(rest(&back).is_empty() && !back.actions.is_empty());
+    assert!(back.status.as_ref().is_some_and(|told| told.message.contains("was taken back")));
+    keep(&mut observed, &back);
+    let next = decide_manual(&observed, None, back.status.as_ref());
+    assert_eq!(next.status.map(|told| told.phase), Some(RebalancePhase::ProposalReady));
+}
+
+#[test]
+fn a_plan_of_which_a_chunk_is_missing_is_kept_again_and_a_damaged_one_is_dropped() {
+    let mut observed = grown();
+    let shown = decide_manual(&observed, None, None).status.expect("it is shown");
+    let hash = shown.plan_hash.clone();
+    let approved = decide_manual(&observed, hash.as_deref(), Some(&shown));
+    keep(&mut observed, &approved);
+    let kept = observed.plan.clone().expect("it is kept");
+    observed.plan.as_mut().expect("it is kept").count = 2;
+    let again = decide_manual(&observed, hash.as_deref(), approved.status.as_ref());
+    assert!(again.keep.is_some() && rest(&again).is_empty());
+    let mut damaged = kept;
+    damaged.chunks.insert(0, vec![1, 2, 3]);
+    observed.plan = Some(damaged);
+    let dropped = decide_manual(&observed, hash.as_deref(), approved.status.as_ref());
+    assert!(rest(&dropped).is_empty() && !dropped.actions.is_empty());
+    assert!(dropped.status.is_some_and(|told| told.message.contains("cannot be read")));
+}
+
+#[test]
+fn drains_need_no_approval_and_move_nothing_else() {
+    for mode in ["Manual", "Off"] {
+        let mut observed = healthy(5, "new");
+        let kafka = observed.kafka.as_mut().expect("brokers answer");
+        // Uneven beside the drain: broker 0 has everything that 1 and 2 have, and more.
+        for index in 0..9 {
+            kafka.partitions.insert(topic_partition("uneven", index), partition(&[0], &[0]));
+        }
+        observed.plan =
+            Some(KeptPlan { names: BTreeSet::from(["demo-plan-0".to_owned()]), ..KeptPlan::default() });
+        let spec = format!("replicas: 3\nrebalance: {{mode: {mode}}}");
+        let first = decide(&observed, &spec, &[3, 4], None);
+        assert!(first.actions.contains(&Action::DeleteConfigMap { name: "demo-plan-0".to_owned() }));
+        observed.plan = None;
+        run(&mut observed, &spec, &[3, 4]);
+        assert_eq!(counts(&observed, 5)[3..], [0, 0], "{mode}");
+        let partitions = &observed.kafka().expect("brokers answer").partitions;
+        assert!((0..9).all(|index| partitions[&topic_partition("uneven", index)].replicas == [NodeId(0)]));
+    }
+}
+
+#[test]
+fn another_mode_lets_go_of_a_plan_that_was_kept() {
+    let mut observed = grown();
+    observed.plan =
+        Some(KeptPlan { names: BTreeSet::from(["demo-plan-0".to_owned()]), ..KeptPlan::default() });
+    for mode in ["Auto", "Off"] {
+        let step = decide(&observed, &format!("replicas: 5\nrebalance: {{mode: {mode}}}"), &[], None);
+        assert!(step.actions.contains(&Action::DeleteConfigMap { name: "demo-plan-0".to_owned() }), "{mode}");
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod config_map;
 mod disruption_budget;
+mod plan;
 mod pod;
 mod scheduling;
 mod service;
@@ -109,6 +110,15 @@ impl Build<'_> {
         objects.push(Resource::PodDisruptionBudget(Box::new(disruption_budget::build(self))));
         objects.push(Resource::StatefulSet(Box::new(stateful_set::build(self))));
         objects
+    }
+
+    /// The ConfigMaps that keep a plan of moves.
+    pub fn kept_plan(&self, hash: &str, chunks: &[Vec<u8>]) -> Vec<Resource> {
+        let maps = chunks.iter().enumerate().map(|(number, chunk)| {
+            let map = plan::build(self, hash, plan::Chunk { number, count: chunks.len(), bytes: chunk });
+            Resource::ConfigMap(Box::new(map))
+        });
+        maps.collect()
     }
 
     fn metadata(&self, name: String) -> ObjectMeta {
