@@ -1,14 +1,15 @@
 //! The set of hosted partitions, kept equal to what the metadata assigns to this broker.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::sync::Arc;
 
 use ottla_broker_metadata::image::PartitionRef;
 use ottla_broker_metadata::{ImageChanges, Partition};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{Assignment, Became};
-use ottla_broker_types::{PartitionIndex, TopicId, TopicName, TopicPartition};
-use parking_lot::RwLock;
+use ottla_broker_types::{MonotonicMs, PartitionIndex, TopicId, TopicName, TopicPartition};
+use parking_lot::{Mutex, RwLock};
 
 use super::fetcher::Fetchers;
 use super::hosted::HostedPartition;
@@ -48,13 +49,23 @@ pub struct Partitions {
     opener: Opener,
     isr_queue: IsrQueue,
     fatal: Fatal,
+    /// Held while directories come and go: between its making and its listing among the hosted, that of a new partition
+    /// looks like a stray.
+    changing: Mutex<()>,
 }
 
 impl Partitions {
     /// No partitions yet; `opener` knows the log directory, `fatal` hears of a disk that fails.
     pub fn new(opener: Opener, fatal: Fatal) -> Partitions {
         let isr_queue = IsrQueue::default();
-        Partitions { hosted: RwLock::default(), fetchers: Fetchers::default(), opener, isr_queue, fatal }
+        Partitions {
+            hosted: RwLock::default(),
+            fetchers: Fetchers::default(),
+            opener,
+            isr_queue,
+            fatal,
+            changing: Mutex::default(),
+        }
     }
 
     /// The ISR proposals on their way.
@@ -75,6 +86,13 @@ impl Partitions {
     /// Whether a log of the partition is open here, or failed to.
     pub fn hosts(&self, id: &TopicPartition) -> bool {
         self.hosted.read().contains_key(id)
+    }
+
+    /// Sets the logs aside that are not hosted; false if partitions come or go just now, so that nobody can tell.
+    pub fn set_strays_aside(&self, now: MonotonicMs) -> io::Result<bool> {
+        let Some(_unchanging) = self.changing.try_lock() else { return Ok(false) };
+        self.opener.leftovers().set_strays_aside(|id| self.hosts(id), now)?;
+        Ok(true)
     }
 
     /// The hosted partition of one life of a topic.
@@ -130,6 +148,7 @@ impl Partitions {
         view: &View,
         changes: &ImageChanges,
     ) -> Vec<(Arc<HostedPartition>, Became)> {
+        let _changing = self.changing.lock();
         for (name, id) in &changes.topics_removed {
             self.drop_topic(broker, name, *id);
         }
@@ -255,5 +274,24 @@ fn assignment(partition: &Partition) -> Assignment {
         adding: partition.adding.clone(),
         removing: partition.removing.clone(),
         elr: partition.elr.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::Rig;
+
+    #[test]
+    fn a_log_that_is_just_being_made_is_no_stray() {
+        let rig = Rig::new();
+        let (partitions, now) = (&rig.broker.partitions, rig.broker.clock.now().mono);
+        let dir = rig.dir().join("t-0");
+        let making = partitions.changing.lock();
+        std::fs::create_dir(&dir).unwrap();
+        assert!(!partitions.set_strays_aside(now).unwrap(), "it is looked at again");
+        assert!(dir.exists());
+        drop(making);
+        assert!(partitions.set_strays_aside(now).unwrap());
+        assert!(!dir.exists());
     }
 }

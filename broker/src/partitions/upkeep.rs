@@ -34,11 +34,10 @@ pub async fn run(broker: Arc<Broker>) {
                 hosted.tick(now);
             }
             if !strays_set_aside && *broker.controller.standing().borrow() == Standing::Active {
-                strays_set_aside = true;
-                let leftovers = broker.partitions.opener().leftovers();
-                if let Err(error) = leftovers.set_strays_aside(|id| broker.partitions.hosts(id), now.mono) {
+                strays_set_aside = broker.partitions.set_strays_aside(now.mono).unwrap_or_else(|error| {
                     tracing::warn!(%error, "files of partitions that left stay behind");
-                }
+                    true
+                });
             }
             deadlines.run(&broker, now.mono);
         });
