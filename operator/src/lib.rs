@@ -12,6 +12,7 @@ pub mod leader;
 pub mod local;
 pub mod metrics;
 pub mod plan;
+pub mod release;
 pub mod run;
 pub mod stores;
 pub mod workers;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use ottla_operator::workers::ClusterKey;
-use ottla_operator::{clock, crdgen, local, plan, run};
+use ottla_operator::{clock, crdgen, local, plan, release, run};
 use ottla_operator_planner::Defaults;
 
 /// What is logged unless somebody says otherwise.
@@ -40,6 +40,8 @@ enum Command {
         #[command(flatten)]
         run: RunArguments,
     },
+    /// Lets go of KafkaTopics once no operator runs, so that they can be deleted without one; topics and objects stay.
+    Release(ReleaseArguments),
     /// Runs a cluster on this machine, each broker a process, from the same manifests.
     Local(LocalArguments),
     /// Writes the CustomResourceDefinitions.
@@ -54,7 +56,14 @@ enum Command {
 }
 
 #[derive(Args)]
-struct RunArguments {
+struct ReleaseArguments {
+    #[command(flatten)]
+    who: WhoArguments,
+}
+
+/// Which operator is meant.
+#[derive(Args)]
+struct WhoArguments {
     /// A namespace to look after; may be given several times. All if not given.
     #[arg(long = "namespace", env = "OTTLA_NAMESPACES", value_delimiter = ',')]
     namespaces: Vec<String>,
@@ -67,6 +76,22 @@ struct RunArguments {
     /// Who holds the lease; a name of its own for each process if not given.
     #[arg(long, env = "POD_NAME")]
     identity: Option<String>,
+}
+
+impl WhoArguments {
+    fn namespaces(&self) -> Vec<String> {
+        self.namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect()
+    }
+
+    fn identity(&self) -> String {
+        self.identity.clone().unwrap_or_else(|| format!("ottla-operator-{}", clock::fresh_id()))
+    }
+}
+
+#[derive(Args)]
+struct RunArguments {
+    #[command(flatten)]
+    who: WhoArguments,
     /// Where health and metrics are served.
     #[arg(long, default_value = "0.0.0.0:8080")]
     http: SocketAddr,
@@ -125,6 +150,15 @@ fn main() -> ExitCode {
             let key = ClusterKey { namespace: cluster_namespace, name };
             block_on(run::preview(options(arguments), key)).map(|plan| print!("{plan}"))
         }
+        Command::Release(ReleaseArguments { who }) => {
+            let options = release::Options {
+                namespaces: who.namespaces(),
+                identity: who.identity(),
+                lease_namespace: who.own_namespace,
+                lease_name: who.lease,
+            };
+            block_on(release::run(&options)).map(|count| tracing::info!(count, "KafkaTopics were let go"))
+        }
         Command::Crdgen { out, check: true } => out.iter().try_for_each(|folder| crdgen::check(folder)),
         Command::Crdgen { out, check: false } => out.iter().try_for_each(|folder| crdgen::write(folder)),
     };
@@ -169,10 +203,10 @@ fn told(error: &anyhow::Error) -> String {
 
 fn options(arguments: RunArguments) -> run::Options {
     run::Options {
-        namespaces: arguments.namespaces.into_iter().filter(|namespace| !namespace.is_empty()).collect(),
-        lease_namespace: arguments.own_namespace,
-        lease_name: arguments.lease,
-        identity: arguments.identity.unwrap_or_else(|| format!("ottla-operator-{}", clock::fresh_id())),
+        namespaces: arguments.who.namespaces(),
+        identity: arguments.who.identity(),
+        lease_namespace: arguments.who.own_namespace,
+        lease_name: arguments.who.lease,
         http: arguments.http,
         defaults: Defaults {
             image: arguments.broker_image,

@@ -23,6 +23,24 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- .Values.serviceAccount.name | default (include "ottla.name" .) -}}
 {{- end -}}
 
+{{- /* Where no operator was asked for, none has held a topic; without a role there is nothing it could do. */ -}}
+{{- define "ottla.releasesTopics" -}}
+{{- and .Values.uninstall.releaseTopics .Values.rbac.create (gt (int .Values.replicas) 0) -}}
+{{- end -}}
+
+{{- define "ottla.uninstallLabels" -}}
+app.kubernetes.io/name: ottla-uninstall
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: uninstall
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- end -}}
+
+{{- define "ottla.uninstallHook" -}}
+helm.sh/hook: post-delete
+helm.sh/hook-weight: {{ . | quote }}
+helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+{{- end -}}
+
 {{- define "ottla.rules" -}}
 - apiGroups: [ottla.dev]
   resources: [kafkaclusters]

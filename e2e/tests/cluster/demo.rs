@@ -34,7 +34,7 @@ pub(crate) struct Demo {
     pub(crate) kafka: Kafka,
     pub(crate) place: Place,
     namespace: Namespace,
-    chart: Chart,
+    chart: Option<Chart>,
 }
 
 /// The topics as a client sees them.
@@ -103,7 +103,7 @@ impl Demo {
         let namespace = cluster.namespace(prefix).await?;
         let chart = release::install(&cluster, &[]).await?;
         let Some(place) = cluster.place(namespace.name()).await? else { return Ok(None) };
-        Ok(Some(Demo { cluster, kcat, kafka, place, namespace, chart }))
+        Ok(Some(Demo { cluster, kcat, kafka, place, namespace, chart: Some(chart) }))
     }
 
     /// The name of the namespace.
@@ -235,7 +235,7 @@ impl Demo {
 
     /// Resident memory of the operator in bytes, as its metrics tell.
     pub(crate) async fn operator_bytes(&self) -> Result<u64> {
-        let namespace = self.chart.namespace();
+        let namespace = self.chart.as_ref().context("the operator is uninstalled")?.namespace();
         let name = r#"jsonpath={.items[0].metadata.name}"#;
         let operators = "app.kubernetes.io/component=operator";
         let find = ["--namespace", namespace, "get", "pods", "--selector", operators, "--output", name];
@@ -244,6 +244,11 @@ impl Demo {
         let page = self.cluster.kubectl(&["get", "--raw", &path]).await?;
         let bytes = page.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
         bytes.context("the operator does not tell its memory")?.parse().context("read its memory")
+    }
+
+    /// Takes the operator away, as `helm uninstall` does; what it made runs on.
+    pub(crate) fn uninstall(&mut self) {
+        self.chart = None;
     }
 
     /// Deletes the namespace and everything in it, which nothing may hold up.

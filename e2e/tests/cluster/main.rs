@@ -10,6 +10,7 @@ mod cluster_failover;
 mod cluster_flights;
 mod cluster_roll;
 mod cluster_scale;
+mod cluster_uninstall;
 mod demo;
 mod faults;
 mod network;

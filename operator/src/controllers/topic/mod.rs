@@ -5,4 +5,5 @@ mod execute;
 mod observe;
 mod reconcile;
 
+pub use deletion::{hold, is_held};
 pub use reconcile::{Worker, look};
