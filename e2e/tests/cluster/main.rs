@@ -6,6 +6,7 @@ mod admission;
 mod admit_chart;
 mod admit_clusters;
 mod admit_topics;
+mod cluster_approval;
 mod cluster_failover;
 mod cluster_flights;
 mod cluster_roll;
