@@ -72,7 +72,7 @@ bench: build ## start, memory and cost beside a floor program and Apache Kafka
 bench-rebalance: build ## plans beside their bounds and other planners: docs/rebalancing.md
 	e2e/clients/install
 	e2e/planners/install
-	cargo test --release --locked --package ottla-operator-planner --lib -- --ignored very_many
+	cargo test --release --locked --package ottla-operator-planner --lib -- --include-ignored very_many golden
 	OTTLA_BIN_DIR=$(SHIPPED) cargo run --release --locked --package ottla-e2e --bin bench_rebalance -- $(BENCH)
 
 sim: ## simulated failures for MINUTES

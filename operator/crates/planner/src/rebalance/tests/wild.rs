@@ -12,8 +12,8 @@ use crate::rebalance::{
     read_model, store, write_model,
 };
 
-/// Rounds of each test; an unoptimized build is some thirty times slower.
-const ROUNDS: u64 = if cfg!(debug_assertions) { 400 } else { 20_000 };
+/// Rounds of each test.
+const ROUNDS: u64 = 4_000;
 
 /// Numbers that break careless arithmetic.
 const EDGES: [i64; 12] = [
