@@ -20,6 +20,9 @@ pub(super) struct Limits {
 /// Shares below this part of [`SCALE`] weigh as if they were this large.
 const PER_SHARE_LEAST: i64 = 1 << 10;
 
+/// A broker is far outside its band by more than this part of its share.
+const FAR_PART: i64 = 512;
+
 impl Band {
     pub(super) fn new(state: &State<'_>, targets: &Targets, floors: &Floors, permille: i64) -> Band {
         let brokers = state.facts.brokers();
@@ -67,6 +70,13 @@ impl Band {
     pub(super) fn excess(&self, broker: usize, load: [i64; DIMENSIONS]) -> i64 {
         let limits = self.of(broker);
         (0..DIMENSIONS).map(|d| limits.outside(d, load[d])).sum()
+    }
+
+    /// Whether a broker with these loads is outside its band by a part of its share that counts.
+    pub(super) fn is_far(&self, broker: usize, load: [i64; DIMENSIONS]) -> bool {
+        let limits = self.of(broker);
+        (0..DIMENSIONS)
+            .any(|d| limits.outside(d, load[d]).min(SCALE) * limits.per_share[d] > SCALE / FAR_PART)
     }
 
     /// Brokers outside the band, the worst first.

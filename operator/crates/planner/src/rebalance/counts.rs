@@ -22,9 +22,12 @@ const REPLICAS_MANY: usize = 300_000;
 const MOVES_FEW: i64 = 24;
 /// More moves of a broker count as very many.
 const MOVES_MANY: i64 = 300;
-/// Brokers that take replicas are filled to this part of their share of bytes: within the band, and cheaper than
-/// all of it.
+/// Brokers end with at least this part of their share of bytes and traffic: within the band, and cheaper than all.
 const FILL_PERMILLE: i64 = 957;
+/// And with at most this part.
+const FULL_PERMILLE: i64 = 1040;
+/// What is copied without need weighs this part of what brings a broker out of its band.
+const NEEDLESS_PART: i64 = 16;
 /// Chains tried after the first that leads nowhere would all search the same brokers again.
 const CHAINS_FAILED_MAX: usize = 1;
 
@@ -80,14 +83,15 @@ pub(super) fn balance_counts(state: &mut State<'_>, targets: &Targets, options: 
     }
 }
 
+/// The least and the most of each scaled load.
+type Range = [(i64, i64); DIMENSIONS];
+
 /// Direct moves within a group of brokers, each aimed at what its two brokers still have to give and take.
 struct Aim<'a> {
     targets: &'a Targets,
     goal: &'a [i64],
     sources: Vec<u32>,
     destinations: Vec<u32>,
-    /// Scaled loads at which giving ends, relative to the target, so that what is given is what is taken.
-    source_permille: [i64; DIMENSIONS],
     rng: SplitMix64,
 }
 
@@ -110,20 +114,7 @@ impl<'a> Aim<'a> {
                 _ => destinations.push(broker as u32),
             }
         }
-        let mut source_permille = [1000; DIMENSIONS];
-        for (dimension, permille) in source_permille.iter_mut().enumerate() {
-            let sum = |of: &[u32]| of.iter().map(|b| targets.load[dimension][*b as usize]).sum::<i64>();
-            *permille += (1000 - FILL_PERMILLE) * sum(&destinations) / sum(&sources).max(1);
-            *permille = (*permille).min(1040);
-        }
-        Aim {
-            targets,
-            goal,
-            sources,
-            destinations,
-            source_permille,
-            rng: SplitMix64::new(seed, 2 + u64::from(group)),
-        }
+        Aim { targets, goal, sources, destinations, rng: SplitMix64::new(seed, 2 + u64::from(group)) }
     }
 
     /// First what must change its rack, while every source still has replicas that may; then within each rack, where
@@ -210,12 +201,8 @@ impl<'a> Aim<'a> {
     /// The replica of `from` that fits best, from a sample; from all when no sampled one may go.
     fn pick(&mut self, state: &State<'_>, from: u32, to: u32) -> Option<u32> {
         let held = &state.on[from as usize];
-        let give = self.average(state, from, self.source_permille);
-        let take = self.average(state, to, [FILL_PERMILLE; DIMENSIONS]);
-        let rated = |held: &Held| {
-            let distance = distance(held.load(), give) + distance(held.load(), take);
-            (!state.is_paid(held.slot), distance, held.slot)
-        };
+        let (give, take) = (self.range(state, from), self.range(state, to));
+        let rated = |held: &Held| (!state.is_paid(held.slot), distance(held.load(), give, take), held.slot);
         let mut sample: Vec<(bool, i64, u32)> = if held.len() <= 2 * REPLICAS_SAMPLED {
             held.iter().map(rated).collect()
         } else {
@@ -238,21 +225,21 @@ impl<'a> Aim<'a> {
         })
     }
 
-    /// The scaled load that each replica still to be given or taken should carry on average.
-    fn average(&self, state: &State<'_>, broker: u32, permille: [i64; DIMENSIONS]) -> [i64; DIMENSIONS] {
+    /// The least and the most scaled load that each replica still to be given or taken may carry on average, so that
+    /// the broker ends within its band.
+    fn range(&self, state: &State<'_>, broker: u32) -> Range {
         let at = broker as usize;
-        let moves = (state.count(at) - self.goal[at]).abs().max(1);
-        let mut average = [0; DIMENSIONS];
-        for (dimension, part) in average.iter_mut().enumerate() {
-            let end = self.targets.load[dimension][at] / 1000 * permille[dimension];
-            let gap = if state.count(at) > self.goal[at] {
-                state.load[at][dimension] - end
-            } else {
-                end - state.load[at][dimension]
-            };
-            *part = (gap / moves).clamp(0, SCALE);
+        let surplus = state.count(at) - self.goal[at];
+        let moves = surplus.abs().max(1);
+        let mut range = [(0, 0); DIMENSIONS];
+        for (dimension, (least, most)) in range.iter_mut().enumerate() {
+            let share = self.targets.load[dimension][at] / 1000;
+            let (low, high) = (share * FILL_PERMILLE, share * FULL_PERMILLE);
+            let load = state.load[at][dimension];
+            let gaps = if surplus > 0 { (load - high, load - low) } else { (low - load, high - load) };
+            (*least, *most) = ((gaps.0 / moves).clamp(0, SCALE), (gaps.1 / moves).clamp(0, SCALE));
         }
-        average
+        range
     }
 }
 
@@ -278,6 +265,10 @@ fn pick_any_destination(state: &State<'_>, destinations: &[u32], from: u32) -> O
     (0..destinations.len()).find(|at| held.iter().any(|held| state.may_go(held.slot, destinations[*at])))
 }
 
-fn distance(load: [i64; DIMENSIONS], aim: [i64; DIMENSIONS]) -> i64 {
-    load.iter().zip(aim).map(|(a, b)| (a - b) * (a - b)).sum()
+/// How far a load is from what the giving and the taking broker ask for; more bytes than both ask for count a little.
+fn distance(load: [i64; DIMENSIONS], give: Range, take: Range) -> i64 {
+    let square = |x: i64| x.max(0) * x.max(0);
+    let outside = |load: i64, (least, most): (i64, i64)| square(least - load) + square(load - most);
+    let needless = square(load[0] - give[0].0.max(take[0].0)) / NEEDLESS_PART;
+    (0..DIMENSIONS).map(|d| outside(load[d], give[d]) + outside(load[d], take[d])).sum::<i64>() + needless
 }

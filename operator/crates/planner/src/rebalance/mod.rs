@@ -28,6 +28,7 @@ mod refine;
 pub mod report;
 mod rng;
 mod score;
+mod shortlist;
 mod spread;
 mod state;
 mod table;

@@ -27,13 +27,13 @@ use super::trim::trim;
 /// Seeds tried for one pass of a small cluster.
 const TRIES_MAX: usize = 16;
 /// Tries in a row that bring nothing better before no more are made.
-const TRIES_VAIN_MAX: usize = 3;
+const TRIES_VAIN_MAX: usize = 5;
 /// Replicas that all tries of a pass place together, which bounds its time.
-const REPLICAS_PER_PASS: usize = 20_000;
+const REPLICAS_PER_PASS: usize = 50_000;
 /// Replicas up to which copies are exchanged for smaller ones at the end.
 const REPLICAS_TRIMMED: usize = 40_000;
 /// Passes until nothing is left to do; two are usual, more where loads cannot come into the band.
-const PASSES_MAX: usize = 8;
+const PASSES_MAX: usize = 24;
 
 /// Plans the moves that bring the cluster from `model` into balance.
 ///

@@ -6,7 +6,8 @@ use super::bounds::Floors;
 use super::facts::{DIMENSIONS, SCALE};
 use super::options::Options;
 use super::rng::SplitMix64;
-use super::state::{Held, State};
+use super::shortlist::{Candidate, Densest, End, Lightest, Travellers, all};
+use super::state::State;
 use super::target::Targets;
 
 /// How much is looked at for a step.
@@ -29,6 +30,8 @@ const EFFORTS_SMALL: [Effort; 2] =
 /// Where no replica has to move, those that do are chosen for what they bring.
 const EFFORTS_QUIET: [Effort; 2] =
     [Effort { partners: 16, replicas: 2, aimed: 6 }, Effort { partners: 32, replicas: 4, aimed: 12 }];
+const EFFORTS_QUIET_SMALL: [Effort; 2] =
+    [Effort { partners: 16, replicas: 2, aimed: 8 }, Effort { partners: 32, replicas: 12, aimed: 24 }];
 /// Replicas up to which a cluster is small.
 const REPLICAS_SMALL: usize = 20_000;
 /// Replicas that left the broker are looked at so many times as often: exchanging them adds no copy.
@@ -48,32 +51,15 @@ const PAIRS_MAX: usize = 4096;
 /// Steps for one broker before the next has its turn.
 const STEPS_PER_TURN: usize = 24;
 /// Rounds over all brokers above the band.
-const ROUNDS_MAX: usize = 24;
+const ROUNDS_MAX: usize = 48;
 /// A step must bring at least this part of the broker's excess, else it is not worth a reassignment.
 const GAIN_PART_MIN: i64 = 100;
+/// The part that is enough for brokers that nothing else brings nearer to their band.
+const GAIN_PART_LEAST: i64 = 1000;
 /// Steps that bring this part come first, so that few steps are needed.
 const GAIN_PART_GOOD: i64 = 8;
 /// Bytes that may be copied for each byte by which brokers come nearer to the band.
 const PRICE_MAX: i64 = 8;
-
-/// A replica that may change its broker.
-#[derive(Clone, Copy)]
-struct Candidate {
-    slot: u32,
-    load: [i64; DIMENSIONS],
-    /// Whether it is copied to where it is now.
-    is_paid: bool,
-}
-
-impl Candidate {
-    fn new(state: &State<'_>, slot: u32) -> Candidate {
-        Candidate { slot, load: state.slot_load(slot), is_paid: state.is_paid(slot) }
-    }
-
-    fn of(state: &State<'_>, held: Held) -> Candidate {
-        Candidate { slot: held.slot, load: held.load(), is_paid: state.is_paid(held.slot) }
-    }
-}
 
 /// One change: a slot goes to a broker, and perhaps another comes back for it.
 #[derive(Clone, Copy)]
@@ -101,15 +87,16 @@ pub(super) fn refine(
     let members = members(state, targets);
     let mut rng = SplitMix64::new(options.seed, 1 << 32);
     let small = state.cur.len() <= REPLICAS_SMALL;
-    let efforts = if quiet {
-        EFFORTS_QUIET
-    } else if small {
-        EFFORTS_SMALL
-    } else {
-        EFFORTS
+    let efforts = match (quiet, small) {
+        (true, true) => EFFORTS_QUIET_SMALL,
+        (true, false) => EFFORTS_QUIET,
+        (false, true) => EFFORTS_SMALL,
+        (false, false) => EFFORTS,
     };
     let mut travellers = Travellers::new(state);
     let mut steps = 0;
+    let mut gain_part = GAIN_PART_MIN;
+    let mut has_improved = false;
     let mut lightest = Lightest(vec![Vec::new(); state.facts.brokers()]);
     for _ in 0..ROUNDS_MAX {
         if steps * TRAVELLERS_PART >= state.copies {
@@ -117,12 +104,14 @@ pub(super) fn refine(
             steps = 0;
         }
         let mut improved = false;
-        for broker in band.hot(state) {
+        let mut hot = band.hot(state);
+        hot.retain(|b| gain_part == GAIN_PART_MIN || band.is_far(*b as usize, state.load[*b as usize]));
+        for broker in hot {
             let mut densest = Densest::default();
             for _ in 0..STEPS_PER_TURN {
                 let group = targets.count.group[broker as usize].map_or(0, |g| g as usize);
-                let mut choice = Choice::new(state, targets, &band, options, broker, quiet);
-                densest.renew(&choice, &mut rng);
+                let mut choice = Choice::new(state, targets, &band, options, broker, (quiet, gain_part));
+                densest.renew((state, &band), broker, choice.copy_cost, &mut rng);
                 let mut known = Known {
                     members: &members[group],
                     travellers: &travellers,
@@ -140,8 +129,14 @@ pub(super) fn refine(
                 steps += 1;
             }
         }
+        has_improved |= improved;
         if !improved {
-            break;
+            // What is far off still is worth more, smaller steps: once larger ones were made, so that there is an end to
+            // plans after plans.
+            gain_part *= 10;
+            if gain_part > GAIN_PART_LEAST || !has_improved {
+                break;
+            }
         }
     }
 }
@@ -190,57 +185,6 @@ fn members(state: &State<'_>, targets: &Targets) -> Vec<Vec<u32>> {
     members
 }
 
-/// Slots that move anyway, as they were when they were listed last.
-struct Travellers {
-    /// Those that left each broker.
-    departed: Vec<Vec<u32>>,
-    /// Those that came to each broker.
-    arrived: Vec<Vec<u32>>,
-}
-
-impl Travellers {
-    fn new(state: &State<'_>) -> Travellers {
-        let facts = state.facts;
-        let mut departed = vec![Vec::new(); facts.brokers()];
-        let mut arrived = vec![Vec::new(); facts.brokers()];
-        for slot in (0..state.cur.len() as u32).filter(|slot| state.is_paid(*slot)) {
-            arrived[state.cur[slot as usize] as usize].push(slot);
-            let partition = facts.part[slot as usize];
-            for &home in facts.original(partition) {
-                if facts.stays[home as usize] && !state.cur[facts.slots(partition)].contains(&home) {
-                    departed[home as usize].push(slot);
-                }
-            }
-        }
-        Travellers { departed, arrived }
-    }
-
-    /// Replicas of a broker: some that move anyway, and as many or more of all.
-    fn sample(
-        &self,
-        state: &State<'_>,
-        broker: u32,
-        replicas: usize,
-        rng: &mut SplitMix64,
-    ) -> Vec<Candidate> {
-        let held = &state.on[broker as usize];
-        if held.len() <= 2 * replicas {
-            return all(state, broker);
-        }
-        let mut sampled: Vec<Candidate> = Vec::with_capacity(4 * replicas);
-        let arrived = &self.arrived[broker as usize];
-        for at in 0..replicas.min(arrived.len()) {
-            let slot = arrived[if arrived.len() > replicas { rng.below(arrived.len()) } else { at }];
-            if state.cur[slot as usize] == broker && state.is_paid(slot) {
-                sampled.push(Candidate::new(state, slot));
-            }
-        }
-        let others = (sampled.len()..2 * replicas).map(|_| Candidate::of(state, held[rng.below(held.len())]));
-        sampled.extend(others);
-        sampled
-    }
-}
-
 /// What is known beyond the state when a step is looked for.
 struct Known<'k> {
     /// Brokers that the step may involve.
@@ -264,6 +208,7 @@ struct Choice<'c, 'f> {
     /// Scaled cost of a copy whatever its size: the mean load of a replica.
     copy_cost: i64,
     gain_min: i64,
+    gain_good: i64,
     /// Whether the step brings a good part of what is asked for, how cheaply it does so, and the step.
     best: Option<((bool, i64), Step)>,
 }
@@ -275,14 +220,27 @@ impl<'c, 'f> Choice<'c, 'f> {
         band: &'c Band,
         options: &'c Options,
         broker: u32,
-        quiet: bool,
+        (quiet, gain_part): (bool, i64),
     ) -> Choice<'c, 'f> {
         let load = state.load[broker as usize];
         let own = (band.excess(broker as usize, load), band.penalty(broker as usize, load));
-        let gain_min = own.1 / GAIN_PART_MIN + 1;
+        let gain_min = own.1 / gain_part + 1;
+        let gain_good = own.1 / GAIN_PART_GOOD + 1;
         let copy_cost = copy_cost(state, quiet);
         let partner = (broker, own.0, own.1);
-        Choice { state, targets, band, options, broker, own, partner, copy_cost, gain_min, best: None }
+        Choice {
+            state,
+            targets,
+            band,
+            options,
+            broker,
+            own,
+            partner,
+            copy_cost,
+            gain_min,
+            gain_good,
+            best: None,
+        }
     }
 
     fn look(&mut self, effort: Effort, known: &mut Known<'_>, rng: &mut SplitMix64) {
@@ -291,7 +249,7 @@ impl<'c, 'f> Choice<'c, 'f> {
         if self.own.0 == 0 {
             return;
         }
-        let mut mine = known.travellers.sample(state, self.broker, effort.replicas, rng);
+        let mut mine = known.travellers.sample(state, self.broker, (effort.replicas, End::Heavy), rng);
         mine.extend(known.densest.of(state, self.broker, effort.aimed));
         for _ in 0..departed.len().min(DEPARTED_PER_REPLICA * effort.replicas) {
             let back = Candidate::new(state, departed[rng.below(departed.len())]);
@@ -308,7 +266,7 @@ impl<'c, 'f> Choice<'c, 'f> {
             if state.on[self.broker as usize].len() * state.on[partner as usize].len() <= PAIRS_MAX {
                 self.look_at_pairs(&all(state, self.broker), &all(state, partner), partner);
             } else {
-                let mut theirs = known.travellers.sample(state, partner, effort.replicas, rng);
+                let mut theirs = known.travellers.sample(state, partner, (effort.replicas, End::Light), rng);
                 let light = if effort.aimed > 0 { known.lightest.of(state, partner) } else { &[] };
                 theirs.extend(light.iter().take(effort.aimed).map(|slot| Candidate::new(state, *slot)));
                 self.look_at_pairs(&mine, &theirs, partner);
@@ -405,7 +363,7 @@ impl<'c, 'f> Choice<'c, 'f> {
         }
         let cost = bytes.max(0) + (copies_out + copies_back).max(0) * self.copy_cost + self.copy_cost / 256;
         let rating = ((i128::from(gain) << 20) / i128::from(cost + 1)).min(i128::from(i64::MAX)) as i64;
-        let rating = (gain >= GAIN_PART_MIN / GAIN_PART_GOOD * self.gain_min, rating);
+        let rating = (gain >= self.gain_good, rating);
         if self.best.is_none_or(|(best, _)| rating > best) && self.is_legal(step) {
             self.best = Some((rating, step));
         }
@@ -435,82 +393,4 @@ impl<'c, 'f> Choice<'c, 'f> {
         }
         (copies <= 0 && bytes <= 0) || self.options.allows(state.copies + copies, state.bytes_copied + bytes)
     }
-}
-
-/// The replicas that take most of a broker's excess away for their bytes, the best first. Which ones depends on the
-/// excess, so they are chosen anew when half of it is gone.
-#[derive(Default)]
-struct Densest {
-    slots: Vec<u32>,
-    /// The excess for which they were chosen.
-    excess: i64,
-}
-
-impl Densest {
-    /// How many are kept, more than are asked for, since some leave.
-    const KEPT: usize = 48;
-    /// From about how many they are chosen; more would hardly bring better ones.
-    const RATED: usize = 2048;
-
-    fn renew(&mut self, choice: &Choice<'_, '_>, rng: &mut SplitMix64) {
-        let (state, at) = (choice.state, choice.broker as usize);
-        let load = state.load[at];
-        let excess: [i64; DIMENSIONS] =
-            std::array::from_fn(|d| (load[d] - choice.band.of(at).high[d]).max(0));
-        let sum = excess.iter().sum();
-        if 2 * sum > self.excess && !self.slots.is_empty() {
-            return;
-        }
-        let step = state.on[at].len().div_ceil(Self::RATED).max(1);
-        let mut rated: Vec<(i64, u32)> = Vec::with_capacity(Self::RATED);
-        for held in state.on[at].iter().skip(rng.below(step)).step_by(step) {
-            let load = held.load();
-            let useful: i64 = (0..DIMENSIONS).map(|d| load[d].min(excess[d])).sum();
-            rated.push((-(useful << 24) / (load[0] + choice.copy_cost), held.slot));
-        }
-        if rated.len() > Self::KEPT {
-            rated.select_nth_unstable(Self::KEPT);
-            rated.truncate(Self::KEPT);
-        }
-        rated.sort_unstable();
-        self.excess = sum;
-        self.slots.clear();
-        self.slots.extend(rated.into_iter().map(|(_, slot)| slot));
-    }
-
-    /// The best of them that are still on the broker.
-    fn of(&self, state: &State<'_>, broker: u32, count: usize) -> impl Iterator<Item = Candidate> {
-        let there = self.slots.iter().filter(move |slot| state.cur[**slot as usize] == broker);
-        there.take(count).map(|slot| Candidate::new(state, *slot))
-    }
-}
-
-/// The replicas with the least load of each broker, looked up when first asked for. Brokers change meanwhile, so
-/// entries that have left are passed over.
-struct Lightest(Vec<Vec<u32>>);
-
-impl Lightest {
-    /// How many are kept, a few more than are asked for, since some leave.
-    const KEPT: usize = 24;
-
-    fn of(&mut self, state: &State<'_>, broker: u32) -> &[u32] {
-        let list = &mut self.0[broker as usize];
-        list.retain(|slot| state.cur[*slot as usize] == broker);
-        if list.len() < Self::KEPT / 2 {
-            let mut held = state.on[broker as usize].clone();
-            let weight = |held: &Held| (held.load().into_iter().sum::<i64>(), held.slot);
-            if held.len() > Self::KEPT {
-                held.select_nth_unstable_by_key(Self::KEPT, weight);
-                held.truncate(Self::KEPT);
-            }
-            held.sort_unstable_by_key(weight);
-            list.clear();
-            list.extend(held.into_iter().map(|held| held.slot));
-        }
-        list
-    }
-}
-
-fn all(state: &State<'_>, broker: u32) -> Vec<Candidate> {
-    state.on[broker as usize].iter().map(|held| Candidate::of(state, *held)).collect()
 }

@@ -183,13 +183,8 @@ pub(super) fn score(
     let unscaled = |dimension: usize, total: i128| {
         (i128::from(floors.scaled[dimension]) * total / i128::from(SCALE)) as i64
     };
-    let floor_of = [
-        0,
-        unscaled(0, facts.disk_total),
-        unscaled(1, in_total),
-        facts.out_rate.iter().copied().max().unwrap_or(0),
-        0,
-    ];
+    let floor_of =
+        [0, unscaled(0, facts.disk_total), unscaled(1, in_total), out_floor(facts, &leaders.high), 0];
     let dimensions = std::array::from_fn(|d| {
         let most =
             |of: &[i64]| (0..facts.brokers()).filter(|b| facts.stays[*b]).map(|b| of[b]).max().unwrap_or(0);
@@ -219,6 +214,16 @@ pub(super) fn score(
     };
     add_costs(facts, before, after, &mut score);
     score
+}
+
+/// The least that the broker sends which leads the heaviest partition: it also leads what the others may not.
+fn out_floor(facts: &Facts, leaders_max: &[i64]) -> i64 {
+    let most = (0..facts.brokers()).filter(|b| facts.stays[*b]).map(|b| leaders_max[b]);
+    let others = most.clone().sum::<i64>() - most.min().unwrap_or(0);
+    let more = (facts.partitions() as i64 - others - 1).max(0) as usize;
+    let mut rates = facts.out_rate.clone();
+    rates.sort_unstable();
+    rates.last().copied().unwrap_or(0) + rates.iter().take(more).sum::<i64>()
 }
 
 fn add_costs(facts: &Facts, before: Placement<'_>, after: Placement<'_>, score: &mut Score) {
