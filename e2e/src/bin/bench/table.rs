@@ -1,6 +1,6 @@
 //! The table: one line a figure, as Markdown with columns that line up.
 
-use std::fmt::Write;
+use ottla_e2e::markdown_table;
 
 /// Figures of several rounds, shown as their median and range.
 #[derive(Clone, Debug, Default)]
@@ -35,14 +35,14 @@ impl Figures {
 /// The table as it grows.
 #[derive(Debug)]
 pub struct Table {
-    rows: Vec<[String; 6]>,
+    rows: Vec<Vec<String>>,
 }
 
 impl Table {
     /// A table with its heads.
     pub fn new() -> Table {
         let heads = ["figure", "Ottla", "aim", "floor", "Ottla / floor", "Apache Kafka"];
-        Table { rows: vec![heads.map(str::to_owned)] }
+        Table { rows: vec![heads.map(str::to_owned).into()] }
     }
 
     /// Adds a line; `floor` gives the ratio, `kafka` is empty where it takes no part.
@@ -63,29 +63,12 @@ impl Table {
             own.over(floor).text(2),
             kafka.text(decimals),
         ];
-        self.rows.push(cells);
+        self.rows.push(cells.into());
     }
 
     /// The text.
     pub fn text(&self) -> String {
-        let widths: [usize; 6] = std::array::from_fn(|column| {
-            self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0)
-        });
-        let mut text = String::new();
-        for (number, row) in self.rows.iter().enumerate() {
-            text.push('|');
-            for (cell, width) in row.iter().zip(widths) {
-                // Writing to a String does not fail.
-                let _ = write!(text, " {cell:width$} |");
-            }
-            text.push('\n');
-            if number == 0 {
-                text.push('|');
-                text.extend(widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))));
-                text.push('\n');
-            }
-        }
-        text
+        markdown_table(&self.rows)
     }
 }
 

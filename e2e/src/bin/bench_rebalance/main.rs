@@ -145,7 +145,7 @@ fn text(ran: &[Ran], compared: &[Compared]) -> Result<String> {
         let problems = &refusal.problems;
         rows.push(vec![what.to_owned(), format!("{} problems, the first: {}", problems.len(), problems[0])]);
     }
-    parts.push(report::table(&rows));
+    parts.push(ottla_e2e::markdown_table(&rows));
     Ok(parts.join("\n\n"))
 }
 

@@ -2,34 +2,12 @@
 
 use std::fmt::Write;
 
+use ottla_e2e::markdown_table as table;
+
 use crate::figures::{DIMENSIONS, Figures};
 use crate::gates::{Gate, Ran};
 use crate::planners::Answer;
 use crate::svg::{Axis, Series, plot};
-
-/// Rows of cells as a Markdown table whose first row is its head.
-pub fn table(rows: &[Vec<String>]) -> String {
-    let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for (number, row) in rows.iter().enumerate() {
-        text.push('|');
-        for (cell, width) in row.iter().zip(&widths) {
-            // Writing to a String does not fail.
-            let _ = write!(text, " {cell:width$} |");
-        }
-        text.push('\n');
-        if number == 0 {
-            text.push('|');
-            text.extend(widths.iter().map(|width| format!("{}|", "-".repeat(width + 2))));
-            text.push('\n');
-        }
-    }
-    text
-}
 
 fn cells<const N: usize>(cells: [&str; N]) -> Vec<String> {
     cells.map(str::to_owned).into()
