@@ -91,5 +91,54 @@ pub fn gates(ran: &[Ran]) -> Vec<Gate> {
     gate("rack violations added", 0.0, "", &any, &|f| f.racks_added as f64);
     gate("partitions with a wrong number of replicas", 0.0, "", &any, &|f| f.factors_wrong as f64);
     gate("partitions that a plan after the plan changes", 0.0, "", &any, &|f| f.again as f64);
+    gates.extend(near_linear(ran));
     gates
+}
+
+/// Sizes without which nothing is said about growth.
+const SIZES_MIN: usize = 4;
+/// How many times as long a replica may take in a larger cluster than in a smaller one. From 30 K to 2.8 M replicas a
+/// logarithm grows 1.4-fold, and the rest is memory: a cluster no longer fits the processor's caches.
+const GROWTH_MAX: f64 = 2.0;
+
+/// Holds that CPU time grows near linearly where a tenth more brokers came.
+fn near_linear(ran: &[Ran]) -> Option<Gate> {
+    let sized = |r: &&Ran| r.case.name.starts_with("size-") && r.case.group == "S1" || r.case.group == "S10";
+    let line = |r: &Ran| (r.figures[0].replicas, r.middle(|f| f.cpu_ms), r.case.name);
+    let mut sizes: Vec<_> = ran.iter().filter(sized).map(line).collect();
+    sizes.sort_by_key(|(replicas, _, _)| *replicas);
+    let (growth, from, to) = growth(&sizes)?;
+    Some(Gate {
+        what: format!("CPU time per replica, growth with size ({} sizes of S1 and S10)", sizes.len()),
+        aim: format!("≤ {GROWTH_MAX}"),
+        worst: format!("{growth:.3} ({from} to {to})"),
+        reached: growth <= GROWTH_MAX,
+    })
+}
+
+/// The largest growth of the time per replica from a size to a larger one, and from which to which; sizes ascend.
+fn growth<'a>(sizes: &[(usize, f64, &'a str)]) -> Option<(f64, &'a str, &'a str)> {
+    let pairs = sizes
+        .iter()
+        .enumerate()
+        .flat_map(|(at, small)| sizes[at + 1..].iter().map(move |large| (small, large)));
+    let each = |(replicas, ms, _): &(usize, f64, &str)| ms / (*replicas).max(1) as f64;
+    let grown = pairs
+        .filter(|(small, large)| small.0 < large.0)
+        .map(|(small, large)| (each(large) / each(small), small.2, large.2));
+    grown.max_by(|a, b| a.0.total_cmp(&b.0)).filter(|_| sizes.len() >= SIZES_MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn growth_is_that_of_the_worst_pair_and_needs_four_sizes() {
+        let sizes = [(10, 10.0, "a"), (100, 50.0, "b"), (1_000, 1_500.0, "c"), (10_000, 10_000.0, "d")];
+        assert_eq!(growth(&sizes), Some((3.0, "b", "c")));
+        assert_eq!(growth(&sizes[1..]), None);
+        let linear = sizes.map(|(replicas, _, name)| (replicas, replicas as f64, name));
+        assert_eq!(growth(&linear).map(|found| found.0), Some(1.0));
+    }
 }
