@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 use ottla_operator_crd::KafkaTopic;
@@ -15,6 +17,8 @@ use crate::leader::Leadership;
 
 /// An operator gives its lease back when it ends, and one that was killed loses it within fifteen seconds.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Between two looks at an operator that is ending.
+const LOOK_AGAIN: Duration = Duration::from_millis(500);
 /// Objects of one answer of the API server.
 const PAGE: u32 = 500;
 /// How often all topics are gone through: an object that somebody changes meanwhile waits for the next time.
@@ -41,15 +45,37 @@ pub async fn run(options: &Options) -> anyhow::Result<usize> {
     let client = Client::try_default().await.context("find the API server")?;
     let leadership =
         Leadership::new(client.clone(), &options.lease_namespace, &options.lease_name, &options.identity);
-    tokio::time::timeout(PATIENCE, leadership.acquire())
+    let lead = async {
+        until_ended(&client, options).await?;
+        leadership.acquire().await;
+        anyhow::Ok(())
+    };
+    tokio::time::timeout(PATIENCE, lead)
         .await
-        .context("an operator still holds the lease: uninstall it first")?;
+        .context("an operator still holds the lease: uninstall it first")??;
     let outcome = tokio::select! {
         lost = leadership.keep() => lost.and_then(|()| anyhow::bail!("the lease was lost")),
         done = let_go(&client, &options.namespaces) => done,
     };
     leadership.release().await?;
     outcome
+}
+
+/// Waits until nobody holds the lease, or its holder's pod is gone: an operator that lost its rights while it ended could
+/// not give the lease back.
+async fn until_ended(client: &Client, options: &Options) -> anyhow::Result<()> {
+    let namespace = &options.lease_namespace;
+    let leases: Api<Lease> = Api::namespaced(client.clone(), namespace);
+    let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
+    loop {
+        let lease = leases.get_opt(&options.lease_name).await.context("read the lease")?;
+        let holder = lease.and_then(|lease| lease.spec?.holder_identity).filter(|holder| !holder.is_empty());
+        let Some(holder) = holder else { return Ok(()) };
+        if pods.get_metadata_opt(&holder).await.context("look for the operator's pod")?.is_none() {
+            return Leadership::new(client.clone(), namespace, &options.lease_name, &holder).release().await;
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+    }
 }
 
 async fn let_go(client: &Client, namespaces: &[String]) -> anyhow::Result<usize> {
