@@ -36,17 +36,19 @@ where
     F: AsyncFnMut() -> Result<Waited<T>>,
 {
     let started = Stopwatch::start();
+    let mut before = "there was none before".to_owned();
     loop {
         let left = limit.saturating_sub(started.elapsed());
         let found = match tokio::time::timeout(left.max(LOOK_INTERVAL), look()).await {
             Ok(Ok(Waited::Done(value))) => return Ok(value),
             Ok(Ok(Waited::NotYet(reason))) => reason,
             Ok(Err(error)) => format!("{error:#}"),
-            Err(_) => "the last look did not come back".to_owned(),
+            Err(_) => format!("the last look did not come back; {before}"),
         };
         if started.elapsed() >= limit {
             bail!("waited {limit:?} for {what}: {found}");
         }
+        before = format!("the one before found: {found}");
         tokio::time::sleep(LOOK_INTERVAL).await;
     }
 }
@@ -71,6 +73,21 @@ mod tests {
         let error = until::<(), _>("rain", Duration::ZERO, async || Ok(Waited::not_yet("sunny"))).await;
         let text = error.expect_err("it never holds").to_string();
         assert!(text.contains("rain") && text.contains("sunny"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_look_that_is_cut_off_tells_what_the_one_before_found() {
+        let mut looks = 0;
+        let error = until::<(), _>("an answer", Duration::from_millis(300), async || {
+            looks += 1;
+            if looks > 1 {
+                std::future::pending::<()>().await;
+            }
+            Ok(Waited::not_yet("five of six"))
+        })
+        .await;
+        let text = error.expect_err("it never holds").to_string();
+        assert!(text.contains("did not come back") && text.contains("five of six"), "{text}");
     }
 
     #[tokio::test]

@@ -28,8 +28,7 @@ use gates::Ran;
 use planners::Answer;
 use svg::Series;
 
-const USAGE: &str =
-    "bench_rebalance [--only PART | run CASE SEED | model CASE SEED | judge CASE SEED ASSIGNMENT]";
+const USAGE: &str = "bench_rebalance [--only PART | run CASE SEED | model CASE SEED | judge CASE SEED ASSIGNMENT | beside CASE]";
 /// Cases that other planners are asked for, too.
 const COMPARED: [&str; 6] =
     ["s1-3-to-6", "s1-3-to-6-no-racks", "s1-3-to-6-1k", "s1-20-to-24", "s1-30-to-36", "s10-900-to-1000"];
@@ -54,6 +53,12 @@ fn main() -> Result<()> {
             let text = std::fs::read_to_string(file).with_context(|| format!("read {file}"))?;
             let figures = planners::judged(&model, &planners::read_assignment(&text)?)?;
             println!("{}", serde_json::to_string_pretty(&figures)?);
+            Ok(())
+        }
+        ["beside", name] => {
+            let case = case(name)?;
+            let own = in_child(&case, 1)?;
+            println!("{}", report::others_table(name, &own, &beside(&case)?));
             Ok(())
         }
         [] => bench(None),
@@ -111,17 +116,19 @@ fn in_child(case: &Case, seed: u64) -> Result<Figures> {
 type Compared = (&'static str, Vec<(&'static str, Answer)>);
 
 fn compare(ran: &[Ran]) -> Result<Vec<Compared>> {
-    let mut compared = Vec::new();
-    for one in ran.iter().filter(|one| COMPARED.contains(&one.case.name)) {
-        let model = child::case_model(&one.case, 1)?;
-        let mut answers = Vec::new();
-        for planner in planners::all().into_iter().filter(|p| p.is_asked(&model)) {
-            eprintln!("{} by {}", one.case.name, planner.name);
-            answers.push((planner.name, planner.ask(&model)));
-        }
-        compared.push((one.case.name, answers));
+    let compared = ran.iter().filter(|one| COMPARED.contains(&one.case.name));
+    compared.map(|one| Ok((one.case.name, beside(&one.case)?))).collect()
+}
+
+/// What every planner that is asked makes of a case.
+fn beside(case: &Case) -> Result<Vec<(&'static str, Answer)>> {
+    let model = child::case_model(case, 1)?;
+    let mut answers = Vec::new();
+    for planner in planners::all().into_iter().filter(|p| p.is_asked(&model)) {
+        eprintln!("{} by {}", case.name, planner.name);
+        answers.push((planner.name, planner.ask(&model)));
     }
-    Ok(compared)
+    Ok(answers)
 }
 
 fn text(ran: &[Ran], compared: &[Compared]) -> Result<String> {
