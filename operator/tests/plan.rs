@@ -71,7 +71,7 @@ fn a_plan_is_a_table_with_bounds_balance_brokers_and_partitions() {
         "4 brokers, 4 partitions, 8 replicas",
         "PLAN                      PLANNED     AT LEAST",
         "replicas to copy                2            2",
-        "bytes to copy             2.0 MiB      2.0 MiB   of them 2.0 MiB from another rack",
+        "bytes to copy             2.0 MiB      2.0 MiB   of them 1.0 MiB from another rack",
         "replicas                    2.000        1.000          1.000",
         "traffic                 not known",
         "rack violations                 0            0",

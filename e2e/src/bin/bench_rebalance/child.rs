@@ -12,7 +12,7 @@ use crate::generate::Spec;
 use crate::scenarios::model;
 
 /// Plans of one case are repeated until so much time went by, and the fastest counts: what is slower was disturbed.
-const REPEAT_MS: f64 = 2000.0;
+const REPEAT_MS: f64 = 8000.0;
 /// Repeats of a case that takes no time.
 const REPEATS_MAX: usize = 10;
 
