@@ -8,6 +8,8 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 20.0;
 const TOP: f64 = 40.0;
 const BOTTOM: f64 = 60.0;
+/// Height of a row of the legend.
+const ROW: f64 = 18.0;
 /// Told apart by people who do not see all colours, too.
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
 
@@ -54,11 +56,13 @@ pub fn plot(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     let (inner_width, inner_height) = (WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM);
     let at_x = |value: f64| LEFT + inner_width * x.place(value);
     let at_y = |value: f64| HEIGHT - BOTTOM - inner_height * y.place(value);
+    let places = legend_places(series);
+    let height = places.last().map_or(HEIGHT, |(_, top)| top + 14.0);
     // Writing to a String does not fail.
     let _ = writeln!(
         svg,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"#ffffff\"/>\n\
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"{WIDTH}\" height=\"{height}\" fill=\"#ffffff\"/>\n\
          <text x=\"{LEFT}\" y=\"20\" font-size=\"14\">{}</text>",
         escape(title)
     );
@@ -90,19 +94,27 @@ pub fn plot(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
             }
         }
     }
-    legend(&mut svg, series);
+    for ((series, colour), (at, top)) in series.iter().zip(COLOURS.iter().cycle()).zip(places) {
+        let _ = writeln!(svg, "<circle cx=\"{at:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{colour}\"/>", top - 4.0);
+        text(&mut svg, (at + 8.0, top), "start", &series.name);
+    }
     svg.push_str("</svg>\n");
     svg
 }
 
-fn legend(svg: &mut String, series: &[Series]) {
-    let mut at = LEFT;
-    for (series, colour) in series.iter().zip(COLOURS.iter().cycle()) {
-        let top = HEIGHT - 14.0;
-        let _ = writeln!(svg, "<circle cx=\"{at:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{colour}\"/>", top - 4.0);
-        text(svg, (at + 8.0, top), "start", &series.name);
-        at += 26.0 + 6.5 * series.name.chars().count() as f64;
-    }
+/// Where the name of each series stands: beside the former one, or below where there is no room.
+fn legend_places(series: &[Series]) -> Vec<(f64, f64)> {
+    let (mut at, mut top) = (LEFT, HEIGHT - 14.0);
+    let place = |series: &Series| {
+        let width = 26.0 + 6.5 * series.name.chars().count() as f64;
+        if at > LEFT && at + width > WIDTH {
+            (at, top) = (LEFT, top + ROW);
+        }
+        let place = (at, top);
+        at += width;
+        place
+    };
+    series.iter().map(place).collect()
 }
 
 fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, words: &str) {
@@ -134,6 +146,16 @@ mod tests {
         let axis = Axis { title: String::new(), from: 1.0, to: 100.0, log: true };
         assert!((axis.place(10.0) - 0.5).abs() < 1e-12);
         assert_eq!(axis.marks(), [1.0, 10.0, 100.0]);
+    }
+
+    #[test]
+    fn names_of_many_series_stay_within_the_picture() {
+        let series = |at: usize| Series { name: "a name ".repeat(at + 1), points: Vec::new(), line: false };
+        let series: Vec<Series> = (0..7).map(series).collect();
+        let places = legend_places(&series);
+        let end = |(at, _): (f64, f64), s: &Series| at + 8.0 + 6.5 * s.name.len() as f64;
+        assert!(places.iter().zip(&series).all(|(place, series)| end(*place, series) <= WIDTH), "{places:?}");
+        assert!(places[6].1 > places[0].1);
     }
 
     #[test]
