@@ -40,3 +40,13 @@ fn the_first_seeds_are_clean_and_not_idle() {
         assert!(finished.committed_count > 0, "seed {seed} committed no offset");
     }
 }
+
+/// Seeds that once ended in a violation.
+#[test]
+fn seeds_that_failed_before_hold() {
+    // A controller knew its own registration's record before the answer, and nothing came after it.
+    const FAILED: [u64; 1] = [1_795_871_847_963];
+    for seed in FAILED {
+        assert_eq!(simulate(seed, false).outcome, Outcome::Clean, "repeat: ottla-sim --seed {seed} --print");
+    }
+}

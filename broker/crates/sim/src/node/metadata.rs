@@ -28,7 +28,11 @@ fn assignment(partition: &Partition) -> Assignment {
 }
 
 impl Process {
-    pub(crate) fn follow_metadata(&mut self, out: &mut Out) {
+    pub(crate) fn follow_metadata(&mut self, at: SimTime, out: &mut Out) {
+        // The image may have known this run before this run knew its registration, and nothing may come after.
+        if self.aligned_end != self.image.applied_end() {
+            self.align(at, out);
+        }
         // The active controller is handed what is committed, without asking itself.
         if self.active.is_some() {
             out.timers.push((POLL_MS, Timer::FollowMetadata));
@@ -69,6 +73,7 @@ impl Process {
         if self.membership.epoch.is_none() || known != self.membership.epoch {
             return;
         }
+        self.aligned_end = self.image.applied_end();
         let wanted: Vec<(TopicPartition, TopicId, Assignment)> = self
             .image
             .partitions()

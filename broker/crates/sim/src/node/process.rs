@@ -67,6 +67,8 @@ pub struct Process {
     log_starts: Offsets,
     high_watermarks: Offsets,
     pub(crate) image: Image,
+    /// End of the metadata that the replicas were last brought in line with.
+    pub(crate) aligned_end: Offset,
     pub(crate) hosted: BTreeMap<TopicPartition, Hosted>,
     pub(crate) membership: Membership,
     pub(crate) active: Option<Active>,
@@ -114,6 +116,7 @@ impl Process {
             log_starts,
             high_watermarks,
             image: Image::default(),
+            aligned_end: Image::default().applied_end(),
             hosted: BTreeMap::new(),
             active: None,
             coordinator: None,
@@ -131,7 +134,7 @@ impl Process {
     pub fn timer(&mut self, at: SimTime, timer: Timer, out: &mut Out) {
         match timer {
             Timer::Membership => self.membership_due(at, out),
-            Timer::FollowMetadata => self.follow_metadata(out),
+            Timer::FollowMetadata => self.follow_metadata(at, out),
             Timer::Controller => self.controller_due(at, out),
             Timer::Fetch(partition) => self.fetch(&partition, out),
             Timer::Propose(partition, proposal) => self.propose_again(&partition, &proposal, out),
