@@ -123,7 +123,7 @@ impl Facts {
     }
 
     fn read_partitions(&mut self, model: &Model, order: &[u32]) {
-        let index = BrokerIndex::new(self.ids.iter().map(|id| NodeId(*id)));
+        let index = self.index();
         let replicas: usize = model.partitions.iter().map(|p| p.replicas.len()).sum();
         self.orig.reserve_exact(replicas);
         self.part.reserve_exact(replicas);
@@ -186,6 +186,11 @@ impl Facts {
     /// Takes back an original placement that [`Facts::rebase`] returned.
     pub(super) fn restore(&mut self, original: Original) {
         (self.orig_start, self.orig, self.disk_before) = (original.start, original.list, original.disk);
+    }
+
+    /// The numbers of the brokers.
+    pub(super) fn index(&self) -> BrokerIndex {
+        BrokerIndex::new(self.ids.iter().map(|id| NodeId(*id)))
     }
 
     /// Number of partitions.

@@ -3,15 +3,12 @@
 //! A plan is made in passes. Each pass plans from where the one before ended, exactly as a later call would plan from
 //! the applied plan, until a pass finds nothing to do: so the plan of an applied plan is empty.
 
-use ottla_broker_types::NodeId;
-
 use super::bounds::{Floors, LowerBounds, lower_bounds};
 use super::check::{Infeasible, Problem, check, name};
 use super::counts::balance_counts;
 use super::facts::Facts;
 use super::finish::Finish;
 use super::forced::{lift_forced, place};
-use super::index::BrokerIndex;
 use super::leaders::balance_leaders;
 use super::model::{Model, Partition};
 use super::options::Options;
@@ -93,7 +90,7 @@ fn read_lists(
     order_after: &[u32],
     facts: &Facts,
 ) -> Result<(Vec<u32>, Vec<u32>), Infeasible> {
-    let index = BrokerIndex::new(facts.ids.iter().map(|id| NodeId(*id)));
+    let index = facts.index();
     let (mut start, mut list, mut problems) = (vec![0], Vec::new(), Vec::new());
     let mut others = order_after.iter().map(|at| &after.partitions[*at as usize]).peekable();
     for old in order.iter().map(|at| &before.partitions[*at as usize]) {

@@ -99,7 +99,7 @@ pub(super) fn refine(
     let mut has_improved = false;
     let mut lightest = Lightest(vec![Vec::new(); state.facts.brokers()]);
     for _ in 0..ROUNDS_MAX {
-        if steps * TRAVELLERS_PART >= state.copies {
+        if steps > 0 && steps * TRAVELLERS_PART >= state.copies {
             travellers = Travellers::new(state);
             steps = 0;
         }

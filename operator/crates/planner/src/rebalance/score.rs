@@ -221,9 +221,13 @@ fn out_floor(facts: &Facts, leaders_max: &[i64]) -> i64 {
     let most = (0..facts.brokers()).filter(|b| facts.stays[*b]).map(|b| leaders_max[b]);
     let others = most.clone().sum::<i64>() - most.min().unwrap_or(0);
     let more = (facts.partitions() as i64 - others - 1).max(0) as usize;
+    let heaviest = facts.out_rate.iter().copied().max().unwrap_or(0);
+    if more == 0 {
+        return heaviest;
+    }
     let mut rates = facts.out_rate.clone();
-    rates.sort_unstable();
-    rates.last().copied().unwrap_or(0) + rates.iter().take(more).sum::<i64>()
+    rates.select_nth_unstable(more);
+    heaviest + rates[..more].iter().sum::<i64>()
 }
 
 fn add_costs(facts: &Facts, before: Placement<'_>, after: Placement<'_>, score: &mut Score) {
