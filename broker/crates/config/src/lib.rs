@@ -19,7 +19,7 @@ mod value;
 
 pub use broker::{
     BrokerConfig, ConfigWarning, DynamicBrokerConfig, FetchConfig, GroupsConfig, LogsConfig, NetworkConfig,
-    ProcessRoles, QuorumConfig, ReplicationConfig, TopicDefaults, TransactionsConfig, load_broker,
+    QuorumConfig, ReplicationConfig, TopicDefaults, TransactionsConfig, load_broker,
 };
 pub use effective::{
     BrokerLayers, ConfigMap, ConfigSource, EffectiveConfig, Synonym, describe_broker,

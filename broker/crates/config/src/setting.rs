@@ -114,13 +114,28 @@ pub enum Update {
     ClusterWide,
 }
 
-/// Whether a setting does anything in Ottla.
+/// What becomes of a setting. Kafka's default asks for nothing, so it is always taken without a word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
     /// It works as described.
-    Live,
-    /// It is accepted, kept and shown, and changes nothing yet; a warning names it at boot.
-    Accepted,
+    Works,
+    /// It works as described, but for some of its words, which are inert.
+    WorksExcept {
+        /// The words.
+        words: &'static [&'static str],
+        /// What happens instead.
+        instead: &'static str,
+    },
+    /// It is accepted, kept and shown, and changes nothing; a warning says so. Neither data nor protection are at stake.
+    Inert {
+        /// What happens instead.
+        instead: &'static str,
+    },
+    /// It asks for something that is not there and must not be missed unnoticed.
+    Refused {
+        /// What is missing, and what to do.
+        advice: &'static str,
+    },
 }
 
 /// Where a setting comes from.
@@ -153,7 +168,7 @@ pub struct Setting {
     pub origin: Origin,
     /// Broker settings that stand in for this one when it is unset, strongest first.
     pub synonyms: &'static [&'static str],
-    /// Whether it does anything yet.
+    /// Whether it does anything.
     pub effect: Effect,
     /// Whether its value is hidden.
     pub sensitive: bool,
@@ -177,7 +192,7 @@ impl Setting {
             about,
             origin: Origin::Kafka,
             synonyms: &[],
-            effect: Effect::Accepted,
+            effect: Effect::Inert { instead: "" },
             sensitive: matches!(value_type, ValueType::Password),
             internal: false,
         }
@@ -228,9 +243,25 @@ impl Setting {
         self
     }
 
-    pub(crate) const fn live(mut self) -> Setting {
-        self.effect = Effect::Live;
+    const fn effect(mut self, effect: Effect) -> Setting {
+        self.effect = effect;
         self
+    }
+
+    pub(crate) const fn works(self) -> Setting {
+        self.effect(Effect::Works)
+    }
+
+    pub(crate) const fn works_except(self, words: &'static [&'static str], instead: &'static str) -> Setting {
+        self.effect(Effect::WorksExcept { words, instead })
+    }
+
+    pub(crate) const fn inert(self, instead: &'static str) -> Setting {
+        self.effect(Effect::Inert { instead })
+    }
+
+    pub(crate) const fn refused(self, advice: &'static str) -> Setting {
+        self.effect(Effect::Refused { advice })
     }
 
     pub(crate) const fn update(mut self, update: Update) -> Setting {

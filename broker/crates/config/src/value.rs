@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::listeners;
-use crate::setting::{Check, Setting, ValueType};
+use crate::setting::{Check, Effect, Setting, ValueType};
 use crate::suggest::nearest;
 use crate::table::{
     broker_setting, broker_settings, group_setting, group_settings, removed_broker_setting,
@@ -57,6 +57,16 @@ pub enum ConfigError {
         /// What would do.
         expected: String,
     },
+    /// The value asks for something that is not there.
+    #[error("{name} cannot be {value:?}: {advice}")]
+    Refused {
+        /// The setting.
+        name: &'static str,
+        /// What was given; hidden for secrets.
+        value: String,
+        /// What is missing, and what to do.
+        advice: &'static str,
+    },
     /// The setting cannot be changed while the broker runs.
     #[error("{name} cannot be changed while brokers run: set it in the broker's file and restart")]
     Static {
@@ -94,13 +104,59 @@ pub enum ConfigError {
 }
 
 impl Value {
-    /// Checks `text` against a row of the table.
+    /// Checks `text` against a row of the table, and whether what it asks for is there.
     pub fn parse(setting: &'static Setting, text: &str) -> Result<Value, ConfigError> {
+        let value = Value::read(setting, text)?;
+        match setting.effect {
+            Effect::Refused { advice } if value.asks(setting) => {
+                Err(ConfigError::Refused { name: setting.name, value: shown(setting, text), advice })
+            }
+            _ => Ok(value),
+        }
+    }
+
+    /// What to tell about a value that is accepted and changes nothing; `None` if there is nothing to tell.
+    pub fn note(&self, setting: &Setting) -> Option<String> {
+        let (what, instead) = match setting.effect {
+            Effect::Inert { instead } if self.asks(setting) => (setting.name.to_owned(), instead),
+            Effect::WorksExcept { words, instead } => {
+                (format!("{}={}", setting.name, self.first_of(words)?), instead)
+            }
+            Effect::Works | Effect::Inert { .. } | Effect::Refused { .. } => return None,
+        };
+        Some(format!("{what} has no effect: {instead}"))
+    }
+
+    /// Whether it asks for anything: neither nothing at all nor the default do.
+    fn asks(&self, setting: &Setting) -> bool {
+        let default = setting.default.and_then(|text| Value::read(setting, text).ok());
+        !self.is_empty() && default.as_ref() != Some(self)
+    }
+
+    fn is_empty(&self) -> bool {
+        match self {
+            Value::Text(text) | Value::Secret(text) => text.is_empty(),
+            Value::List(parts) => parts.is_empty(),
+            Value::Boolean(_) | Value::Integer(_) | Value::Real(_) => false,
+        }
+    }
+
+    fn first_of(&self, words: &[&'static str]) -> Option<&'static str> {
+        let has = |word: &str| match self {
+            Value::Text(text) => text == word,
+            Value::List(parts) => parts.iter().any(|part| part == word),
+            _ => false,
+        };
+        words.iter().copied().find(|word| has(word))
+    }
+
+    /// The value of the setting's type, if it passes the setting's check.
+    fn read(setting: &Setting, text: &str) -> Result<Value, ConfigError> {
         let trimmed = text.trim();
         let invalid = || ConfigError::Invalid {
             name: setting.name,
-            value: if setting.sensitive { "(hidden)".to_owned() } else { shortened(text) },
-            expected: expected(setting),
+            value: shown(setting, text),
+            expected: setting.takes(),
         };
         let value = match setting.value_type {
             ValueType::Boolean if trimmed.eq_ignore_ascii_case("true") => Value::Boolean(true),
@@ -211,6 +267,10 @@ pub fn split_list(text: &str) -> Vec<String> {
 /// Error messages repeat at most this much of what was given, so that they stay readable.
 const SHOWN_CHARS_MAX: usize = 128;
 
+fn shown(setting: &Setting, text: &str) -> String {
+    if setting.sensitive { "(hidden)".to_owned() } else { shortened(text) }
+}
+
 fn shortened(text: &str) -> String {
     text.chars().take(SHOWN_CHARS_MAX).collect()
 }
@@ -238,35 +298,39 @@ fn passes(check: Check, value: &Value, text: &str) -> bool {
     }
 }
 
-fn expected(setting: &Setting) -> String {
-    let kind = match setting.value_type {
-        ValueType::Boolean => "true or false",
-        ValueType::Short | ValueType::Int | ValueType::Long => "a whole number",
-        ValueType::Double => "a number",
-        ValueType::List => "a list separated by commas",
-        ValueType::String | ValueType::Class | ValueType::Password => "a text",
-    };
-    match setting.check {
-        Check::Any => match setting.value_type {
-            ValueType::Int => format!("{kind} of 32 bits"),
-            ValueType::Short => format!("{kind} of 16 bits"),
-            _ => kind.to_owned(),
-        },
-        Check::Range { min, max: i64::MAX } => format!("{kind}, at least {min}"),
-        Check::Range { min, max } => format!("{kind} from {min} to {max}"),
-        Check::RealRange { min, max } => format!("{kind} from {min} to {max}"),
-        Check::OneOf(words) => format!("one of {}", words.join(", ")),
-        Check::EachOf(words) => format!("a list of {}, separated by commas", words.join(", ")),
-        Check::NonEmpty => format!("{kind} that is not empty"),
-        Check::GzipLevel => "-1 or a whole number from 1 to 9".to_owned(),
-        Check::ThrottledReplicas => "\"*\", or partition:broker pairs such as \"0:101,1:102\"".to_owned(),
-        Check::ConnectionOverrides => "host:limit pairs such as \"10.0.0.7:100\"".to_owned(),
-        Check::Listeners => "NAME://host:port, separated by commas, each name once".to_owned(),
-        Check::ProtocolMap => {
-            "NAME:PROTOCOL pairs with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, each name once".to_owned()
+impl Setting {
+    /// What a value must be, in words.
+    pub fn takes(&self) -> String {
+        let kind = match self.value_type {
+            ValueType::Boolean => "true or false",
+            ValueType::Short | ValueType::Int | ValueType::Long => "a whole number",
+            ValueType::Double => "a number",
+            ValueType::List => "a list separated by commas",
+            ValueType::String | ValueType::Class | ValueType::Password => "a text",
+        };
+        match self.check {
+            Check::Any => match self.value_type {
+                ValueType::Int => format!("{kind} of 32 bits"),
+                ValueType::Short => format!("{kind} of 16 bits"),
+                _ => kind.to_owned(),
+            },
+            Check::Range { min, max: i64::MAX } => format!("{kind}, at least {min}"),
+            Check::Range { min, max } => format!("{kind} from {min} to {max}"),
+            Check::RealRange { min, max } => format!("{kind} from {min} to {max}"),
+            Check::OneOf(words) => format!("one of {}", words.join(", ")),
+            Check::EachOf(words) => format!("a list of {}, separated by commas", words.join(", ")),
+            Check::NonEmpty => format!("{kind} that is not empty"),
+            Check::GzipLevel => "-1 or a whole number from 1 to 9".to_owned(),
+            Check::ThrottledReplicas => "\"*\", or partition:broker pairs such as \"0:101,1:102\"".to_owned(),
+            Check::ConnectionOverrides => "host:limit pairs such as \"10.0.0.7:100\"".to_owned(),
+            Check::Listeners => "NAME://host:port, separated by commas, each name once".to_owned(),
+            Check::ProtocolMap => {
+                "NAME:PROTOCOL pairs with PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL, each name once"
+                    .to_owned()
+            }
+            Check::Voters => "id@host:port, separated by commas, each id once".to_owned(),
+            Check::Servers => "host:port, separated by commas".to_owned(),
         }
-        Check::Voters => "id@host:port, separated by commas, each id once".to_owned(),
-        Check::Servers => "host:port, separated by commas".to_owned(),
     }
 }
 
@@ -314,6 +378,33 @@ mod tests {
     fn secrets_never_reach_a_message() {
         let value = validate_broker("ssl.key.password", "hunter2").expect("a text");
         assert!(!format!("{value:?} {value}").contains("hunter2"));
+    }
+
+    #[test]
+    fn a_value_that_asks_for_what_is_not_there_is_refused_with_a_way_out() {
+        let error = validate_topic("remote.storage.enable", "true").expect_err("no tiers");
+        assert!(
+            error
+                .to_string()
+                .starts_with("remote.storage.enable cannot be \"true\": there is no remote tier")
+        );
+        assert!(validate_topic("remote.storage.enable", " FALSE ").is_ok());
+        let secret = validate_broker("sasl.jaas.config", "hunter2").expect_err("no SASL");
+        assert!(secret.to_string().contains("(hidden)"), "{secret}");
+    }
+
+    #[test]
+    fn a_value_without_effect_is_told() {
+        let note = |name, text| {
+            validate_topic(name, text).expect("accepted").note(known_topic(name).expect("a row"))
+        };
+        let inert = note("compression.type", "zstd").expect("a note");
+        assert!(inert.starts_with("compression.type has no effect: "), "{inert}");
+        assert_eq!(note("compression.type", "producer"), None);
+        let part = note("cleanup.policy", "compact,delete").expect("a note");
+        assert!(part.starts_with("cleanup.policy=compact has no effect: "), "{part}");
+        assert_eq!(note("cleanup.policy", "delete"), None);
+        assert_eq!(note("retention.ms", "5"), None);
     }
 
     #[test]

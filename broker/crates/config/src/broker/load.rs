@@ -4,12 +4,11 @@ use ottla_broker_types::{ClusterId, NodeId};
 
 use super::net;
 use super::parts::{
-    FetchConfig, GroupsConfig, LogsConfig, NetworkConfig, ProcessRoles, QuorumConfig, ReplicationConfig,
-    TopicDefaults, TransactionsConfig,
+    FetchConfig, GroupsConfig, LogsConfig, NetworkConfig, QuorumConfig, ReplicationConfig, TopicDefaults,
+    TransactionsConfig,
 };
 use crate::effective::{BrokerLayers, ConfigMap};
-use crate::listeners::{HostPort, Listener, parse_servers, parse_voters};
-use crate::setting::Effect;
+use crate::listeners::{HostPort, Listener, Voter, parse_servers, parse_voters};
 use crate::table::broker_setting;
 use crate::typed::Typed;
 use crate::value::{ConfigError, Value, known_broker};
@@ -19,8 +18,6 @@ use crate::value::{ConfigError, Value, known_broker};
 pub struct BrokerConfig {
     /// `node.id`.
     pub node_id: NodeId,
-    /// `process.roles`.
-    pub roles: ProcessRoles,
     /// `ottla.cluster.id`; `None` means that the first formatting draws one.
     pub cluster_id: Option<ClusterId>,
     /// `broker.rack`; the file of `rack_file` wins once it is not empty.
@@ -70,10 +67,10 @@ impl BrokerConfig {
 /// Something in the file that has no effect.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ConfigWarning {
-    /// Kafka knows the name, Ottla does nothing with it yet.
+    /// The value is accepted and changes nothing.
     NoEffect {
-        /// The setting.
-        name: &'static str,
+        /// Which one, and what happens instead.
+        note: String,
     },
     /// Nobody knows the name; Kafka ignores such names too, since plug-ins may read them.
     Ignored {
@@ -85,7 +82,7 @@ pub enum ConfigWarning {
 impl std::fmt::Display for ConfigWarning {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            ConfigWarning::NoEffect { name } => write!(f, "{name} has no effect yet"),
+            ConfigWarning::NoEffect { note } => f.write_str(note),
             ConfigWarning::Ignored { message } => write!(f, "ignored: {message}"),
         }
     }
@@ -112,10 +109,7 @@ pub fn load_broker(pairs: ConfigMap) -> Result<(BrokerConfig, Vec<ConfigWarning>
             continue;
         }
         match Value::parse(setting, &text) {
-            Ok(_) if setting.effect == Effect::Accepted => {
-                warnings.push(ConfigWarning::NoEffect { name: setting.name });
-            }
-            Ok(_) => {}
+            Ok(value) => warnings.extend(value.note(setting).map(|note| ConfigWarning::NoEffect { note })),
             Err(error) => errors.push(error),
         }
         statics.insert(name, text);
@@ -134,20 +128,11 @@ fn resolve(statics: ConfigMap) -> Result<BrokerConfig, ConfigError> {
     let voters = addresses("controller.quorum.voters", &typed, parse_voters)?;
     let bootstrap_servers = addresses("controller.quorum.bootstrap.servers", &typed, parse_servers)?;
     let listeners = net::resolve(&statics)?;
-    let roles = match typed.list("process.roles") {
-        roles if roles.is_empty() => {
-            ProcessRoles { broker: true, controller: voters.iter().any(|voter| voter.id == node_id) }
-        }
-        roles => {
-            let has = |role: &str| roles.iter().any(|other| other == role);
-            ProcessRoles { broker: has("broker"), controller: has("controller") }
-        }
-    };
+    check_roles(&typed.list("process.roles"), node_id, &voters)?;
     check_metrics_listener(&typed)?;
     check_bounds(&typed)?;
     Ok(BrokerConfig {
         node_id,
-        roles,
         cluster_id: typed.text("ottla.cluster.id").map(ClusterId),
         rack: typed.text("broker.rack"),
         rack_file: typed.text("ottla.broker.rack.file").map(Into::into),
@@ -189,6 +174,26 @@ fn node_id(typed: &Typed<'_>, statics: &ConfigMap) -> Result<NodeId, ConfigError
             Err(ConfigError::Missing { name: "node.id", advice })
         }
     }
+}
+
+/// Every node hosts partitions, and the voters keep the metadata as well: roles can only say the same.
+fn check_roles(roles: &[String], node: NodeId, voters: &[Voter]) -> Result<(), ConfigError> {
+    let has = |role: &str| roles.iter().any(|other| other == role);
+    let votes = voters.iter().any(|voter| voter.id == node);
+    let problem = match (has("broker"), has("controller")) {
+        (false, false) => return Ok(()),
+        (false, true) => "every node is a broker here: write broker,controller".to_owned(),
+        (true, true) if !votes && !voters.is_empty() => {
+            format!("node {node} is not among controller.quorum.voters: add it there, or write broker")
+        }
+        (true, false) if votes => {
+            format!(
+                "node {node} is among controller.quorum.voters: write broker,controller, or take it out there"
+            )
+        }
+        (true, _) => return Ok(()),
+    };
+    Err(ConfigError::Conflict { name: "process.roles", problem })
 }
 
 fn check_metrics_listener(typed: &Typed<'_>) -> Result<(), ConfigError> {
@@ -239,7 +244,6 @@ mod tests {
     fn a_node_id_is_enough_to_start_from() {
         let (config, warnings) = load("node.id=3").expect("it loads");
         assert_eq!(config.node_id, NodeId(3));
-        assert_eq!(config.roles, ProcessRoles { broker: true, controller: false });
         assert_eq!(config.topics.partitions, 1);
         assert_eq!(config.quorum.broker_lease_ms, DurationMs(500));
         assert_eq!(config.quorum.heartbeat_interval_ms, DurationMs(100));
@@ -250,10 +254,16 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_voter_is_a_controller_unless_told_otherwise() {
-        let voter = "node.id=0\ncontroller.quorum.voters=0@a:9091,1@b:9091\n";
-        assert!(load(voter).expect("it loads").0.roles.controller);
-        assert!(!load(&format!("{voter}process.roles=broker")).expect("it loads").0.roles.controller);
+    fn roles_that_say_otherwise_than_the_voters_are_refused() {
+        let voters = "node.id=0\ncontroller.quorum.voters=0@a:9091,1@b:9091\nprocess.roles=";
+        load(&format!("{voters}broker,controller")).expect("it is a voter");
+        let broker = load(&format!("{voters}broker")).expect_err("it is a voter");
+        assert!(broker[0].contains("write broker,controller"), "{broker:?}");
+        let other = load(&format!("{voters}broker,controller\nnode.id=7")).expect_err("it is no voter");
+        assert!(other[0].contains("node 7 is not among controller.quorum.voters"), "{other:?}");
+        load(&format!("{voters}broker\nnode.id=7")).expect("it is no voter");
+        let alone = load(&format!("{voters}controller")).expect_err("it hosts partitions");
+        assert!(alone[0].contains("every node is a broker here"), "{alone:?}");
     }
 
     #[test]
@@ -265,15 +275,52 @@ mod tests {
              controller.listener.names=CONTROLLER\n\
              listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL\n\
              num.network.threads=3\nnum.io.threads=8\nlog.dirs=/tmp/kraft-combined-logs\nnum.partitions=1\n\
-             log.retention.hours=168\nmax.connection.creation.rate=9\nzookeeper.connect=x\nmy.plugin.setting=1\n",
+             log.retention.hours=168\nnum.replica.fetchers=4\nzookeeper.connect=x\nmy.plugin.setting=1\n",
         )
         .expect("it loads");
-        assert!(config.roles.broker && config.roles.controller);
-        for name in ["num.io.threads", "max.connection.creation.rate"] {
-            assert!(warnings.contains(&ConfigWarning::NoEffect { name }), "{name}");
-        }
+        assert_eq!(config.controller_listener_names, ["CONTROLLER"]);
+        let notes: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        assert!(
+            notes.iter().any(|note| note.starts_with("num.replica.fetchers has no effect: ")),
+            "{notes:?}"
+        );
+        assert!(
+            !notes.iter().any(|note| note.contains("num.io.threads")),
+            "it is Kafka's default: {notes:?}"
+        );
         let ignored = warnings.iter().filter(|w| matches!(w, ConfigWarning::Ignored { .. })).count();
         assert_eq!(ignored, 2);
+    }
+
+    #[test]
+    fn a_setting_that_asks_for_protection_that_is_not_there_stops_the_start() {
+        for line in [
+            "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+            "super.users=User:admin",
+            "ssl.client.auth=required",
+            "ssl.keystore.location=/etc/kafka/keystore.p12",
+            "sasl.jaas.config=x required;",
+            "connections.max.reauth.ms=60000",
+            "security.inter.broker.protocol=SSL",
+            "create.topic.policy.class.name=com.example.Policy",
+            "remote.log.storage.system.enable=true",
+            "max.connection.creation.rate=10",
+        ] {
+            let errors = load(&format!("node.id=1\n{line}")).expect_err(line);
+            let (name, _) = line.split_once('=').expect("a pair");
+            assert!(errors[0].starts_with(name) && errors[0].contains(": drop it"), "{errors:?}");
+            assert!(!errors[0].contains("required;"), "{errors:?}");
+        }
+    }
+
+    #[test]
+    fn values_that_ask_for_nothing_pass_without_a_word() {
+        let (_, warnings) = load(
+            "node.id=1\nauthorizer.class.name=\nssl.client.auth=none\nconnections.max.reauth.ms=0\nsuper.users=\n\
+             remote.log.storage.system.enable=false\nnum.io.threads=8\nlog.cleanup.policy=delete",
+        )
+        .expect("it loads");
+        assert_eq!(warnings, []);
     }
 
     #[test]

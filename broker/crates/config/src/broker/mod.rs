@@ -6,6 +6,6 @@ mod parts;
 
 pub use load::{BrokerConfig, ConfigWarning, load_broker};
 pub use parts::{
-    DynamicBrokerConfig, FetchConfig, GroupsConfig, LogsConfig, NetworkConfig, ProcessRoles, QuorumConfig,
+    DynamicBrokerConfig, FetchConfig, GroupsConfig, LogsConfig, NetworkConfig, QuorumConfig,
     ReplicationConfig, TopicDefaults, TransactionsConfig,
 };

@@ -8,15 +8,6 @@ use crate::effective::BrokerLayers;
 use crate::listeners::{HostPort, Voter};
 use crate::typed::Typed;
 
-/// `process.roles`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ProcessRoles {
-    /// It hosts partitions.
-    pub broker: bool,
-    /// It may vote in the metadata quorum.
-    pub controller: bool,
-}
-
 /// Sockets and their limits; sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {

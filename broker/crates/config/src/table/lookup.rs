@@ -75,7 +75,7 @@ pub fn quota_settings() -> impl Iterator<Item = &'static Setting> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::setting::Update;
+    use crate::setting::{Effect, Update};
     use crate::value::Value;
 
     fn everything() -> Vec<&'static Setting> {
@@ -112,6 +112,19 @@ mod tests {
     fn every_sentence_is_one() {
         for setting in everything() {
             assert!(setting.about.ends_with('.'), "{}", setting.name);
+        }
+    }
+
+    #[test]
+    fn every_setting_that_does_not_work_says_what_happens_instead() {
+        for setting in everything() {
+            let (text, advice) = match setting.effect {
+                Effect::Works => continue,
+                Effect::WorksExcept { instead, .. } | Effect::Inert { instead } => (instead, false),
+                Effect::Refused { advice } => (advice, true),
+            };
+            assert!(!text.is_empty() && !text.ends_with('.'), "{}: {text:?}", setting.name);
+            assert_eq!(text.contains(": drop it"), advice, "{}: {text}", setting.name);
         }
     }
 

@@ -4,6 +4,7 @@ mod groups;
 mod log;
 mod lookup;
 mod node;
+mod reasons;
 mod removed;
 mod replication;
 mod security;
