@@ -62,7 +62,7 @@ fix: ## the only command that rewrites files
 	cargo run --package ottla-broker-protocol-codegen
 	cargo run --package ottla-operator -- crdgen
 	e2e/fuzz --lock
-	OTTLA_REFRESH=1 cargo test --package ottla-e2e --test tidy chart -- --include-ignored
+	OTTLA_REFRESH=1 cargo test --package ottla-e2e --test tidy -- --include-ignored chart settings
 	cargo fmt --all
 
 bench: build ## start, memory and cost beside a floor program and Apache Kafka

@@ -7,10 +7,11 @@ mod chart;
 mod generated;
 mod lexer;
 mod rules;
+mod settings;
 mod tree;
 mod workspace;
 
-use rules::{asserts, headers, ignored, layers, order, orphans, paths, purity, sizes, words};
+use rules::{asserts, headers, ignored, layers, order, orphans, paths, purity, readers, sizes, words};
 use tree::Tree;
 use workspace::Workspace;
 
@@ -71,6 +72,11 @@ fn every_test_can_fail() {
 #[test]
 fn a_test_that_is_left_out_names_the_command_that_runs_it() {
     expect_none("#[ignore] without a target of make", ignored::broken(&Tree::read()));
+}
+
+#[test]
+fn a_setting_that_is_said_to_work_has_a_reader_that_ships() {
+    expect_none("settings (broker/crates/config/src/table)", readers::broken(&Tree::read()));
 }
 
 #[test]

@@ -8,5 +8,6 @@ pub(crate) mod order;
 pub(crate) mod orphans;
 pub(crate) mod paths;
 pub(crate) mod purity;
+pub(crate) mod readers;
 pub(crate) mod sizes;
 pub(crate) mod words;

@@ -39,6 +39,6 @@ pub use table::{
 pub use throttle::ThrottledReplicas;
 pub use topic_config::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
 pub use value::{
-    ConfigError, Value, known_broker, known_group, known_topic, split_list, validate_broker, validate_group,
-    validate_topic,
+    ConfigError, Value, known_broker, known_group, known_topic, note_broker, note_group, note_topic,
+    split_list, validate_broker, validate_group, validate_topic,
 };

@@ -234,6 +234,25 @@ pub fn validate_group(name: &str, value: &str) -> Result<Value, ConfigError> {
     Value::parse(known_group(name)?, value)
 }
 
+/// What to tell about a topic setting that is accepted and changes nothing.
+pub fn note_topic(name: &str, value: &str) -> Option<String> {
+    note(topic_setting(name)?, value)
+}
+
+/// What to tell about a broker setting that is accepted and changes nothing.
+pub fn note_broker(name: &str, value: &str) -> Option<String> {
+    note(broker_setting(name)?, value)
+}
+
+/// What to tell about a group setting that is accepted and changes nothing.
+pub fn note_group(name: &str, value: &str) -> Option<String> {
+    note(group_setting(name)?, value)
+}
+
+fn note(setting: &'static Setting, value: &str) -> Option<String> {
+    Value::parse(setting, value).ok()?.note(setting)
+}
+
 /// The topic setting of that name, or an error with the nearest one.
 pub fn known_topic(name: &str) -> Result<&'static Setting, ConfigError> {
     topic_setting(name).ok_or_else(|| match removed_topic_setting(name) {
@@ -299,6 +318,22 @@ fn passes(check: Check, value: &Value, text: &str) -> bool {
 }
 
 impl Setting {
+    /// What it does, and what becomes of it here.
+    pub fn documentation(&self) -> String {
+        let about = self.about;
+        match self.effect {
+            Effect::Works => about.to_owned(),
+            Effect::WorksExcept { words, instead } => {
+                format!("{about} Here {} has no effect: {instead}.", words.join(", "))
+            }
+            Effect::Inert { instead } => format!("{about} Has no effect here: {instead}."),
+            Effect::Refused { advice } => {
+                let default = self.default.filter(|text| !text.is_empty()).unwrap_or("nothing");
+                format!("{about} Takes {default} only: {advice}.")
+            }
+        }
+    }
+
     /// What a value must be, in words.
     pub fn takes(&self) -> String {
         let kind = match self.value_type {

@@ -16,7 +16,7 @@ use crate::value::{ConfigError, Value, known_broker};
 /// A broker's settings, checked and typed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerConfig {
-    /// `node.id`.
+    /// `node.id`, or its old name `broker.id`.
     pub node_id: NodeId,
     /// `ottla.cluster.id`; `None` means that the first formatting draws one.
     pub cluster_id: Option<ClusterId>,
@@ -24,13 +24,13 @@ pub struct BrokerConfig {
     pub rack: Option<String>,
     /// `ottla.broker.rack.file`.
     pub rack_file: Option<std::path::PathBuf>,
-    /// `listeners`; never empty.
+    /// `listeners`, with the protocols of `listener.security.protocol.map`; never empty.
     pub listeners: Vec<Listener>,
     /// `advertised.listeners`, or `listeners`; an empty host means this machine's name, port 0 the bound one.
     pub advertised_listeners: Vec<Listener>,
-    /// The name of the listener between brokers; it is among `listeners`.
+    /// `inter.broker.listener.name`, else the first of `listeners`; it is among them.
     pub inter_broker_listener_name: String,
-    /// The names of the listeners for controllers; never empty.
+    /// `controller.listener.names`, else the listener between brokers; never empty.
     pub controller_listener_names: Vec<String>,
     /// Sockets.
     pub network: NetworkConfig,
