@@ -22,6 +22,7 @@ use crate::groups::{self, Groups};
 use crate::health::Health;
 use crate::identity;
 use crate::listener::{self, ByteBudget, ListenerSettings};
+use crate::membership;
 use crate::metrics::Metrics;
 use crate::partitions::{self, Opener, Partitions};
 use crate::peers::{PeerAddress, Peers};
@@ -49,6 +50,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let dir = the_log_dir(&config)?;
     let (identity, _lock) = identity::establish(&*disk, &dir, &config)?;
+    membership::check(&*disk, &dir, &config)?;
     let sockets = Sockets::bind(&config).await?;
     let opener = Opener::new(Arc::clone(&disk), &dir)?;
 
@@ -77,7 +79,12 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     };
     let broker = Broker::new(parts, metrics);
     tracing::info!(node = broker.node_id.0, cluster = %broker.cluster_id, dir = %dir.display(), "starting");
-    serve(broker, sockets, log, fatal).await
+    let remembering = log.clone().map(|log| tokio::spawn(membership::remember_when_formed(disk, dir, log)));
+    let ended = serve(broker, sockets, log, fatal).await;
+    if let Some(remembering) = remembering {
+        remembering.abort();
+    }
+    ended
 }
 
 /// Starts every task, waits for the end, and ends them in order.

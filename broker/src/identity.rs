@@ -81,7 +81,7 @@ fn format(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::Result<
         .find(|path| path.file_name().is_none_or(|name| name != "lost+found" && name != LOCK_FILE));
     if let Some(foreign) = foreign {
         bail!(
-            "{shown} has no meta.properties but holds {}: it is not this broker's; nothing was changed",
+            "{shown} has no meta.properties but holds {}: give this broker an empty directory, or put its meta.properties back; nothing was changed",
             foreign.display()
         );
     }
@@ -96,6 +96,7 @@ fn format(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::Result<
         cluster_id: identity.cluster_id.clone(),
         node_id: config.node_id,
         directory_id: Some(identity.directory_id),
+        quorum_member: false,
     };
     write_meta_properties(disk, dir, &written)
         .with_context(|| format!("format {shown}; is the disk full or read-only?"))?;

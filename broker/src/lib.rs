@@ -16,6 +16,7 @@ mod health;
 mod http;
 mod identity;
 mod listener;
+mod membership;
 mod metrics;
 mod net;
 mod partitions;

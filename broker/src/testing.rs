@@ -86,7 +86,13 @@ impl Rig {
 
     /// Makes a topic as in [`Rig::topic`] with the id of one of its lives.
     pub(crate) fn life(&mut self, name: &str, id: TopicId, replicas: &[i32]) -> Arc<HostedPartition> {
-        let name = TopicName::new(name).unwrap();
+        self.record_topic(name, id, replicas);
+        self.broker.partitions.find(&TopicName::new(name).unwrap(), PartitionIndex(0)).unwrap()
+    }
+
+    /// Commits the records of such a topic, whether or not a client may create one of that name.
+    pub(crate) fn record_topic(&mut self, name: &str, id: TopicId, replicas: &[i32]) {
+        let name = TopicName::stored(name).unwrap();
         let replicas: Vec<NodeId> = replicas.iter().copied().map(NodeId).collect();
         let partition = PartitionRecord {
             topic: id,
@@ -103,8 +109,7 @@ impl Rig {
             last_known_elr: Vec::new(),
             replicas,
         };
-        self.commit(&[Record::Topic { name: name.clone(), id }, Record::Partition(partition)]);
-        self.broker.partitions.find(&name, PartitionIndex(0)).unwrap()
+        self.commit(&[Record::Topic { name, id }, Record::Partition(partition)]);
     }
 
     /// Sets a topic's setting.

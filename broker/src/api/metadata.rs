@@ -153,3 +153,32 @@ pub fn controller_for_clients(broker: &Broker, view: &View, listener: &str) -> i
         None => -1,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_types::Uuid;
+
+    use super::*;
+    use crate::testing::Rig;
+
+    #[test]
+    fn the_metadata_log_is_no_topic_that_comes_into_being_by_being_asked_for() {
+        let mut rig = Rig::new();
+        let asked =
+            ["t", "__cluster_metadata", "__consumer_offsets", "a b"].map(|name| Asked::Name(name.to_owned()));
+        let named = missing(&rig.broker.view(), &asked);
+        assert_eq!(named.iter().map(TopicName::as_str).collect::<Vec<_>>(), ["t", "__consumer_offsets"]);
+        let quorum = rig.dir().join("__cluster_metadata-0");
+        std::fs::create_dir(&quorum).unwrap();
+        std::fs::write(quorum.join("vote"), b"vote").unwrap();
+        let id = TopicId(Uuid([7; 16]));
+        rig.record_topic("__cluster_metadata", id, &[1]);
+        assert_eq!(rig.broker.partitions.all().len(), 0, "a record of earlier opens no log there");
+        rig.commit(&[ottla_broker_metadata::Record::RemoveTopic { id }]);
+        assert!(rig.broker.partitions.set_strays_aside(rig.broker.clock.now().mono).unwrap());
+        let mut rig = rig.restart();
+        rig.commit(&[]);
+        let files: Vec<_> = std::fs::read_dir(rig.dir().join("__cluster_metadata-0")).unwrap().collect();
+        assert_eq!(files.len(), 1, "{files:?}");
+    }
+}

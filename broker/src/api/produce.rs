@@ -19,6 +19,7 @@ use super::{Answer, Malformed, old_clients};
 use crate::broker::Broker;
 use crate::listener::Reply;
 use crate::partitions::{AppendFailure, HostedPartition, ProduceWait, RequiredAcks};
+use crate::view::View;
 
 /// The longest a producer may ask to wait; Kafka has no limit, a forgotten wait must end some day.
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
@@ -29,7 +30,7 @@ const LEADER_NAMED_FROM_VERSION: i16 = 10;
 struct Part {
     topic: usize,
     index: PartitionIndex,
-    target: Result<Arc<HostedPartition>, ErrorCode>,
+    target: Result<Arc<HostedPartition>, AppendFailure>,
     records: Option<Range<usize>>,
 }
 
@@ -90,9 +91,9 @@ fn open(broker: &Broker, call: &Call) -> Result<Opened, Malformed> {
         for partition in &data.partition_data {
             let index = PartitionIndex(partition.index);
             let target = match &name {
-                Some(name) => broker.partitions.serve(&view, name, index),
-                None if by_id => Err(ErrorCode::UnknownTopicId),
-                None => Err(ErrorCode::InvalidTopicException),
+                Some(name) => target(broker, &view, name, index),
+                None if by_id => Err(AppendFailure { code: ErrorCode::UnknownTopicId, message: None }),
+                None => Err(AppendFailure { code: ErrorCode::InvalidTopicException, message: None }),
             };
             let bytes = partition.records.as_ref().and_then(|records| records.as_borrowed());
             let records = bytes.map(|bytes| {
@@ -107,10 +108,28 @@ fn open(broker: &Broker, call: &Call) -> Result<Opened, Malformed> {
     Ok((topics, parts, RequiredAcks::from_wire(request.acks), timeout))
 }
 
+/// The partition that a client may append to.
+fn target(
+    broker: &Broker,
+    view: &View,
+    topic: &TopicName,
+    index: PartitionIndex,
+) -> Result<Arc<HostedPartition>, AppendFailure> {
+    match broker.partitions.serve(view, topic, index) {
+        Err(code @ ErrorCode::UnknownTopicOrPartition) => Err(AppendFailure { code, message: None }),
+        _ if topic.is_internal() => {
+            let message =
+                format!("{topic} is written by the coordinators only: clients cannot produce to it");
+            Err(AppendFailure { code: ErrorCode::InvalidTopicException, message: Some(message) })
+        }
+        found => found.map_err(|code| AppendFailure { code, message: None }),
+    }
+}
+
 fn append(broker: &Broker, call: &mut Call, part: &Part, acks: RequiredAcks) -> Outcome {
     let partition = match &part.target {
         Ok(partition) => partition,
-        Err(code) => return failed(part, *code, None),
+        Err(failure) => return failed(part, failure.code, failure.message.clone()),
     };
     let Some(batch) = part.records.clone().and_then(|range| call.body.get_mut(range)) else {
         return failed(part, ErrorCode::InvalidRecord, Some("a produce needs one record batch".into()));
@@ -231,10 +250,14 @@ mod tests {
     use crate::testing::{Rig, batch};
 
     async fn produced(rig: &Rig, batch: &[u8], version: i16) -> ErrorCode {
+        produced_to(rig, "t", batch, version).await
+    }
+
+    async fn produced_to(rig: &Rig, topic: &str, batch: &[u8], version: i16) -> ErrorCode {
         let partition =
             PartitionProduceData { records: Some(Records::Borrowed(batch)), ..Default::default() };
         let topic = TopicProduceData {
-            name: Cow::Borrowed("t"),
+            name: Cow::Borrowed(topic),
             partition_data: vec![partition],
             ..Default::default()
         };
@@ -254,5 +277,28 @@ mod tests {
         assert_eq!(produced(&rig, &gzip, 6).await, ErrorCode::None);
         assert_eq!(produced(&rig, &zstd, 7).await, ErrorCode::None);
         assert_eq!(hosted.read(|replica| replica.log().log_end().get()), Some(2));
+    }
+    #[tokio::test]
+    async fn clients_write_no_internal_topic_and_the_coordinators_do() {
+        let mut rig = Rig::new();
+        let internal = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+        for name in internal {
+            assert_eq!(
+                produced_to(&rig, name, &batch(Compression::None), 9).await,
+                ErrorCode::UnknownTopicOrPartition
+            );
+            let hosted = rig.topic(name, &[1]);
+            assert_eq!(
+                produced_to(&rig, name, &batch(Compression::None), 9).await,
+                ErrorCode::InvalidTopicException
+            );
+            let end = || hosted.read(|replica| replica.log().log_end().get());
+            assert_eq!(end(), Some(0));
+            let now = rig.broker.clock.now();
+            hosted.append(now, &mut batch(Compression::None), RequiredAcks::All).unwrap();
+            assert_eq!(end(), Some(1));
+        }
+        let to_metadata = produced_to(&rig, "__cluster_metadata", &batch(Compression::None), 9).await;
+        assert_eq!(to_metadata, ErrorCode::InvalidTopicException);
     }
 }

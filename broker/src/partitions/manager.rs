@@ -156,6 +156,9 @@ impl Partitions {
         for changed in &changes.partitions {
             let at = TopicPartition { topic: changed.topic.clone(), partition: changed.partition };
             match view.partition(&at).filter(|partition| partition.replicas.contains(&broker.node_id)) {
+                Some(_) if at.topic.is_metadata_log() => {
+                    tracing::warn!(partition = %at, "a topic is named as the metadata log and not served: delete it");
+                }
                 Some(partition) => became.extend(self.host(broker, view, changed, partition)),
                 None => self.drop_partition(broker, &at, changed.id),
             }

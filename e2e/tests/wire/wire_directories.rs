@@ -51,6 +51,35 @@ async fn a_directory_of_another_node_or_cluster_is_refused_untouched() -> Result
     Ok(())
 }
 
+/// A quorum's folder that is gone, or was renamed as a deleted partition's, never leads to a second, empty quorum.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_voter_without_its_metadata_log_forms_no_second_quorum() -> Result<()> {
+    let _turn = beside_others().await;
+    let mut brokers = Brokers::start(BrokersOptions::new(1)).await?;
+    create_topic(&brokers, "t", 1, 1).await?;
+    brokers.stop(0).await?;
+    let data = brokers.folder(0).join("data");
+    let properties = std::fs::read_to_string(data.join("meta.properties"))?;
+    ensure!(properties.contains("ottla.quorum.member=true"), "{properties}");
+    let folder = data.join("__cluster_metadata-0");
+    let renamed = data.join("__cluster_metadata-0.AAAAAAAAAAAAAAAAAAAAAA-delete");
+    std::fs::rename(&folder, &renamed).context("rename the metadata log")?;
+    let before = contents(&data)?;
+    let said = refused(&mut brokers).await?;
+    ensure!(
+        said.contains("metadata log is gone") && said.contains("AAAAAAAAAAAAAAAAAAAAAA-delete"),
+        "{said}"
+    );
+    std::fs::write(data.join("meta.properties"), properties.replace("ottla.quorum.member=true\n", ""))?;
+    let said = refused(&mut brokers).await?;
+    ensure!(said.contains("would form a second one"), "{said}");
+    std::fs::write(data.join("meta.properties"), properties)?;
+    ensure!(contents(&data)? == before, "files changed");
+    std::fs::rename(&renamed, &folder).context("put the metadata log back")?;
+    brokers.start_broker(0)?;
+    brokers.until_ready(0).await
+}
+
 /// The directory comes before the ports, which are taken as well. When the first broker is killed, it is free at once.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_a_broker_uses_is_refused() -> Result<()> {

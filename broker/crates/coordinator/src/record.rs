@@ -173,7 +173,7 @@ impl GroupRecord {
                 PartitionIndex::from_wire(key.partition).ok_or(RecordError::Negative("partition"))?;
             return Ok(Some(GroupRecord::Offset {
                 group: GroupId::new(&key.group).ok_or(RecordError::Nameless("group"))?,
-                at: TopicPartition { topic: TopicName::new(&key.topic)?, partition },
+                at: TopicPartition { topic: TopicName::stored(&key.topic)?, partition },
                 value: value.map(decode_offset).transpose()?,
             }));
         }

@@ -209,6 +209,12 @@ pub enum OpenError {
         /// The id in `partition.metadata`.
         found: TopicId,
     },
+    /// The directory is the quorum's: no partition is opened there.
+    #[error("{path} is the folder of the metadata log, not of a partition: nothing there was touched", path = path.display())]
+    MetadataLog {
+        /// The directory.
+        path: PathBuf,
+    },
     /// What was synced before the recovery point is damaged. The replica has to be built anew from another one.
     #[error("{path} is damaged at position {position}, below the recovery point: {source}", path = path.display())]
     Damaged {

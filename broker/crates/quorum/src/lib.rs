@@ -28,7 +28,7 @@ pub use membership::{Initialized, Member, Membership, VoterId};
 pub use metadata_log::{MetadataLog, MetadataOffset, Proposal, StopReason};
 pub use raft::{Quorum, QuorumOptions, StartError};
 pub use status::{QuorumStatus, ReplicaStatus};
-pub use storage::WriteMode;
+pub use storage::{WriteMode, holds_log};
 pub use stream::{Committed, CommittedReader, CommittedStream};
 pub use timing::{Clock, Timing};
 pub use transport::{Peer, PeerTransport, TransportError};

@@ -99,14 +99,28 @@ pub enum InvalidTopicName {
         /// The first offending character.
         found: char,
     },
+    /// The name of the metadata log: its folder lies among those of the partitions.
+    #[error("the name {name} is taken by the cluster's own metadata log: choose another one", name = TopicName::METADATA_LOG)]
+    Reserved,
 }
 
 impl TopicName {
     /// Kafka's limit in characters.
     pub const LEN_MAX: usize = 249;
+    /// The name under which the quorum keeps its log; no topic can have it.
+    pub const METADATA_LOG: &str = "__cluster_metadata";
 
-    /// Checks Kafka's rules for names.
+    /// Checks Kafka's rules for names, and that the name is not [`TopicName::METADATA_LOG`].
     pub fn new(name: &str) -> Result<TopicName, InvalidTopicName> {
+        if name == Self::METADATA_LOG {
+            return Err(InvalidTopicName::Reserved);
+        }
+        TopicName::stored(name)
+    }
+
+    /// A name in a record or file that must be read whatever it says: earlier releases let clients create a topic
+    /// named as the metadata log. Whoever acts on it asks [`TopicName::is_metadata_log`].
+    pub fn stored(name: &str) -> Result<TopicName, InvalidTopicName> {
         if name.is_empty() {
             return Err(InvalidTopicName::Empty);
         }
@@ -127,6 +141,16 @@ impl TopicName {
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether it is the name of the metadata log, which is no topic.
+    pub fn is_metadata_log(&self) -> bool {
+        &*self.0 == Self::METADATA_LOG
+    }
+
+    /// Whether the topic is one of Kafka's own, which the coordinators write and clients only read.
+    pub fn is_internal(&self) -> bool {
+        matches!(&*self.0, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
     }
 
     /// The name with `.` as `_`: Kafka's metrics confuse the two, so names equal in this form collide.
@@ -183,6 +207,17 @@ mod tests {
         assert_eq!(TopicName::new(".."), Err(InvalidTopicName::Dots));
         assert_eq!(TopicName::new("a b"), Err(InvalidTopicName::Character { found: ' ' }));
         assert_eq!(TopicName::new(&"x".repeat(250)), Err(InvalidTopicName::TooLong { len: 250 }));
+    }
+
+    #[test]
+    fn no_topic_is_named_as_the_metadata_log_but_old_records_with_that_name_are_read() {
+        assert_eq!(TopicName::new("__cluster_metadata"), Err(InvalidTopicName::Reserved));
+        assert!(TopicName::stored("__cluster_metadata").unwrap().is_metadata_log());
+        assert_eq!(TopicName::stored(".."), Err(InvalidTopicName::Dots));
+        for name in ["__consumer_offsets", "__transaction_state", "__share_group_state"] {
+            assert!(TopicName::new(name).unwrap().is_internal(), "{name}");
+        }
+        assert!(!TopicName::new("consumer_offsets").unwrap().is_internal());
     }
 
     #[test]

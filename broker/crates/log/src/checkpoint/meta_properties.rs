@@ -9,6 +9,7 @@ use crate::disk::{Disk, replace_file};
 
 /// The file's name within the log directory.
 pub const META_PROPERTIES_FILE: &str = "meta.properties";
+const QUORUM_MEMBER: &str = "ottla.quorum.member";
 
 /// The identity of a log directory, Kafka's version 1.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct MetaProperties {
     pub node_id: NodeId,
     /// `directory.id`; directories that Kafka formatted before 3.7 have none.
     pub directory_id: Option<DirectoryId>,
+    /// `ottla.quorum.member`: the node took part in the metadata quorum with this directory. Kafka ignores it.
+    pub quorum_member: bool,
 }
 
 /// The identity of the log directory `dir`; `None` if it was never formatted.
@@ -43,7 +46,11 @@ fn encode(identity: &MetaProperties) -> String {
     if let Some(directory_id) = identity.directory_id {
         text.push_str(&format!("directory.id={directory_id}\n"));
     }
-    text.push_str(&format!("node.id={}\nversion=1\n", identity.node_id));
+    text.push_str(&format!("node.id={}\n", identity.node_id));
+    if identity.quorum_member {
+        text.push_str(&format!("{QUORUM_MEMBER}=true\n"));
+    }
+    text.push_str("version=1\n");
     text
 }
 
@@ -64,7 +71,8 @@ fn decode(text: &str) -> Result<MetaProperties, &'static str> {
         None => None,
     };
     let node_id = node_id.ok_or("it has no node.id, or one that is not a number from zero on")?;
-    Ok(MetaProperties { cluster_id: ClusterId(cluster_id), node_id, directory_id })
+    let quorum_member = value(QUORUM_MEMBER).as_deref() == Some("true");
+    Ok(MetaProperties { cluster_id: ClusterId(cluster_id), node_id, directory_id, quorum_member })
 }
 
 /// Escapes what has a meaning in a value of Java's properties.
@@ -98,7 +106,10 @@ mod tests {
             cluster_id: ClusterId("a=b:c\\d#e".to_owned()),
             node_id: NodeId(3),
             directory_id: Some("MkU3OEVBNTcwNTJENDM2Qg".parse().unwrap()),
+            quorum_member: false,
         };
+        assert_eq!(decode(&encode(&identity)), Ok(identity.clone()));
+        let identity = MetaProperties { quorum_member: true, ..identity };
         assert_eq!(decode(&encode(&identity)), Ok(identity));
     }
 

@@ -18,7 +18,9 @@ pub use meta_properties::{
 };
 pub use offsets::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE, read_offsets, write_offsets};
 pub(crate) use partition_dir::deleted_dir_name;
-pub use partition_dir::{METADATA_DIR, PartitionDir, partition_dir_name, stray_dir_name, unhosted_logs};
+pub use partition_dir::{
+    METADATA_DIR, PartitionDir, is_metadata_log, partition_dir_name, stray_dir_name, unhosted_logs,
+};
 pub(crate) use partition_metadata::{PARTITION_METADATA_FILE, decode_metadata, encode_metadata};
 pub(crate) use recovery_limit::{RECOVERY_LIMIT_FILE, read_recovery_limit, write_recovery_limit};
 pub use text::CheckpointError;

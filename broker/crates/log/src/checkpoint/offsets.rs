@@ -41,7 +41,7 @@ pub fn write_offsets(
 
 fn entry(line: &str) -> Option<(TopicPartition, Offset)> {
     let mut words = line.split_whitespace();
-    let topic = TopicName::new(words.next()?).ok()?;
+    let topic = TopicName::stored(words.next()?).ok()?;
     let partition = words.next()?.parse().ok().and_then(PartitionIndex::from_wire)?;
     let offset = words.next()?.parse().ok().and_then(Offset::new)?;
     words.next().is_none().then_some((TopicPartition { topic, partition }, offset))

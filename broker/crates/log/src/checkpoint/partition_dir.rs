@@ -29,6 +29,11 @@ pub enum PartitionDir {
     Stray,
 }
 
+/// Whether a folder of that name is the metadata log's, or was before somebody renamed it.
+pub fn is_metadata_log(name: &str) -> bool {
+    name.strip_prefix(TopicName::METADATA_LOG).is_some_and(|rest| rest.starts_with('-'))
+}
+
 /// The name of a partition's directory.
 pub fn partition_dir_name(partition: &TopicPartition) -> String {
     partition.to_string()
@@ -60,7 +65,7 @@ pub fn unhosted_logs(
     let unhosted = |path: PathBuf| {
         let name = path.file_name()?.to_str()?;
         match PartitionDir::parse(name)? {
-            PartitionDir::Hosted(id) if name != METADATA_DIR && !is_hosted(&id) => Some((path, id)),
+            PartitionDir::Hosted(id) if !is_hosted(&id) => Some((path, id)),
             _ => None,
         }
     };
@@ -68,8 +73,12 @@ pub fn unhosted_logs(
 }
 
 impl PartitionDir {
-    /// Reads a directory's name; `None` if it is none of a partition.
+    /// Reads a directory's name; `None` if it is none of a partition. One that begins as the metadata log's never is,
+    /// whatever follows: what is moved or removed by its name must not be the quorum's.
     pub fn parse(name: &str) -> Option<PartitionDir> {
+        if is_metadata_log(name) {
+            return None;
+        }
         let is_unique = |text: &str| {
             let is_kafkas = text.len() == KAFKAS_UNIQUE_LEN && text.bytes().all(|b| b.is_ascii_hexdigit());
             is_kafkas || Uuid::parse(text).is_ok()
@@ -111,6 +120,19 @@ mod tests {
         }
         assert_eq!(PartitionDir::parse("a-1x"), None);
         assert_eq!(PartitionDir::parse("-1"), None);
+    }
+
+    #[test]
+    fn the_folder_of_the_metadata_log_is_never_a_partitions_whatever_it_was_renamed_to() {
+        let unique = Uuid([7; 16]);
+        let id = TopicPartition {
+            topic: TopicName::stored(TopicName::METADATA_LOG).unwrap(),
+            partition: PartitionIndex(0),
+        };
+        assert_eq!(partition_dir_name(&id), METADATA_DIR);
+        for name in [METADATA_DIR, &deleted_dir_name(&id, unique), &stray_dir_name(&id, unique)] {
+            assert_eq!(PartitionDir::parse(name), None, "{name}");
+        }
     }
 
     #[test]

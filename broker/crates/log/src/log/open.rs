@@ -3,6 +3,7 @@
 //! Invariant: nothing below the recovery point is removed. If something there is damaged, opening fails.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -12,7 +13,7 @@ use ottla_broker_types::{LeaderEpoch, Now, Offset, TopicId, TopicPartition};
 
 use super::{Log, OpenReport, RecoveryPoint};
 use crate::checkpoint::{
-    EPOCHS_FILE, PARTITION_METADATA_FILE, decode_epochs, decode_metadata, encode_metadata,
+    EPOCHS_FILE, PARTITION_METADATA_FILE, decode_epochs, decode_metadata, encode_metadata, is_metadata_log,
     read_recovery_limit, write_recovery_limit,
 };
 use crate::config::LogConfig;
@@ -40,6 +41,11 @@ impl Log {
         recovery: RecoveryPoint,
         now: Now,
     ) -> Result<Log, OpenError> {
+        if topic.topic.is_metadata_log()
+            || dir.file_name().and_then(OsStr::to_str).is_some_and(is_metadata_log)
+        {
+            return Err(OpenError::MetadataLog { path: dir.to_owned() });
+        }
         let opening = Opening { disk, dir: dir.into(), config, recovery, now };
         let in_dir = |source| OpenError::Io { path: dir.to_owned(), source };
         let files = opening.prepare(topic_id)?;

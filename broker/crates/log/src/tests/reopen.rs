@@ -3,10 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use ottla_broker_types::{LeaderEpoch, TopicId, Uuid};
+use ottla_broker_types::{LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition, Uuid};
 
 use super::rig::{DIR, Rig, at, fill, lead, now, produced, read_all, records, topic};
-use crate::{Disk, Log, LogConfig, OpenError, OpenMode, PartitionDir, RecoveryPoint};
+use crate::{Disk, Log, LogConfig, OpenError, OpenMode, PartitionDir, RecoveryPoint, partition_dir_name};
 
 #[test]
 fn a_closed_log_opens_without_a_scan_and_goes_on() {
@@ -132,6 +132,24 @@ fn a_directory_of_another_topic_id_is_refused_untouched() {
     );
     assert!(matches!(opened, Err(OpenError::TopicIdMismatch { expected, .. }) if expected == other));
     assert_eq!(rig.open().log_end(), at(4));
+}
+
+#[test]
+fn no_partition_is_opened_in_the_folder_of_the_metadata_log() {
+    let rig = Rig::tiny();
+    let metadata = TopicName::stored(TopicName::METADATA_LOG).unwrap();
+    let in_folder = TopicPartition { topic: metadata, partition: PartitionIndex(0) };
+    let folder = Path::new("/data").join(partition_dir_name(&in_folder));
+    let vote = folder.join("vote");
+    rig.disk.create_dir_all(&folder).unwrap();
+    rig.disk.open(&vote, OpenMode::Create).unwrap();
+    for topic in [in_folder, topic()] {
+        let (config, recovery) = (LogConfig::default(), RecoveryPoint::default());
+        let id = TopicId(Uuid([9; 16]));
+        let opened = Log::open(Arc::new(rig.disk.clone()), &folder, topic, id, config, recovery, now(1));
+        assert!(matches!(opened, Err(OpenError::MetadataLog { .. })));
+    }
+    assert_eq!(rig.disk.list_dir(&folder).unwrap(), [vote]);
 }
 
 #[test]

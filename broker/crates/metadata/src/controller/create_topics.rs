@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_config::{ConfigMap, EffectiveConfig, describe_topic};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName};
+use ottla_broker_types::{
+    InvalidTopicName, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName,
+};
 
 use super::alter_configs::check_topic_configs;
 use super::decision::{Context, Decision, Refused};
@@ -54,7 +56,7 @@ const NEW_PARTITIONS_MAX: usize = 10_000;
 
 /// Creates topics; each stands for itself. With `validate_only` nothing is proposed.
 ///
-/// Errors of one topic: INVALID_REQUEST (named twice, numbers beside assignments), INVALID_TOPIC_EXCEPTION,
+/// Errors of one topic: INVALID_REQUEST (named twice or as the metadata log, numbers beside assignments), INVALID_TOPIC_EXCEPTION,
 /// TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT,
 /// INVALID_CONFIG, POLICY_VIOLATION (too many partitions in one request).
 pub fn create_topics(
@@ -142,7 +144,10 @@ impl Creation<'_> {
 
     fn check_name(&self, name: &str) -> Result<TopicName, Refused> {
         let invalid = |message: String| Refused::new(ErrorCode::InvalidTopicException, message);
-        let name = TopicName::new(name).map_err(|error| invalid(error.to_string()))?;
+        let name = TopicName::new(name).map_err(|error| match error {
+            InvalidTopicName::Reserved => Refused::new(ErrorCode::InvalidRequest, error.to_string()),
+            _ => invalid(error.to_string()),
+        })?;
         match self.collisions.get(&name.collision_key()) {
             Some(other) if other == name.as_str() => {
                 Err(Refused::new(ErrorCode::TopicAlreadyExists, format!("topic {name} exists already")))
@@ -279,6 +284,7 @@ pub(crate) fn new_partition(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{decode, encode};
     use crate::testing::{Cluster, ids};
 
     fn new(name: &str, partitions: i32, factor: i16) -> NewTopic {
@@ -303,6 +309,22 @@ mod tests {
     fn manual(lists: &[&[i32]]) -> NewTopic {
         let assignments = lists.iter().enumerate().map(|(at, list)| (PartitionIndex(at as i32), ids(list)));
         NewTopic { name: "t".into(), assignments: assignments.collect(), ..NewTopic::default() }
+    }
+
+    #[test]
+    fn a_topic_named_as_the_metadata_log_is_refused_and_one_from_earlier_can_only_be_deleted() {
+        let mut cluster = Cluster::of(1);
+        assert_eq!(code(&mut cluster, new("__cluster_metadata", 1, 1)), ErrorCode::InvalidRequest);
+        assert_eq!(code(&mut cluster, new("__consumer_offsets", 1, 1)), ErrorCode::None);
+        let name = TopicName::stored("__cluster_metadata").expect("a name");
+        let record = Record::Topic { name, id: TopicId(ottla_broker_types::Uuid([9; 16])) };
+        let read = decode(&encode(&record).expect("it is encoded")).expect("it is read");
+        assert_eq!(read, record);
+        let end = cluster.image.applied_end();
+        cluster.image.apply_batch(&[read], end).expect("it is applied");
+        let selector = crate::controller::TopicSelector::Name("__cluster_metadata".into());
+        let deleted = crate::controller::delete_topics(cluster.context(), &[selector]);
+        assert!(deleted.reply[0].outcome.is_ok());
     }
 
     #[test]

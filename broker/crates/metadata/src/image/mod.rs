@@ -15,4 +15,4 @@ pub use core::Image;
 pub(crate) use partition::without;
 pub use partition::{Partition, UNASSIGNED_DIRECTORY};
 pub use snapshot::{SnapshotError, decode_snapshot, encode_snapshot};
-pub use topic::{Topic, is_internal_topic};
+pub use topic::Topic;

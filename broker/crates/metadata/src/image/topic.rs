@@ -36,11 +36,6 @@ impl Topic {
 
     /// Whether it is one of Kafka's own.
     pub fn is_internal(&self) -> bool {
-        is_internal_topic(self.name.as_str())
+        self.name.is_internal()
     }
-}
-
-/// Whether the topic of that name is one of Kafka's own.
-pub fn is_internal_topic(name: &str) -> bool {
-    matches!(name, "__consumer_offsets" | "__transaction_state" | "__share_group_state")
 }

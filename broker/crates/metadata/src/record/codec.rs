@@ -198,7 +198,7 @@ fn from_wire(message: MetadataRecord<'_>) -> Result<Record, RecordError> {
             Record::UnregisterBroker { broker: node(m.broker_id)?, epoch: epoch(m.broker_epoch)? }
         }
         MetadataRecord::Topic(m) => Record::Topic {
-            name: TopicName::new(&m.name).map_err(|_| RecordError::Field { field: "topic name" })?,
+            name: TopicName::stored(&m.name).map_err(|_| RecordError::Field { field: "topic name" })?,
             id: topic(m.topic_id)?,
         },
         MetadataRecord::Partition(m) => partition_from_wire(m)?,

@@ -7,6 +7,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_broker_log::{Disk, DiskFile, OpenMode};
 
+use super::segment::base_of;
+use super::snapshot::SNAPSHOT_NAME;
+use super::vote::VOTE_NAME;
+
 /// What `replace_file` calls a file that it has not finished; such files are removed at start.
 pub(crate) const TEMPORARY_SUFFIX: &str = ".tmp";
 
@@ -24,6 +28,19 @@ pub(crate) fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
         disk.sync_dir(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
     }
     Ok(())
+}
+
+/// Whether `dir` holds anything that a node of a quorum must not forget: a vote, entries or a snapshot. False if there is
+/// no such folder.
+pub fn holds_log(disk: &dyn Disk, dir: &Path) -> io::Result<bool> {
+    if !disk.exists(dir)? {
+        return Ok(false);
+    }
+    let is_kept = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        base_of(name).is_some() || name == VOTE_NAME || name == SNAPSHOT_NAME
+    };
+    Ok(disk.list_dir(dir)?.iter().any(|path| is_kept(path)))
 }
 
 /// Reads `dir/name`; `None` if there is no such file, an error if it is longer than `bytes_max`.

@@ -12,6 +12,7 @@ mod tests;
 mod vote;
 mod writer;
 
+pub use files::holds_log;
 pub(crate) use files::make_dir;
 pub(crate) use log::LogFiles;
 pub(crate) use snapshot::{SnapshotFile, StoredSnapshot};

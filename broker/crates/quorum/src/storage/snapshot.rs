@@ -13,7 +13,7 @@ use crate::SNAPSHOT_BYTES_MAX;
 use crate::codec::{DecodeError, Fields, crc32c, put_byte_string};
 use crate::raft::{SnapshotMeta, put_log_id, put_stored_membership, take_log_id, take_stored_membership};
 
-const NAME: &str = "snapshot";
+pub(super) const SNAPSHOT_NAME: &str = "snapshot";
 const MAGIC: u64 = 0x4f54_544c_4151_534e;
 const VERSION: u8 = 1;
 /// Room for the header: a membership has at most some dozens of members.
@@ -55,13 +55,13 @@ impl SnapshotFile {
         let mut out = Vec::with_capacity(4 + header.len() + snapshot.bytes.len());
         put_byte_string(&mut out, &header);
         out.put_slice(&snapshot.bytes);
-        replace_file(&*self.disk, &self.dir.join(NAME), &out)
+        replace_file(&*self.disk, &self.dir.join(SNAPSHOT_NAME), &out)
     }
 
     /// Reads the snapshot; an error if it is damaged.
     pub(crate) fn load(&self) -> io::Result<Option<StoredSnapshot>> {
         let bytes_max = (SNAPSHOT_BYTES_MAX + HEADER_BYTES_MAX) as u64;
-        let Some(bytes) = files::read(&*self.disk, &self.dir, NAME, bytes_max)? else {
+        let Some(bytes) = files::read(&*self.disk, &self.dir, SNAPSHOT_NAME, bytes_max)? else {
             return Ok(None);
         };
         decode(bytes).map(Some).map_err(|error| invalid(error.to_string()))

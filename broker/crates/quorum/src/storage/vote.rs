@@ -14,7 +14,7 @@ use super::writer::Dirty;
 use crate::codec::{DecodeError, Fields, crc32c};
 use crate::raft::{LogId, Vote, put_log_id, put_vote, take_log_id, take_vote};
 
-const VOTE_NAME: &str = "vote";
+pub(super) const VOTE_NAME: &str = "vote";
 const VOTE_MAGIC: u32 = 0x4f51_5654;
 const HINT_NAME: &str = "committed";
 const HINT_MAGIC: u32 = 0x4f51_434d;
