@@ -35,7 +35,7 @@ impl Groups {
         for shard in self.shards() {
             let samples = shard.with(|loaded| {
                 let all = loaded.shard.every_committed().take(room);
-                all.map(|(group, at, offset)| (group.clone(), at.clone(), offset.offset.get()))
+                all.map(|(group, at, offset)| (group.clone(), at.clone(), offset.offset.0))
                     .collect::<Vec<_>>()
             });
             for (group, at, offset) in samples.unwrap_or_default() {

@@ -37,7 +37,7 @@ pub use limits::{
     GROUPS_MAX, GroupLimits, NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX, PROTOCOLS_MAX, TICK_RECORDS_MAX,
 };
 pub use member::{Caller, Protocol};
-pub use offsets::{CommitRequest, CommittedOffset, OffsetToCommit};
+pub use offsets::{ClientOffset, CommitRequest, CommittedOffset, OffsetToCommit};
 pub use outcome::{JoinReply, JoinedMember, Outcome, Reply, ReplyToken, SyncReply};
 pub use partitioning::partition_for_group;
 pub use record::{GroupRecord, GroupValue, MemberValue, RecordError};

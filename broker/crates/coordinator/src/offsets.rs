@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{LeaderEpoch, Now, Offset, TimestampMs, TopicName, TopicPartition};
+use ottla_broker_types::{LeaderEpoch, Now, TimestampMs, TopicName, TopicPartition};
 
 use crate::group::{Group, GroupState, Turn};
 use crate::ids::{Generation, GroupId};
@@ -11,11 +11,16 @@ use crate::member::Caller;
 use crate::protocols::CONSUMER;
 use crate::record::GroupRecord;
 
+/// The offset that a client commits: any number, kept and given back as it came. Negative ones are the client's own
+/// marks ("earliest" -2, "latest" -1 of kafkajs's reset), which consumers take for "nothing committed".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientOffset(pub i64);
+
 /// How far a group has come in a partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommittedOffset {
     /// The next offset to consume.
-    pub offset: Offset,
+    pub offset: ClientOffset,
     /// The epoch of the last record consumed, if the client said.
     pub leader_epoch: Option<LeaderEpoch>,
     /// The client's own note.
@@ -32,7 +37,7 @@ pub struct OffsetToCommit {
     /// Where.
     pub at: TopicPartition,
     /// The next offset to consume.
-    pub offset: Offset,
+    pub offset: ClientOffset,
     /// The epoch of the last record consumed, if the client said.
     pub leader_epoch: Option<LeaderEpoch>,
     /// The client's own note.

@@ -11,12 +11,12 @@ use ottla_broker_protocol::messages::offset_commit_value::OffsetCommitValue;
 use ottla_broker_protocol::persisted::{decode_versioned, encode_versioned, peek_version};
 use ottla_broker_protocol::{DecodeError, EncodeError};
 use ottla_broker_types::{
-    DurationMs, InvalidTopicName, LeaderEpoch, Offset, PartitionIndex, TimestampMs, TopicName, TopicPartition,
+    DurationMs, InvalidTopicName, LeaderEpoch, PartitionIndex, TimestampMs, TopicName, TopicPartition,
 };
 
 use crate::ids::{Generation, GroupId, InstanceId, MemberId};
 use crate::member::{Member, Protocol};
-use crate::offsets::CommittedOffset;
+use crate::offsets::{ClientOffset, CommittedOffset};
 
 /// The key versions that name a committed offset.
 const OFFSET_KEY_VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;
@@ -45,9 +45,9 @@ pub enum RecordError {
     /// The topic cannot exist.
     #[error(transparent)]
     Topic(#[from] InvalidTopicName),
-    /// A negative offset or partition.
-    #[error("the record holds a negative {0}")]
-    Negative(&'static str),
+    /// A negative partition.
+    #[error("the record holds a negative partition")]
+    NegativePartition,
 }
 
 /// One record of the offsets topic; a value of `None` is a tombstone.
@@ -169,8 +169,7 @@ impl GroupRecord {
         let version = peek_version(key)?;
         if OFFSET_KEY_VERSIONS.contains(&version) {
             let (_, key) = decode_versioned::<OffsetCommitKey<'_>>(key)?;
-            let partition =
-                PartitionIndex::from_wire(key.partition).ok_or(RecordError::Negative("partition"))?;
+            let partition = PartitionIndex::from_wire(key.partition).ok_or(RecordError::NegativePartition)?;
             return Ok(Some(GroupRecord::Offset {
                 group: GroupId::new(&key.group).ok_or(RecordError::Nameless("group"))?,
                 at: TopicPartition { topic: TopicName::stored(&key.topic)?, partition },
@@ -250,7 +249,7 @@ fn encode_offset(offset: &CommittedOffset) -> Result<Bytes, EncodeError> {
         None => OFFSET_VALUE_VERSION,
     };
     let value = OffsetCommitValue {
-        offset: offset.offset.get(),
+        offset: offset.offset.0,
         // The version with an expiry has no leader epoch.
         leader_epoch: match (offset.expires, offset.leader_epoch) {
             (None, Some(epoch)) => epoch.0,
@@ -267,7 +266,7 @@ fn encode_offset(offset: &CommittedOffset) -> Result<Bytes, EncodeError> {
 fn decode_offset(bytes: &[u8]) -> Result<CommittedOffset, RecordError> {
     let (_, value) = decode_versioned::<OffsetCommitValue<'_>>(bytes)?;
     Ok(CommittedOffset {
-        offset: Offset::new(value.offset).ok_or(RecordError::Negative("offset"))?,
+        offset: ClientOffset(value.offset),
         leader_epoch: LeaderEpoch::from_wire(value.leader_epoch),
         metadata: (*value.metadata).into(),
         committed_at: TimestampMs(value.commit_timestamp),
@@ -297,7 +296,7 @@ mod tests {
             group: GroupId::new("g").unwrap(),
             at: at("t", 3),
             value: Some(CommittedOffset {
-                offset: Offset::clamped(5),
+                offset: ClientOffset(5),
                 leader_epoch: Some(LeaderEpoch(2)),
                 metadata: "m".into(),
                 committed_at: TimestampMs(9),
@@ -312,12 +311,12 @@ mod tests {
     }
 
     #[test]
-    fn an_expiry_of_its_own_is_kept() {
+    fn an_expiry_of_its_own_and_a_negative_offset_are_kept() {
         let record = GroupRecord::Offset {
             group: GroupId::new("g").unwrap(),
             at: at("t", 0),
             value: Some(CommittedOffset {
-                offset: Offset::ZERO,
+                offset: ClientOffset(-2),
                 leader_epoch: None,
                 metadata: "".into(),
                 committed_at: TimestampMs(1),

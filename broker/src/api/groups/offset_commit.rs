@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ottla_broker_coordinator::{CommitRequest, Generation, OffsetToCommit};
+use ottla_broker_coordinator::{ClientOffset, CommitRequest, Generation, OffsetToCommit};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition,
@@ -11,7 +11,7 @@ use ottla_broker_protocol::messages::offset_commit_request::{
 use ottla_broker_protocol::messages::offset_commit_response::{
     OffsetCommitResponse, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
-use ottla_broker_types::{DurationMs, LeaderEpoch, Offset, TopicName};
+use ottla_broker_types::{DurationMs, LeaderEpoch, TopicName};
 
 use super::parts;
 use crate::api::call::Call;
@@ -90,7 +90,7 @@ fn offset(
 ) -> Result<OffsetToCommit, ErrorCode> {
     Ok(OffsetToCommit {
         at: parts::partition(view, topic, partition.partition_index)?,
-        offset: Offset::new(partition.committed_offset).ok_or(ErrorCode::OffsetOutOfRange)?,
+        offset: ClientOffset(partition.committed_offset),
         leader_epoch: LeaderEpoch::from_wire(partition.committed_leader_epoch),
         metadata: partition.committed_metadata.as_deref().unwrap_or_default().into(),
     })

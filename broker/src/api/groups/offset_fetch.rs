@@ -145,7 +145,7 @@ fn row(
 ) -> OffsetFetchResponsePartitions<'static> {
     OffsetFetchResponsePartitions {
         partition_index: index,
-        committed_offset: offset.map_or(-1, |offset| offset.offset.get()),
+        committed_offset: offset.map_or(-1, |offset| offset.offset.0),
         committed_leader_epoch: offset.and_then(|offset| offset.leader_epoch).map_or(-1, |epoch| epoch.0),
         metadata: Some(offset.map_or(Cow::Borrowed(""), |offset| Cow::Owned(offset.metadata.to_string()))),
         error_code: code.code(),

@@ -6,7 +6,7 @@ use ottla_broker_types::{DurationMs, TopicName};
 use super::stage::{
     INITIAL_DELAY, RETENTION, RETENTION_CHECK, SESSION, Stage, at, dynamic, group, join_request, now,
 };
-use crate::{Caller, CommitRequest, Generation, MemberId, OffsetToCommit};
+use crate::{Caller, ClientOffset, CommitRequest, Generation, MemberId, OffsetToCommit};
 
 fn request(topic: &str) -> CommitRequest {
     CommitRequest {
@@ -17,7 +17,7 @@ fn request(topic: &str) -> CommitRequest {
         knows_group_id_not_found: false,
         offsets: vec![OffsetToCommit {
             at: at(topic, 0),
-            offset: ottla_broker_types::Offset::clamped(5),
+            offset: ClientOffset(5),
             leader_epoch: None,
             metadata: "".into(),
         }],
@@ -30,9 +30,19 @@ fn a_commit_round_trips_with_epoch_and_note() {
     stage.commit(Caller::default(), -1, 42).unwrap();
     for stage in [&stage, &stage.reloaded()] {
         let committed = stage.shard.committed(&group(), &at("t", 0)).unwrap();
-        assert_eq!(committed.offset.get(), 42);
+        assert_eq!(committed.offset.0, 42);
         assert_eq!(committed.leader_epoch.unwrap().0, 7);
         assert_eq!(&*committed.metadata, "note");
+    }
+}
+
+#[test]
+fn a_negative_offset_is_kept_as_it_came() {
+    let mut stage = Stage::new();
+    for offset in [-1, -2, i64::MIN] {
+        assert_eq!(stage.commit(Caller::default(), -1, offset), Ok(vec![ErrorCode::None]));
+        assert_eq!(stage.committed("t"), Some(offset));
+        assert_eq!(stage.reloaded().committed("t"), Some(offset));
     }
 }
 

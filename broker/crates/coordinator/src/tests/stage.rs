@@ -7,12 +7,13 @@ use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use ottla_broker_protocol::persisted::encode_versioned;
 use ottla_broker_types::{
-    DurationMs, MonotonicMs, Now, Offset, PartitionIndex, TimestampMs, TopicName, TopicPartition,
+    DurationMs, MonotonicMs, Now, PartitionIndex, TimestampMs, TopicName, TopicPartition,
 };
 
 use crate::{
-    Caller, CommitRequest, Generation, GroupId, GroupLimits, GroupRecord, GroupShard, InstanceId, JoinReply,
-    JoinRequest, MemberId, OffsetToCommit, Outcome, Protocol, Reply, ReplyToken, SyncReply, SyncRequest,
+    Caller, ClientOffset, CommitRequest, Generation, GroupId, GroupLimits, GroupRecord, GroupShard,
+    InstanceId, JoinReply, JoinRequest, MemberId, OffsetToCommit, Outcome, Protocol, Reply, ReplyToken,
+    SyncReply, SyncRequest,
 };
 
 pub const SESSION: u64 = 10_000;
@@ -176,7 +177,7 @@ impl Stage {
             knows_group_id_not_found: true,
             offsets: vec![OffsetToCommit {
                 at: at("t", 0),
-                offset: Offset::clamped(offset),
+                offset: ClientOffset(offset),
                 leader_epoch: Some(ottla_broker_types::LeaderEpoch(7)),
                 metadata: "note".into(),
             }],
@@ -223,7 +224,7 @@ impl Stage {
     }
 
     pub fn committed(&self, topic: &str) -> Option<i64> {
-        self.shard.committed(&group(), &at(topic, 0)).map(|offset| offset.offset.get())
+        self.shard.committed(&group(), &at(topic, 0)).map(|offset| offset.offset.0)
     }
 
     /// A stable group of one; returns its member.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use ottla_broker_coordinator::{
-    Caller, CommitRequest, GroupId, GroupLimits, GroupRecord, GroupShard, JoinRequest, MemberId,
-    OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ReplyToken, SyncRequest,
+    Caller, ClientOffset, CommitRequest, GroupId, GroupLimits, GroupRecord, GroupShard, JoinRequest,
+    MemberId, OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ReplyToken, SyncRequest,
 };
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, batches, records};
@@ -128,7 +128,10 @@ impl Process {
             let read = std::mem::replace(&mut coordinator.state, State::Unread(at));
             let State::Read(mut shard, _) = read else { return };
             shard.loaded(now_at(at));
-            let offsets = shard.every_committed().map(|(_, at, value)| (at.clone(), value.offset)).collect();
+            let offsets = shard
+                .every_committed()
+                .map(|(_, at, value)| (at.clone(), Offset::clamped(value.offset.0)))
+                .collect();
             out.loaded = Some(LoadedOffsets { epoch: coordinator.epoch, offsets });
             coordinator.state = State::Ready(shard);
         }
@@ -138,7 +141,10 @@ impl Process {
     pub fn group_offsets(&self) -> Option<LoadedOffsets> {
         let coordinator = self.coordinator.as_ref()?;
         let State::Ready(shard) = &coordinator.state else { return None };
-        let offsets = shard.every_committed().map(|(_, at, value)| (at.clone(), value.offset)).collect();
+        let offsets = shard
+            .every_committed()
+            .map(|(_, at, value)| (at.clone(), Offset::clamped(value.offset.0)))
+            .collect();
         Some(LoadedOffsets { epoch: coordinator.epoch, offsets })
     }
 
@@ -209,7 +215,7 @@ impl Process {
                     knows_group_id_not_found: true,
                     offsets: vec![OffsetToCommit {
                         at: partition,
-                        offset,
+                        offset: ClientOffset(offset.get()),
                         leader_epoch: None,
                         metadata: "".into(),
                     }],
@@ -232,7 +238,9 @@ impl Process {
                 let Some(Coordinator { epoch, state: State::Ready(shard), .. }) = &self.coordinator else {
                     return Err(ErrorCode::NotCoordinator);
                 };
-                let committed = shard.committed(&group(), &partition).map(|committed| committed.offset);
+                let committed = shard
+                    .committed(&group(), &partition)
+                    .map(|committed| Offset::clamped(committed.offset.0));
                 Ok(Some(GroupReply::Fetched(*epoch, committed)))
             }
         }
