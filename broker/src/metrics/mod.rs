@@ -1,5 +1,7 @@
 //! Counters and gauges under the names that the JMX exporter gives Apache Kafka's, so dashboards carry over.
 
+#[cfg(test)]
+mod contract;
 mod page;
 mod registry;
 mod text;

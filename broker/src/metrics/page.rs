@@ -51,11 +51,11 @@ fn topics(text: &mut MetricsText, broker: &Broker) {
         ),
     ];
     let topics = broker.metrics.topics();
+    let all = broker.metrics.all_topics();
     for (name, help, pick) in families {
         text.family(name, "counter", help);
-        let total: u64 = topics.iter().map(|(_, counters)| pick(counters).load(Ordering::Relaxed)).sum();
         // The sample without a topic is the sum over all, as the JMX exporter has it.
-        text.sample(name, &[], total);
+        text.sample(name, &[], pick(&all).load(Ordering::Relaxed));
         for (topic, counters) in &topics {
             text.sample(name, &[("topic", topic)], pick(counters).load(Ordering::Relaxed));
         }

@@ -42,11 +42,46 @@ pub struct TopicCounters {
     pub replication_bytes_in: AtomicU64,
 }
 
+impl TopicCounters {
+    fn add(&self, other: &TopicCounters) {
+        let pairs = [
+            (&self.bytes_in, &other.bytes_in),
+            (&self.bytes_out, &other.bytes_out),
+            (&self.messages_in, &other.messages_in),
+            (&self.failed_produce, &other.failed_produce),
+            (&self.failed_fetch, &other.failed_fetch),
+            (&self.replication_bytes_out, &other.replication_bytes_out),
+            (&self.replication_bytes_in, &other.replication_bytes_in),
+        ];
+        for (ours, theirs) in pairs {
+            ours.fetch_add(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The counters of topics, and what topics counted that are gone: sums over all topics never fall.
+#[derive(Debug, Default)]
+struct Topics {
+    present: BTreeMap<String, Arc<TopicCounters>>,
+    /// Of dropped topics whose partitions may still count: as many as are being closed at a time.
+    leaving: Vec<Arc<TopicCounters>>,
+    /// The sum of those that nobody counts in any more.
+    gone: TopicCounters,
+}
+
+impl Topics {
+    fn let_go(&mut self) {
+        for counters in self.leaving.extract_if(.., |counters| Arc::strong_count(counters) == 1) {
+            self.gone.add(&counters);
+        }
+    }
+}
+
 /// All counters of the process.
 #[derive(Debug)]
 pub struct Metrics {
     apis: Vec<ApiCounters>,
-    topics: RwLock<BTreeMap<String, Arc<TopicCounters>>>,
+    topics: RwLock<Topics>,
     /// Open connections of clients.
     pub client_connections: AtomicI64,
     /// Open connections of other brokers.
@@ -97,19 +132,34 @@ impl Metrics {
 
     /// The counters of a topic, made on first use; hosted partitions keep the handle.
     pub fn topic(&self, name: &str) -> Arc<TopicCounters> {
-        if let Some(found) = self.topics.read().get(name) {
+        if let Some(found) = self.topics.read().present.get(name) {
             return Arc::clone(found);
         }
-        Arc::clone(self.topics.write().entry(name.to_owned()).or_default())
+        Arc::clone(self.topics.write().present.entry(name.to_owned()).or_default())
     }
 
     /// Forgets a topic that no longer exists here.
     pub fn drop_topic(&self, name: &str) {
-        self.topics.write().remove(name);
+        let mut topics = self.topics.write();
+        if let Some(counters) = topics.present.remove(name) {
+            topics.leaving.push(counters);
+        }
+        topics.let_go();
     }
 
     /// Each topic with its counters, in order of names.
     pub fn topics(&self) -> Vec<(String, Arc<TopicCounters>)> {
-        self.topics.read().iter().map(|(name, counters)| (name.clone(), Arc::clone(counters))).collect()
+        let topics = self.topics.read();
+        topics.present.iter().map(|(name, counters)| (name.clone(), Arc::clone(counters))).collect()
+    }
+
+    /// The sums over all topics since the start, those included that are gone.
+    pub fn all_topics(&self) -> TopicCounters {
+        let mut topics = self.topics.write();
+        topics.let_go();
+        let sum = TopicCounters::default();
+        let counted = topics.present.values().chain(&topics.leaving).map(|counters| &**counters);
+        counted.chain([&topics.gone]).for_each(|counters| sum.add(counters));
+        sum
     }
 }
