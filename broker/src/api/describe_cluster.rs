@@ -10,11 +10,9 @@ use ottla_broker_protocol::messages::describe_cluster_response::{
 
 use super::call::Call;
 use super::metadata::controller_for_clients;
-use super::{Answer, Malformed};
+use super::{Answer, Malformed, authorized_operations};
 use crate::broker::Broker;
 
-/// Kafka's "authorized operations were not asked for".
-const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
 /// The endpoint type of brokers; controllers have no listener for clients here.
 const ENDPOINT_BROKERS: i8 = 1;
 
@@ -25,7 +23,7 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
         let response = DescribeClusterResponse {
             error_code: ErrorCode::UnsupportedEndpointType.code(),
             error_message: Some(Cow::Borrowed("ask for brokers: controllers have no listener for clients")),
-            cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+            cluster_authorized_operations: authorized_operations::of_cluster(false),
             ..Default::default()
         };
         return Ok(Answer::now(call.reply(&response)));
@@ -48,7 +46,9 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
                 ..Default::default()
             })
             .collect(),
-        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        cluster_authorized_operations: authorized_operations::of_cluster(
+            request.include_cluster_authorized_operations,
+        ),
         ..Default::default()
     };
     Ok(Answer::now(call.reply(&response)))

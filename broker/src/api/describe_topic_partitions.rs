@@ -13,8 +13,7 @@ use ottla_broker_protocol::messages::describe_topic_partitions_response::{
 use ottla_broker_types::{PartitionIndex, TopicName};
 
 use super::call::Call;
-use super::topic_rows::{self, OPERATIONS_NOT_ASKED};
-use super::{Answer, Malformed};
+use super::{Answer, Malformed, authorized_operations, topic_rows};
 use crate::broker::Broker;
 use crate::view::View;
 
@@ -72,7 +71,7 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic<'static> {
     DescribeTopicPartitionsResponseTopic {
         error_code: code.code(),
         name: Some(Cow::Owned(name.to_owned())),
-        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        topic_authorized_operations: authorized_operations::of_topic(true),
         ..Default::default()
     }
 }
@@ -106,7 +105,7 @@ fn page(
         topic_id: topic.id.0,
         is_internal: topic.is_internal(),
         partitions: partitions.collect(),
-        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        topic_authorized_operations: authorized_operations::of_topic(true),
         ..Default::default()
     };
     (row, rest.next().map(|(index, _)| *index))

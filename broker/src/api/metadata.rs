@@ -12,14 +12,20 @@ use ottla_broker_protocol::messages::metadata_response::{
 use ottla_broker_types::{TopicId, TopicName};
 
 use super::call::Call;
-use super::topic_rows::{self, OPERATIONS_NOT_ASKED};
-use super::{Answer, Malformed, auto_create};
+use super::{Answer, Malformed, authorized_operations, auto_create, topic_rows};
 use crate::broker::Broker;
 use crate::listener::Reply;
 use crate::view::View;
 
 /// The version in which "all topics" is an empty list rather than none.
 const EMPTY_MEANS_ALL_VERSION: i16 = 0;
+
+/// Which of KIP-430's fields the request wants.
+#[derive(Clone, Copy)]
+struct OperationsAsked {
+    cluster: bool,
+    topics: bool,
+}
 
 /// A topic as the request names it.
 enum Asked {
@@ -34,10 +40,14 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         None => true,
         Some(topics) => topics.is_empty() && call.version == EMPTY_MEANS_ALL_VERSION,
     };
+    let operations = OperationsAsked {
+        cluster: request.include_cluster_authorized_operations,
+        topics: request.include_topic_authorized_operations,
+    };
     if all {
         let view = broker.view();
-        let rows = view.topics().map(|topic| row(&view, topic, &call)).collect();
-        return Ok(Answer::now(reply(broker, &call, &view, rows)));
+        let rows = view.topics().map(|topic| row(&view, topic, &call, operations)).collect();
+        return Ok(Answer::now(reply(broker, &call, &view, rows, operations)));
     }
     let asked = request.topics.iter().flatten().map(|topic| match &topic.name {
         Some(name) => Asked::Name(name.clone().into_owned()),
@@ -47,13 +57,13 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let may_create = request.allow_auto_topic_creation && broker.config.topics.auto_create;
     let missing = if may_create { missing(&broker.view(), &asked) } else { Vec::new() };
     if missing.is_empty() {
-        return Ok(Answer::now(answer(broker, &call, &asked)));
+        return Ok(Answer::now(answer(broker, &call, &asked, operations)));
     }
     let broker = Arc::clone(broker);
     Ok(call.later(|call| async move {
         // Kafka answers "not yet" first and creates in the background; answering with the topic saves a round trip.
         auto_create::create(&broker, missing).await;
-        answer(&broker, &call, &asked)
+        answer(&broker, &call, &asked, operations)
     }))
 }
 
@@ -65,11 +75,11 @@ fn missing(view: &View, asked: &[Asked]) -> Vec<TopicName> {
     names.collect()
 }
 
-fn answer(broker: &Broker, call: &Call, asked: &[Asked]) -> Reply {
+fn answer(broker: &Broker, call: &Call, asked: &[Asked], operations: OperationsAsked) -> Reply {
     let view = broker.view();
     let rows = asked.iter().map(|asked| match asked {
         Asked::Name(name) => match view.topic(name) {
-            Some(topic) => row(&view, topic, call),
+            Some(topic) => row(&view, topic, call, operations),
             None => {
                 let code = match TopicName::new(name) {
                     Ok(_) => ErrorCode::UnknownTopicOrPartition,
@@ -78,27 +88,32 @@ fn answer(broker: &Broker, call: &Call, asked: &[Asked]) -> Reply {
                 MetadataResponseTopic {
                     error_code: code.code(),
                     name: Some(Cow::Owned(name.clone())),
-                    topic_authorized_operations: OPERATIONS_NOT_ASKED,
+                    topic_authorized_operations: authorized_operations::of_topic(operations.topics),
                     ..Default::default()
                 }
             }
         },
         Asked::Id(id) => match view.topic_by_id(*id) {
-            Some(topic) => row(&view, topic, call),
+            Some(topic) => row(&view, topic, call, operations),
             None => MetadataResponseTopic {
                 error_code: ErrorCode::UnknownTopicId.code(),
                 name: (call.version < 12).then_some(Cow::Borrowed("")),
                 topic_id: id.0,
-                topic_authorized_operations: OPERATIONS_NOT_ASKED,
+                topic_authorized_operations: authorized_operations::of_topic(false),
                 ..Default::default()
             },
         },
     });
     let rows = rows.collect();
-    reply(broker, call, &view, rows)
+    reply(broker, call, &view, rows, operations)
 }
 
-fn row(view: &View, topic: &Topic, call: &Call) -> MetadataResponseTopic<'static> {
+fn row(
+    view: &View,
+    topic: &Topic,
+    call: &Call,
+    operations: OperationsAsked,
+) -> MetadataResponseTopic<'static> {
     let partitions = topic.partitions.iter().map(|(index, partition)| {
         let (leader_id, code) = topic_rows::leader(view, partition, &call.peer.listener);
         MetadataResponsePartition {
@@ -117,12 +132,18 @@ fn row(view: &View, topic: &Topic, call: &Call) -> MetadataResponseTopic<'static
         topic_id: topic.id.0,
         is_internal: topic.is_internal(),
         partitions: partitions.collect(),
-        topic_authorized_operations: OPERATIONS_NOT_ASKED,
+        topic_authorized_operations: authorized_operations::of_topic(operations.topics),
         ..Default::default()
     }
 }
 
-fn reply(broker: &Broker, call: &Call, view: &View, topics: Vec<MetadataResponseTopic<'static>>) -> Reply {
+fn reply(
+    broker: &Broker,
+    call: &Call,
+    view: &View,
+    topics: Vec<MetadataResponseTopic<'static>>,
+    operations: OperationsAsked,
+) -> Reply {
     let brokers = view.endpoints(&call.peer.listener).filter(|endpoint| !endpoint.fenced);
     let response = MetadataResponse {
         brokers: brokers
@@ -137,7 +158,7 @@ fn reply(broker: &Broker, call: &Call, view: &View, topics: Vec<MetadataResponse
         cluster_id: Some(Cow::Owned(broker.cluster_id.0.clone())),
         controller_id: controller_for_clients(broker, view, &call.peer.listener),
         topics,
-        cluster_authorized_operations: OPERATIONS_NOT_ASKED,
+        cluster_authorized_operations: authorized_operations::of_cluster(operations.cluster),
         ..Default::default()
     };
     call.reply(&response)

@@ -6,6 +6,7 @@ mod alter_partition;
 mod alter_partition_reassignments;
 mod answer;
 mod api_versions;
+mod authorized_operations;
 mod auto_create;
 mod call;
 mod create_partitions;

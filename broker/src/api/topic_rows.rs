@@ -6,9 +6,6 @@ use ottla_broker_types::NodeId;
 
 use crate::view::View;
 
-/// Kafka's "authorized operations were not asked for".
-pub const OPERATIONS_NOT_ASKED: i32 = i32::MIN;
-
 /// Ids as the wire carries them.
 pub fn ids(nodes: &[NodeId]) -> Vec<i32> {
     nodes.iter().map(|node| node.0).collect()

@@ -12,7 +12,7 @@ use ottla_broker_protocol::messages::describe_groups_response::{
 
 use super::parts;
 use crate::api::call::Call;
-use crate::api::{Answer, Malformed};
+use crate::api::{Answer, Malformed, authorized_operations};
 use crate::broker::Broker;
 
 /// From this version on a missing group is an error of its own; before, it is described as dead.
@@ -21,7 +21,11 @@ const GROUP_ID_NOT_FOUND_FROM_VERSION: i16 = 6;
 /// Handles a DescribeGroups.
 pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
     let request: DescribeGroupsRequest<'_> = call.request()?;
-    let groups = request.groups.iter().map(|name| describe(broker, call, name));
+    let groups = request.groups.iter().map(|name| {
+        let row = describe(broker, call, name);
+        let asked = request.include_authorized_operations && row.error_code == ErrorCode::None.code();
+        DescribedGroup { authorized_operations: authorized_operations::of_group(asked), ..row }
+    });
     Ok(Answer::now(call.reply(&DescribeGroupsResponse { groups: groups.collect(), ..Default::default() })))
 }
 
