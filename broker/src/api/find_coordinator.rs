@@ -1,4 +1,7 @@
 //! FindCoordinator (key 10): the broker that leads a group's partition of the offsets topic.
+//!
+//! Transactions are not served yet: whoever asks for their coordinator is sent to a live broker, whose answer to
+//! InitProducerId ends the client at once. Told that there is none, clients would ask for minutes.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -14,8 +17,10 @@ use crate::broker::Broker;
 use crate::groups::{self, OFFSETS_TOPIC};
 use crate::listener::Reply;
 
-/// The key type of consumer groups; transactions and share groups are not served yet.
+/// The key type of consumer groups.
 const KEY_TYPE_GROUP: i8 = 0;
+/// The key type of transactional ids.
+const KEY_TYPE_TRANSACTION: i8 = 1;
 /// From this version on a request names many keys.
 const BATCHED_FROM_VERSION: i16 = 4;
 
@@ -27,21 +32,21 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     } else {
         vec![request.key.into_owned()]
     };
-    let is_group = request.key_type == KEY_TYPE_GROUP;
-    if !is_group || broker.view().topic(OFFSETS_TOPIC).is_some() {
-        return Ok(Answer::now(answer(broker, &call, &keys, is_group)));
+    let key_type = request.key_type;
+    if key_type != KEY_TYPE_GROUP || broker.view().topic(OFFSETS_TOPIC).is_some() {
+        return Ok(Answer::now(answer(broker, &call, &keys, key_type)));
     }
     let broker = Arc::clone(broker);
     Ok(call.later(|call| async move {
         if let Ok(name) = TopicName::new(OFFSETS_TOPIC) {
             auto_create::create(&broker, vec![name]).await;
         }
-        answer(&broker, &call, &keys, is_group)
+        answer(&broker, &call, &keys, key_type)
     }))
 }
 
-fn answer(broker: &Broker, call: &Call, keys: &[String], is_group: bool) -> Reply {
-    let found: Vec<Coordinator<'static>> = keys.iter().map(|key| find(broker, call, key, is_group)).collect();
+fn answer(broker: &Broker, call: &Call, keys: &[String], key_type: i8) -> Reply {
+    let found: Vec<Coordinator<'static>> = keys.iter().map(|key| find(broker, call, key, key_type)).collect();
     if call.version >= BATCHED_FROM_VERSION {
         return call.reply(&FindCoordinatorResponse { coordinators: found, ..Default::default() });
     }
@@ -56,7 +61,7 @@ fn answer(broker: &Broker, call: &Call, keys: &[String], is_group: bool) -> Repl
     })
 }
 
-fn find(broker: &Broker, call: &Call, key: &str, is_group: bool) -> Coordinator<'static> {
+fn find(broker: &Broker, call: &Call, key: &str, key_type: i8) -> Coordinator<'static> {
     let failed = |code: ErrorCode| Coordinator {
         key: Cow::Owned(key.to_owned()),
         node_id: -1,
@@ -65,19 +70,15 @@ fn find(broker: &Broker, call: &Call, key: &str, is_group: bool) -> Coordinator<
         error_message: Some(Cow::Borrowed(code.message())),
         ..Default::default()
     };
-    if !is_group {
-        // An answer that clients do not retry: they would wait for minutes for what is not served at all.
-        let message = "only consumer groups have coordinators here: transactions are not served yet";
-        return Coordinator {
-            error_message: Some(Cow::Borrowed(message)),
-            ..failed(ErrorCode::InvalidRequest)
-        };
-    }
     let view = broker.view();
-    let Some(topic) = view.topic(OFFSETS_TOPIC) else { return failed(ErrorCode::CoordinatorNotAvailable) };
-    let index = groups::partition_for(key, topic.partition_count());
-    let leader = topic.partition(index).and_then(|partition| partition.leader);
-    let endpoint = leader.and_then(|leader| view.endpoint(leader, &call.peer.listener));
+    let coordinator = match key_type {
+        KEY_TYPE_GROUP => view
+            .topic(OFFSETS_TOPIC)
+            .and_then(|topic| topic.partition(groups::partition_for(key, topic.partition_count()))?.leader),
+        KEY_TYPE_TRANSACTION => Some(broker.node_id),
+        _ => return failed(ErrorCode::InvalidRequest),
+    };
+    let endpoint = coordinator.and_then(|node| view.endpoint(node, &call.peer.listener));
     match endpoint {
         Some(endpoint) => Coordinator {
             key: Cow::Owned(key.to_owned()),
