@@ -46,12 +46,13 @@ pub struct Arguments {
 
 /// Runs a broker until it is told to stop, or fails.
 pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let config = settings(&arguments)?;
+    let mut config = settings(&arguments)?;
     let disk: Arc<dyn Disk> = Arc::new(RealDisk);
     let dir = the_log_dir(&config)?;
     let (identity, _lock) = identity::establish(&*disk, &dir, &config)?;
     membership::check(&*disk, &dir, &config)?;
     let sockets = Sockets::bind(&config).await?;
+    sockets.complete(&mut config.advertised_listeners).await?;
     let opener = Opener::new(Arc::clone(&disk), &dir)?;
 
     let clock = Clock::start();
@@ -286,6 +287,22 @@ impl Sockets {
             None => None,
         };
         Ok(Sockets { kafka, http })
+    }
+
+    /// Fills in what the settings leave out of the addresses that clients are told: the machine's name for the host,
+    /// the port that was bound for port 0.
+    async fn complete(&self, advertised: &mut [Listener]) -> anyhow::Result<()> {
+        for listener in advertised {
+            if listener.host.is_empty() {
+                listener.host = crate::net::machine_name().await;
+                tracing::info!(listener = %listener, "advertising this machine's name");
+            }
+            let bound = self.kafka.iter().find(|(_, settings)| *settings.name == *listener.name);
+            if let (0, Some((socket, _))) = (listener.port, bound) {
+                listener.port = socket.local_addr().context("ask for the bound port")?.port();
+            }
+        }
+        Ok(())
     }
 
     fn serve(self, broker: &Arc<Broker>, drain: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {

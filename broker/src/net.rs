@@ -1,25 +1,70 @@
 //! The only place that opens sockets and resolves names.
 
-use std::net::{IpAddr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::Context;
 use hickory_resolver::TokioResolver;
-use tokio::net::{TcpListener, TcpStream};
+use hickory_resolver::proto::rr::RData;
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+/// Connections that wait to be accepted, as many as the standard library lets.
+const BACKLOG: u32 = 1024;
 /// A name that does not resolve in this time counts as unknown; the caller retries.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A peer in the same cluster answers a SYN in microseconds, so a second means it is gone.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Opens a listening socket; an empty `host` listens on every address.
+/// Opens a listening socket; an empty `host` listens on every address, of IPv6 too where the machine has it.
 pub async fn listen(host: &str, port: u16) -> anyhow::Result<TcpListener> {
-    let host = if host.is_empty() { "0.0.0.0" } else { host };
-    let address = resolve(host, port).await?;
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listen on {host}:{port}; is another process using the port?"))
+    let opened = if host.is_empty() {
+        listen_everywhere(port).await
+    } else {
+        TcpListener::bind(resolve(host, port).await?).await
+    };
+    opened.with_context(|| format!("listen on {host}:{port}; is another process using the port?"))
+}
+
+async fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
+    match listen_on_both(port) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        // A machine without IPv6.
+        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+        listening => listening,
+    }
+}
+
+fn listen_on_both(port: u16) -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v6()?;
+    socket.set_reuseaddr(true)?;
+    // Some machines are set to the contrary.
+    rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    socket.bind((Ipv6Addr::UNSPECIFIED, port).into())?;
+    socket.listen(BACKLOG)
+}
+
+/// This machine's name as others may know it, as Java's canonical host name: what its own name resolves to, read back.
+/// Its own name where nobody knows more.
+pub async fn machine_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    match tokio::time::timeout(RESOLVE_TIMEOUT, canonical_name(&name)).await {
+        Ok(Ok(Some(canonical))) => canonical,
+        _ => name,
+    }
+}
+
+async fn canonical_name(name: &str) -> anyhow::Result<Option<String>> {
+    let resolver = resolver()?;
+    let Some(ip) = resolver.lookup_ip(name).await?.iter().next() else { return Ok(None) };
+    let names = resolver.reverse_lookup(ip).await?;
+    // A hosts file may give several names: the fullest one is the canonical one.
+    let names = names.answers().iter().filter_map(|record| match &record.data {
+        RData::PTR(name) => Some(name.to_string().trim_end_matches('.').to_owned()),
+        _ => None,
+    });
+    Ok(names.max_by_key(|name| (name.len(), name.clone())))
 }
 
 /// Connects to `host:port` with Nagle's algorithm off.

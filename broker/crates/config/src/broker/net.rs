@@ -1,6 +1,7 @@
 //! Listeners of a broker: names, protocols and addresses put together and checked. No I/O.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::effective::ConfigMap;
 use crate::listeners::{HostPort, Listener, SecurityProtocol, parse_listeners, parse_protocol_map};
@@ -100,7 +101,7 @@ fn check_advertised(
     inter_broker: &str,
 ) -> Result<(), ConfigError> {
     for listener in advertised {
-        if matches!(listener.host.as_str(), "0.0.0.0" | "::") {
+        if listener.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
             let problem = format!("{listener} is no address that a client can reach: give a host name");
             return Err(conflict("advertised.listeners", problem));
         }
@@ -174,6 +175,8 @@ mod tests {
             (vec![("listeners", "SASL_SSL://:9092")], "only PLAINTEXT is served"),
             (vec![("listeners", "CLIENT://:9092")], "add CLIENT:PLAINTEXT"),
             (vec![("listeners", "PLAINTEXT://0.0.0.0:9092")], "give a host name"),
+            (vec![("listeners", "PLAINTEXT://[::]:9092")], "give a host name"),
+            (vec![("listeners", "PLAINTEXT://[0:0:0:0:0:0:0:0]:9092")], "give a host name"),
             (vec![("inter.broker.listener.name", "INTERNAL")], "no listener INTERNAL"),
             (vec![("advertised.listeners", "SSL://a:1")], "only PLAINTEXT"),
             (vec![("listeners", "")], "it is empty"),
