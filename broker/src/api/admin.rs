@@ -8,8 +8,8 @@ use ottla_broker_protocol::{ApiKey, Decode, ErrorCode, Reader};
 
 use super::call::{Call, encode_body};
 use super::{
-    Answer, Malformed, alter_partition_reassignments, create_partitions, create_topics, delete_topics,
-    describe_quorum, elect_leaders, incremental_alter_configs, unregister_broker,
+    Answer, Malformed, alter_configs, alter_partition_reassignments, create_partitions, create_topics,
+    delete_topics, describe_quorum, elect_leaders, incremental_alter_configs, unregister_broker,
 };
 use crate::broker::Broker;
 use crate::controller::NotActive;
@@ -21,6 +21,7 @@ macro_rules! for_each_admin_api {
             ApiKey::CreateTopics => $with!(create_topics),
             ApiKey::DeleteTopics => $with!(delete_topics),
             ApiKey::CreatePartitions => $with!(create_partitions),
+            ApiKey::AlterConfigs => $with!(alter_configs),
             ApiKey::IncrementalAlterConfigs => $with!(incremental_alter_configs),
             ApiKey::AlterPartitionReassignments => $with!(alter_partition_reassignments),
             ApiKey::ElectLeaders => $with!(elect_leaders, $version),

@@ -241,10 +241,17 @@ fn is_enough(fetching: &Fetching, parts: &[Part]) -> bool {
         match &part.result {
             Err(_) => return true,
             Ok(read) if read.diverging.is_some() => return true,
+            Ok(read) if fetching.fetcher.is_follower() && is_behind(&part.target, read) => return true,
             Ok(read) => bytes += read.bytes,
         }
     }
     bytes >= fetching.bytes_min || fetching.plan.targets.is_empty()
+}
+
+/// Whether the follower's log begins before the leader's: it deletes as soon as it hears of that, and somebody may
+/// wait for it (DeleteRecords).
+fn is_behind(target: &FetchTarget, read: &FetchRead) -> bool {
+    target.log_start.is_some_and(|theirs| theirs < read.log_start)
 }
 
 /// Waits until `parts` are an answer, which is at the latest when the time is over.

@@ -16,36 +16,34 @@ use ottla_broker_protocol::{Decode, ErrorCode, Reader};
 use ottla_broker_types::NodeId;
 
 use super::call::{Call, encode_body};
+use super::config_requests::{forward, named_twice, put_back, refusal, take_out};
 use super::{Answer, Malformed, admin};
 use crate::broker::Broker;
 use crate::controller::NotActive;
 use crate::listener::Reply;
 
-/// Handles the request of a client. Settings of one broker are taken by that broker only, as in Kafka; everything else
-/// goes to the active controller.
+/// Handles the request of a client.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
-    let (rest, refused) = split(call.request()?, broker.node_id);
+    let mut rest: IncrementalAlterConfigsRequest<'_> = call.request()?;
+    let refused = split(&mut rest, broker.node_id);
     if refused.is_empty() {
         return admin::handle(broker, call);
     }
     if rest.resources.is_empty() {
-        return Ok(Answer::now(call.reply(&merge(IncrementalAlterConfigsResponse::default(), refused))));
+        let mut response = IncrementalAlterConfigsResponse::default();
+        put_back(&mut response.responses, refused);
+        return Ok(Answer::now(call.reply(&response)));
     }
     let body = encode_body(&rest, call.version);
-    let broker = Arc::clone(broker);
-    Ok(call.later(|call| async move {
-        let forwarded =
-            broker.controller.forward(&broker, call.key, call.version, &call.client_id, body.clone());
-        let answer = forwarded.await;
+    Ok(forward(broker, call, body, |call, body, answer| {
         let rest = match &answer {
             Ok(answer) => IncrementalAlterConfigsResponse::decode(&mut Reader::new(answer), call.version),
-            Err(code) => IncrementalAlterConfigsRequest::decode(&mut Reader::new(&body), call.version)
+            Err(code) => IncrementalAlterConfigsRequest::decode(&mut Reader::new(body), call.version)
                 .map(|rest| failed(&rest, *code)),
         };
-        match rest {
-            Ok(rest) => call.reply(&merge(rest, refused)),
-            Err(_) => Reply::Close("the controller's answer is malformed"),
-        }
+        let Ok(mut response) = rest else { return Reply::Close("the controller's answer is malformed") };
+        put_back(&mut response.responses, refused);
+        call.reply(&response)
     }))
 }
 
@@ -53,38 +51,11 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
 type RefusedRow = (usize, AlterConfigsResourceResponse<'static>);
 
 /// Takes the settings of other brokers out of a request.
-fn split(
-    mut request: IncrementalAlterConfigsRequest<'_>,
-    self_id: NodeId,
-) -> (IncrementalAlterConfigsRequest<'_>, Vec<RefusedRow>) {
-    let mut refused = Vec::new();
-    let mut place = 0;
-    request.resources.retain(|resource| {
-        let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name);
-        let other = match target {
-            Some(ConfigResource::Broker(Some(id))) if id != self_id => Some(id),
-            _ => None,
-        };
-        if let Some(id) = other {
-            let message = format!("this is broker {self_id}: ask broker {id} to alter its own settings");
-            refused.push((place, row(resource, ErrorCode::InvalidRequest, Some(message))));
-        }
-        place += 1;
-        other.is_none()
-    });
-    (request, refused)
-}
-
-/// Puts the refused ones back in their places.
-fn merge<'a>(
-    mut response: IncrementalAlterConfigsResponse<'a>,
-    refused: Vec<RefusedRow>,
-) -> IncrementalAlterConfigsResponse<'a> {
-    for (place, row) in refused {
-        // A controller that answers fewer resources than it was asked for must not cost the others their answers.
-        response.responses.insert(place.min(response.responses.len()), row);
-    }
-    response
+fn split(request: &mut IncrementalAlterConfigsRequest<'_>, self_id: NodeId) -> Vec<RefusedRow> {
+    take_out(&mut request.resources, |resource| {
+        let message = refusal(self_id, resource.resource_type, &resource.resource_name)?;
+        Some(row(resource, ErrorCode::InvalidRequest, Some(message)))
+    })
 }
 
 /// Decides as the active controller.
@@ -95,8 +66,11 @@ pub async fn decide(
     let mut rows = Vec::with_capacity(request.resources.len());
     let mut wanted: Vec<IncrementalAlteration> = Vec::new();
     let mut places = Vec::new();
+    let named = request.resources.iter().map(|each| (each.resource_type, &*each.resource_name));
+    let twice = named_twice(named);
     for resource in &request.resources {
-        match alteration(resource) {
+        let is_twice = twice.contains(&(resource.resource_type, &*resource.resource_name));
+        match alteration(resource, is_twice) {
             Ok(alteration) => {
                 places.push(rows.len());
                 wanted.push(alteration);
@@ -127,7 +101,13 @@ pub fn failed(
     IncrementalAlterConfigsResponse { responses: rows.collect(), ..Default::default() }
 }
 
-fn alteration(resource: &AlterConfigsResource<'_>) -> Result<IncrementalAlteration, &'static str> {
+fn alteration(
+    resource: &AlterConfigsResource<'_>,
+    is_twice: bool,
+) -> Result<IncrementalAlteration, &'static str> {
+    if is_twice {
+        return Err("the resource is named twice");
+    }
     let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name)
         .ok_or("this kind of resource has no configuration here, or its name is invalid")?;
     let changes = resource.configs.iter().map(|config| {
@@ -185,9 +165,11 @@ mod tests {
     #[test]
     fn everything_else_of_the_request_is_answered_in_its_place() {
         let all = [(2, "t"), (4, "2"), (4, ""), (4, "1"), (4, "3"), (4, "x")];
-        let (rest, refused) = split(request(&all), NodeId(1));
+        let mut rest = request(&all);
+        let refused = split(&mut rest, NodeId(1));
         assert_eq!(rest, request(&[(2, "t"), (4, ""), (4, "1"), (4, "x")]));
-        let merged = merge(failed(&rest, ErrorCode::None), refused);
+        let mut merged = failed(&rest, ErrorCode::None);
+        put_back(&mut merged.responses, refused);
         let rows =
             merged.responses.iter().map(|row| (row.resource_type, &*row.resource_name, row.error_code));
         let refused =

@@ -2,6 +2,7 @@
 
 mod admin;
 mod allocate_producer_ids;
+mod alter_configs;
 mod alter_partition;
 mod alter_partition_reassignments;
 mod answer;
@@ -9,8 +10,10 @@ mod api_versions;
 mod authorized_operations;
 mod auto_create;
 mod call;
+mod config_requests;
 mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;

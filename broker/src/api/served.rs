@@ -8,14 +8,15 @@ use ottla_broker_protocol::ApiKey;
 use super::answer::{Answer, Malformed};
 use super::call::Call;
 use super::{
-    admin, api_versions, describe_cluster, describe_configs, describe_log_dirs, describe_topic_partitions,
-    fetch, find_coordinator, groups, incremental_alter_configs, init_producer_id, internal, list_offsets,
-    list_partition_reassignments, metadata, offset_for_leader_epoch, produce,
+    admin, alter_configs, api_versions, delete_records, describe_cluster, describe_configs,
+    describe_log_dirs, describe_topic_partitions, fetch, find_coordinator, groups, incremental_alter_configs,
+    init_producer_id, internal, list_offsets, list_partition_reassignments, metadata,
+    offset_for_leader_epoch, produce,
 };
 use crate::broker::Broker;
 
 /// What clients are told of, in the order of the keys. A row here means: fully served in all its versions.
-pub const FOR_CLIENTS: [ApiKey; 31] = [
+pub const FOR_CLIENTS: [ApiKey; 33] = [
     ApiKey::Produce,
     ApiKey::Fetch,
     ApiKey::ListOffsets,
@@ -32,9 +33,11 @@ pub const FOR_CLIENTS: [ApiKey; 31] = [
     ApiKey::ApiVersions,
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
+    ApiKey::DeleteRecords,
     ApiKey::InitProducerId,
     ApiKey::OffsetForLeaderEpoch,
     ApiKey::DescribeConfigs,
+    ApiKey::AlterConfigs,
     ApiKey::DescribeLogDirs,
     ApiKey::CreatePartitions,
     ApiKey::DeleteGroups,
@@ -115,6 +118,8 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         | ApiKey::AlterPartitionReassignments
         | ApiKey::UnregisterBroker
         | ApiKey::DescribeQuorum => admin::handle(broker, call),
+        ApiKey::DeleteRecords => delete_records::handle(broker, call),
+        ApiKey::AlterConfigs => alter_configs::handle(broker, call),
         ApiKey::IncrementalAlterConfigs => incremental_alter_configs::handle(broker, call),
         ApiKey::AlterPartition
         | ApiKey::BrokerRegistration

@@ -2,7 +2,9 @@
 
 use ottla_broker_log::{AppendError, LogError, ReadError};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_replication::{FetchError, FollowError, LeadershipError, ListOffsetsError, ProduceError};
+use ottla_broker_replication::{
+    DeleteRecordsError, FetchError, FollowError, LeadershipError, ListOffsetsError, ProduceError,
+};
 
 use super::hosted::AppendFailure;
 
@@ -66,6 +68,14 @@ pub fn list_offsets(error: &ListOffsetsError) -> ErrorCode {
         ListOffsetsError::Leadership(error) => leadership(*error),
         ListOffsetsError::OffsetNotAvailable => ErrorCode::OffsetNotAvailable,
         ListOffsetsError::Read(_) => ErrorCode::KafkaStorageError,
+    }
+}
+
+/// Why records cannot be deleted.
+pub fn delete_records(error: DeleteRecordsError) -> ErrorCode {
+    match error {
+        DeleteRecordsError::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
+        DeleteRecordsError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
     }
 }
 

@@ -274,7 +274,38 @@ impl HostedPartition {
             diverging: outcome.diverging.map(|end| (end.epoch, end.end)),
         };
         self.settle(&mut guard.waiters, outcome.effects);
+        if fetcher.is_follower() && guard.waiters.awaits_low_watermark() {
+            guard.waiters.followers_moved();
+        }
         Ok(read)
+    }
+
+    /// Deletes the records before an offset, or all that are committed; returns where the log then begins at the
+    /// earliest.
+    pub fn delete_records(&self, before: Option<Offset>) -> Result<Offset, ErrorCode> {
+        let mut guard = self.state.lock();
+        let replica = guard.replica.as_mut().ok_or(ErrorCode::KafkaStorageError)?;
+        let policy = replica.log().config().cleanup_policy;
+        if replica.is_leader() && policy.compact && !policy.delete {
+            return Err(ErrorCode::PolicyViolation);
+        }
+        let until = before.unwrap_or_else(|| replica.high_watermark());
+        let effects = replica.delete_records(Some(until)).map_err(codes::delete_records)?;
+        self.settle(&mut guard.waiters, effects);
+        Ok(until)
+    }
+
+    /// The offset below which no live replica holds a record.
+    pub fn low_watermark(&self, view: &View) -> Result<Offset, ErrorCode> {
+        let is_live = |node| view.broker(node).is_some_and(|broker| !broker.fenced);
+        let guard = self.state.lock();
+        let replica = guard.replica.as_ref().ok_or(ErrorCode::KafkaStorageError)?;
+        replica.low_watermark(is_live).ok_or(ErrorCode::NotLeaderOrFollower)
+    }
+
+    /// Wakes `waiter` when the low watermark may have moved; `place` is this partition's within the request.
+    pub fn arm_low_watermark(&self, waiter: &Arc<FetchWaiter>, place: usize) {
+        self.state.lock().waiters.arm_low_watermark(waiter, place);
     }
 
     /// Counts what left for a fetcher.
@@ -337,6 +368,7 @@ impl HostedPartition {
         self.change(|replica| {
             replica.registrations_changed(now, |node, epoch| view.is_isr_eligible(node, epoch))
         });
+        self.state.lock().waiters.followers_moved();
     }
 
     /// Periodic: ISR members that lag leave.
@@ -460,6 +492,9 @@ impl HostedPartition {
     fn settle(&self, waiters: &mut Waiters, effects: Effects) {
         if effects.log_end.is_some() {
             waiters.log_end_advanced();
+        }
+        if effects.log_start.is_some() {
+            waiters.log_start_advanced();
         }
         if let Some(high_watermark) = effects.high_watermark {
             waiters.high_watermark_advanced(high_watermark);

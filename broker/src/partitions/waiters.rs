@@ -71,6 +71,8 @@ pub struct Waiters {
     high_watermark: Vec<Armed>,
     /// Followers: they see records below the log end.
     log_end: Vec<Armed>,
+    /// Deletions of records: they wait for the log starts of the followers.
+    low_watermark: Vec<Armed>,
 }
 
 impl Waiters {
@@ -87,10 +89,19 @@ impl Waiters {
     /// Arms a fetch in which this partition has `place`; `follower` says whether it sees uncommitted records.
     pub fn arm_fetch(&mut self, waiter: &Arc<FetchWaiter>, place: usize, follower: bool) {
         let list = if follower { &mut self.log_end } else { &mut self.high_watermark };
-        if list.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
-            list.retain(|armed| armed.waiter.strong_count() > 0);
-        }
+        sweep(list);
         list.push(Armed { waiter: Arc::downgrade(waiter), place });
+    }
+
+    /// Arms a deletion of records in which this partition has `place`.
+    pub fn arm_low_watermark(&mut self, waiter: &Arc<FetchWaiter>, place: usize) {
+        sweep(&mut self.low_watermark);
+        self.low_watermark.push(Armed { waiter: Arc::downgrade(waiter), place });
+    }
+
+    /// Whether a deletion of records is armed here.
+    pub fn awaits_low_watermark(&self) -> bool {
+        !self.low_watermark.is_empty()
     }
 
     /// Fetches that are armed here and still wait.
@@ -116,6 +127,17 @@ impl Waiters {
         wake(&mut self.log_end);
     }
 
+    /// The log begins elsewhere: followers shall hear of it.
+    pub fn log_start_advanced(&mut self) {
+        wake(&mut self.log_end);
+        wake(&mut self.low_watermark);
+    }
+
+    /// A follower's log start has moved, or a broker went out of service.
+    pub fn followers_moved(&mut self) {
+        wake(&mut self.low_watermark);
+    }
+
     /// This broker leads the partition no longer, or it is gone: nobody may wait here any more.
     pub fn leadership_lost(&mut self) {
         for waiter in self.produce.drain(..) {
@@ -123,6 +145,14 @@ impl Waiters {
         }
         wake(&mut self.high_watermark);
         wake(&mut self.log_end);
+        wake(&mut self.low_watermark);
+    }
+}
+
+/// Drops those that have given up, once in a while.
+fn sweep(list: &mut Vec<Armed>) {
+    if list.len() % SWEEP_EVERY == SWEEP_EVERY - 1 {
+        list.retain(|armed| armed.waiter.strong_count() > 0);
     }
 }
 

@@ -46,6 +46,14 @@ impl Replica {
         Ok(Effects { log_start: Some(before), ..Effects::default() })
     }
 
+    /// The least log start of this leader and its followers on brokers that are live: what lies below is deleted
+    /// everywhere. Zero while a live follower has not said where its log starts; `None` unless this replica leads.
+    pub fn low_watermark(&self, is_live: impl Fn(NodeId) -> bool) -> Option<Offset> {
+        let followers = self.followers()?.iter().filter(|(node, _)| is_live(**node));
+        let starts = followers.map(|(_, remote)| remote.log_start.unwrap_or(Offset::ZERO));
+        Some(starts.fold(self.log.log_start(), Offset::min))
+    }
+
     /// Makes all records durable; returns the offset before which recovery need not look.
     pub fn flush(&mut self) -> Result<Offset, LogError> {
         self.log.flush()

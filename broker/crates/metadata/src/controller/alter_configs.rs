@@ -1,6 +1,6 @@
 //! IncrementalAlterConfigs and AlterConfigs (KIP-339). No I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use ottla_broker_config::{
     ConfigError, ConfigMap, Setting, TopicConfig, Update, Value, ValueType, effective_broker,
@@ -38,8 +38,8 @@ pub struct ConfigAlteration {
 
 /// Changes of one resource: all or none.
 pub type IncrementalAlteration = (ConfigResource, Vec<ConfigAlteration>);
-/// The settings that a resource shall have, and no others; `None` leaves one out.
-pub type FullAlteration = (ConfigResource, BTreeMap<String, Option<String>>);
+/// The settings that a resource shall have, and no others.
+pub type FullAlteration = (ConfigResource, ConfigMap);
 
 /// What came of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,10 +73,7 @@ pub fn alter_configs(
     alterations: &[FullAlteration],
     validate_only: bool,
 ) -> Decision<Vec<ConfigResult>> {
-    let wanted = |(resource, settings): &FullAlteration| {
-        let set = settings.iter().filter_map(|(name, value)| Some((name.clone(), value.clone()?)));
-        (resource.clone(), Ok(set.collect()))
-    };
+    let wanted = |(resource, settings): &FullAlteration| (resource.clone(), Ok(settings.clone()));
     decide(context, alterations.iter().map(wanted), validate_only)
 }
 
@@ -418,7 +415,7 @@ mod tests {
     fn a_full_change_drops_what_it_does_not_name() {
         let mut cluster = cluster();
         cluster.set(topic(), "retention.ms", "5");
-        let settings = [("segment.ms".to_owned(), Some("7".to_owned())), ("flush.ms".to_owned(), None)];
+        let settings = [("segment.ms".to_owned(), "7".to_owned())];
         let decision = alter_configs(cluster.context(), &[(topic(), settings.into())], false);
         cluster.take(decision);
         let left: Vec<_> = cluster.image.topic_config("t").keys().cloned().collect();

@@ -1,0 +1,67 @@
+//! What IncrementalAlterConfigs and AlterConfigs share: settings of one broker are taken by that broker only, as in
+//! Kafka; everything else goes to the active controller.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ottla_broker_metadata::ConfigResource;
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_types::NodeId;
+
+use super::Answer;
+use super::call::Call;
+use crate::broker::Broker;
+use crate::listener::Reply;
+
+/// Why this broker does not take the settings of a resource; `None` if it, or the controller, may.
+pub fn refusal(self_id: NodeId, resource_type: i8, name: &str) -> Option<String> {
+    match ConfigResource::from_wire(resource_type, name) {
+        Some(ConfigResource::Broker(Some(id))) if id != self_id => {
+            Some(format!("this is broker {self_id}: ask broker {id} to alter its own settings"))
+        }
+        _ => None,
+    }
+}
+
+/// The resources that a request names more than once: nobody can say which of the changes is meant.
+pub fn named_twice<'a>(resources: impl Iterator<Item = (i8, &'a str)>) -> BTreeSet<(i8, &'a str)> {
+    let mut seen = BTreeSet::new();
+    resources.filter(|resource| !seen.insert(*resource)).collect()
+}
+
+/// Takes out of `items` what is refused; gives the refusals with their places among all.
+pub fn take_out<T, R>(items: &mut Vec<T>, refuse: impl Fn(&T) -> Option<R>) -> Vec<(usize, R)> {
+    let mut refused = Vec::new();
+    let mut place = 0;
+    items.retain(|item| {
+        let row = refuse(item);
+        let stays = row.is_none();
+        refused.extend(row.map(|row| (place, row)));
+        place += 1;
+        stays
+    });
+    refused
+}
+
+/// Puts what was refused back in its places.
+pub fn put_back<R>(rows: &mut Vec<R>, refused: Vec<(usize, R)>) {
+    for (place, row) in refused {
+        // A controller that answers fewer resources than it was asked for must not cost the others their answers.
+        rows.insert(place.min(rows.len()), row);
+    }
+}
+
+/// Passes `body` on to the active controller; `finish` makes the client's answer of the controller's.
+pub fn forward<F>(broker: &Arc<Broker>, call: Call, body: Bytes, finish: F) -> Answer
+where
+    F: FnOnce(&Call, &Bytes, Result<Bytes, ErrorCode>) -> Reply + Send + 'static,
+{
+    let broker = Arc::clone(broker);
+    call.later(|call| async move {
+        let answer =
+            broker.controller.forward(&broker, call.key, call.version, &call.client_id, body.clone());
+        let answer = answer.await;
+        finish(&call, &body, answer)
+    })
+}
