@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_broker_metadata::image::is_internal_topic;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::delete_records_request::DeleteRecordsRequest;
 use ottla_broker_protocol::messages::delete_records_response::{
@@ -75,10 +74,10 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
 
 fn delete(broker: &Broker, topic: &str, index: i32, offset: i64) -> Result<State, ErrorCode> {
     let view = broker.view();
-    if is_internal_topic(topic) {
+    let name = TopicName::new(topic).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
+    if name.is_internal() {
         return Err(ErrorCode::InvalidTopicException);
     }
-    let name = TopicName::new(topic).map_err(|_| ErrorCode::UnknownTopicOrPartition)?;
     let partition = broker.partitions.serve(&view, &name, PartitionIndex(index))?;
     let before = match offset {
         HIGH_WATERMARK => None,
