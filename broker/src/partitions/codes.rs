@@ -32,22 +32,37 @@ fn append(error: &AppendError) -> ErrorCode {
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
         AppendError::StaleLeaderEpoch { .. } => ErrorCode::NotLeaderOrFollower,
         AppendError::OffsetNotIncreasing { .. } => ErrorCode::UnknownServerError,
-        AppendError::NoSpace(_) | AppendError::Failed(_) => ErrorCode::KafkaStorageError,
+        AppendError::NoSpace(_) | AppendError::Exhausted(_) | AppendError::Failed(_) => {
+            ErrorCode::KafkaStorageError
+        }
     }
 }
 
-/// Whether the log cannot be used any more.
+/// Whether the log cannot be used any more. Without space or open files it goes on as soon as there are some.
 pub fn is_final(error: &ProduceError) -> bool {
-    matches!(error, ProduceError::Append(AppendError::NoSpace(_) | AppendError::Failed(_)))
+    matches!(error, ProduceError::Append(AppendError::Failed(_)))
 }
 
 /// Whether a follower's log cannot be used any more.
 pub fn is_final_follow(error: &FollowError) -> bool {
     match error {
         FollowError::EpochFromTheFuture { .. } => false,
-        FollowError::Append(error) => matches!(error, AppendError::NoSpace(_) | AppendError::Failed(_)),
-        FollowError::Log(LogError::NoSpace(_) | LogError::Failed(_) | LogError::Corrupt { .. }) => true,
+        FollowError::Append(error) => matches!(error, AppendError::Failed(_)),
+        FollowError::Log(error) => is_final_log(error),
     }
+}
+
+/// Whether a log cannot be used any more after its upkeep failed.
+pub fn is_final_log(error: &LogError) -> bool {
+    match error {
+        LogError::NoSpace(_) | LogError::Exhausted(_) => false,
+        LogError::Failed(_) | LogError::Corrupt { .. } => true,
+    }
+}
+
+/// What the disk said, if it is the disk's error.
+pub fn disk_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a std::io::Error> {
+    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 /// Why a fetch failed.

@@ -52,6 +52,9 @@ pub enum LogError {
     /// Space ran out. The log is as it was before the call and works again when there is space.
     #[error("no space is left on the disk of the log")]
     NoSpace(#[source] io::Error),
+    /// The machine has no more open files or memory to give. The log is as it was and works again when it has.
+    #[error("the machine is at a limit: {0}")]
+    Exhausted(#[source] io::Error),
     /// An I/O error. It is final: what is on disk is not known any more, so this handle refuses further work.
     #[error("the log failed: {0}")]
     Failed(#[source] io::Error),
@@ -159,6 +162,9 @@ pub enum AppendError {
     /// Space ran out. Of an append of one batch nothing is left; of several, whole batches may have been kept.
     #[error("no space is left on the disk of the log")]
     NoSpace(#[source] io::Error),
+    /// The machine has no more open files or memory to give; as [`AppendError::NoSpace`].
+    #[error("the machine is at a limit: {0}")]
+    Exhausted(#[source] io::Error),
     /// An I/O error; final, as [`LogError::Failed`].
     #[error("the log failed: {0}")]
     Failed(#[source] io::Error),

@@ -25,7 +25,7 @@ pub use checkpoint::{
     unhosted_logs, write_clean_shutdown, write_meta_properties, write_offsets,
 };
 pub use config::{CleanupPolicy, LogConfig};
-pub use disk::{Disk, DiskFile, OpenMode, RealDisk, is_no_space, replace_file};
+pub use disk::{Disk, DiskFile, OpenMode, RealDisk, Trouble, advice, replace_file, trouble};
 #[cfg(any(test, feature = "testing"))]
 pub use disk::{SimDisk, SimError, SimFault, SimOp};
 pub use epochs::EpochCache;

@@ -86,7 +86,8 @@ impl Replica {
 
     /// Applies the answer to the fetch of `position`.
     ///
-    /// On an error nothing was appended; one of the log's disk is final for this replica.
+    /// On an error of the log whole batches may have been appended. One for lack of space or open files passes; others
+    /// are final for this replica.
     pub fn handle_fetch_response(
         &mut self,
         now: Now,
@@ -118,8 +119,9 @@ impl Replica {
             return Ok(effects);
         }
         let records = complete_batches(fetched.records, position.leader_epoch)?;
+        let mut appended = Ok(());
         if !records.is_empty() {
-            self.log.append_as_follower(records, now)?;
+            appended = self.log.append_as_follower(records, now).map(|_| ());
             effects.log_end = Some(self.log.log_end());
         }
         if let Some(leaders) = fetched.high_watermark {
@@ -137,6 +139,8 @@ impl Replica {
                 effects.log_start = Some(self.log.log_start());
             }
         }
+        // A follower without space has to learn what its leader deleted all the same: that is what gives it space.
+        appended?;
         Ok(effects)
     }
 

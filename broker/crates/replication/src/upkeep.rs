@@ -14,12 +14,12 @@ use crate::remote::RemoteReplica;
 use crate::replica::{Replica, Role};
 
 impl Replica {
-    /// Deletes what retention no longer keeps, never above the high watermark. Only leaders decide on it; a follower's
-    /// log start follows its leader's.
+    /// Deletes what retention no longer keeps, never above the high watermark. Only leaders decide on it; others delete
+    /// what lies below the log start, which a follower learns from its leader.
     /// The files of what is returned wait for their removal.
     pub fn apply_retention(&mut self, now: Now) -> Result<(Deleted, Effects), LogError> {
         if !self.is_leader() {
-            return Ok(Default::default());
+            return Ok((self.log.delete_below_log_start(now)?, Effects::default()));
         }
         let before = self.log.log_start();
         let deleted = self.log.apply_retention(now, self.high_watermark)?;
@@ -52,6 +52,11 @@ impl Replica {
         let followers = self.followers()?.iter().filter(|(node, _)| is_live(**node));
         let starts = followers.map(|(_, remote)| remote.log_start.unwrap_or(Offset::ZERO));
         Some(starts.fold(self.log.log_start(), Offset::min))
+    }
+
+    /// Forgets producers that were silent for `producer.id.expiration.ms`; how many.
+    pub fn expire_producers(&mut self, now: Now) -> usize {
+        self.log.expire_producers(now)
     }
 
     /// Makes all records durable; returns the offset before which recovery need not look.

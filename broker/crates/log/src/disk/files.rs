@@ -9,11 +9,6 @@ use super::{Disk, OpenMode};
 /// refused as invalid data, since nothing this crate writes reaches it.
 const SMALL_FILE_BYTES_MAX: u64 = 256 << 20;
 
-/// Whether space ran out, in the file system or in a quota.
-pub fn is_no_space(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
-
 /// Puts `bytes` in the place of the file at `path`, in one step that survives a power cut: either the old file
 /// is there or the whole new one. The new one is durable when this returns.
 pub fn replace_file(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -5,10 +5,12 @@ mod real;
 #[cfg(any(test, feature = "testing"))]
 mod sim;
 mod traits;
+mod trouble;
 
-pub use files::{is_no_space, replace_file};
+pub use files::replace_file;
 pub(crate) use files::{read_whole, remove_if_exists};
 pub use real::RealDisk;
 #[cfg(any(test, feature = "testing"))]
 pub use sim::{SimDisk, SimError, SimFault, SimOp};
 pub use traits::{Disk, DiskFile, OpenMode};
+pub use trouble::{Trouble, advice, trouble};

@@ -8,7 +8,7 @@ use ottla_broker_types::{LeaderEpoch, Now, Offset, TimestampMs};
 
 use super::producer_batch::{check, refused};
 use super::{Appended, Log};
-use crate::disk::is_no_space;
+use crate::disk::{Trouble, trouble};
 use crate::error::{AppendError, LogError};
 use crate::producers::Check;
 use crate::segment::OFFSET_DISTANCE_MAX;
@@ -158,10 +158,11 @@ impl Log {
     /// Writes whole batches to the active segment, or leaves it as it was.
     fn write(&mut self, batches: &[u8]) -> Result<(), AppendError> {
         let Err(error) = self.active.write(batches) else { return Ok(()) };
-        if is_no_space(&error) && self.active.cut_back().is_ok() {
-            return Err(AppendError::NoSpace(error));
+        match trouble(&error) {
+            Trouble::NoSpace if self.active.cut_back().is_ok() => Err(AppendError::NoSpace(error)),
+            Trouble::Exhausted if self.active.cut_back().is_ok() => Err(AppendError::Exhausted(error)),
+            _ => Err(AppendError::Failed(self.fail(error))),
         }
-        Err(AppendError::Failed(self.fail(error)))
     }
 
     /// Takes note of a batch that was written.
@@ -184,6 +185,7 @@ impl Log {
         if self.config.flush_messages.is_some_and(|count| self.unflushed_records >= count) {
             self.flush().map_err(|error| match error {
                 LogError::NoSpace(error) => AppendError::NoSpace(error),
+                LogError::Exhausted(error) => AppendError::Exhausted(error),
                 LogError::Failed(error) => AppendError::Failed(error),
                 LogError::Corrupt { .. } => AppendError::Failed(io::Error::other(error)),
             })?;
@@ -200,6 +202,7 @@ impl Log {
     fn not_appended(&mut self, error: io::Error) -> AppendError {
         match self.refused(error) {
             LogError::NoSpace(error) => AppendError::NoSpace(error),
+            LogError::Exhausted(error) => AppendError::Exhausted(error),
             LogError::Failed(error) => AppendError::Failed(error),
             corrupt @ LogError::Corrupt { .. } => AppendError::Failed(io::Error::other(corrupt)),
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ottla_broker_types::{Now, Offset};
+use rustix::io::Errno;
 
 use super::Log;
 use crate::checkpoint::{EPOCHS_FILE, PARTITION_METADATA_FILE, RECOVERY_LIMIT_FILE, encode_epochs};
@@ -72,7 +73,7 @@ impl Log {
             end: self.log_end,
             cut_count: self.cut_count,
         };
-        self.collect_files(&mut plan).map_err(|error| self.failed(error))?;
+        self.collect_files(&mut plan).map_err(|error| self.refused(error))?;
         (self.unflushed_records, self.unflushed_since) = (0, None);
         Ok(plan)
     }
@@ -97,14 +98,14 @@ impl Log {
 
     /// Takes note of how the plan went; the recovery point after that.
     pub fn finish_flush(&mut self, plan: FlushPlan, synced: io::Result<()>) -> Result<Offset, LogError> {
-        synced.map_err(|error| self.failed(error))?;
+        synced.map_err(|error| self.not_synced(&plan, error))?;
         if plan.cut_count != self.cut_count {
             return Ok(self.recovery_point);
         }
         for base in plan.sealed {
             if let Some(segment) = self.sealed.get_mut(&base) {
                 segment.synced();
-                segment.close_files();
+                segment.close_file();
             }
         }
         self.recovery_point = self.recovery_point.max(plan.end);
@@ -116,6 +117,17 @@ impl Log {
         }
         self.claimed = self.claimed.max(self.recovery_point);
         Ok(self.recovery_point)
+    }
+
+    /// For a sync that failed. Only that no further file could be opened leaves everything as it was: what was not synced
+    /// is part of the next plan. Any other error means that writes are lost, whatever a later sync may say.
+    fn not_synced(&mut self, plan: &FlushPlan, error: io::Error) -> LogError {
+        let opened_none = matches!(Errno::from_io_error(&error), Some(Errno::MFILE | Errno::NFILE));
+        if !opened_none {
+            return self.failed(error);
+        }
+        self.dir_unsynced |= !plan.dirs.is_empty();
+        LogError::Exhausted(error)
     }
 
     /// Makes all durable, so that the next open needs no scan, and ends the use of the handle.
@@ -131,7 +143,7 @@ impl Log {
         if self.dir_unsynced {
             self.disk.sync_dir(&self.dir).map_err(|error| self.failed(error))?;
         }
-        self.active.close_files();
+        self.active.close_file();
         self.failure = Some("the log is closed".to_owned());
         Ok(())
     }

@@ -26,6 +26,10 @@ use crate::segment::{
     offset_in_name,
 };
 
+/// Sealed segments of a log that was not closed which stay open until the next flush. What lies above the recovery point
+/// is a few segments; of a log without one all of them are, and further ones are synced and closed at once.
+const REBUILT_OPEN_MAX: usize = 16;
+
 impl Log {
     /// Opens the log in `dir`, a directory named `<topic>-<partition>`, which is made if it is missing.
     ///
@@ -76,7 +80,8 @@ impl Log {
         self.log_start = first.min(self.log_end);
         self.advance_log_start(recovery.log_start);
         self.epochs_unsaved |= self.epochs.truncate_from_start(self.log_start);
-        self.restore_producers(now).map_err(io::Error::other)
+        self.restore_producers(now).map_err(io::Error::other)?;
+        self.prune_snapshots()
     }
 }
 
@@ -104,6 +109,8 @@ struct Files {
 
 struct Found {
     segments: Vec<Segment>,
+    /// Segments that were built anew and sealed.
+    rebuilt_open: usize,
     epochs: EpochCache,
     epochs_unsaved: bool,
     report: OpenReport,
@@ -196,6 +203,7 @@ impl Opening {
         let without_epochs = saved.is_none() && !bases.is_empty();
         let mut found = Found {
             segments: Vec::with_capacity(bases.len()),
+            rebuilt_open: 0,
             epochs: saved.unwrap_or_default(),
             epochs_unsaved: without_epochs,
             report: OpenReport::default(),
@@ -264,7 +272,11 @@ impl Opening {
         found.report.rebuilt_bytes += u64::from(segment.size_bytes());
         if seal {
             self.at(&self.path_of(base), segment.seal())?;
-            segment.close_files();
+            found.rebuilt_open += 1;
+            if found.rebuilt_open > REBUILT_OPEN_MAX {
+                self.at(&self.path_of(base), segment.sync())?;
+                segment.close_file();
+            }
         }
         found.segments.push(segment);
         Ok(damage)

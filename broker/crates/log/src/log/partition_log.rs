@@ -10,7 +10,7 @@ use ottla_broker_types::{LeaderEpoch, MonotonicMs, Now, Offset, TimestampMs, Top
 
 use super::OpenReport;
 use crate::config::LogConfig;
-use crate::disk::{Disk, is_no_space};
+use crate::disk::{Disk, Trouble, trouble};
 use crate::epochs::EpochCache;
 use crate::error::{LogError, ReadError};
 use crate::producers::Producers;
@@ -180,9 +180,13 @@ impl Log {
         error
     }
 
-    /// For calls after which the log is as it was if space ran out; any other error is final.
+    /// For calls after which the log is as it was if space or open files ran out; any other error is final.
     pub(super) fn refused(&mut self, error: io::Error) -> LogError {
-        if is_no_space(&error) { LogError::NoSpace(error) } else { LogError::Failed(self.fail(error)) }
+        match trouble(&error) {
+            Trouble::NoSpace => LogError::NoSpace(error),
+            Trouble::Exhausted => LogError::Exhausted(error),
+            Trouble::Broken => LogError::Failed(self.fail(error)),
+        }
     }
 
     /// For calls after which the log is not known any more.

@@ -11,9 +11,9 @@ use crate::segment::{Segment, TimestampQuery, Wanted};
 
 /// Segments that one read touches at most, so that tiny segments do not make it slow; the reader asks again.
 const READ_SEGMENTS_MAX: usize = 16;
-/// Sealed segments whose files stay open for the next reader; the one that was not used for longest gives way.
-/// Two, as a reader that catches up crosses from one to the next.
-const OPEN_SEALED_MAX: usize = 2;
+/// Sealed segments whose files stay open for the next reader; the one that was not used for longest gives way. One, as
+/// every partition may have such a reader and the files that a process may open are few.
+const OPEN_SEALED_MAX: usize = 1;
 
 impl Log {
     /// Whole batches from the one that contains `from`, or the next one after it, up to `end`, which is exclusive:
@@ -134,7 +134,7 @@ impl Log {
             // What is not synced yet keeps its handle: an error of its writeback is reported there.
             let closed = open.pop_front().and_then(|base| self.sealed.get(&base));
             if let Some(closed) = closed.filter(|closed| !closed.is_unsynced()) {
-                closed.close_files();
+                closed.close_file();
             }
         }
     }

@@ -44,8 +44,8 @@ impl Log {
             segment.for_each_batch_from(from, SEQUENTIAL_CHUNK_BYTES, |batch| {
                 producers.record(&batch.header, now.wall);
             })?;
-            if segment.base() != self.active.base() {
-                segment.close_files();
+            if segment.base() != self.active.base() && !segment.is_unsynced() {
+                segment.close_file();
             }
         }
         self.producers = producers;

@@ -42,14 +42,14 @@ impl Log {
                 return Err(error);
             }
         };
-        // Readers and the next flush open the files again; the batches stay open until they are synced.
-        self.active.close_indexes();
         let sealed = mem::replace(&mut self.active, next);
         self.sealed.insert(sealed.base(), sealed);
         self.dir_unsynced = true;
         self.writeback_end = 0;
         // The snapshot only saves time when the log is opened: without space for it the log still grows.
-        let _ = self.save_producers(base);
+        if self.save_producers(base).is_ok() {
+            let _ = self.prune_snapshots();
+        }
         Ok(())
     }
 

@@ -1,14 +1,15 @@
 //! A sparse index: fixed-size entries in increasing order, the newest in memory, the others in a file.
 //! I/O through [`crate::Disk`] only.
 //!
-//! Invariant: entry `i` of the file is entry `i` of the index for `i < stored_count`; `tail` follows. What the
-//! file holds beyond is void and overwritten. Losing the index loses no record: it is rebuilt from the batches.
+//! Invariants: entry `i` of the file is entry `i` of the index for `i < stored_count`; `tail` follows. What the
+//! file holds beyond is void and overwritten. Losing the index loses no record: it is rebuilt from the batches. The file
+//! is open only while it is used, so that a log costs one open file however many segments it has.
 
 use std::io;
 use std::sync::Arc;
 
-use super::files::{FileKind, FileSlot, Place};
-use crate::disk::DiskFile;
+use super::files::{FileKind, Place};
+use crate::disk::{DiskFile, OpenMode};
 
 /// Entries kept in memory before they are moved to the file: 4 to 6 KiB, which stand for some 2 MiB of log.
 /// If the file cannot take them they stay in memory, at most until the segment's index is full.
@@ -85,7 +86,7 @@ const TIME_OFFSET_AT: usize = size_of::<i64>();
 
 /// See the module.
 pub(crate) struct SparseIndex<E> {
-    slot: FileSlot,
+    kind: FileKind,
     stored_count: u32,
     tail: Vec<E>,
     last: Option<E>,
@@ -94,20 +95,21 @@ pub(crate) struct SparseIndex<E> {
 impl<E: IndexEntry> SparseIndex<E> {
     /// An index without entries; what the file may hold is void.
     pub(crate) fn empty(kind: FileKind) -> Self {
-        SparseIndex { slot: FileSlot::closed(kind), stored_count: 0, tail: Vec::new(), last: None }
+        SparseIndex { kind, stored_count: 0, tail: Vec::new(), last: None }
     }
 
     /// The index that the file holds; `None` if it is not a whole count of entries.
     pub(crate) fn load(kind: FileKind, place: &Place) -> io::Result<Option<Self>> {
         let mut index = SparseIndex::empty(kind);
-        let len = index.slot.file(place)?.len()?;
+        let file = index.file(place)?;
+        let len = file.len()?;
         if len % E::BYTES as u64 != 0 {
             return Ok(None);
         }
         let Ok(count) = u32::try_from(len / E::BYTES as u64) else { return Ok(None) };
         index.stored_count = count;
         if count > 0 {
-            index.last = Some(index.stored(place, count - 1)?);
+            index.last = Some(stored(&*file, count - 1)?);
         }
         Ok(Some(index))
     }
@@ -139,7 +141,7 @@ impl<E: IndexEntry> SparseIndex<E> {
         }
         let mut out = Vec::with_capacity(self.tail.len() * E::BYTES);
         self.tail.iter().for_each(|entry| entry.encode(&mut out));
-        self.slot.file(place)?.write_all_at(&out, self.stored_count as u64 * E::BYTES as u64)?;
+        self.file(place)?.write_all_at(&out, self.stored_count as u64 * E::BYTES as u64)?;
         self.stored_count += self.tail.len() as u32;
         self.tail = Vec::new();
         Ok(())
@@ -148,14 +150,14 @@ impl<E: IndexEntry> SparseIndex<E> {
     /// Moves all entries to the file and makes it hold nothing else.
     pub(crate) fn seal(&mut self, place: &Place) -> io::Result<()> {
         self.store(place)?;
-        let file = self.slot.file(place)?;
+        let file = self.file(place)?;
         let len = self.stored_count as u64 * E::BYTES as u64;
         if file.len()? != len { file.set_len(len) } else { Ok(()) }
     }
 
-    /// The file.
+    /// The file, opened anew and made if it is missing.
     pub(crate) fn file(&self, place: &Place) -> io::Result<Arc<dyn DiskFile>> {
-        self.slot.file(place)
+        place.disk.open(&place.path(self.kind), OpenMode::Create)
     }
 
     /// The last entry that `holds`, which is true up to some entry and false from there on.
@@ -165,9 +167,13 @@ impl<E: IndexEntry> SparseIndex<E> {
             return Ok(Some(self.tail[in_tail - 1]));
         }
         let (mut low, mut high, mut found) = (0, self.stored_count, None);
+        if high == 0 {
+            return Ok(None);
+        }
+        let file = self.file(place)?;
         while low < high {
             let middle = low + (high - low) / 2;
-            let entry = self.stored(place, middle)?;
+            let entry: E = stored(&*file, middle)?;
             if holds(&entry) {
                 found = Some(entry);
                 low = middle + 1;
@@ -181,30 +187,26 @@ impl<E: IndexEntry> SparseIndex<E> {
     /// Drops the entries from the first that does not `hold` on.
     pub(crate) fn truncate(&mut self, place: &Place, holds: impl Fn(&E) -> bool) -> io::Result<()> {
         self.store(place)?;
+        let file = self.file(place)?;
         let (mut low, mut high) = (0, self.stored_count);
         while low < high {
             let middle = low + (high - low) / 2;
-            if holds(&self.stored(place, middle)?) { low = middle + 1 } else { high = middle }
+            if holds(&stored(&*file, middle)?) { low = middle + 1 } else { high = middle }
         }
-        let last = if low > 0 { Some(self.stored(place, low - 1)?) } else { None };
-        self.slot.file(place)?.set_len(low as u64 * E::BYTES as u64)?;
+        let last = if low > 0 { Some(stored(&*file, low - 1)?) } else { None };
+        file.set_len(low as u64 * E::BYTES as u64)?;
         self.stored_count = low;
         self.last = last;
         Ok(())
     }
+}
 
-    /// Lets go of the file.
-    pub(crate) fn close_file(&self) {
-        self.slot.close();
-    }
-
-    fn stored(&self, place: &Place, at: u32) -> io::Result<E> {
-        // The largest entry is 12 bytes: a time entry.
-        let mut entry = [0; 12];
-        let entry = &mut entry[..E::BYTES];
-        self.slot.file(place)?.read_exact_at(entry, at as u64 * E::BYTES as u64)?;
-        Ok(E::decode(entry))
-    }
+fn stored<E: IndexEntry>(file: &dyn DiskFile, at: u32) -> io::Result<E> {
+    // The largest entry is 12 bytes: a time entry.
+    let mut entry = [0; 12];
+    let entry = &mut entry[..E::BYTES];
+    file.read_exact_at(entry, at as u64 * E::BYTES as u64)?;
+    Ok(E::decode(entry))
 }
 
 const _: () = assert!(OffsetEntry::BYTES == 8 && TimeEntry::BYTES == 12);
@@ -275,7 +277,7 @@ mod tests {
     #[test]
     fn a_file_of_half_an_entry_is_no_index() {
         let (_, place) = place();
-        let file = FileSlot::closed(FileKind::OffsetIndex).file(&place).unwrap();
+        let file = SparseIndex::<OffsetEntry>::empty(FileKind::OffsetIndex).file(&place).unwrap();
         file.set_len(12).unwrap();
         assert!(SparseIndex::<OffsetEntry>::load(FileKind::OffsetIndex, &place).unwrap().is_none());
     }

@@ -79,10 +79,8 @@ impl Segment {
         if active && !segment.note_tail(index_interval_bytes)? {
             return Ok(None);
         }
-        if active {
-            segment.close_indexes()
-        } else {
-            segment.close_files()
+        if !active {
+            segment.close_file();
         }
         Ok(Some(segment))
     }

@@ -195,21 +195,22 @@ impl Segment {
         self.unsynced = false;
     }
 
+    /// Makes all of the segment durable.
+    pub(crate) fn sync(&mut self) -> io::Result<()> {
+        self.files()?.iter().try_for_each(|file| file.sync_data())?;
+        self.unsynced = false;
+        Ok(())
+    }
+
     /// The files that hold the segment.
     pub(crate) fn files(&self) -> io::Result<[Arc<dyn DiskFile>; 3]> {
         Ok([self.file()?, self.offsets.file(&self.place)?, self.times.file(&self.place)?])
     }
 
-    /// Lets go of the files; they are opened again when they are needed.
-    pub(crate) fn close_files(&self) {
+    /// Lets go of the file; it is opened again when it is needed. Not before it is durable: what the system could not
+    /// write out it tells to who holds the file.
+    pub(crate) fn close_file(&self) {
         self.log.close();
-        self.close_indexes();
-    }
-
-    /// Lets go of the index files.
-    pub(crate) fn close_indexes(&self) {
-        self.offsets.close_file();
-        self.times.close_file();
     }
 
     /// `offset` relative to the base offset; the bound is [`Segment::can_hold`]'s.

@@ -179,3 +179,53 @@ fn whichever_call_fails_and_then_the_power_nothing_promised_is_lost() {
     }
     assert!(failed_count > 100, "the script meets the faults: {failed_count}");
 }
+
+#[test]
+fn a_log_costs_one_open_file_however_many_segments_it_has() {
+    let rig = Rig::tiny();
+    let mut log = rig.open();
+    fill(&mut log, 60);
+    log.flush().unwrap();
+    assert!(log.segment_count() > 5);
+    assert_eq!(rig.disk.open_count(), 1);
+    read_all(&log, at(0));
+    assert_eq!(rig.disk.open_count(), 2, "one more for the last reader of old segments");
+    drop(log);
+    let log = rig.kill_and_open();
+    assert!(rig.disk.open_count() <= 1 + log.segment_count());
+    drop(log);
+    assert_eq!(rig.disk.open_count(), 0);
+}
+
+/// Whatever cannot be opened fails its own call and nothing after it.
+#[test]
+fn running_out_of_open_files_is_an_error_of_that_call_only() {
+    let mut refused_count = 0;
+    for skip in 0..24 {
+        let rig = Rig::tiny();
+        let mut log = rig.open();
+        fill(&mut log, 4);
+        rig.disk.inject(SimFault { op: SimOp::Open, skip, error: SimError::TooManyFiles });
+        for _ in 0..12 {
+            match lead(&mut log, records(2, 40, 1)) {
+                Ok(_) => {}
+                Err(AppendError::Exhausted(_)) => refused_count += 1,
+                Err(error) => panic!("after {skip} calls: {error}"),
+            }
+        }
+        match log.flush() {
+            Ok(_) => {}
+            Err(LogError::Exhausted(_)) => refused_count += 1,
+            Err(error) => panic!("after {skip} calls: {error}"),
+        }
+        let high_watermark = log.log_end();
+        let _ = log.apply_retention(now(1), high_watermark);
+        rig.disk.clear_faults();
+        assert!(!log.is_failed());
+        assert_eq!(log.flush().unwrap(), log.log_end(), "what was not synced then is synced now");
+        let end = log.log_end();
+        rig.disk.crash(skip);
+        assert!(rig.open().log_end() >= end);
+    }
+    assert!(refused_count > 5, "{refused_count}");
+}

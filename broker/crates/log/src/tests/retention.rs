@@ -1,8 +1,9 @@
 //! What retention removes and what it must keep.
 
+use ottla_broker_protocol::batch::BatchOptions;
 use ottla_broker_types::{DurationMs, LeaderEpoch};
 
-use super::rig::{DIR, Rig, at, fill, lead, now, read_all, records, spans};
+use super::rig::{DIR, Rig, at, fill, lead, now, produced, read_all, records, spans, with_options};
 use crate::{CleanupPolicy, Disk, Log, LogConfig, LogError, SimError, SimFault, SimOp};
 
 fn aged(log: &mut Log, timestamps: impl IntoIterator<Item = i64>) {
@@ -103,9 +104,84 @@ fn epochs_and_snapshots_of_deleted_segments_go_with_them() {
     let high_watermark = at(2);
     let _ = log.apply_retention(now(9_000), high_watermark).unwrap();
     assert_eq!(log.epochs().entries(), [(LeaderEpoch(2), at(2)), (LeaderEpoch(3), at(3))]);
-    let snapshots = |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "snapshot");
-    let left: Vec<_> = rig.disk.list_dir(DIR.as_ref()).unwrap().into_iter().filter(snapshots).collect();
-    assert_eq!(left.len(), 2, "{left:?}");
+    assert_eq!(snapshots(&rig), [2, 3]);
+}
+
+/// The offsets of the producers' snapshots.
+fn snapshots(rig: &Rig) -> Vec<i64> {
+    let paths = rig.disk.list_dir(DIR.as_ref()).unwrap();
+    let snapshots = paths.iter().filter(|path| path.extension().is_some_and(|e| e == "snapshot"));
+    snapshots.map(|path| path.file_stem().unwrap().to_str().unwrap().parse().unwrap()).collect()
+}
+
+#[test]
+fn a_follower_deletes_what_its_leader_has_deleted_and_nothing_else() {
+    let rig = rig(Some(1), Some(1));
+    let mut log = rig.open();
+    for offset in 0..6 {
+        log.append_as_follower(&replicated_large(offset, offset as i32), now(1)).unwrap();
+    }
+    let (bytes, end) = (log.size_bytes(), log.log_end());
+    let _ = log.delete_below_log_start(now(99_999)).unwrap();
+    assert_eq!(log.size_bytes(), bytes, "age and size are the leader's business");
+    log.advance_log_start(at(4));
+    let deleted = log.delete_below_log_start(now(1)).unwrap();
+    deleted.remove_files(&rig.disk).unwrap();
+    assert!(deleted.bytes > 0 && log.size_bytes() == bytes - deleted.bytes);
+    assert_eq!((log.log_start(), log.log_end()), (at(4), end));
+    assert_eq!(log.epochs().entries().first().map(|(_, start)| *start), Some(at(4)));
+    assert_eq!(snapshots(&rig), [4, 5]);
+    assert_eq!(rig.kill_and_open().log_end(), end);
+}
+
+/// A batch that fills a tiny segment.
+fn replicated_large(base_offset: i64, leader_epoch: i32) -> Vec<u8> {
+    with_options(BatchOptions { base_offset, leader_epoch, ..Default::default() }, 1, 900, 1)
+}
+
+#[test]
+fn a_log_that_its_leader_has_emptied_is_emptied_here_too() {
+    let rig = Rig::tiny();
+    let mut log = rig.open();
+    fill(&mut log, 12);
+    let end = log.log_end();
+    log.advance_log_start(end);
+    log.delete_below_log_start(now(1)).unwrap().remove_files(&rig.disk).unwrap();
+    assert_eq!((log.size_bytes(), log.segment_count(), log.log_end()), (0, 1, end));
+    fill(&mut log, 1);
+    assert_eq!(rig.kill_and_open().log_end().get(), end.get() + 2);
+}
+
+#[test]
+fn snapshots_of_clean_stops_go_when_newer_ones_are_there() {
+    let mut rig = Rig::new();
+    let mut log = rig.open();
+    for stop in 0..4 {
+        log.append_as_leader(&mut produced(7, 0, stop, 1), LeaderEpoch(0), now(1)).unwrap();
+        log = rig.close_and_open(log);
+    }
+    assert_eq!(snapshots(&rig), [4], "each stop left one in the middle of the segment");
+    rig.config.segment_bytes_max = 100;
+    log.set_config(rig.config.clone());
+    log.append_as_leader(&mut produced(7, 0, 4, 1), LeaderEpoch(0), now(1)).unwrap();
+    log.append_as_leader(&mut produced(7, 0, 5, 1), LeaderEpoch(0), now(1)).unwrap();
+    assert_eq!(snapshots(&rig), [4, 5], "where segments begin");
+}
+
+#[test]
+fn a_full_disk_gives_back_what_retention_could_take_out() {
+    let rig = rig(Some(1), None);
+    let mut log = rig.open();
+    aged(&mut log, [1, 1, 1]);
+    // There is no space for the segment that would follow the last one.
+    rig.disk.set_capacity_bytes(0);
+    let high_watermark = log.log_end();
+    let deleted = log.apply_retention(now(9_999), high_watermark).unwrap();
+    assert_eq!((deleted.segment_count, log.segment_count()), (2, 1));
+    deleted.remove_files(&rig.disk).unwrap();
+    rig.disk.set_capacity_bytes(10_000);
+    assert_eq!(run(&rig, &mut log, 9_999), 1);
+    lead(&mut log, records(1, 1, 1)).unwrap();
 }
 
 #[test]

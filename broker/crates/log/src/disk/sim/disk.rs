@@ -30,6 +30,10 @@ pub(super) struct State {
     pub(super) faults: Faults,
     pub(super) generation: u64,
     capacity_bytes: u64,
+    /// Handles that are open.
+    pub(super) open_count: usize,
+    /// Syncs of files and directories.
+    pub(super) sync_count: usize,
 }
 
 impl Shared {
@@ -70,6 +74,8 @@ impl SimDisk {
             faults: Faults::default(),
             generation: 0,
             capacity_bytes: u64::MAX,
+            open_count: 0,
+            sync_count: 0,
         };
         SimDisk { shared: Arc::new(Shared(Mutex::new(state))) }
     }
@@ -109,6 +115,16 @@ impl SimDisk {
         self.shared.lock().capacity_bytes = capacity_bytes;
     }
 
+    /// Files that are open now, counted once a handle.
+    pub fn open_count(&self) -> usize {
+        self.shared.lock().open_count
+    }
+
+    /// Syncs of files and directories until now.
+    pub fn sync_count(&self) -> usize {
+        self.shared.lock().sync_count
+    }
+
     fn begin(&self, op: SimOp) -> io::Result<MutexGuard<'_, State>> {
         let mut state = self.shared.lock();
         match state.faults.count(op) {
@@ -138,6 +154,7 @@ impl Disk for SimDisk {
             None => return Err(io::ErrorKind::NotFound.into()),
         };
         let generation = state.generation;
+        state.open_count += 1;
         let writable = mode != OpenMode::Read;
         Ok(Arc::new(SimFile { shared: self.shared.clone(), node, generation, writable }))
     }
@@ -197,6 +214,7 @@ impl Disk for SimDisk {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut state = self.begin(SimOp::SyncDir)?;
+        state.sync_count += 1;
         if !state.is_dir(path) {
             return Err(io::ErrorKind::NotFound.into());
         }

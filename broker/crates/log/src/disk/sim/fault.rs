@@ -32,6 +32,8 @@ pub enum SimError {
     Io,
     /// ENOSPC.
     NoSpace,
+    /// EMFILE.
+    TooManyFiles,
 }
 
 impl SimError {
@@ -39,6 +41,7 @@ impl SimError {
         match self {
             SimError::Io => Errno::IO.into(),
             SimError::NoSpace => Errno::NOSPC.into(),
+            SimError::TooManyFiles => Errno::MFILE.into(),
         }
     }
 }

@@ -71,6 +71,12 @@ pub(super) struct SimFile {
     pub(super) writable: bool,
 }
 
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        self.shared.lock().open_count -= 1;
+    }
+}
+
 impl SimFile {
     fn begin(&self, op: SimOp) -> io::Result<()> {
         let mut state = self.shared.lock();
@@ -146,6 +152,7 @@ impl DiskFile for SimFile {
             return Err(error);
         }
         self.node.content().sync();
+        self.shared.lock().sync_count += 1;
         Ok(())
     }
 
