@@ -13,7 +13,8 @@ use ottla_broker_types::{ClusterId, DirectoryId, Uuid};
 use crate::clock;
 use crate::dir_lock::{DirLock, LOCK_FILE};
 
-/// Below this a broker could not even write its checkpoints and the metadata that it follows.
+/// Below this a new broker could not even write its checkpoints and the metadata that it follows. One that was here
+/// before starts on a full disk, too, as nothing else gives its space back.
 const FREE_BYTES_MIN: u64 = 1 << 20;
 
 /// Who this node is, as its directory says.
@@ -31,11 +32,6 @@ pub fn establish(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::
     ensure!(
         disk.exists(dir).with_context(|| format!("look for log.dirs {shown}"))?,
         "log.dirs {shown} does not exist: mount the volume or create the directory"
-    );
-    let free_bytes = disk.free_bytes(dir).with_context(|| format!("ask for the free space of {shown}"))?;
-    ensure!(
-        free_bytes >= FREE_BYTES_MIN,
-        "the disk of {shown} is full ({free_bytes} bytes are free): free space or raise storage.size; nothing was changed"
     );
     let read = || read_meta_properties(disk, dir).with_context(|| format!("read {shown}/meta.properties"));
     if let Some(found) = read()? {
@@ -91,6 +87,11 @@ fn format(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::Result<
         None if is_alone && !config.quorum.bootstrapped => ClusterId(Uuid(clock::entropy()).to_string()),
         None => bail!("ottla.cluster.id is not set: brokers of one cluster must be given the same id"),
     };
+    let free_bytes = disk.free_bytes(dir).with_context(|| format!("ask for the free space of {shown}"))?;
+    ensure!(
+        free_bytes >= FREE_BYTES_MIN,
+        "the disk of {shown} has only {free_bytes} bytes free, too few to begin with: mount a larger volume; nothing was changed"
+    );
     let identity = Identity { cluster_id, directory_id: DirectoryId(Uuid(clock::entropy())) };
     let written = MetaProperties {
         cluster_id: identity.cluster_id.clone(),

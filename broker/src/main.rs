@@ -50,6 +50,7 @@ fn main() -> ExitCode {
         overrides: arguments.overrides,
         node_id_from_hostname: arguments.node_id_from_hostname,
     };
+    raise_file_limit();
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_THREADS_MAX);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads.max(2))
@@ -77,6 +78,22 @@ fn bind_to_parent(parent: i32) -> anyhow::Result<()> {
     let now = getppid().map(|pid| pid.as_raw_nonzero().get());
     anyhow::ensure!(now == Some(parent), "process {parent} is not the parent, or has ended");
     Ok(())
+}
+
+/// Raises the soft limit of open files to the hard one: each partition and each connection takes one, and the usual soft
+/// limit is made for programs that call select(2).
+fn raise_file_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = rustix::process::Rlimit { current: limit.maximum, maximum: limit.maximum };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => {
+            tracing::debug!(soft = limit.current, hard = limit.maximum, "the limit of open files is raised")
+        }
+        Err(error) => {
+            tracing::warn!(%error, soft = limit.current, hard = limit.maximum, "the limit of open files stays");
+        }
+    }
 }
 
 fn start_logging(directives: &str) -> anyhow::Result<()> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_broker_config::load_broker;
-use ottla_broker_log::{Disk, RealDisk};
+use ottla_broker_log::{Disk, RealDisk, SimDisk};
 use ottla_broker_metadata::record::{ConfigResource, LeaderRecoveryState, PartitionRecord};
 use ottla_broker_metadata::{Image, Record};
 use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, Compression};
@@ -31,17 +31,31 @@ pub(crate) struct Rig {
     pub(crate) broker: Arc<Broker>,
     image: Image,
     folder: TempDir,
+    disk: Arc<dyn Disk>,
+    fatal: Fatal,
 }
 
 impl Rig {
     /// A broker without topics.
     pub(crate) fn new() -> Rig {
-        Rig::on(tempfile::tempdir().unwrap())
+        Rig::on(tempfile::tempdir().unwrap(), Arc::new(RealDisk))
+    }
+
+    /// A broker without topics whose disk is simulated; the folder stands for its path only.
+    pub(crate) fn on_simulated(disk: &SimDisk) -> Rig {
+        let folder = tempfile::tempdir().unwrap();
+        disk.create_dir_all(folder.path()).unwrap();
+        Rig::on(folder, Arc::new(disk.clone()))
     }
 
     /// The next run on the same folder, after a crash unless the former one was closed. It knows of no topic yet.
     pub(crate) fn restart(self) -> Rig {
-        Rig::on(self.folder)
+        Rig::on(self.folder, self.disk)
+    }
+
+    /// Where failures are reported after which the broker must not go on.
+    pub(crate) fn fatal(&self) -> &Fatal {
+        &self.fatal
     }
 
     /// Where the logs lie.
@@ -49,25 +63,25 @@ impl Rig {
         self.folder.path()
     }
 
-    fn on(folder: TempDir) -> Rig {
+    fn on(folder: TempDir, disk: Arc<dyn Disk>) -> Rig {
         let pairs = [("node.id", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
         let (config, _) = load_broker(pairs.into()).unwrap();
-        let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+        let fatal = Fatal::default();
         let active = Active::new(None, config.quorum.broker_lease_ms);
-        let opener = Opener::new(disk, folder.path()).unwrap();
+        let opener = Opener::new(Arc::clone(&disk), folder.path()).unwrap();
         let parts = Parts {
             node_id: NodeId(1),
             cluster_id: ClusterId("test".to_owned()),
             directory_id: DirectoryId(Uuid([1; 16])),
             clock: Clock::start(),
             peers: Arc::new(Peers::new(NodeId(1))),
-            partitions: Partitions::new(opener, Fatal::default()),
+            partitions: Partitions::new(opener, fatal.clone()),
             groups: Groups::new(&config.groups, 1),
             controller: Controller::new(NodeId(1), None, active, None),
             seed: 1,
             config,
         };
-        Rig { broker: Broker::new(parts, Arc::default()), image: Image::default(), folder }
+        Rig { broker: Broker::new(parts, Arc::default()), image: Image::default(), folder, disk, fatal }
     }
 
     /// Applies records as one committed batch.

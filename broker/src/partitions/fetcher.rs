@@ -194,6 +194,8 @@ fn fetched<'a>(data: &'a PartitionData<'_>) -> Result<FollowerFetched<'a>, Error
 fn request(broker: &Broker, wanted: &Wanted) -> FetchRequest<'static> {
     let replication = &broker.config.replication;
     let mut topics: BTreeMap<TopicId, Vec<FetchPartition>> = BTreeMap::new();
+    // Without space for records a follower asks all the same: what its leader has deleted gives it space.
+    let bytes_max = if broker.partitions.opener().space().is_low() { 0 } else { replication.fetch_bytes_max };
     for ((topic_id, index), (_, position)) in wanted {
         topics.entry(*topic_id).or_default().push(FetchPartition {
             partition: index.0,
@@ -201,7 +203,7 @@ fn request(broker: &Broker, wanted: &Wanted) -> FetchRequest<'static> {
             fetch_offset: position.fetch_offset.get(),
             last_fetched_epoch: position.last_fetched_epoch.map_or(-1, |epoch| epoch.0),
             log_start_offset: position.log_start.get(),
-            partition_max_bytes: i32::try_from(replication.fetch_bytes_max).unwrap_or(i32::MAX),
+            partition_max_bytes: i32::try_from(bytes_max).unwrap_or(i32::MAX),
             ..Default::default()
         });
     }

@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 
 use super::codes;
 use super::isr_sender::IsrQueue;
+use super::space::Space;
 use super::waiters::{FetchWaiter, ProduceWait, Waiters};
 use crate::fetch::FetchTarget;
 use crate::metrics::{Metrics, TopicCounters};
@@ -128,6 +129,7 @@ pub struct HostedPartition {
     counters: Arc<TopicCounters>,
     metrics: Arc<Metrics>,
     isr_queue: IsrQueue,
+    space: Arc<Space>,
     fatal: Fatal,
 }
 
@@ -139,11 +141,21 @@ impl HostedPartition {
         replica: Option<Replica>,
         metrics: &Arc<Metrics>,
         isr_queue: IsrQueue,
+        space: Arc<Space>,
         fatal: Fatal,
     ) -> HostedPartition {
         let counters = metrics.topic(id.topic.as_str());
         let state = Mutex::new(State { replica, waiters: Waiters::default() });
-        HostedPartition { id, topic_id, state, counters, metrics: Arc::clone(metrics), isr_queue, fatal }
+        HostedPartition {
+            id,
+            topic_id,
+            state,
+            counters,
+            metrics: Arc::clone(metrics),
+            isr_queue,
+            space,
+            fatal,
+        }
     }
 
     /// Appends a batch as the leader and stamps it in place.
@@ -164,6 +176,13 @@ impl HostedPartition {
         acks: RequiredAcks,
         epoch: Option<LeaderEpoch>,
     ) -> Result<AppendedBatch, AppendFailure> {
+        if !self.space.take(batch.len()) {
+            self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
+            return Err(AppendFailure {
+                code: ErrorCode::KafkaStorageError,
+                message: self.space.complaint(),
+            });
+        }
         let mut guard = self.state.lock();
         let State { replica, waiters } = &mut *guard;
         let offline = AppendFailure { code: ErrorCode::KafkaStorageError, message: None };
@@ -182,7 +201,9 @@ impl HostedPartition {
                 self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
                 let failure = codes::produce(&error);
                 if codes::is_final(&error) {
-                    self.fail(&mut guard, &error.to_string());
+                    self.fail(&mut guard, "append", &error);
+                } else if let Some(error) = codes::disk_error(&error) {
+                    self.space.failed(error, now.mono);
                 }
                 return Err(failure);
             }
@@ -402,13 +423,25 @@ impl HostedPartition {
         position: &FetchPosition,
         fetched: Result<FollowerFetched<'_>, ErrorCode>,
     ) -> Option<FollowerStep> {
-        if let Ok(fetched) = &fetched {
+        let mut fetched = fetched;
+        let mut has_space = true;
+        if let Ok(fetched) = &mut fetched {
+            has_space = self.space.take(fetched.records.len());
+            if !has_space {
+                // What else the leader says is taken over: that it has deleted records gives space back.
+                fetched.records = &[];
+            }
             self.counters.replication_bytes_in.fetch_add(fetched.records.len() as u64, Ordering::Relaxed);
         }
         let mut guard = self.state.lock();
         let replica = guard.replica.as_mut()?;
         let result = replica.handle_fetch_response(now, position, fetched);
-        self.followed(&mut guard, result)
+        let step = self.followed(&mut guard, now, result);
+        if has_space || step != Some(FollowerStep::Continue) {
+            step
+        } else {
+            Some(FollowerStep::AwaitMetadata)
+        }
     }
 
     /// Takes over the range of the leader's log, after a fetch outside of it.
@@ -421,12 +454,13 @@ impl HostedPartition {
         let mut guard = self.state.lock();
         let replica = guard.replica.as_mut()?;
         let result = replica.leader_offsets(now, position, offsets);
-        self.followed(&mut guard, result)
+        self.followed(&mut guard, now, result)
     }
 
     fn followed(
         &self,
         guard: &mut State,
+        now: Now,
         result: Result<(FollowerStep, Effects), FollowError>,
     ) -> Option<FollowerStep> {
         match result {
@@ -436,8 +470,12 @@ impl HostedPartition {
             }
             Err(error) => {
                 if codes::is_final_follow(&error) {
-                    self.fail(guard, &error.to_string());
+                    self.fail(guard, "follow", &error);
                     return None;
+                }
+                if let Some(error) = codes::disk_error(&error) {
+                    self.space.failed(error, now.mono);
+                    return Some(FollowerStep::AwaitMetadata);
                 }
                 tracing::warn!(partition = %self.id, %error, "fetched records cannot be applied; fetching again");
                 Some(FollowerStep::BackOff)
@@ -462,8 +500,13 @@ impl HostedPartition {
                 self.settle(&mut guard.waiters, effects);
                 Some(value)
             }
+            Err(error) if codes::is_final_log(&error) => {
+                self.fail(&mut guard, what, &error);
+                None
+            }
             Err(error) => {
-                self.fail(&mut guard, &format!("{what}: {error}"));
+                // Upkeep comes again.
+                tracing::debug!(partition = %self.id, %error, "{what} does not succeed now");
                 None
             }
         }
@@ -508,11 +551,10 @@ impl HostedPartition {
     }
 
     /// An I/O error is final: what the disk holds is no longer known, so nothing is served from it.
-    fn fail(&self, state: &mut State, error: &str) {
-        self.fatal.report(format!(
-            "the disk under {} fails or is full ({error}): check the volume, free space or raise storage.size",
-            self.id
-        ));
+    fn fail(&self, state: &mut State, what: &str, error: &(dyn std::error::Error + 'static)) {
+        let advice = codes::disk_error(error).map_or("", ottla_broker_log::advice);
+        let separator = if advice.is_empty() { "" } else { "; " };
+        self.fatal.report(format!("{what} of {}: {error}{separator}{advice}", self.id));
         state.replica = None;
         state.waiters.leadership_lost();
         self.metrics.offline_log_partitions.fetch_add(1, Ordering::Relaxed);
@@ -522,11 +564,79 @@ impl HostedPartition {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use ottla_broker_log::{SimDisk, SimError, SimFault, SimOp};
     use ottla_broker_protocol::batch::Compression;
 
     use super::*;
     use crate::partitions::waiters::PRODUCE_WAITERS_MAX;
     use crate::testing::{Rig, batch};
+
+    fn append(rig: &Rig, hosted: &HostedPartition) -> Result<AppendedBatch, AppendFailure> {
+        hosted.append(rig.broker.clock.now(), &mut batch(Compression::None), RequiredAcks::Leader)
+    }
+
+    #[test]
+    fn a_full_disk_refuses_records_and_goes_on_by_itself() {
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::on_simulated(&disk);
+        let hosted = rig.topic("t", &[1]);
+        append(&rig, &hosted).unwrap();
+        disk.set_capacity_bytes(0);
+        rig.broker.partitions.opener().space().measure();
+        let failure = append(&rig, &hosted).unwrap_err();
+        assert_eq!(failure.code, ErrorCode::KafkaStorageError);
+        assert!(failure.message.unwrap().contains("has 0.0 MiB left"));
+        disk.set_capacity_bytes(u64::MAX);
+        rig.broker.partitions.opener().space().measure();
+        append(&rig, &hosted).unwrap();
+        assert_eq!(rig.fatal().reported().now_or_never(), None);
+    }
+
+    #[test]
+    fn only_an_error_of_the_device_is_final() {
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::on_simulated(&disk);
+        let hosted = rig.topic("t", &[1]);
+        for error in [SimError::NoSpace, SimError::TooManyFiles] {
+            disk.inject(SimFault { op: SimOp::Write, skip: 0, error });
+            let failure = append(&rig, &hosted).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::KafkaStorageError, "{failure:?}");
+            append(&rig, &hosted).unwrap();
+            disk.inject(SimFault { op: SimOp::Open, skip: 0, error });
+            assert!(hosted.maintain("flush", |replica| Ok((replica.flush()?, Effects::default()))).is_none());
+            disk.clear_faults();
+        }
+        assert!(!hosted.is_offline() && rig.fatal().reported().now_or_never().is_none());
+        disk.inject(SimFault { op: SimOp::Write, skip: 0, error: SimError::Io });
+        assert!(append(&rig, &hosted).is_err());
+        let reported = rig.fatal().reported().now_or_never().unwrap();
+        assert!(reported.contains("append of t-0") && reported.contains("the device"), "{reported}");
+    }
+
+    #[tokio::test]
+    async fn a_follower_without_space_learns_what_its_leader_has_deleted() {
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::on_simulated(&disk);
+        let hosted = rig.topic("t", &[2, 1]);
+        let now = rig.broker.clock.now();
+        let fetched = |records, log_start| FollowerFetched {
+            high_watermark: Offset::new(1),
+            log_start: Offset::new(log_start),
+            diverging: None,
+            records,
+        };
+        let records = batch(Compression::None);
+        let position = hosted.fetch_position().unwrap();
+        let step = hosted.apply_fetched(now, &position, Ok(fetched(&records, 0)));
+        assert_eq!(step, Some(FollowerStep::Continue));
+        disk.set_capacity_bytes(0);
+        rig.broker.partitions.opener().space().measure();
+        let position = hosted.fetch_position().unwrap();
+        let step = hosted.apply_fetched(now, &position, Ok(fetched(&records, 1)));
+        assert_eq!(step, Some(FollowerStep::AwaitMetadata), "it does not ask again at once");
+        let range = hosted.read(|replica| (replica.log().log_start(), replica.log().log_end()));
+        assert_eq!(range, Some((Offset::clamped(1), Offset::clamped(1))));
+    }
 
     #[test]
     fn followers_hear_of_a_batch_whose_producer_cannot_wait() {

@@ -1,4 +1,5 @@
-//! Directories of partitions that are not here any more: renamed at once, removed later. I/O through the disk only.
+//! What is not here any more: directories of partitions and files of segments, renamed at once, removed later. I/O
+//! through the disk only.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,14 +15,32 @@ use crate::clock;
 /// How long a running broker keeps a log that does not belong here. Metadata that is stale or wrong must destroy
 /// nothing before somebody could notice; after as long, topics with Kafka's default retention have no record left of it.
 const STRAY_KEPT: DurationMs = DurationMs(7 * 24 * 3_600_000);
-/// Directories that are remembered until their time. Further ones are removed after the next start.
+/// Directories and files that are remembered until their time. Beyond it, directories are removed after the next start
+/// and files at once.
 const PENDING_MAX: usize = 100_000;
 
-/// The directories that wait for their removal.
+/// What waits for its removal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The directory of a deleted partition.
+    Deleted,
+    /// The directory of a log that does not belong here.
+    Stray,
+    /// A file of a segment that left its log.
+    File,
+}
+
+struct Leftover {
+    kind: Kind,
+    path: PathBuf,
+    due: MonotonicMs,
+}
+
+/// What waits for its removal, in no order.
 pub struct Leftovers {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    pending: Mutex<Vec<(MonotonicMs, PathBuf)>>,
+    pending: Mutex<Vec<Leftover>>,
 }
 
 impl Leftovers {
@@ -30,10 +49,12 @@ impl Leftovers {
         let leftovers = Leftovers { disk, dir: dir.to_owned(), pending: Mutex::default() };
         for path in leftovers.disk.list_dir(dir).context("list the log directory")? {
             match path.file_name().and_then(|name| name.to_str()).and_then(PartitionDir::parse) {
-                Some(PartitionDir::Deleted) => leftovers.remove_later(path, MonotonicMs(0)),
+                Some(PartitionDir::Deleted) => {
+                    leftovers.remember(Kind::Deleted, path, MonotonicMs(0));
+                }
                 Some(PartitionDir::Stray) => {
                     tracing::warn!(path = %path.display(), "a log that was set aside is still here");
-                    leftovers.remove_later(path, MonotonicMs(0).plus(STRAY_KEPT));
+                    leftovers.remember(Kind::Stray, path, MonotonicMs(0).plus(STRAY_KEPT));
                 }
                 Some(PartitionDir::Hosted(_)) | None => {}
             }
@@ -41,12 +62,28 @@ impl Leftovers {
         Ok(leftovers)
     }
 
-    /// Removes a renamed directory when its time has come.
+    /// Removes the renamed directory of a deleted partition when its time has come.
     pub fn remove_later(&self, path: PathBuf, due: MonotonicMs) {
-        let mut pending = self.pending.lock();
-        if pending.len() < PENDING_MAX {
-            pending.push((due, path));
+        self.remember(Kind::Deleted, path, due);
+    }
+
+    /// Removes the renamed files of segments when their time has come.
+    pub fn remove_files_later(&self, files: Vec<PathBuf>, due: MonotonicMs) {
+        for path in files {
+            if !self.remember(Kind::File, path.clone(), due) {
+                self.remove(Kind::File, &path);
+            }
         }
+    }
+
+    /// Remembers what is to be removed; false when there is too much of it.
+    fn remember(&self, kind: Kind, path: PathBuf, due: MonotonicMs) -> bool {
+        let mut pending = self.pending.lock();
+        let has_room = pending.len() < PENDING_MAX;
+        if has_room {
+            pending.push(Leftover { kind, path, due });
+        }
+        has_room
     }
 
     /// Renames the log of a partition that does not belong here, and keeps it for [`STRAY_KEPT`].
@@ -59,7 +96,7 @@ impl Leftovers {
             kept_hours = STRAY_KEPT.0 / 3_600_000,
             "the log of a partition that does not belong to this broker is set aside; move it elsewhere to keep it"
         );
-        self.remove_later(aside, now.plus(STRAY_KEPT));
+        self.remember(Kind::Stray, aside, now.plus(STRAY_KEPT));
         Ok(())
     }
 
@@ -75,19 +112,31 @@ impl Leftovers {
         Ok(())
     }
 
-    /// Removes the directories whose time has come, until `is_over`.
-    pub fn remove_due(&self, now: MonotonicMs, is_over: impl Fn() -> bool) {
-        let due: Vec<PathBuf> =
-            self.pending.lock().extract_if(.., |(due, _)| *due <= now).map(|(_, path)| path).collect();
-        for path in due {
+    /// Removes that whose time has come, until `is_over`; with `in_need` of space all but strays, which nobody has
+    /// deleted.
+    pub fn remove_due(&self, now: MonotonicMs, in_need: bool, is_over: impl Fn() -> bool) {
+        let is_due = |left: &mut Leftover| left.due <= now || (in_need && left.kind != Kind::Stray);
+        let due: Vec<Leftover> = self.pending.lock().extract_if(.., is_due).collect();
+        for left in due {
             if is_over() {
                 return;
             }
-            match self.disk.remove_dir_all(&path) {
-                Ok(()) => tracing::info!(path = %path.display(), "removed the files of a partition"),
-                Err(error) => {
-                    tracing::warn!(path = %path.display(), %error, "files cannot be removed; the next start tries again");
-                }
+            self.remove(left.kind, &left.path);
+        }
+    }
+
+    fn remove(&self, kind: Kind, path: &Path) {
+        let removed = match kind {
+            Kind::File => self.disk.remove_file(path),
+            Kind::Deleted | Kind::Stray => self.disk.remove_dir_all(path),
+        };
+        match removed {
+            Ok(()) if kind == Kind::File => {}
+            Ok(()) => tracing::info!(path = %path.display(), "removed the files of a partition"),
+            // The partition was deleted meanwhile, or its log opened anew.
+            Err(error) if kind == Kind::File && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "files cannot be removed; the next start tries again");
             }
         }
     }
@@ -122,14 +171,31 @@ mod tests {
         leftovers.set_strays_aside(|id| *id == hosted, MonotonicMs(5)).unwrap();
         let aside = names(dir).pop().unwrap();
         assert!(aside.starts_with("t-1.") && aside.ends_with("-stray"), "{aside}");
-        leftovers.remove_due(later(DurationMs(STRAY_KEPT.0 - 1)), || false);
+        leftovers.remove_due(later(DurationMs(STRAY_KEPT.0 - 1)), false, || false);
         assert_eq!(std::fs::read(dir.join(&aside).join("file")).unwrap(), b"t-1");
 
         let leftovers = Leftovers::find(Arc::new(RealDisk), dir).unwrap();
-        leftovers.remove_due(MonotonicMs(5), || false);
+        leftovers.remove_due(MonotonicMs(5), false, || false);
         assert_eq!(names(dir), ["t-0", &aside]);
-        leftovers.remove_due(later(STRAY_KEPT), || false);
+        leftovers.remove_due(later(STRAY_KEPT), false, || false);
         assert_eq!(names(dir), ["t-0"]);
+    }
+
+    #[test]
+    fn in_need_of_space_all_that_was_deleted_goes_at_once_and_strays_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let [deleted, stray] = ["delete", "stray"].map(|end| format!("t-0.{}-{end}", Uuid([7; 16])));
+        let segment = folder.path().join("00000000000000000000.log.deleted");
+        std::fs::create_dir(folder.path().join(&stray)).unwrap();
+        let leftovers = Leftovers::find(Arc::new(RealDisk), folder.path()).unwrap();
+        std::fs::create_dir(folder.path().join(&deleted)).unwrap();
+        std::fs::write(&segment, "records").unwrap();
+        leftovers.remove_later(folder.path().join(&deleted), later(DurationMs(60_000)));
+        leftovers.remove_files_later(vec![segment.clone()], later(DurationMs(60_000)));
+        leftovers.remove_due(later(DurationMs(59_999)), false, || false);
+        assert!(segment.exists() && folder.path().join(&deleted).exists());
+        leftovers.remove_due(MonotonicMs(5), true, || false);
+        assert_eq!(names(folder.path()), [stray]);
     }
 
     #[test]
@@ -138,10 +204,10 @@ mod tests {
         let deleted = folder.path().join(format!("t-0.{}-delete", Uuid([7; 16])));
         std::fs::create_dir(&deleted).unwrap();
         let leftovers = Leftovers::find(Arc::new(RealDisk), folder.path()).unwrap();
-        leftovers.remove_due(MonotonicMs(5), || true);
+        leftovers.remove_due(MonotonicMs(5), false, || true);
         assert!(deleted.exists(), "the broker stops");
         let leftovers = Leftovers::find(Arc::new(RealDisk), folder.path()).unwrap();
-        leftovers.remove_due(MonotonicMs(5), || false);
+        leftovers.remove_due(MonotonicMs(5), false, || false);
         assert!(!deleted.exists());
     }
 }

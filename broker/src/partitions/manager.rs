@@ -230,6 +230,7 @@ impl Partitions {
             replica,
             &broker.metrics,
             self.isr_queue.clone(),
+            Arc::clone(self.opener.space()),
             self.fatal.clone(),
         ));
         self.hosted.write().insert(id, Arc::clone(&hosted));

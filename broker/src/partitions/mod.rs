@@ -8,6 +8,7 @@ mod isr_sender;
 mod leftovers;
 mod manager;
 mod open;
+mod space;
 mod upkeep;
 mod waiters;
 

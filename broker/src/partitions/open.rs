@@ -17,6 +17,7 @@ use ottla_broker_types::{BrokerEpoch, DurationMs, MonotonicMs, Now, Offset, Topi
 use super::checkpoints::Checkpoints;
 use super::leftovers::Leftovers;
 use super::manager::Partitions;
+use super::space::Space;
 use crate::broker::Broker;
 use crate::clock;
 use crate::view::View;
@@ -32,6 +33,7 @@ pub struct Opener {
     last_epoch: Option<BrokerEpoch>,
     checkpoints: Checkpoints,
     leftovers: Leftovers,
+    space: Arc<Space>,
 }
 
 impl Opener {
@@ -41,7 +43,9 @@ impl Opener {
         let checkpoints = Checkpoints::read(Arc::clone(&disk), dir)?;
         let leftovers = Leftovers::find(Arc::clone(&disk), dir)?;
         remove_clean_shutdown(&*disk, dir).context("remove the clean-shutdown marker")?;
+        let total_bytes = total_bytes(dir);
         Ok(Opener {
+            space: Arc::new(Space::new(Arc::clone(&disk), dir, total_bytes)),
             disk,
             dir: dir.to_owned(),
             clean_shutdown: marker.is_some(),
@@ -63,9 +67,12 @@ impl Opener {
 
     /// Total and free bytes of the volume, as far as the system tells.
     pub fn volume_bytes(&self) -> (Option<u64>, Option<u64>) {
-        let free = self.disk.free_bytes(&self.dir).ok();
-        let total = rustix::fs::statvfs(&self.dir).ok().map(|volume| volume.f_blocks * volume.f_frsize);
-        (total, free)
+        (total_bytes(&self.dir), self.disk.free_bytes(&self.dir).ok())
+    }
+
+    /// The space that is left on it.
+    pub fn space(&self) -> &Arc<Space> {
+        &self.space
     }
 
     /// Opens, and if need be recovers, the log of a partition.
@@ -132,9 +139,9 @@ impl Opener {
         plan.sync(&*self.disk)
     }
 
-    /// Removes the files of segments that left a log.
-    pub fn remove(&self, deleted: &Deleted) -> std::io::Result<()> {
-        deleted.remove_files(&*self.disk)
+    /// Removes the files of segments that left a log, when `due`.
+    pub fn remove(&self, deleted: Deleted, due: MonotonicMs) {
+        self.leftovers.remove_files_later(deleted.files, due);
     }
 
     /// The directories that wait for their removal.
@@ -162,7 +169,7 @@ impl Opener {
         write_clean_shutdown(&*self.disk, &self.dir, epoch).context("write the clean-shutdown marker")
     }
 
-    /// How long the files of a topic's deleted partitions stay.
+    /// How long the files of a topic's deleted partitions and segments stay.
     pub fn file_delete_delay(&self, broker: &Broker, view: &View, topic: &str) -> DurationMs {
         let layers = view.broker_layers(broker.node_id, &broker.config.statics);
         config::TopicConfig::resolve(view.topic_config(topic), layers).file_delete_delay_ms
@@ -171,6 +178,7 @@ impl Opener {
     /// The settings of a topic's logs and replicas.
     pub fn configs(&self, broker: &Broker, view: &View, topic: &str) -> (LogConfig, ReplicationConfig) {
         let layers = view.broker_layers(broker.node_id, &broker.config.statics);
+        let node = config::DynamicBrokerConfig::resolve(layers);
         let topic = config::TopicConfig::resolve(view.topic_config(topic), layers);
         let log = LogConfig {
             segment_bytes_max: topic.segment_bytes,
@@ -192,7 +200,7 @@ impl Opener {
             },
             timestamp_before_max_ms: topic.timestamp_before_max_ms,
             timestamp_after_max_ms: topic.timestamp_after_max_ms,
-            producer_id_expiration_ms: broker.config.logs.producer_expiration_ms,
+            producer_id_expiration_ms: node.producer_expiration_ms,
             flush_messages: topic.flush_messages,
             flush_ms: topic.flush_ms,
         };
@@ -202,6 +210,10 @@ impl Opener {
         };
         (log, replication)
     }
+}
+
+fn total_bytes(dir: &Path) -> Option<u64> {
+    rustix::fs::statvfs(dir).ok().map(|volume| volume.f_blocks.saturating_mul(volume.f_frsize))
 }
 
 #[cfg(test)]
@@ -268,9 +280,9 @@ mod tests {
         rig.commit(&[Record::RemoveTopic { id: OLD }]);
         assert_eq!((dirs(&rig, "t-0").len(), dirs(&rig, "-delete").len()), (0, 1));
         let at = |ms| rig.broker.clock.now().mono.plus(DurationMs(ms));
-        rig.broker.partitions.opener().leftovers().remove_due(at(3_590_000), || false);
+        rig.broker.partitions.opener().leftovers().remove_due(at(3_590_000), false, || false);
         assert_eq!(dirs(&rig, "-delete").len(), 1);
-        rig.broker.partitions.opener().leftovers().remove_due(at(3_600_000), || false);
+        rig.broker.partitions.opener().leftovers().remove_due(at(3_600_000), false, || false);
         assert_eq!(dirs(&rig, "-delete").len(), 0);
     }
 }

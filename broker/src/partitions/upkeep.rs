@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_broker_log::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE};
-use ottla_broker_replication::Effects;
+use ottla_broker_replication::{Effects, Replica};
 use ottla_broker_types::{DurationMs, MonotonicMs, Offset};
 
 use super::hosted::HostedPartition;
@@ -15,8 +15,10 @@ use crate::stop::until_true;
 /// How often deadlines are looked at; ISR members may lag by seconds, so this is fine-grained enough.
 const TICK: Duration = Duration::from_millis(250);
 
-/// How often directories are looked for whose time has come; their delay is of minutes.
+/// How often files and directories are looked for whose time has come; their delay is of minutes.
 const REMOVAL_TICK: Duration = Duration::from_secs(1);
+/// How often retention runs while the disk has no space for records.
+const RETENTION_IN_NEED: DurationMs = DurationMs(1_000);
 
 /// Offsets of partitions as they were found.
 type Found = Vec<(Arc<HostedPartition>, Offset)>;
@@ -30,6 +32,7 @@ pub async fn run(broker: Arc<Broker>) {
         let _ = tokio::time::timeout(TICK, until_true(&mut stopping)).await;
         tokio::task::block_in_place(|| {
             let now = broker.clock.now();
+            broker.partitions.opener().space().measure();
             for hosted in broker.partitions.all() {
                 hosted.tick(now);
             }
@@ -59,14 +62,16 @@ pub async fn run_removals(broker: Arc<Broker>) {
     let mut stopping = broker.stopping();
     while tokio::time::timeout(REMOVAL_TICK, until_true(&mut stopping)).await.is_err() {
         let now = broker.clock.now().mono;
-        let leftovers = broker.partitions.opener().leftovers();
-        tokio::task::block_in_place(|| leftovers.remove_due(now, || *stopping.borrow()));
+        let (leftovers, space) = (broker.partitions.opener().leftovers(), broker.partitions.opener().space());
+        tokio::task::block_in_place(|| leftovers.remove_due(now, space.is_low(), || *stopping.borrow()));
     }
 }
 
 struct Deadlines {
     retention: MonotonicMs,
-    checkpoint: MonotonicMs,
+    high_watermarks: MonotonicMs,
+    log_starts: MonotonicMs,
+    producers: MonotonicMs,
 }
 
 impl Deadlines {
@@ -74,16 +79,28 @@ impl Deadlines {
         let now = broker.clock.now().mono;
         Deadlines {
             retention: now.plus(broker.config.logs.retention_check_ms),
-            checkpoint: now.plus(broker.config.replication.high_watermark_checkpoint_ms),
+            high_watermarks: now.plus(broker.config.replication.high_watermark_checkpoint_ms),
+            log_starts: now.plus(broker.config.logs.log_start_checkpoint_ms),
+            producers: now.plus(broker.config.logs.producer_check_ms),
         }
     }
 
     fn run(&mut self, broker: &Broker, now: MonotonicMs) {
-        if is_due(&mut self.retention, now, broker.config.logs.retention_check_ms) {
+        let logs = &broker.config.logs;
+        if broker.partitions.opener().space().is_low() {
+            self.retention = self.retention.min(now.plus(RETENTION_IN_NEED));
+        }
+        if is_due(&mut self.retention, now, logs.retention_check_ms) {
             retain(broker);
         }
-        if is_due(&mut self.checkpoint, now, broker.config.replication.high_watermark_checkpoint_ms) {
-            checkpoint(broker);
+        if is_due(&mut self.high_watermarks, now, broker.config.replication.high_watermark_checkpoint_ms) {
+            checkpoint_high_watermarks(broker);
+        }
+        if is_due(&mut self.log_starts, now, logs.log_start_checkpoint_ms) {
+            checkpoint_log_starts(broker);
+        }
+        if is_due(&mut self.producers, now, logs.producer_check_ms) {
+            expire_producers(broker);
         }
     }
 }
@@ -98,13 +115,22 @@ fn is_due(deadline: &mut MonotonicMs, now: MonotonicMs, interval: DurationMs) ->
 
 fn retain(broker: &Broker) {
     let now = broker.clock.now();
+    let opener = broker.partitions.opener();
+    let view = broker.view();
     for hosted in broker.partitions.all() {
         let deleted = hosted.maintain("retention", |replica| replica.apply_retention(now));
-        // Removing files takes long and needs no lock.
-        let removed = deleted.map(|deleted| broker.partitions.opener().remove(&deleted));
-        if let Some(Err(error)) = removed {
-            tracing::warn!(partition = %hosted.id, %error, "old segments cannot be removed");
+        if let Some(deleted) = deleted.filter(|deleted| deleted.segment_count > 0) {
+            let delay = opener.file_delete_delay(broker, &view, hosted.id.topic.as_str());
+            opener.remove(deleted, now.mono.plus(delay));
         }
+    }
+}
+
+fn expire_producers(broker: &Broker) {
+    let now = broker.clock.now();
+    for hosted in broker.partitions.all() {
+        hosted
+            .maintain("forget producers", |replica| Ok((replica.expire_producers(now), Effects::default())));
     }
 }
 
@@ -123,21 +149,19 @@ fn flush(broker: &Broker) {
     save(broker, RECOVERY_POINTS_FILE, points);
 }
 
-fn checkpoint(broker: &Broker) {
-    let mut high_watermarks = Found::new();
-    let mut log_starts = Found::new();
-    for hosted in broker.partitions.all() {
-        if let Some((high_watermark, log_start)) =
-            hosted.read(|replica| (replica.high_watermark(), replica.log().log_start()))
-        {
-            if log_start > Offset::ZERO {
-                log_starts.push((Arc::clone(&hosted), log_start));
-            }
-            high_watermarks.push((hosted, high_watermark));
-        }
-    }
-    save(broker, HIGH_WATERMARKS_FILE, high_watermarks);
+fn checkpoint_high_watermarks(broker: &Broker) {
+    save(broker, HIGH_WATERMARKS_FILE, find(broker, Replica::high_watermark));
+}
+
+fn checkpoint_log_starts(broker: &Broker) {
+    let mut log_starts = find(broker, |replica| replica.log().log_start());
+    log_starts.retain(|(_, log_start)| *log_start > Offset::ZERO);
     save(broker, LOG_STARTS_FILE, log_starts);
+}
+
+fn find(broker: &Broker, offset: impl Fn(&Replica) -> Offset) -> Found {
+    let all = broker.partitions.all().into_iter();
+    all.filter_map(|hosted| hosted.read(&offset).map(|offset| (hosted, offset))).collect()
 }
 
 fn save(broker: &Broker, file: &'static str, found: Found) {
@@ -161,7 +185,8 @@ fn save(broker: &Broker, file: &'static str, found: Found) {
 
 /// Closes every log and marks the directory clean, if all of them closed.
 pub fn close(broker: &Broker) {
-    checkpoint(broker);
+    checkpoint_high_watermarks(broker);
+    checkpoint_log_starts(broker);
     let mut points = Found::new();
     let recovered = broker.partitions.opener().is_recovered(&broker.partitions);
     let mut all_closed = recovered.unwrap_or_else(|error| {

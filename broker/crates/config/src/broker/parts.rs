@@ -101,8 +101,8 @@ pub struct LogsConfig {
     pub log_start_checkpoint_ms: DurationMs,
     /// `ottla.flush.before.ack`.
     pub flush_before_ack: bool,
-    /// `producer.id.expiration.ms`.
-    pub producer_expiration_ms: DurationMs,
+    /// `producer.id.expiration.check.interval.ms`.
+    pub producer_check_ms: DurationMs,
 }
 
 /// What new topics get, and whether topics may come and go.
@@ -173,6 +173,8 @@ pub struct DynamicBrokerConfig {
     pub leader_throttled_bytes_per_second: Option<u64>,
     /// `follower.replication.throttled.rate` in bytes a second; `None` is no limit.
     pub follower_throttled_bytes_per_second: Option<u64>,
+    /// `producer.id.expiration.ms`.
+    pub producer_expiration_ms: DurationMs,
     /// `cordoned.log.dirs`; `*` is all (KIP-1066).
     pub cordoned_log_dirs: Vec<String>,
 }
@@ -186,6 +188,7 @@ impl DynamicBrokerConfig {
             connections_per_ip_max: typed.u32("max.connections.per.ip"),
             leader_throttled_bytes_per_second: typed.limit("leader.replication.throttled.rate"),
             follower_throttled_bytes_per_second: typed.limit("follower.replication.throttled.rate"),
+            producer_expiration_ms: typed.duration("producer.id.expiration.ms"),
             cordoned_log_dirs: typed.list("cordoned.log.dirs"),
         }
     }
@@ -268,7 +271,7 @@ impl LogsConfig {
             recovery_checkpoint_ms: typed.duration("log.flush.offset.checkpoint.interval.ms"),
             log_start_checkpoint_ms: typed.duration("log.flush.start.offset.checkpoint.interval.ms"),
             flush_before_ack: typed.bool("ottla.flush.before.ack"),
-            producer_expiration_ms: typed.duration("producer.id.expiration.ms"),
+            producer_check_ms: typed.duration("producer.id.expiration.check.interval.ms"),
         }
     }
 }
