@@ -21,9 +21,9 @@ pub enum Compression {
 }
 
 /// Start of xerial's framing; a raw snappy stream cannot start so and be valid.
-const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\x00";
+pub(super) const XERIAL_MAGIC: &[u8] = b"\x82SNAPPY\x00";
 /// The magic, then version and oldest compatible version as int32.
-const XERIAL_HEADER_LEN: usize = XERIAL_MAGIC.len() + 8;
+pub(super) const XERIAL_HEADER_LEN: usize = XERIAL_MAGIC.len() + 8;
 /// Block size that xerial's library writes.
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 /// Snappy's densest element copies 64 bytes and takes 3, so 64 times the input is above what any input gives.

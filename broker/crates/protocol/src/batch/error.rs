@@ -51,6 +51,9 @@ pub enum BatchError {
         /// The caller's limit in bytes.
         limit: usize,
     },
+    /// A zstd frame needs a larger window than the caller allows.
+    #[error("the batch's zstd frame needs a larger window than is allowed")]
+    WindowTooLarge,
     /// A record is malformed.
     #[error("a record of the batch is malformed: {0}")]
     InvalidRecord(#[from] DecodeError),

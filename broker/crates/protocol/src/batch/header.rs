@@ -243,6 +243,15 @@ pub fn stamp_log_append_time(batch: &mut [u8], timestamp: i64) {
     seal(batch);
 }
 
+/// Sets the largest timestamp of the records to `timestamp` (ms), as the records themselves say it, and the CRC anew.
+///
+/// # Panics
+/// If `batch`, which must be exactly one batch, is shorter than a header: callers have parsed it.
+pub fn stamp_max_timestamp(batch: &mut [u8], timestamp: i64) {
+    batch[MAX_TIMESTAMP_AT..PRODUCER_ID_AT].copy_from_slice(&timestamp.to_be_bytes());
+    seal(batch);
+}
+
 /// Writes the CRC of exactly one batch into its header.
 pub(super) fn seal(batch: &mut [u8]) {
     let crc = crc(batch);

@@ -3,6 +3,7 @@
 //! Does no I/O. Never trusts a length it did not check, nor decompresses past the caller's bound.
 
 mod builder;
+mod check;
 mod compression;
 mod error;
 mod header;
@@ -10,11 +11,14 @@ mod iter;
 mod records;
 
 pub use builder::{BatchBuilder, BatchOptions};
+pub use check::{
+    BrokenRule, FAULTS_MAX, Limits, RecordFault, RecordRules, Rejected, Scratch, Walked, check_records,
+};
 pub use compression::Compression;
 pub use error::BatchError;
 pub use header::{
     Attributes, BatchHeader, HEADER_LEN, LENGTH_PREFIX_LEN, MAGIC, TimestampType, stamp,
-    stamp_log_append_time,
+    stamp_log_append_time, stamp_max_timestamp,
 };
 pub use iter::{Batches, batches};
 pub use records::{BatchRecords, Record, RecordHeader, RecordIter, records};
