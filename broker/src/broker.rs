@@ -8,6 +8,7 @@ use ottla_broker_types::{ClusterId, DirectoryId, NodeId, Offset};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
+use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::fetch::FetchSessions;
@@ -47,6 +48,8 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// The connections of clients.
     pub admission: Arc<Admission>,
+    /// Where what takes long is checked.
+    pub checks: Checks,
     view: ArcSwap<View>,
     applied_end: watch::Sender<Offset>,
     stopping: watch::Sender<bool>,
@@ -96,6 +99,7 @@ impl Broker {
             fetch_sessions: Mutex::new(FetchSessions::new(slots_max, parts.seed)),
             producer_ids: ProducerIds::default(),
             admission: Admission::new(limits),
+            checks: Checks::default(),
             view: ArcSwap::default(),
             applied_end: watch::Sender::new(Offset::ZERO),
             stopping: watch::Sender::new(false),

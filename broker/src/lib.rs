@@ -7,6 +7,7 @@ pub mod boot;
 
 mod api;
 mod broker;
+mod checks;
 mod clock;
 mod controller;
 mod dir_lock;

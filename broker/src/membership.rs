@@ -33,7 +33,9 @@ pub fn check(disk: &dyn Disk, dir: &Path, config: &BrokerConfig) -> anyhow::Resu
     }
     let found = find(disk, dir)?;
     if found.has_log {
-        return remember(disk, dir);
+        // On a full disk it waits for a later start.
+        remember(disk, dir).unwrap_or_else(|error| not_remembered(&error));
+        return Ok(());
     }
     let (shown, folder) = (dir.display(), dir.join(METADATA_DIR));
     let folder = folder.display();
@@ -81,11 +83,13 @@ pub async fn remember_when_formed(disk: Arc<dyn Disk>, dir: PathBuf, log: Arc<dy
     }
     let remembered = tokio::task::spawn_blocking(move || remember(&*disk, &dir)).await;
     if let Ok(Err(error)) = remembered {
-        tracing::warn!(
-            error = format!("{error:#}"),
-            "the quorum is not noted in meta.properties; the next start does it"
-        );
+        not_remembered(&error);
     }
+}
+
+fn not_remembered(error: &anyhow::Error) {
+    let error = format!("{error:#}");
+    tracing::warn!(error, "the quorum is not noted in meta.properties; the next start does it");
 }
 
 fn remember(disk: &dyn Disk, dir: &Path) -> anyhow::Result<()> {

@@ -134,13 +134,32 @@ impl Rig {
 
     /// Asks as a client; the body of the answer, or why the connection ends.
     pub(crate) async fn ask<R: Request>(&self, request: &R, version: i16) -> Result<Bytes, &'static str> {
-        let mut bytes = BytesMut::from(frame::encode_request(request, version, 1, None).unwrap());
-        bytes.advance(frame::SIZE_LEN);
-        let peer = PeerInfo { address: ([127, 0, 0, 1], 1).into(), listener: "TEST".into(), internal: false };
-        let reply = match Api::new(Arc::clone(&self.broker)).handle(&peer, Frame { bytes, held: None }) {
+        let reply = match self.handle(&Rig::peer(), request, version) {
             Handled::Now(reply) => reply,
             Handled::Later(reply) => reply.await,
         };
+        Rig::body::<R>(reply, version)
+    }
+
+    /// A client.
+    pub(crate) fn peer() -> PeerInfo {
+        PeerInfo {
+            address: ([127, 0, 0, 1], 1).into(),
+            listener: "TEST".into(),
+            internal: false,
+            order: Arc::default(),
+        }
+    }
+
+    /// Hands a request of `peer` in, as its connection would.
+    pub(crate) fn handle<R: Request>(&self, peer: &PeerInfo, request: &R, version: i16) -> Handled {
+        let mut bytes = BytesMut::from(frame::encode_request(request, version, 1, None).unwrap());
+        bytes.advance(frame::SIZE_LEN);
+        Api::new(Arc::clone(&self.broker)).handle(peer, Frame { bytes, held: None })
+    }
+
+    /// The body of an answer, or why the connection ends.
+    pub(crate) fn body<R: Request>(reply: Reply, version: i16) -> Result<Bytes, &'static str> {
         let segments = match reply {
             Reply::Frame(segments) => segments,
             Reply::None => return Ok(Bytes::new()),

@@ -48,9 +48,14 @@ impl Call {
     where
         F: Future<Output = Reply> + Send + 'static,
     {
+        self.let_body_go();
+        Answer::later(answer(self))
+    }
+
+    /// Gives back what the body takes, once nobody reads it any more.
+    pub fn let_body_go(&mut self) {
         self.body = BytesMut::new();
         self.held = None;
-        Answer::later(answer(self))
     }
 
     /// The decoded request.
@@ -109,7 +114,12 @@ mod tests {
         // ApiVersions 0 with correlation id 1 and no client id, then a body.
         let head = [0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
         let bytes = [&head[..], &[7; 100]].concat();
-        let peer = PeerInfo { address: ([127, 0, 0, 1], 1).into(), listener: "TEST".into(), internal: false };
+        let peer = PeerInfo {
+            address: ([127, 0, 0, 1], 1).into(),
+            listener: "TEST".into(),
+            internal: false,
+            order: Default::default(),
+        };
         let frame = Frame { bytes: bytes.as_slice().into(), held };
         let call = Call::open(&peer, frame, ApiKey::ApiVersions).unwrap();
         assert_eq!((call.correlation, call.body.len()), (1, 100));

@@ -6,10 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::join_all;
+use ottla_broker_log::{CheckedBatch, Effort, Verdict};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::produce_request::ProduceRequest;
 use ottla_broker_protocol::messages::produce_response::{
-    LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse, TopicProduceResponse,
+    BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse,
+    TopicProduceResponse,
 };
 use ottla_broker_types::{PartitionIndex, TopicId, TopicName, Uuid};
 use tokio::sync::oneshot;
@@ -17,7 +19,8 @@ use tokio::sync::oneshot;
 use super::call::Call;
 use super::{Answer, Malformed, old_clients};
 use crate::broker::Broker;
-use crate::listener::Reply;
+use crate::checks;
+use crate::listener::{Reply, Turn};
 use crate::partitions::{AppendFailure, HostedPartition, ProduceWait, RequiredAcks};
 use crate::view::View;
 
@@ -26,12 +29,13 @@ const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// From this version on an answer names the leader that the client should ask (KIP-951).
 const LEADER_NAMED_FROM_VERSION: i16 = 10;
 
-/// One partition's batch: where it lies in the frame, and whom it is for.
+/// One partition's batch: where it lies in the frame, whom it is for, and what the rules say of it.
 struct Part {
     topic: usize,
     index: PartitionIndex,
     target: Result<Arc<HostedPartition>, AppendFailure>,
     records: Option<Range<usize>>,
+    checked: Option<CheckedBatch>,
 }
 
 /// A topic as the request named it, for the answer.
@@ -47,29 +51,122 @@ struct Outcome {
     wait: Option<(Arc<HostedPartition>, oneshot::Receiver<ProduceWait>)>,
 }
 
-/// Handles a Produce.
-pub fn handle(broker: &Arc<Broker>, mut call: Call) -> Result<Answer, Malformed> {
+/// A request that was taken in.
+struct Produce {
+    call: Call,
+    topics: Vec<NamedTopic>,
+    parts: Vec<Part>,
+    acks: RequiredAcks,
+    timeout: Duration,
+}
+
+/// Handles a Produce. One whose batches take long to check goes on beside its connection; the connection's later ones
+/// then append after it, so that a producer's batches keep their order.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let (topics, parts, acks, timeout) = open(broker, &call)?;
     let Some(acks) = acks else {
-        let outcomes = parts.iter().map(|part| failed(part, ErrorCode::InvalidRequiredAcks, None)).collect();
+        let refused = AppendFailure::of(ErrorCode::InvalidRequiredAcks);
+        let outcomes = parts.iter().map(|part| failed(part, refused.clone())).collect();
         return Ok(Answer::now(call.reply(&response(broker, &call, topics, outcomes))));
     };
-    let outcomes: Vec<Outcome> =
-        parts.into_iter().map(|part| append(broker, &mut call, &part, acks)).collect();
-    if acks == RequiredAcks::None {
-        let failed = outcomes.iter().any(|outcome| outcome.response.error_code != 0);
-        // Without an answer, a closed connection is the only way to tell the producer (Kafka does the same).
-        let reply = if failed { Reply::Close("a produce without acks failed") } else { Reply::None };
-        return Ok(Answer::now(reply));
+    let mut produce = Produce { call, topics, parts, acks, timeout };
+    let is_checked = produce.check(broker, Effort::Brief);
+    if is_checked && produce.call.peer.order.is_empty() {
+        let outcomes = produce.append(broker);
+        return Ok(produce.answer(broker, outcomes));
     }
-    if outcomes.iter().all(|outcome| outcome.wait.is_none()) {
-        return Ok(Answer::now(call.reply(&response(broker, &call, topics, outcomes))));
-    }
+    let turn = produce.call.peer.order.join();
     let broker = Arc::clone(broker);
-    Ok(call.later(|call| async move {
-        let outcomes = wait_for_commit(outcomes, timeout).await;
-        call.reply(&response(&broker, &call, topics, outcomes))
+    // Not within the answer's future, which is only driven once all earlier answers have left.
+    let appended = tokio::spawn(append_in_turn(Arc::clone(&broker), produce, turn, is_checked));
+    Ok(Answer::later(async move {
+        match appended.await {
+            Ok(Some((produce, outcomes))) => produce.answered(broker, outcomes).await,
+            Ok(None) | Err(_) => Reply::Close("a produce could not be checked"),
+        }
     }))
+}
+
+/// Checks what is not checked yet, and appends when the connection's earlier requests have appended.
+async fn append_in_turn(
+    broker: Arc<Broker>,
+    produce: Produce,
+    mut turn: Turn,
+    is_checked: bool,
+) -> Option<(Produce, Vec<Outcome>)> {
+    let mut checked = Some((produce, is_checked));
+    for effort in [Effort::Full, Effort::Large] {
+        checked = match checked {
+            Some((produce, false)) => check_elsewhere(&broker, produce, effort).await,
+            done => done,
+        };
+    }
+    turn.come().await;
+    let (mut produce, _) = checked?;
+    let outcomes = produce.append(&broker);
+    produce.call.let_body_go();
+    Some((produce, outcomes))
+}
+
+async fn check_elsewhere(
+    broker: &Arc<Broker>,
+    mut produce: Produce,
+    effort: Effort,
+) -> Option<(Produce, bool)> {
+    let here = Arc::clone(broker);
+    let work = move || {
+        let is_checked = produce.check(&here, effort);
+        (produce, is_checked)
+    };
+    match effort {
+        Effort::Large => broker.checks.run_large(work).await,
+        Effort::Brief | Effort::Full => broker.checks.run(work).await,
+    }
+}
+
+impl Produce {
+    /// Checks the batches that are not checked yet; false if some take more than `effort`.
+    fn check(&mut self, broker: &Broker, effort: Effort) -> bool {
+        let mut is_checked = true;
+        for part in self.parts.iter_mut().filter(|part| part.checked.is_none()) {
+            let Ok(partition) = &part.target else { continue };
+            match check(broker, &self.call, partition, part.records.clone(), self.acks, effort) {
+                Ok(Verdict::Sound(checked)) => part.checked = Some(checked),
+                Ok(Verdict::Undecided) => is_checked = false,
+                Err(failure) => part.target = Err(failure),
+            }
+        }
+        is_checked
+    }
+
+    fn append(&mut self, broker: &Broker) -> Vec<Outcome> {
+        self.parts.iter().map(|part| append(broker, &mut self.call, part, self.acks)).collect()
+    }
+
+    /// Answers at once if nothing is waited for.
+    fn answer(self, broker: &Arc<Broker>, outcomes: Vec<Outcome>) -> Answer {
+        if self.acks == RequiredAcks::None || outcomes.iter().all(|outcome| outcome.wait.is_none()) {
+            return Answer::now(self.reply(broker, outcomes));
+        }
+        let Produce { call, topics, parts, acks, timeout } = self;
+        let broker = Arc::clone(broker);
+        call.later(move |call| Produce { call, topics, parts, acks, timeout }.answered(broker, outcomes))
+    }
+
+    /// Answers once the batches are committed.
+    async fn answered(self, broker: Arc<Broker>, outcomes: Vec<Outcome>) -> Reply {
+        let outcomes = wait_for_commit(outcomes, self.timeout).await;
+        self.reply(&broker, outcomes)
+    }
+
+    fn reply(self, broker: &Broker, outcomes: Vec<Outcome>) -> Reply {
+        if self.acks == RequiredAcks::None {
+            let failed = outcomes.iter().any(|outcome| outcome.response.error_code != 0);
+            // Without an answer, a closed connection is the only way to tell the producer (Kafka does the same).
+            return if failed { Reply::Close("a produce without acks failed") } else { Reply::None };
+        }
+        self.call.reply(&response(broker, &self.call, self.topics, outcomes))
+    }
 }
 
 type Opened = (Vec<NamedTopic>, Vec<Part>, Option<RequiredAcks>, Duration);
@@ -92,15 +189,15 @@ fn open(broker: &Broker, call: &Call) -> Result<Opened, Malformed> {
             let index = PartitionIndex(partition.index);
             let target = match &name {
                 Some(name) => target(broker, &view, name, index),
-                None if by_id => Err(AppendFailure { code: ErrorCode::UnknownTopicId, message: None }),
-                None => Err(AppendFailure { code: ErrorCode::InvalidTopicException, message: None }),
+                None if by_id => Err(AppendFailure::of(ErrorCode::UnknownTopicId)),
+                None => Err(AppendFailure::of(ErrorCode::InvalidTopicException)),
             };
             let bytes = partition.records.as_ref().and_then(|records| records.as_borrowed());
             let records = bytes.map(|bytes| {
                 let start = bytes.as_ptr() as usize - frame_start;
                 start..start + bytes.len()
             });
-            parts.push(Part { topic: topics.len(), index, target, records });
+            parts.push(Part { topic: topics.len(), index, target, records, checked: None });
         }
         topics.push(NamedTopic { name: data.name.clone().into_owned(), id: data.topic_id });
     }
@@ -116,29 +213,48 @@ fn target(
     index: PartitionIndex,
 ) -> Result<Arc<HostedPartition>, AppendFailure> {
     match broker.partitions.serve(view, topic, index) {
-        Err(code @ ErrorCode::UnknownTopicOrPartition) => Err(AppendFailure { code, message: None }),
+        Err(code @ ErrorCode::UnknownTopicOrPartition) => Err(AppendFailure::of(code)),
         _ if topic.is_internal() => {
             let message =
                 format!("{topic} is written by the coordinators only: clients cannot produce to it");
-            Err(AppendFailure { code: ErrorCode::InvalidTopicException, message: Some(message) })
+            Err(AppendFailure::with(ErrorCode::InvalidTopicException, message))
         }
-        found => found.map_err(|code| AppendFailure { code, message: None }),
+        found => found.map_err(AppendFailure::of),
     }
+}
+
+/// What the rules say of a batch.
+fn check(
+    broker: &Broker,
+    call: &Call,
+    partition: &HostedPartition,
+    records: Option<Range<usize>>,
+    acks: RequiredAcks,
+    effort: Effort,
+) -> Result<Verdict, AppendFailure> {
+    let Some(batch) = records.and_then(|range| call.body.get(range)).filter(|batch| !batch.is_empty()) else {
+        return Err(AppendFailure::with(ErrorCode::InvalidRecord, "a produce needs one record batch"));
+    };
+    if call.version < old_clients::ZSTD_FROM_PRODUCE_VERSION && old_clients::is_zstd(batch) {
+        let message = "zstd needs Produce 7: upgrade the client, or let it use another codec";
+        return Err(AppendFailure::with(ErrorCode::UnsupportedCompressionType, message));
+    }
+    let rules = partition.batch_rules(acks)?;
+    let now = broker.clock.now().wall;
+    let verdict = checks::with_scratch(|scratch| rules.check(batch, now, effort, scratch));
+    verdict.map_err(|error| partition.refused(&error.into()))
 }
 
 fn append(broker: &Broker, call: &mut Call, part: &Part, acks: RequiredAcks) -> Outcome {
     let partition = match &part.target {
         Ok(partition) => partition,
-        Err(failure) => return failed(part, failure.code, failure.message.clone()),
+        Err(failure) => return failed(part, failure.clone()),
     };
-    let Some(batch) = part.records.clone().and_then(|range| call.body.get_mut(range)) else {
-        return failed(part, ErrorCode::InvalidRecord, Some("a produce needs one record batch".into()));
+    let batch = part.records.clone().and_then(|range| call.body.get_mut(range));
+    let (Some(batch), Some(checked)) = (batch, &part.checked) else {
+        return failed(part, AppendFailure::with(ErrorCode::InvalidRecord, "the batch could not be checked"));
     };
-    if call.version < old_clients::ZSTD_FROM_PRODUCE_VERSION && old_clients::is_zstd(batch) {
-        let message = "zstd needs Produce 7: upgrade the client, or let it use another codec";
-        return failed(part, ErrorCode::UnsupportedCompressionType, Some(message.to_owned()));
-    }
-    match partition.append(broker.clock.now(), batch, acks) {
+    match partition.append_checked(broker.clock.now(), batch, checked, acks) {
         Ok(appended) => Outcome {
             topic: part.topic,
             response: PartitionProduceResponse {
@@ -150,18 +266,24 @@ fn append(broker: &Broker, call: &mut Call, part: &Part, acks: RequiredAcks) -> 
             },
             wait: appended.wait.map(|wait| (Arc::clone(partition), wait)),
         },
-        Err(AppendFailure { code, message }) => failed(part, code, message),
+        Err(failure) => failed(part, failure),
     }
 }
 
-fn failed(part: &Part, code: ErrorCode, message: Option<String>) -> Outcome {
+fn failed(part: &Part, failure: AppendFailure) -> Outcome {
+    let record_errors = failure.records.into_iter().map(|record| BatchIndexAndErrorMessage {
+        batch_index: record.index,
+        batch_index_error_message: Some(Cow::Owned(record.message)),
+        ..Default::default()
+    });
     let response = PartitionProduceResponse {
         index: part.index.0,
-        error_code: code.code(),
+        error_code: failure.code.code(),
         base_offset: -1,
         log_append_time_ms: -1,
         log_start_offset: -1,
-        error_message: message.map(Cow::Owned),
+        record_errors: record_errors.collect(),
+        error_message: failure.message.map(Cow::Owned),
         ..PartitionProduceResponse::default()
     };
     Outcome { topic: part.topic, response, wait: None }
@@ -242,11 +364,12 @@ fn response(
 
 #[cfg(test)]
 mod tests {
-    use ottla_broker_protocol::batch::Compression;
+    use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, Compression};
     use ottla_broker_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
     use ottla_broker_protocol::{Decode, Reader, Records};
 
     use super::*;
+    use crate::listener::Handled;
     use crate::testing::{Rig, batch};
 
     async fn produced(rig: &Rig, batch: &[u8], version: i16) -> ErrorCode {
@@ -300,5 +423,95 @@ mod tests {
         }
         let to_metadata = produced_to(&rig, "__cluster_metadata", &batch(Compression::None), 9).await;
         assert_eq!(to_metadata, ErrorCode::InvalidTopicException);
+    }
+    /// A batch of producer 7 with one record that unfolds beyond what is checked in passing.
+    fn of_producer(compression: Compression, sequence: i32, value_bytes: usize) -> Vec<u8> {
+        let options = BatchOptions {
+            compression,
+            producer_id: 7,
+            producer_epoch: 0,
+            base_sequence: sequence,
+            ..BatchOptions::default()
+        };
+        let mut builder = BatchBuilder::new(options);
+        builder.append(None, Some(&vec![0; value_bytes]), 1);
+        builder.build().unwrap().to_vec()
+    }
+
+    fn request(batch: &[u8]) -> ProduceRequest<'_> {
+        let partition =
+            PartitionProduceData { records: Some(Records::Borrowed(batch)), ..Default::default() };
+        let topic = TopicProduceData {
+            name: Cow::Borrowed("t"),
+            partition_data: vec![partition],
+            ..Default::default()
+        };
+        ProduceRequest { acks: 1, timeout_ms: 1_000, topic_data: vec![topic], ..Default::default() }
+    }
+
+    async fn answer_of(handled: Handled) -> PartitionProduceResponse<'static> {
+        let reply = match handled {
+            Handled::Now(reply) => reply,
+            Handled::Later(reply) => reply.await,
+        };
+        let body = Rig::body::<ProduceRequest<'_>>(reply, 9).unwrap();
+        let response = ProduceResponse::decode(&mut Reader::new(&body), 9).unwrap();
+        response.responses[0].partition_responses[0].clone().into_owned()
+    }
+
+    #[tokio::test]
+    async fn pipelined_batches_of_a_producer_keep_their_order_though_some_take_long_to_check() {
+        let mut rig = Rig::new();
+        rig.topic("t", &[1]);
+        let peer = Rig::peer();
+        let large = |sequence| of_producer(Compression::Zstd, sequence, 4 << 20);
+        let small = |sequence| of_producer(Compression::None, sequence, 10);
+        let mut waiting = Vec::new();
+        for sequence in 0..24 {
+            let batch = if sequence % 4 == 0 { large(sequence) } else { small(sequence) };
+            waiting.push(rig.handle(&peer, &request(&batch), 9));
+        }
+        assert!(
+            waiting.iter().all(|handled| matches!(handled, Handled::Later(_))),
+            "none overtakes the first"
+        );
+        for (sequence, handled) in waiting.into_iter().enumerate() {
+            let answer = answer_of(handled).await;
+            assert_eq!((answer.error_code, answer.base_offset), (0, sequence as i64));
+        }
+        assert!(
+            matches!(rig.handle(&peer, &request(&small(24)), 9), Handled::Now(_)),
+            "the line is empty again"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_answer_names_the_records_because_of_which_a_batch_is_refused() {
+        let mut rig = Rig::new();
+        let hosted = rig.topic("t", &[1]);
+        rig.set("t", "cleanup.policy", "compact");
+        for compression in [Compression::None, Compression::Gzip] {
+            let mut builder = BatchBuilder::new(BatchOptions { compression, ..BatchOptions::default() });
+            builder.append(Some(b"k"), None, 1).append(None, None, 1).append(None, None, 1);
+            let batch = builder.build().unwrap();
+            let answer = answer_of(rig.handle(&Rig::peer(), &request(&batch), 9)).await;
+            assert_eq!(ErrorCode::from_wire(answer.error_code), ErrorCode::InvalidRecord);
+            let named: Vec<i32> = answer.record_errors.iter().map(|error| error.batch_index).collect();
+            assert_eq!(named, [1, 2]);
+            let message = answer.record_errors[0].batch_index_error_message.as_deref();
+            assert!(message.is_some_and(|message| message.contains("needs a key")), "{message:?}");
+        }
+        assert_eq!(hosted.read(|replica| replica.log().log_end().get()), Some(0));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_batch_that_unfolds_without_end_is_an_invalid_record() {
+        let mut rig = Rig::new();
+        let hosted = rig.topic("t", &[1]);
+        let bomb = of_producer(Compression::Zstd, 0, 65 << 20);
+        assert!(bomb.len() < 16 << 10);
+        let answer = answer_of(rig.handle(&Rig::peer(), &request(&bomb), 9)).await;
+        assert_eq!(ErrorCode::from_wire(answer.error_code), ErrorCode::InvalidRecord);
+        assert_eq!(hosted.read(|replica| replica.log().log_end().get()), Some(0));
     }
 }

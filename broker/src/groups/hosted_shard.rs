@@ -178,7 +178,7 @@ impl HostedShard {
         let mut batch = Vec::from(batch);
         let appended = self
             .partition
-            .append_in(now, &mut batch, RequiredAcks::All, Some(self.epoch))
+            .append_in(now, &mut batch, RequiredAcks::All, self.epoch)
             .map_err(|failure| commit::append_code(failure.code))?;
         let timeout = broker.config.groups.offsets_commit_timeout_ms.to_std();
         Ok(appended.wait.map(|wait| commit::wait(wait, timeout)))

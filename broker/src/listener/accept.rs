@@ -68,7 +68,12 @@ pub async fn serve<H: Handler>(
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%address, %error, "TCP_NODELAY is not set");
                     }
-                    let peer = PeerInfo { address, listener: Arc::clone(&settings.name), internal: settings.internal };
+                    let peer = PeerInfo {
+                        address,
+                        listener: Arc::clone(&settings.name),
+                        internal: settings.internal,
+                        order: Arc::default(),
+                    };
                     let handler = Arc::clone(&handler);
                     let drain = draining.clone();
                     let connection_settings = connection_settings.clone();

@@ -8,6 +8,7 @@ use futures::future::BoxFuture;
 use ottla_broker_protocol::Segment;
 
 use super::limits::Reservation;
+use super::order::RequestOrder;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
@@ -18,6 +19,8 @@ pub struct PeerInfo {
     pub listener: Arc<str>,
     /// Whether the listener is the private one between brokers.
     pub internal: bool,
+    /// Turns of its requests, for those that are not done when they have been handled.
+    pub order: Arc<RequestOrder>,
 }
 
 /// A whole frame, without its length.

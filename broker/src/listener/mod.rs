@@ -5,6 +5,7 @@ mod admission;
 mod connection;
 mod handler;
 mod limits;
+mod order;
 mod outbox;
 #[cfg(test)]
 mod tests;
@@ -13,3 +14,4 @@ pub use accept::{ListenerSettings, serve};
 pub use admission::{Admission, ConnectionLimits};
 pub use handler::{Frame, Handled, Handler, PeerInfo, Reply};
 pub use limits::{ByteBudget, Reservation};
+pub use order::Turn;

@@ -16,13 +16,19 @@ pub fn produce(error: &ProduceError) -> AppendFailure {
         ProduceError::Append(error) => append(error),
     };
     let message = (code != ErrorCode::NotLeaderOrFollower).then(|| error.to_string());
-    AppendFailure { code, message }
+    let records = match error {
+        ProduceError::Append(
+            AppendError::InvalidRecord { records, .. } | AppendError::InvalidTimestamp { records },
+        ) => records.clone(),
+        _ => Vec::new(),
+    };
+    AppendFailure { code, message, records }
 }
 
 fn append(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::CorruptBatch(_) => ErrorCode::CorruptMessage,
-        AppendError::UnsupportedMagic { .. } => ErrorCode::UnsupportedForMessageFormat,
+        AppendError::UnsupportedMagic { .. } => ErrorCode::InvalidRecord,
         AppendError::UnsupportedCompression { .. } => ErrorCode::UnsupportedCompressionType,
         AppendError::InvalidRecord { .. } => ErrorCode::InvalidRecord,
         AppendError::InvalidTimestamp { .. } => ErrorCode::InvalidTimestamp,

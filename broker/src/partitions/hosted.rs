@@ -6,12 +6,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ottla_broker_log::{LogConfig, LogError};
+use ottla_broker_log::{BatchRules, CheckedBatch, LogConfig, LogError, RejectedRecord};
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
     Acks, Assignment, Became, Effects, FetchFacts, FetchPosition, FollowError, FollowerFetched, FollowerId,
-    FollowerStep, Isolation, IsrDecided, IsrProposal, LeaderOffsets, ListedOffset, OffsetSpec, Replica,
-    ReplicationConfig,
+    FollowerStep, Isolation, IsrDecided, IsrProposal, LeaderOffsets, ListedOffset, OffsetSpec, ProduceError,
+    Produced, Replica, ReplicationConfig,
 };
 use ottla_broker_types::{
     BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition,
@@ -47,6 +47,16 @@ impl RequiredAcks {
             0 => Some(RequiredAcks::None),
             1 => Some(RequiredAcks::Leader),
             _ => None,
+        }
+    }
+}
+
+impl From<RequiredAcks> for Acks {
+    fn from(acks: RequiredAcks) -> Acks {
+        match acks {
+            RequiredAcks::None => Acks::None,
+            RequiredAcks::Leader => Acks::Leader,
+            RequiredAcks::All => Acks::All,
         }
     }
 }
@@ -94,6 +104,20 @@ pub struct AppendFailure {
     pub code: ErrorCode,
     /// More about it, where the code does not say enough.
     pub message: Option<String>,
+    /// The records because of which, where it is about records (KIP-467).
+    pub records: Vec<RejectedRecord>,
+}
+
+impl AppendFailure {
+    /// One of which the code says enough.
+    pub fn of(code: ErrorCode) -> AppendFailure {
+        AppendFailure { code, message: None, records: Vec::new() }
+    }
+
+    /// One with a sentence about it.
+    pub fn with(code: ErrorCode, message: impl Into<String>) -> AppendFailure {
+        AppendFailure { message: Some(message.into()), ..AppendFailure::of(code) }
+    }
 }
 
 /// What a fetch found.
@@ -158,48 +182,81 @@ impl HostedPartition {
         }
     }
 
-    /// Appends a batch as the leader and stamps it in place.
+    /// What a batch must obey to be appended with [`HostedPartition::append_checked`], if any may be now.
+    pub fn batch_rules(&self, acks: RequiredAcks) -> Result<BatchRules, AppendFailure> {
+        let guard = self.state.lock();
+        let offline = || AppendFailure::of(ErrorCode::KafkaStorageError);
+        let rules = guard.replica.as_ref().ok_or_else(offline)?.batch_rules(acks.into());
+        rules.map_err(|error| self.refused(&error))
+    }
+
+    /// Counts a batch that was refused, and tells its producer why.
+    pub fn refused(&self, error: &ProduceError) -> AppendFailure {
+        self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
+        codes::produce(error)
+    }
+
+    /// Checks and appends a batch as the leader and stamps it in place.
+    #[cfg(test)]
     pub fn append(
         &self,
         now: Now,
         batch: &mut [u8],
         acks: RequiredAcks,
     ) -> Result<AppendedBatch, AppendFailure> {
-        self.append_in(now, batch, acks, None)
+        let bytes = batch.len();
+        self.append_with(now, acks, None, bytes, |replica| replica.append(now, batch, acks.into()))
     }
 
-    /// Appends a batch that was decided in `epoch`, if this broker still leads in that one; any, if `None`.
+    /// Appends a producer's batch as the leader and stamps it in place; `checked` is what the rules said of it.
+    pub fn append_checked(
+        &self,
+        now: Now,
+        batch: &mut [u8],
+        checked: &CheckedBatch,
+        acks: RequiredAcks,
+    ) -> Result<AppendedBatch, AppendFailure> {
+        let bytes = batch.len();
+        self.append_with(now, acks, None, bytes, |replica| {
+            replica.append_checked(now, batch, checked, acks.into())
+        })
+    }
+
+    /// Appends a batch of the broker's own that was decided in `epoch`, if this broker still leads in that one.
     pub fn append_in(
         &self,
         now: Now,
         batch: &mut [u8],
         acks: RequiredAcks,
-        epoch: Option<LeaderEpoch>,
+        epoch: LeaderEpoch,
     ) -> Result<AppendedBatch, AppendFailure> {
-        if !self.space.take(batch.len()) {
+        let bytes = batch.len();
+        self.append_with(now, acks, Some(epoch), bytes, |replica| replica.append(now, batch, acks.into()))
+    }
+
+    fn append_with(
+        &self,
+        now: Now,
+        acks: RequiredAcks,
+        epoch: Option<LeaderEpoch>,
+        batch_bytes: usize,
+        append: impl FnOnce(&mut Replica) -> Result<Produced, ProduceError>,
+    ) -> Result<AppendedBatch, AppendFailure> {
+        if !self.space.take(batch_bytes) {
             self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
-            return Err(AppendFailure {
-                code: ErrorCode::KafkaStorageError,
-                message: self.space.complaint(),
-            });
+            let message = self.space.complaint();
+            return Err(AppendFailure { message, ..AppendFailure::of(ErrorCode::KafkaStorageError) });
         }
         let mut guard = self.state.lock();
         let State { replica, waiters } = &mut *guard;
-        let offline = AppendFailure { code: ErrorCode::KafkaStorageError, message: None };
-        let hosted = replica.as_mut().ok_or(offline)?;
+        let hosted = replica.as_mut().ok_or_else(|| AppendFailure::of(ErrorCode::KafkaStorageError))?;
         if epoch.is_some() && hosted.leader_epoch() != epoch {
-            return Err(AppendFailure { code: ErrorCode::NotLeaderOrFollower, message: None });
+            return Err(AppendFailure::of(ErrorCode::NotLeaderOrFollower));
         }
-        let wanted = match acks {
-            RequiredAcks::None => Acks::None,
-            RequiredAcks::Leader => Acks::Leader,
-            RequiredAcks::All => Acks::All,
-        };
-        let produced = match hosted.append(now, batch, wanted) {
+        let produced = match append(hosted) {
             Ok(produced) => produced,
             Err(error) => {
-                self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
-                let failure = codes::produce(&error);
+                let failure = self.refused(&error);
                 if codes::is_final(&error) {
                     self.fail(&mut guard, "append", &error);
                 } else if let Some(error) = codes::disk_error(&error) {
@@ -220,7 +277,7 @@ impl HostedPartition {
         let too_many_wait = matches!(wait, Some(None));
         let appended = &produced.appended;
         if !appended.duplicate {
-            self.counters.bytes_in.fetch_add(batch.len() as u64, Ordering::Relaxed);
+            self.counters.bytes_in.fetch_add(batch_bytes as u64, Ordering::Relaxed);
             self.counters.messages_in.fetch_add(appended.record_count, Ordering::Relaxed);
         }
         let answer = AppendedBatch {
@@ -231,8 +288,8 @@ impl HostedPartition {
         };
         self.settle(&mut guard.waiters, produced.effects);
         if too_many_wait {
-            let message = Some("too many producers wait for this partition already".to_owned());
-            return Err(AppendFailure { code: ErrorCode::RequestTimedOut, message });
+            let message = "too many producers wait for this partition already";
+            return Err(AppendFailure::with(ErrorCode::RequestTimedOut, message));
         }
         Ok(answer)
     }

@@ -68,13 +68,22 @@ pub enum LogError {
     },
 }
 
+/// A record because of which its batch was refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedRecord {
+    /// Its position in the batch, from zero.
+    pub index: i32,
+    /// What is wrong with it, in words.
+    pub message: String,
+}
+
 /// An append that did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum AppendError {
     /// The bytes are not what their writer checksummed, or not one whole batch (CORRUPT_MESSAGE).
     #[error("the batch is corrupt: {0}")]
     CorruptBatch(#[source] BatchError),
-    /// A format other than v2 (UNSUPPORTED_FOR_MESSAGE_FORMAT).
+    /// A format other than v2 (INVALID_RECORD).
     #[error("the batch has magic {magic}, only 2 is supported")]
     UnsupportedMagic {
         /// The magic byte.
@@ -86,25 +95,19 @@ pub enum AppendError {
         /// Value of the codec bits.
         codec: i16,
     },
-    /// The batch breaks a rule for producers (INVALID_RECORD).
+    /// The batch breaks a rule for producers, or is no batch inside (INVALID_RECORD).
     #[error("the batch is invalid: {reason}")]
     InvalidRecord {
-        /// Index of the first offending record in the batch, where the rule is about records.
-        record_index: Option<i32>,
         /// The rule, in words.
         reason: &'static str,
+        /// The first offending records, where the rule is about records (KIP-467).
+        records: Vec<RejectedRecord>,
     },
-    /// A timestamp lies too far from the broker's clock (INVALID_TIMESTAMP).
-    #[error("the timestamp {timestamp} is outside of the allowed {allowed_from}..={allowed_to}")]
+    /// Timestamps lie too far from the broker's clock, or are not the producer's (INVALID_TIMESTAMP).
+    #[error("timestamps of the batch are invalid")]
     InvalidTimestamp {
-        /// Index of the first offending record in the batch, where it is known.
-        record_index: Option<i32>,
-        /// The timestamp in ms.
-        timestamp: i64,
-        /// Earliest allowed timestamp in ms.
-        allowed_from: i64,
-        /// Latest allowed timestamp in ms.
-        allowed_to: i64,
+        /// The first offending records (KIP-467).
+        records: Vec<RejectedRecord>,
     },
     /// Larger than `max.message.bytes` (MESSAGE_TOO_LARGE).
     #[error("the batch has {size} bytes, {size_max} are allowed")]

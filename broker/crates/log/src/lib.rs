@@ -29,8 +29,11 @@ pub use disk::{Disk, DiskFile, OpenMode, RealDisk, Trouble, advice, replace_file
 #[cfg(any(test, feature = "testing"))]
 pub use disk::{SimDisk, SimError, SimFault, SimOp};
 pub use epochs::EpochCache;
-pub use error::{AppendError, Corruption, LogError, OpenError, ReadError};
-pub use log::{Appended, Deleted, FlushPlan, Log, LogRead, OpenReport, RecoveryPoint, TimestampedOffset};
+pub use error::{AppendError, Corruption, LogError, OpenError, ReadError, RejectedRecord};
+pub use log::{
+    Appended, BatchRules, CheckedBatch, Deleted, Effort, FlushPlan, Log, LogRead, OpenReport, RecoveryPoint,
+    TimestampedOffset, Verdict,
+};
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! The leader's side of Produce: append, and what acks=all waits for. The only I/O is the log's.
 
-use ottla_broker_log::Appended;
+use ottla_broker_log::{Appended, BatchRules, CheckedBatch};
 use ottla_broker_types::{LeaderEpoch, Now, Offset};
 
 use crate::effects::Effects;
@@ -43,24 +43,52 @@ pub enum AckState {
 }
 
 impl Replica {
-    /// Appends one batch as the leader and stamps it in place.
+    /// What a producer's batch must obey, if one may be appended now at all: with [`Acks::All`] none may while fewer
+    /// replicas than `min.insync.replicas` are in sync.
+    pub fn batch_rules(&self, acks: Acks) -> Result<BatchRules, ProduceError> {
+        self.may_append(acks)?;
+        Ok(self.log.config().batch_rules())
+    }
+
+    /// Checks and appends one batch as the leader and stamps it in place; see [`Replica::append_checked`].
+    pub fn append(&mut self, now: Now, batch: &mut [u8], acks: Acks) -> Result<Produced, ProduceError> {
+        let epoch = self.may_append(acks)?;
+        let appended = self.log.append_as_leader(batch, epoch, now)?;
+        Ok(self.appended(now, appended, epoch))
+    }
+
+    /// Appends one batch as the leader and stamps it in place; `checked` is what the rules said of it.
     ///
     /// With [`Acks::All`] the append is refused while fewer replicas than `min.insync.replicas` are in sync.
-    pub fn append(&mut self, now: Now, batch: &mut [u8], acks: Acks) -> Result<Produced, ProduceError> {
+    pub fn append_checked(
+        &mut self,
+        now: Now,
+        batch: &mut [u8],
+        checked: &CheckedBatch,
+        acks: Acks,
+    ) -> Result<Produced, ProduceError> {
+        let epoch = self.may_append(acks)?;
+        let appended = self.log.append_checked(batch, checked, epoch, now)?;
+        Ok(self.appended(now, appended, epoch))
+    }
+
+    fn may_append(&self, acks: Acks) -> Result<LeaderEpoch, ProduceError> {
         let Role::Leader(leader) = &self.role else { return Err(ProduceError::NotLeaderOrFollower) };
         let (in_sync, required) = (leader.isr.members().len(), leader.min_isr(&self.config));
         if acks == Acks::All && in_sync < required {
             return Err(ProduceError::NotEnoughReplicas { in_sync, required });
         }
-        let leader_epoch = leader.epoch;
-        let appended = self.log.append_as_leader(batch, leader_epoch, now)?;
+        Ok(leader.epoch)
+    }
+
+    fn appended(&mut self, now: Now, appended: Appended, leader_epoch: LeaderEpoch) -> Produced {
         let mut effects = Effects::default();
         if !appended.duplicate {
             effects.log_end = Some(self.log.log_end());
             self.advance_high_watermark(now, &mut effects);
         }
         let wait = AckWait { end: appended.last_offset.next(), leader_epoch };
-        Ok(Produced { appended, wait, effects })
+        Produced { appended, wait, effects }
     }
 
     /// Whether an acks=all produce can be answered. Ask again when the high watermark moves or the role changes.

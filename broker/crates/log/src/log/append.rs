@@ -3,10 +3,12 @@
 
 use std::io;
 
-use ottla_broker_protocol::batch::{BatchHeader, TimestampType, batches, stamp, stamp_log_append_time};
+use ottla_broker_protocol::batch::{
+    BatchHeader, TimestampType, batches, stamp, stamp_log_append_time, stamp_max_timestamp,
+};
 use ottla_broker_types::{LeaderEpoch, Now, Offset, TimestampMs};
 
-use super::producer_batch::{check, refused};
+use super::producer_batch::{CheckedBatch, refused};
 use super::{Appended, Log};
 use crate::disk::{Trouble, trouble};
 use crate::error::{AppendError, LogError};
@@ -18,12 +20,7 @@ use crate::segment::OFFSET_DISTANCE_MAX;
 const WRITEBACK_BYTES: u64 = 4 << 20;
 
 impl Log {
-    /// Appends the one batch of a producer as the leader of `epoch`.
-    ///
-    /// Checks the checksum, the rules for producers and the producer's sequence; gives the batch its offsets, epoch
-    /// and, if the topic wants that, time, within `batch`; then writes it. A batch that its producer had appended
-    /// before is not written again: the answer names its first place. After [`AppendError::NoSpace`] the log is as
-    /// it was.
+    /// Checks and appends one batch as the leader of `epoch`, however much work that is; see [`Log::append_checked`].
     pub fn append_as_leader(
         &mut self,
         batch: &mut [u8],
@@ -31,7 +28,26 @@ impl Log {
         now: Now,
     ) -> Result<Appended, AppendError> {
         self.usable().map_err(AppendError::Failed)?;
-        let mut header = check(batch, &self.config, now.wall)?;
+        let checked = self.config.batch_rules().check_fully(batch, now.wall)?;
+        self.append_checked(batch, &checked, epoch, now)
+    }
+
+    /// Appends the one batch of a producer as the leader of `epoch`; `checked` is what [`BatchRules`] said of it.
+    ///
+    /// Checks the producer's sequence; gives the batch its offsets, epoch, largest timestamp and, if the topic wants
+    /// that, time, within `batch`; then writes it. A batch that its producer had appended before is not written again:
+    /// the answer names its first place. After [`AppendError::NoSpace`] the log is as it was.
+    ///
+    /// [`BatchRules`]: crate::BatchRules
+    pub fn append_checked(
+        &mut self,
+        batch: &mut [u8],
+        checked: &CheckedBatch,
+        epoch: LeaderEpoch,
+        now: Now,
+    ) -> Result<Appended, AppendError> {
+        self.usable().map_err(AppendError::Failed)?;
+        let mut header = checked.header;
         if let Some(latest) = self.latest_epoch().filter(|latest| *latest > epoch) {
             return Err(AppendError::StaleLeaderEpoch { latest, found: epoch });
         }
@@ -52,6 +68,9 @@ impl Log {
         if self.config.timestamp_type == TimestampType::LogAppendTime {
             stamp_log_append_time(batch, now.wall.0);
             header.max_timestamp = now.wall.0;
+        } else if let Some(max_timestamp) = checked.max_timestamp {
+            stamp_max_timestamp(batch, max_timestamp);
+            header.max_timestamp = max_timestamp;
         }
         if self.must_roll(&header, 0, now) {
             self.roll(base_offset, now).map_err(|error| self.not_appended(error))?;

@@ -15,4 +15,5 @@ mod types;
 
 pub use flush::FlushPlan;
 pub use partition_log::Log;
+pub use producer_batch::{BatchRules, CheckedBatch, Effort, Verdict};
 pub use types::{Appended, Deleted, LogRead, OpenReport, RecoveryPoint, TimestampedOffset};
