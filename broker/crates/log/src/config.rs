@@ -48,6 +48,12 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: DurationMs,
     /// `flush.messages`: records after which an append also syncs; `None` leaves it to the operating system.
     pub flush_messages: Option<u64>,
+    /// `ottla.flush.before.ack`: records count as written only once they are durable.
+    pub flush_before_ack: bool,
+    /// `preallocate`: a new segment's file gets the space for all of it at once.
+    pub preallocate: bool,
+    /// `segment.jitter.ms`: how much earlier than `segment.ms` a segment may be sealed.
+    pub segment_jitter_ms: DurationMs,
     /// `flush.ms`: time after which [`crate::Log::flush_due`] asks for a flush; `None` is never.
     pub flush_ms: Option<DurationMs>,
 }
@@ -68,6 +74,9 @@ impl Default for LogConfig {
             timestamp_before_max_ms: None,
             timestamp_after_max_ms: Some(DurationMs(HOUR_MS)),
             producer_id_expiration_ms: DurationMs(24 * HOUR_MS),
+            flush_before_ack: false,
+            preallocate: false,
+            segment_jitter_ms: DurationMs(0),
             flush_messages: None,
             flush_ms: None,
         }

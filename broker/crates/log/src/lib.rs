@@ -25,7 +25,9 @@ pub use checkpoint::{
     unhosted_logs, write_clean_shutdown, write_meta_properties, write_offsets,
 };
 pub use config::{CleanupPolicy, LogConfig};
-pub use disk::{Disk, DiskFile, OpenMode, RealDisk, Trouble, advice, replace_file, trouble};
+pub use disk::{
+    Disk, DiskFile, OpenMode, RESERVE_FILE, RealDisk, ReservedDisk, Trouble, advice, replace_file, trouble,
+};
 #[cfg(any(test, feature = "testing"))]
 pub use disk::{SimDisk, SimError, SimFault, SimOp};
 pub use epochs::EpochCache;

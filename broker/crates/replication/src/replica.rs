@@ -173,6 +173,9 @@ impl Replica {
         let Role::Leader(leader) = &self.role else { return };
         let log_end = self.log.log_end();
         let reached = leader.high_watermark_above(self.high_watermark, log_end, now.mono, &self.config);
+        // The leader's own records may have to be durable first.
+        let reached = reached.map(|reached| reached.min(self.log.countable_end()));
+        let reached = reached.filter(|reached| *reached > self.high_watermark);
         if let Some(reached) = reached {
             self.high_watermark = reached;
             effects.high_watermark = Some(reached);

@@ -70,9 +70,23 @@ impl Replica {
         self.log.begin_flush()
     }
 
-    /// The last step of a flush: takes over what became of the plan.
-    pub fn finish_flush(&mut self, plan: FlushPlan, synced: io::Result<()>) -> Result<Offset, LogError> {
-        self.log.finish_flush(plan, synced)
+    /// As [`Replica::begin_flush`], for upkeep; see [`Log::begin_upkeep`].
+    pub fn begin_upkeep(&mut self) -> Result<FlushPlan, LogError> {
+        self.log.begin_upkeep()
+    }
+
+    /// The last step of a flush: takes over what became of the plan, and returns the offset before which all is durable.
+    /// Where records count only once they are durable, more may be committed now.
+    pub fn finish_flush(
+        &mut self,
+        now: Now,
+        plan: FlushPlan,
+        synced: io::Result<()>,
+    ) -> Result<(Offset, Effects), LogError> {
+        let point = self.log.finish_flush(plan, synced)?;
+        let mut effects = Effects::default();
+        self.advance_high_watermark(now, &mut effects);
+        Ok((point, effects))
     }
 
     /// Closes the log cleanly. The replica serves nothing afterwards.

@@ -99,6 +99,8 @@ pub struct LogsConfig {
     pub recovery_checkpoint_ms: DurationMs,
     /// `log.flush.start.offset.checkpoint.interval.ms`.
     pub log_start_checkpoint_ms: DurationMs,
+    /// `log.flush.scheduler.interval.ms`.
+    pub flush_check_ms: DurationMs,
     /// `ottla.flush.before.ack`.
     pub flush_before_ack: bool,
     /// `producer.id.expiration.check.interval.ms`.
@@ -270,6 +272,7 @@ impl LogsConfig {
             retention_check_ms: typed.duration("log.retention.check.interval.ms"),
             recovery_checkpoint_ms: typed.duration("log.flush.offset.checkpoint.interval.ms"),
             log_start_checkpoint_ms: typed.duration("log.flush.start.offset.checkpoint.interval.ms"),
+            flush_check_ms: typed.duration("log.flush.scheduler.interval.ms"),
             flush_before_ack: typed.bool("ottla.flush.before.ack"),
             producer_check_ms: typed.duration("producer.id.expiration.check.interval.ms"),
         }

@@ -17,8 +17,8 @@ pub(crate) const LOG: &[Setting] = &[
     int("compression.zstd.level", "3", "The default of the topics' compression.zstd.level.").between(-131_072, 22).cluster_wide().kip(390).inert(why::RECOMPRESSION),
     long("log.flush.interval.messages", "9223372036854775807", "The default of flush.messages.").at_least(1).cluster_wide().works(),
     unset("log.flush.interval.ms", ValueType::Long, "The default of flush.ms; unset, log.flush.scheduler.interval.ms.")
-        .at_least(0).cluster_wide().synonyms(&["log.flush.scheduler.interval.ms"]).refused(why::NO_TIMED_FLUSH),
-    long("log.flush.scheduler.interval.ms", "9223372036854775807", "How often logs are checked for a flush.").at_least(0).refused(why::NO_TIMED_FLUSH),
+        .at_least(0).cluster_wide().synonyms(&["log.flush.scheduler.interval.ms"]).works(),
+    long("log.flush.scheduler.interval.ms", "9223372036854775807", "How often logs are checked for a flush.").at_least(0).works(),
     int("log.flush.offset.checkpoint.interval.ms", "60000", "How often recovery points are written.").at_least(0).works(),
     int("log.flush.start.offset.checkpoint.interval.ms", "60000", "How often log start offsets are written.").at_least(0).works(),
     int("log.index.interval.bytes", "4096", "The default of index.interval.bytes.").at_least(0).cluster_wide().works(),
@@ -29,7 +29,7 @@ pub(crate) const LOG: &[Setting] = &[
     long("log.message.timestamp.before.max.ms", "9223372036854775807", "The default of message.timestamp.before.max.ms.").at_least(0).cluster_wide().kip(937).works(),
     string("log.message.timestamp.type", "CreateTime", "The default of message.timestamp.type.")
         .one_of(&["CreateTime", "LogAppendTime"]).cluster_wide().works(),
-    boolean("log.preallocate", "false", "The default of preallocate.").cluster_wide().inert(why::PREALLOCATION),
+    boolean("log.preallocate", "false", "The default of preallocate.").cluster_wide().works(),
     unset("log.retention.ms", ValueType::Long, "The default of retention.ms; it wins over minutes and hours.")
         .at_least(-1).cluster_wide().synonyms(&["log.retention.minutes", "log.retention.hours"]).works(),
     unset("log.retention.minutes", ValueType::Int, "The default of retention.ms in minutes; it wins over hours.")
@@ -41,8 +41,8 @@ pub(crate) const LOG: &[Setting] = &[
         .at_least(1).cluster_wide().synonyms(&["log.roll.hours"]).works(),
     int("log.roll.hours", "168", "The default of segment.ms in hours.").at_least(1).works(),
     unset("log.roll.jitter.ms", ValueType::Long, "The default of segment.jitter.ms; it wins over hours.")
-        .at_least(0).cluster_wide().synonyms(&["log.roll.jitter.hours"]).inert(why::JITTER),
-    int("log.roll.jitter.hours", "0", "The default of segment.jitter.ms in hours.").at_least(0).inert(why::JITTER),
+        .at_least(0).cluster_wide().synonyms(&["log.roll.jitter.hours"]).works(),
+    int("log.roll.jitter.hours", "0", "The default of segment.jitter.ms in hours.").at_least(0).works(),
     int("log.segment.bytes", "1073741824", "The default of segment.bytes.").at_least(1_048_576).cluster_wide().works(),
     long("log.segment.delete.delay.ms", "60000", "The default of file.delete.delay.ms.").at_least(0).cluster_wide().works(),
     int("num.recovery.threads.per.data.dir", "2", "Threads that recover logs at the start and flush them at the end.").at_least(1).cluster_wide().inert(why::THREADS),

@@ -85,7 +85,7 @@ pub(crate) const QUORUM: &[Setting] = &[
     int("broker.session.timeout.ms", "9000", "For how long a broker counts as alive after a heartbeat.").at_least(1).kip(631).inert(why::LEASE),
     int("initial.broker.registration.timeout.ms", "60000", "How long a starting broker tries to register.").at_least(1).kip(631).inert(why::FOR_EVER),
     unset("metadata.log.dir", ValueType::String, "Where the metadata log lies; unset, in the first of log.dirs.").kip(631).inert(why::FIRST_DIR),
-    long("metadata.log.max.record.bytes.between.snapshots", "20971520", "Bytes of metadata records after which a snapshot is written.").at_least(1).kip(630).inert(why::SNAPSHOTS),
+    long("metadata.log.max.record.bytes.between.snapshots", "20971520", "Bytes of metadata records after which a snapshot is written, but no fewer than the last one has.").at_least(1).kip(630).works(),
     long("metadata.log.max.snapshot.interval.ms", "3600000", "The longest time between two snapshots; 0 is no limit.").at_least(0).kip(876).inert(why::SNAPSHOTS),
     int("metadata.log.segment.bytes", "1073741824", "The size of a metadata segment.").at_least(8_388_608).inert(why::SNAPSHOTS),
     long("metadata.log.segment.ms", "604800000", "The age at which a new metadata segment is begun.").at_least(1).inert(why::SNAPSHOTS),
@@ -104,7 +104,7 @@ pub(crate) const QUORUM: &[Setting] = &[
 #[rustfmt::skip] // A table is read by rows.
 pub(crate) const OTTLA: &[Setting] = &[
     string("ottla.metrics.listener", "0.0.0.0:9404", "Where metrics and health are served over HTTP, as host:port; empty switches it off.").ottla().works(),
-    boolean("ottla.flush.before.ack", "false", "Whether records are forced to disk before acks=all is answered.").ottla().refused(why::NO_FLUSH_BEFORE_ACK),
+    boolean("ottla.flush.before.ack", "false", "Whether records are forced to disk before acks=all is answered.").ottla().works(),
     unset("ottla.broker.rack.file", ValueType::String, "A file that holds this broker's rack; it wins over broker.rack once it is not empty.").ottla().works(),
     unset("ottla.cluster.id", ValueType::String, "The id of the cluster to form or join; a directory of another cluster is refused.").ottla().works(),
     boolean("ottla.bootstrapped", "false", "Whether the cluster has formed its quorum before; if so, a voter with an empty disk never forms another.").ottla().works(),

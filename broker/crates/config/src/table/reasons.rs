@@ -31,8 +31,6 @@ pub(crate) const SNAPSHOTS: &str = "snapshots of the metadata are written by the
 pub(crate) const FROM_LEADER: &str = "consumers read from leaders";
 pub(crate) const NO_PURGATORY: &str = "answered requests leave nothing behind";
 pub(crate) const AT_ONCE: &str = "a leaderless partition is looked at whenever a broker comes";
-pub(crate) const PREALLOCATION: &str = "files grow as records come";
-pub(crate) const JITTER: &str = "segments are closed at their exact age";
 pub(crate) const FIXED_DELAY: &str = "log tasks start with the broker";
 pub(crate) const TLS: &str = "no listener speaks TLS yet";
 pub(crate) const SASL: &str = "no listener speaks SASL yet";
@@ -41,9 +39,6 @@ pub(crate) const AUTHORIZER: &str = "there is no authorizer yet, so everybody ma
 
 // Refused: said after "… cannot be VALUE: "; each names a way out.
 pub(crate) const NO_TIERS: &str = "there is no remote tier, and records would stay on local disks: drop it";
-pub(crate) const NO_TIMED_FLUSH: &str =
-    "records are not forced to disk by time yet: drop it, and keep several replicas in sync instead";
-pub(crate) const NO_FLUSH_BEFORE_ACK: &str = "records are not forced to disk before they are acknowledged yet: drop it, and keep several replicas in sync instead";
 pub(crate) const NO_OVERRIDES: &str =
     "addresses have no limits of their own yet: drop it and set max.connections.per.ip";
 pub(crate) const NO_RATE: &str =

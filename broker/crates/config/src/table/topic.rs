@@ -29,7 +29,7 @@ pub(crate) const TOPIC: &[Setting] = &[
     topic(long("flush.messages", "9223372036854775807", "After how many records the log is forced to disk; the default leaves it to the kernel."))
         .at_least(1).synonyms(&["log.flush.interval.messages"]).works(),
     topic(long("flush.ms", "9223372036854775807", "After how long a record is forced to disk; the default leaves it to the kernel."))
-        .at_least(0).synonyms(&["log.flush.interval.ms", "log.flush.scheduler.interval.ms"]).refused(why::NO_TIMED_FLUSH),
+        .at_least(0).synonyms(&["log.flush.interval.ms", "log.flush.scheduler.interval.ms"]).works(),
     topic(list("follower.replication.throttled.replicas", "", "Replicas whose incoming replication is throttled: * or partition:broker pairs."))
         .check(Check::ThrottledReplicas).kip(73).inert(why::THROTTLES),
     topic(int("index.interval.bytes", "4096", "How many bytes of records lie between two entries of the offset index."))
@@ -59,7 +59,7 @@ pub(crate) const TOPIC: &[Setting] = &[
     topic(int("min.insync.replicas", "1", "How many replicas must hold a record before acks=all is answered; below it such writes are refused."))
         .at_least(1).synonyms(&["min.insync.replicas"]).works(),
     topic(boolean("preallocate", "false", "Whether a new segment's file gets its full size at once."))
-        .synonyms(&["log.preallocate"]).inert(why::PREALLOCATION),
+        .synonyms(&["log.preallocate"]).works(),
     topic(long("remote.copy.lag.bytes", "-1", "How many bytes a segment lags before it is copied to the remote tier."))
         .at_least(-1).synonyms(&["log.remote.copy.lag.bytes"]).inert(why::TIERS),
     topic(long("remote.copy.lag.ms", "0", "How long a segment lags before it is copied to the remote tier."))
@@ -76,7 +76,7 @@ pub(crate) const TOPIC: &[Setting] = &[
     topic(int("segment.index.bytes", "10485760", "The size at which a segment's index is full and a new segment is begun."))
         .at_least(4).synonyms(&["log.index.size.max.bytes"]).works(),
     topic(long("segment.jitter.ms", "0", "How much earlier than segment.ms a segment may be closed, by chance, to spread the load."))
-        .at_least(0).synonyms(&["log.roll.jitter.ms", "log.roll.jitter.hours"]).inert(why::JITTER),
+        .at_least(0).synonyms(&["log.roll.jitter.ms", "log.roll.jitter.hours"]).works(),
     topic(long("segment.ms", "604800000", "The age at which a new segment is begun even if the last is not full."))
         .at_least(1).synonyms(&["log.roll.ms", "log.roll.hours"]).works(),
     topic(boolean("unclean.leader.election.enable", "false", "Whether a replica outside the ISR may lead when no other is left, losing acknowledged records."))

@@ -2,6 +2,7 @@
 
 mod files;
 mod real;
+mod reserve;
 #[cfg(any(test, feature = "testing"))]
 mod sim;
 mod traits;
@@ -10,6 +11,7 @@ mod trouble;
 pub use files::replace_file;
 pub(crate) use files::{read_whole, remove_if_exists};
 pub use real::RealDisk;
+pub use reserve::{RESERVE_FILE, ReservedDisk};
 #[cfg(any(test, feature = "testing"))]
 pub use sim::{SimDisk, SimError, SimFault, SimOp};
 pub use traits::{Disk, DiskFile, OpenMode};

@@ -57,6 +57,9 @@ pub trait DiskFile: FileSource {
     }
     /// Cuts the file, or extends it by zeros.
     fn set_len(&self, len: u64) -> io::Result<()>;
+    /// Sets space aside for the file up to `len`, which leaves its length as it is; where the file system cannot do that,
+    /// nothing happens. Cutting the file to its own length gives back what is not used.
+    fn allocate(&self, len: u64) -> io::Result<()>;
     /// Makes all earlier writes and the length durable. An error is final: what it did not write may be gone
     /// although a later call succeeds.
     fn sync_data(&self) -> io::Result<()>;

@@ -20,6 +20,8 @@ pub struct FlushPlan {
     sealed: Vec<Offset>,
     end: Offset,
     cut_count: u64,
+    /// Whether the files are as a clean stop leaves them once the plan is carried out.
+    settles: bool,
 }
 
 impl FlushPlan {
@@ -72,6 +74,7 @@ impl Log {
             sealed: Vec::new(),
             end: self.log_end,
             cut_count: self.cut_count,
+            settles: false,
         };
         self.collect_files(&mut plan).map_err(|error| self.refused(error))?;
         (self.unflushed_records, self.unflushed_since) = (0, None);
@@ -86,13 +89,15 @@ impl Log {
         if self.recovery_point < self.log_end {
             plan.files.push(self.active.file()?);
         }
-        if self.dir_unsynced {
+        if self.made_unsynced {
             let metadata = self.dir.join(PARTITION_METADATA_FILE);
             plan.files.push(self.disk.open(&metadata, OpenMode::Read)?);
-            plan.dirs.push(self.dir.to_path_buf());
             plan.dirs.extend(self.dir.parent().map(Path::to_path_buf));
-            self.dir_unsynced = false;
         }
+        if self.dir_unsynced || self.made_unsynced {
+            plan.dirs.push(self.dir.to_path_buf());
+        }
+        (self.dir_unsynced, self.made_unsynced) = (false, false);
         Ok(())
     }
 
@@ -116,6 +121,9 @@ impl Log {
             self.dir_unsynced = true;
         }
         self.claimed = self.claimed.max(self.recovery_point);
+        if plan.settles && plan.end == self.log_end {
+            self.settled = Some((self.log_end, self.cut_count));
+        }
         Ok(self.recovery_point)
     }
 
@@ -127,19 +135,47 @@ impl Log {
             return self.failed(error);
         }
         self.dir_unsynced |= !plan.dirs.is_empty();
+        self.made_unsynced |= plan.dirs.len() > 1;
         LogError::Exhausted(error)
+    }
+
+    /// Whether the files are durable and as a clean stop leaves them, so that closing the log costs nothing.
+    pub fn is_settled(&self) -> bool {
+        self.settled == Some((self.log_end, self.cut_count))
+            && self.recovery_point == self.log_end
+            && !(self.dir_unsynced || self.made_unsynced || self.epochs_unsaved)
+    }
+
+    /// As [`Log::begin_flush`], and of a log to which nothing was appended since the last one so much more that it
+    /// becomes settled: a broker with thousands of idle logs stops at once.
+    pub fn begin_upkeep(&mut self) -> Result<FlushPlan, LogError> {
+        let is_idle = self.recovery_point == self.log_end;
+        if is_idle && !self.is_settled() { self.begin_settle() } else { self.begin_flush() }
+    }
+
+    /// What has to be synced for the log to be as a clean stop leaves it.
+    fn begin_settle(&mut self) -> Result<FlushPlan, LogError> {
+        self.usable().map_err(LogError::Failed)?;
+        self.active.seal().map_err(|error| self.refused(error))?;
+        self.save_producers(self.log_end).map_err(|error| self.refused(error))?;
+        self.dir_unsynced = true;
+        let files = self.active.files().map_err(|error| self.refused(error))?;
+        let mut plan = self.begin_flush()?;
+        // The batches are among the plan's files where they are not durable yet.
+        let [_, offsets, times] = files;
+        plan.files.extend([offsets, times]);
+        plan.settles = true;
+        Ok(plan)
     }
 
     /// Makes all durable, so that the next open needs no scan, and ends the use of the handle.
     pub fn close(&mut self) -> Result<(), LogError> {
         self.usable().map_err(LogError::Failed)?;
-        self.active.seal().map_err(|error| self.refused(error))?;
-        self.save_producers(self.log_end).map_err(|error| self.refused(error))?;
-        self.dir_unsynced = true;
-        let mut plan = self.begin_flush()?;
-        plan.files.extend(self.active.files().map_err(|error| self.failed(error))?);
-        let synced = plan.sync(&*self.disk);
-        self.finish_flush(plan, synced)?;
+        if !self.is_settled() {
+            let plan = self.begin_settle()?;
+            let synced = plan.sync(&*self.disk);
+            self.finish_flush(plan, synced)?;
+        }
         if self.dir_unsynced {
             self.disk.sync_dir(&self.dir).map_err(|error| self.failed(error))?;
         }

@@ -55,9 +55,9 @@ impl Log {
         let files = opening.prepare(topic_id)?;
         let limit = read_recovery_limit(&*opening.disk, dir).map_err(in_dir)?;
         let synced_end = recovery.synced_end.min(limit.unwrap_or(Offset::MAX));
-        let bases = opening.without_empty(files.bases)?;
+        let bases = opening.without_empty(&files.bases)?;
         let found = opening.segments(&bases, synced_end)?;
-        let mut log = opening.assemble(topic, topic_id, files.snapshots, found).map_err(in_dir)?;
+        let mut log = opening.assemble(topic, topic_id, files, found).map_err(in_dir)?;
         log.limited = limit.is_some();
         log.settle(recovery, synced_end, now).map_err(in_dir)?;
         Ok(log)
@@ -81,7 +81,12 @@ impl Log {
         self.advance_log_start(recovery.log_start);
         self.epochs_unsaved |= self.epochs.truncate_from_start(self.log_start);
         self.restore_producers(now).map_err(io::Error::other)?;
-        self.prune_snapshots()
+        self.prune_snapshots()?;
+        let is_as_closed = recovery.clean_shutdown && self.report == OpenReport::default();
+        if is_as_closed && self.snapshots.contains(&self.log_end) {
+            self.settled = Some((self.log_end, self.cut_count));
+        }
+        Ok(())
     }
 }
 
@@ -105,6 +110,8 @@ struct Opening {
 struct Files {
     bases: Vec<Offset>,
     snapshots: BTreeSet<Offset>,
+    /// Whether the directory or what says whose it is was made just now.
+    is_new: bool,
 }
 
 struct Found {
@@ -124,6 +131,7 @@ impl Opening {
     /// Makes the directory if it is missing, checks whose it is, and removes leftovers.
     fn prepare(&self, topic_id: TopicId) -> Result<Files, OpenError> {
         let dir = &*self.dir;
+        let mut files = Files::default();
         if !self.at(dir, self.disk.exists(dir))? {
             self.at(dir, self.disk.create_dir_all(dir))?;
         }
@@ -135,10 +143,12 @@ impl Opening {
             }
             Some(_) => {}
             // New, or torn by a power cut before its first flush: then nothing was promised.
-            None => self.at(&path, self.write_metadata(&path, topic_id))?,
+            None => {
+                self.at(&path, self.write_metadata(&path, topic_id))?;
+                files.is_new = true;
+            }
         }
         let listed = self.at(dir, self.disk.list_dir(dir))?;
-        let mut files = Files::default();
         for path in &listed {
             files.bases.extend(offset_in_name(path, FileKind::Log));
         }
@@ -154,9 +164,9 @@ impl Opening {
 
     /// Removes the segments that hold nothing, but for the first: when there was no space to complete a new segment
     /// the log may have gone on in the old one, past the new one's base.
-    fn without_empty(&self, bases: Vec<Offset>) -> Result<Vec<Offset>, OpenError> {
+    fn without_empty(&self, bases: &[Offset]) -> Result<Vec<Offset>, OpenError> {
         let mut kept = Vec::with_capacity(bases.len());
-        for base in bases {
+        for &base in bases {
             let path = self.path_of(base);
             let file = self.at(&path, self.disk.open(&path, OpenMode::Read))?;
             if kept.is_empty() || self.at(&path, file.len())? > 0 {
@@ -197,10 +207,18 @@ impl Opening {
         Place { disk: self.disk.clone(), dir: self.dir.clone(), base }
     }
 
+    /// Whether there is anything in the segments; those that hold nothing were left out but for the first.
+    fn holds_batches(&self, bases: &[Offset]) -> Result<bool, OpenError> {
+        let [only] = bases else { return Ok(!bases.is_empty()) };
+        let path = self.path_of(*only);
+        let len = self.disk.open(&path, OpenMode::Read).and_then(|file| file.len());
+        Ok(self.at(&path, len)? > 0)
+    }
+
     /// Opens or rebuilds each segment up to the first bad batch.
     fn segments(&self, bases: &[Offset], synced_end: Offset) -> Result<Found, OpenError> {
         let saved = self.epochs()?;
-        let without_epochs = saved.is_none() && !bases.is_empty();
+        let without_epochs = saved.is_none() && self.holds_batches(bases)?;
         let mut found = Found {
             segments: Vec::with_capacity(bases.len()),
             rebuilt_open: 0,
@@ -329,14 +347,18 @@ impl Opening {
         &self,
         topic: TopicPartition,
         topic_id: TopicId,
-        snapshots: BTreeSet<Offset>,
+        Files { snapshots, is_new, .. }: Files,
         found: Found,
     ) -> io::Result<Log> {
         let mut segments = found.segments;
-        let active = match segments.pop() {
+        let mut active = match segments.pop() {
             Some(active) => active,
             None => Segment::create(self.place(self.recovery.log_start), self.now)?,
         };
+        if self.config.preallocate {
+            // Without space for a whole segment the log opens all the same.
+            let _ = active.allocate(u64::from(self.config.segment_bytes_max));
+        }
         let log_end = active.end();
         let writeback_end = u64::from(active.size_bytes());
         Ok(Log {
@@ -357,7 +379,9 @@ impl Opening {
             producers: Producers::default(),
             snapshots,
             // A process that was killed may have made files that are not durable yet.
-            dir_unsynced: !self.recovery.clean_shutdown,
+            dir_unsynced: !self.recovery.clean_shutdown || is_new,
+            made_unsynced: !self.recovery.clean_shutdown || is_new,
+            settled: None,
             unflushed_records: 0,
             unflushed_since: None,
             writeback_end,

@@ -44,6 +44,10 @@ pub struct Log {
     pub(super) snapshots: BTreeSet<Offset>,
     /// Whether files were made since the directory was synced.
     pub(super) dir_unsynced: bool,
+    /// Whether the directory itself and the file that says whose it is may not be durable.
+    pub(super) made_unsynced: bool,
+    /// Log end and count of cuts with which the files were last left as a clean stop leaves them.
+    pub(super) settled: Option<(Offset, u64)>,
     pub(super) unflushed_records: u64,
     pub(super) unflushed_since: Option<MonotonicMs>,
     /// Up to where the operating system was asked to write the active segment out.
@@ -106,6 +110,11 @@ impl Log {
     /// Everything below this offset is durable. The broker checkpoints it from time to time.
     pub fn recovery_point(&self) -> Offset {
         self.recovery_point
+    }
+
+    /// First offset that does not count as written: the log end, or the recovery point where only what is durable counts.
+    pub fn countable_end(&self) -> Offset {
+        if self.config.flush_before_ack { self.recovery_point } else { self.log_end }
     }
 
     /// Bytes of all batches.

@@ -58,6 +58,8 @@ pub(crate) struct Segment {
     started: MonotonicMs,
     touched: TimestampMs,
     unsynced: bool,
+    /// Whether the file may hold more space than bytes.
+    allocated: bool,
 }
 
 impl Segment {
@@ -76,6 +78,7 @@ impl Segment {
             started: now.mono,
             touched: now.wall,
             unsynced: true,
+            allocated: false,
         }
     }
 
@@ -86,6 +89,13 @@ impl Segment {
         segment.offsets.seal(&segment.place)?;
         segment.times.seal(&segment.place)?;
         Ok(segment)
+    }
+
+    /// Sets space aside for `bytes` of batches, so that the file does not grow bit by bit. What is written counts as
+    /// before: it is in the file, whose length tells how much that is.
+    pub(crate) fn allocate(&mut self, bytes: u64) -> io::Result<()> {
+        self.allocated = true;
+        self.file()?.allocate(bytes)
     }
 
     /// Offset that names the segment.
@@ -182,6 +192,10 @@ impl Segment {
         self.offsets.seal(&self.place)?;
         self.times.seal(&self.place)?;
         self.unsynced = true;
+        if self.allocated {
+            self.cut_back()?;
+            self.allocated = false;
+        }
         Ok(())
     }
 

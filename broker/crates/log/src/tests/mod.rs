@@ -10,5 +10,6 @@ mod real_disk;
 mod reopen;
 mod retention;
 mod rig;
+mod roll;
 mod timestamps;
 mod truncate;

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ottla_broker_types::{LeaderEpoch, PartitionIndex, TopicId, TopicName, TopicPartition, Uuid};
 
 use super::rig::{DIR, Rig, at, fill, lead, now, produced, read_all, records, topic};
-use crate::{Disk, Log, LogConfig, OpenError, OpenMode, PartitionDir, RecoveryPoint, partition_dir_name};
+use crate::{
+    Disk, Log, LogConfig, OpenError, OpenMode, OpenReport, PartitionDir, RecoveryPoint, partition_dir_name,
+};
 
 #[test]
 fn a_closed_log_opens_without_a_scan_and_goes_on() {
@@ -175,4 +177,63 @@ fn a_deleted_log_leaves_its_place_to_a_new_one() {
     assert_eq!(PartitionDir::parse(name), Some(PartitionDir::Deleted));
     assert_eq!(rig.open().log_end(), at(0));
     rig.disk.remove_dir_all(&moved).unwrap();
+}
+
+#[test]
+fn an_idle_log_that_was_flushed_closes_without_a_sync() {
+    let mut rig = Rig::tiny();
+    let mut log = rig.open();
+    fill(&mut log, 12);
+    for _ in 0..2 {
+        let plan = log.begin_upkeep().unwrap();
+        let synced = plan.sync(&rig.disk);
+        log.finish_flush(plan, synced).unwrap();
+    }
+    assert!(log.is_settled());
+    let plan = log.begin_upkeep().unwrap();
+    assert!(plan.is_empty(), "once is enough");
+    let before = rig.disk.sync_count();
+    let mut log = rig.close_and_open(log);
+    assert_eq!(log.open_report(), OpenReport::default());
+    log.close().unwrap();
+    assert_eq!(rig.disk.sync_count(), before, "neither did the run in which it was only opened");
+    rig.disk.crash(1);
+    assert_eq!((rig.open().log_end(), rig.open().open_report().rebuilt_bytes), (log.log_end(), 0));
+}
+
+#[test]
+fn a_log_without_a_record_is_settled_after_its_first_clean_stop() {
+    let mut rig = Rig::new();
+    let log = rig.open();
+    let mut log = rig.close_and_open(log);
+    assert!(log.is_settled());
+    let before = rig.disk.sync_count();
+    log.close().unwrap();
+    assert_eq!(rig.disk.sync_count(), before);
+}
+
+#[test]
+fn a_log_that_changed_in_any_way_is_not_settled() {
+    let changes: [fn(&mut Log); 5] = [
+        |log| fill(log, 1),
+        |log| assert_eq!(log.truncate_to(at(3), now(1)).unwrap(), at(2)),
+        |log| log.reset_to(at(9), now(1)).unwrap(),
+        |log| {
+            log.advance_log_start(at(12));
+            let _ = log.delete_below_log_start(now(1)).unwrap();
+        },
+        |log| log.advance_log_start(at(1)),
+    ];
+    for (number, change) in changes.into_iter().enumerate() {
+        let mut rig = Rig::tiny();
+        let mut log = rig.open();
+        fill(&mut log, 12);
+        let mut log = rig.close_and_open(log);
+        assert!(log.is_settled());
+        change(&mut log);
+        assert!(!log.is_settled(), "change {number}");
+        let before = rig.disk.sync_count();
+        log.close().unwrap();
+        assert!((1..=10).contains(&(rig.disk.sync_count() - before)), "change {number}");
+    }
 }

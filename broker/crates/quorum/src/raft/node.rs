@@ -59,9 +59,6 @@ const APPEND_ENTRIES_MAX: u64 = 1024;
 const LIBRARY_QUEUE: u64 = 1024;
 /// Waits between attempts to reach a peer: the first soon, since a restarted process is back within a second.
 const BACKOFF: &str = "25ms 50ms 100ms ...500ms";
-/// A snapshot is due once the log has grown by this much, and by no less than the last snapshot's own size so
-/// that a large image is not written over and over: it bounds the replay at start.
-const SNAPSHOT_LOG_BYTES: u64 = 4 * 1024 * 1024;
 /// How long a snapshot may take to be written.
 const SNAPSHOT_DEADLINE: std::time::Duration = std::time::Duration::from_secs(60);
 
@@ -81,6 +78,9 @@ pub struct QuorumOptions {
     pub timing: Timing,
     /// Where files are written from.
     pub write_mode: WriteMode,
+    /// A snapshot is due once the log has grown by so many bytes, and by no less than the last snapshot's own size so
+    /// that a large image is not written over and over: it bounds the replay at start.
+    pub snapshot_log_bytes: u64,
 }
 
 /// Why a node did not start.
@@ -124,13 +124,15 @@ struct Inner {
     /// Whether a hint about a dead peer is being looked at; others are dropped meanwhile.
     probing: AtomicBool,
     writer: Writer,
+    snapshot_log_bytes: u64,
 }
 
 impl Quorum {
     /// Opens the files in `options.dir` and takes part: a node that was a member goes on as one, a new one waits
     /// to be told. Must be called within a tokio runtime.
     pub async fn start(options: QuorumOptions) -> Result<Quorum, StartError> {
-        let QuorumOptions { id, dir, disk, transport, clock, timing, write_mode } = options;
+        let QuorumOptions { id, dir, disk, transport, clock, timing, write_mode, snapshot_log_bytes } =
+            options;
         let storage = |source| StartError::Storage { dir: dir.clone(), source };
         make_dir(&*disk, &dir).map_err(storage)?;
         let writer = Writer::start(write_mode).map_err(storage)?;
@@ -181,6 +183,7 @@ impl Quorum {
             proposed: Arc::new(Semaphore::new(PROPOSED_BYTES_MAX as usize)),
             probing: AtomicBool::new(false),
             writer,
+            snapshot_log_bytes,
         };
         Ok(Quorum { inner: Arc::new(inner) })
     }
@@ -240,7 +243,7 @@ impl MetadataLog for Quorum {
 
     fn snapshot_due(&self) -> bool {
         let applied = &self.inner.applied;
-        applied.bytes_since_snapshot() >= SNAPSHOT_LOG_BYTES.max(applied.snapshot_bytes())
+        applied.bytes_since_snapshot() >= self.inner.snapshot_log_bytes.max(applied.snapshot_bytes())
     }
 
     fn offer_snapshot(&self, end: MetadataOffset, bytes: Bytes) -> BoxFuture<'_, Result<(), SnapshotError>> {

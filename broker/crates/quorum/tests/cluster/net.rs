@@ -110,6 +110,7 @@ impl Machine {
             clock: Arc::new(self.net.clock()),
             timing: Timing::default(),
             write_mode: WriteMode::Inline,
+            snapshot_log_bytes: 4 << 20,
         }
     }
 

@@ -54,7 +54,7 @@ impl State {
         if self.capacity_bytes == u64::MAX {
             return u64::MAX;
         }
-        let used: u64 = self.files().map(|node| node.content().live.len() as u64).sum();
+        let used: u64 = self.files().map(|node| node.content().taken() as u64).sum();
         self.capacity_bytes.saturating_sub(used)
     }
 

@@ -23,6 +23,8 @@ pub(super) struct Content {
     pub(super) live: Vec<u8>,
     pub(super) durable: Vec<u8>,
     pub(super) pending: Vec<Change>,
+    /// Bytes set aside, from the file's begin.
+    pub(super) allocated: usize,
 }
 
 /// The file behind its names and handles.
@@ -36,6 +38,11 @@ impl Node {
 }
 
 impl Content {
+    /// Bytes of the disk that the file takes.
+    pub(super) fn taken(&self) -> usize {
+        self.live.len().max(self.allocated)
+    }
+
     fn change(&mut self, change: Change) {
         change.apply(&mut self.live);
         self.pending.push(change);
@@ -123,7 +130,7 @@ impl DiskFile for SimFile {
             }
             return Err(error);
         }
-        let growth = (position + bytes.len()).saturating_sub(self.node.content().live.len());
+        let growth = (position + bytes.len()).saturating_sub(self.node.content().taken());
         let free = self.shared.lock().free_bytes();
         if growth as u64 > free {
             self.write_part(bytes, position, free as usize);
@@ -140,7 +147,20 @@ impl DiskFile for SimFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.begin(SimOp::SetLen)?;
         let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        self.node.content().change(Change::SetLen(len));
+        let mut content = self.node.content();
+        content.allocated = 0;
+        content.change(Change::SetLen(len));
+        Ok(())
+    }
+
+    fn allocate(&self, len: u64) -> io::Result<()> {
+        self.begin(SimOp::SetLen)?;
+        let len = usize::try_from(len).map_err(|_| io::ErrorKind::FileTooLarge)?;
+        let growth = len.saturating_sub(self.node.content().taken());
+        if growth as u64 > self.shared.lock().free_bytes() {
+            return Err(SimError::NoSpace.error());
+        }
+        self.node.content().allocated = len;
         Ok(())
     }
 
