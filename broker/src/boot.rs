@@ -53,7 +53,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     membership::check(&*disk, &dir, &config)?;
     let sockets = Sockets::bind(&config).await?;
     sockets.complete(&mut config.advertised_listeners).await?;
-    let opener = Opener::new(Arc::clone(&disk), &dir)?;
+    let opener = Opener::new(disk, &dir)?;
+    let disk = opener.disk();
 
     let clock = Clock::start();
     let peers = Arc::new(Peers::new(config.node_id));
@@ -104,6 +105,7 @@ async fn serve(
     tasks.spawn(groups::run_timers(Arc::clone(&broker)));
     let upkeep = tokio::spawn(partitions::run_upkeep(Arc::clone(&broker)));
     let flushes = tokio::spawn(partitions::run_flushes(Arc::clone(&broker)));
+    let syncs = tokio::spawn(partitions::run_syncs(Arc::clone(&broker)));
     let removals = tokio::spawn(partitions::run_removals(Arc::clone(&broker)));
     let mut follow = tokio::spawn(controller::run_follow(Arc::clone(&broker)));
     if let Some(log) = log.clone() {
@@ -129,6 +131,7 @@ async fn serve(
     upkeep.await.context("end the upkeep")?;
     flushes.await.context("end the flushes")?;
     removals.await.context("end the removals")?;
+    syncs.await.context("end the syncs")?;
     end_quorum(&broker, log).await;
     follow.abort();
     tasks.abort_all();
@@ -219,6 +222,7 @@ async fn start_quorum(
         clock: Arc::new(move || clock.now()),
         timing: Timing::default(),
         write_mode: WriteMode::Thread,
+        snapshot_log_bytes: config.quorum.snapshot_bytes,
     };
     let quorum = Quorum::start(options).await?;
     Ok(Some(Arc::new(quorum)))

@@ -38,19 +38,24 @@ pub(crate) struct Rig {
 impl Rig {
     /// A broker without topics.
     pub(crate) fn new() -> Rig {
-        Rig::on(tempfile::tempdir().unwrap(), Arc::new(RealDisk))
+        Rig::on(tempfile::tempdir().unwrap(), Arc::new(RealDisk), &[])
     }
 
     /// A broker without topics whose disk is simulated; the folder stands for its path only.
     pub(crate) fn on_simulated(disk: &SimDisk) -> Rig {
+        Rig::on_simulated_with(disk, &[])
+    }
+
+    /// As [`Rig::on_simulated`], with settings of the broker.
+    pub(crate) fn on_simulated_with(disk: &SimDisk, settings: &[(&str, &str)]) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         disk.create_dir_all(folder.path()).unwrap();
-        Rig::on(folder, Arc::new(disk.clone()))
+        Rig::on(folder, Arc::new(disk.clone()), settings)
     }
 
     /// The next run on the same folder, after a crash unless the former one was closed. It knows of no topic yet.
     pub(crate) fn restart(self) -> Rig {
-        Rig::on(self.folder, self.disk)
+        Rig::on(self.folder, self.disk, &[])
     }
 
     /// Where failures are reported after which the broker must not go on.
@@ -63,9 +68,10 @@ impl Rig {
         self.folder.path()
     }
 
-    fn on(folder: TempDir, disk: Arc<dyn Disk>) -> Rig {
-        let pairs = [("node.id", "1")].map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (config, _) = load_broker(pairs.into()).unwrap();
+    fn on(folder: TempDir, disk: Arc<dyn Disk>, settings: &[(&str, &str)]) -> Rig {
+        let pairs = [("node.id", "1")].iter().chain(settings);
+        let pairs = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let (config, _) = load_broker(pairs.collect()).unwrap();
         let fatal = Fatal::default();
         let active = Active::new(None, config.quorum.broker_lease_ms);
         let opener = Opener::new(Arc::clone(&disk), folder.path()).unwrap();

@@ -151,7 +151,9 @@ impl Hosting {
         let view = View::new(image.clone());
         let registered = broker.controller.broker_epoch();
         let is_current = registered.is_some() && view.broker_epoch(broker.node_id) == registered;
-        if !is_current || self.image.applied_end() == image.applied_end() {
+        let has_logs_to_open = broker.partitions.has_due_unopened(broker.clock.now().mono);
+        let is_unchanged = self.image.applied_end() == image.applied_end() && !has_logs_to_open;
+        if !is_current || is_unchanged {
             if broker.view().applied_end() != image.applied_end() {
                 broker.publish(view);
             }

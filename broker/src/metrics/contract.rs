@@ -11,7 +11,7 @@ use crate::partitions::RequiredAcks;
 use crate::testing::{Rig, batch};
 
 /// The names that are promised, as the JMX exporter's usual rules make them of Kafka's beans, and their types.
-const PROMISED: [(&str, &str); 37] = [
+const PROMISED: [(&str, &str); 39] = [
     ("kafka_cluster_partition_highwatermark", "gauge"),
     ("kafka_consumergroup_committed_offset", "gauge"),
     ("kafka_controller_controllerstats_leaderelectionrateandtimems_total", "counter"),
@@ -49,6 +49,8 @@ const PROMISED: [(&str, &str); 37] = [
     ("kafka_server_replicamanager_underminisrpartitioncount", "gauge"),
     ("kafka_server_replicamanager_underreplicatedpartitions", "gauge"),
     ("kafka_server_socket_server_metrics_connection_count", "gauge"),
+    ("ottla_disk_free_bytes", "gauge"),
+    ("ottla_disk_full", "gauge"),
 ];
 
 /// A page as a scraper reads it.

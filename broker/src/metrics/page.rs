@@ -18,6 +18,7 @@ pub fn page(broker: &Broker) -> String {
     replicas(&mut text, broker, &facts);
     controller(&mut text, broker);
     logs(&mut text, &facts);
+    disk(&mut text, broker);
     broker.groups.metrics(&mut text);
     process(&mut text, broker);
     text.finish()
@@ -187,6 +188,22 @@ fn logs(text: &mut MetricsText, facts: &[PartitionFacts]) {
             text.sample(name, &labels, pick(facts));
         }
     }
+}
+
+fn disk(text: &mut MetricsText, broker: &Broker) {
+    let space = broker.partitions.opener().space();
+    text.single(
+        "ottla_disk_free_bytes",
+        "gauge",
+        "Bytes that are free on the disk of log.dirs.",
+        space.free_bytes(),
+    );
+    text.single(
+        "ottla_disk_full",
+        "gauge",
+        "Whether no records are taken, since the disk has too little space left.",
+        u8::from(space.is_low()),
+    );
 }
 
 fn process(text: &mut MetricsText, broker: &Broker) {

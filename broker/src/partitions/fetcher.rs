@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use super::hosted::HostedPartition;
+use super::sync::sync_all;
 use crate::broker::Broker;
 use crate::peers::{self, PeerConnection};
 use crate::stop::until_true;
@@ -144,6 +145,10 @@ async fn fetch_once(
     connection: &PeerConnection,
     wanted: &Wanted,
 ) -> Result<Next, peers::CallError> {
+    if broker.config.logs.flush_before_ack {
+        // The fetch tells the leader that all before its offsets is written here.
+        tokio::task::block_in_place(|| sync_all(broker, &undurable(wanted)));
+    }
     let wait = broker.config.replication.fetch_wait_ms_max.to_std();
     let request = request(broker, wanted);
     let body = connection.call(&request, FETCH_VERSION, wait + ANSWER_GRACE).await?;
@@ -174,6 +179,15 @@ async fn fetch_once(
     }
     // One partition that goes on keeps the others' requests going, too: the leader paces them by its long poll.
     Ok(next.into_iter().min().unwrap_or(Next::AtOnce))
+}
+
+/// The partitions that hold records which are not durable.
+fn undurable(wanted: &Wanted) -> Vec<Arc<HostedPartition>> {
+    let partitions = wanted.values().map(|(partition, _)| partition);
+    let is_undurable = |partition: &&Arc<HostedPartition>| {
+        partition.read(|replica| replica.log().recovery_point() < replica.log().log_end()).unwrap_or(false)
+    };
+    partitions.filter(is_undurable).map(Arc::clone).collect()
 }
 
 fn fetched<'a>(data: &'a PartitionData<'_>) -> Result<FollowerFetched<'a>, ErrorCode> {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ottla_broker_log::{BatchRules, CheckedBatch, LogConfig, LogError, RejectedRecord};
+use ottla_broker_log::{BatchRules, CheckedBatch, FlushPlan, LogConfig, LogError, RejectedRecord};
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
     Acks, Assignment, Became, Effects, FetchFacts, FetchPosition, FollowError, FollowerFetched, FollowerId,
@@ -22,7 +22,9 @@ use tokio::sync::oneshot;
 use super::codes;
 use super::isr_sender::IsrQueue;
 use super::space::Space;
+use super::sync::SyncQueue;
 use super::waiters::{FetchWaiter, ProduceWait, Waiters};
+use crate::broker::Broker;
 use crate::fetch::FetchTarget;
 use crate::metrics::{Metrics, TopicCounters};
 use crate::stop::Fatal;
@@ -154,6 +156,8 @@ pub struct HostedPartition {
     metrics: Arc<Metrics>,
     isr_queue: IsrQueue,
     space: Arc<Space>,
+    /// Where appends ask for a sync, if records count only once they are durable.
+    sync_queue: Option<SyncQueue>,
     fatal: Fatal,
 }
 
@@ -178,8 +182,15 @@ impl HostedPartition {
             metrics: Arc::clone(metrics),
             isr_queue,
             space,
+            sync_queue: None,
             fatal,
         }
+    }
+
+    /// The partition with appends that ask `queue` for a sync.
+    pub fn with_syncs(mut self, queue: Option<SyncQueue>) -> HostedPartition {
+        self.sync_queue = queue;
+        self
     }
 
     /// What a batch must obey to be appended with [`HostedPartition::append_checked`], if any may be now.
@@ -242,11 +253,7 @@ impl HostedPartition {
         batch_bytes: usize,
         append: impl FnOnce(&mut Replica) -> Result<Produced, ProduceError>,
     ) -> Result<AppendedBatch, AppendFailure> {
-        if !self.space.take(batch_bytes) {
-            self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
-            let message = self.space.complaint();
-            return Err(AppendFailure { message, ..AppendFailure::of(ErrorCode::KafkaStorageError) });
-        }
+        self.take_space(batch_bytes)?;
         let mut guard = self.state.lock();
         let State { replica, waiters } = &mut *guard;
         let hosted = replica.as_mut().ok_or_else(|| AppendFailure::of(ErrorCode::KafkaStorageError))?;
@@ -287,11 +294,23 @@ impl HostedPartition {
             wait: wait.flatten(),
         };
         self.settle(&mut guard.waiters, produced.effects);
+        if let Some(queue) = &self.sync_queue {
+            queue.push(&self.id);
+        }
         if too_many_wait {
             let message = "too many producers wait for this partition already";
             return Err(AppendFailure::with(ErrorCode::RequestTimedOut, message));
         }
         Ok(answer)
+    }
+
+    fn take_space(&self, bytes: usize) -> Result<(), AppendFailure> {
+        if self.space.take(bytes) {
+            return Ok(());
+        }
+        self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
+        let message = self.space.complaint();
+        Err(AppendFailure { message, ..AppendFailure::of(ErrorCode::KafkaStorageError) })
     }
 
     /// Whether an append that the high watermark has passed may be acknowledged as asked.
@@ -430,6 +449,10 @@ impl HostedPartition {
 
     /// Takes over a new state of the partition's metadata; returns the role if it changed.
     pub fn apply_assignment(&self, now: Now, assignment: &Assignment) -> Option<Became> {
+        if let Some(queue) = &self.sync_queue {
+            // What an earlier run left counts once it is synced.
+            queue.push(&self.id);
+        }
         self.change(|replica| replica.apply_assignment(now, assignment))
     }
 
@@ -569,6 +592,19 @@ impl HostedPartition {
         }
     }
 
+    /// Makes what `begin` plans durable, without holding the replica while the disk works; the offset before which all
+    /// is durable then.
+    pub fn flush(
+        &self,
+        broker: &Broker,
+        begin: impl FnOnce(&mut Replica) -> Result<FlushPlan, LogError>,
+    ) -> Option<Offset> {
+        let plan = self.maintain("begin a flush", |replica| Ok((begin(replica)?, Effects::default())))?;
+        // The disk may take seconds: producers go on meanwhile.
+        let synced = if plan.is_empty() { Ok(()) } else { broker.partitions.opener().sync(&plan) };
+        self.maintain("flush", |replica| replica.finish_flush(broker.clock.now(), plan, synced))
+    }
+
     /// Takes the replica out, for closing or deletion; everything that waits is told.
     pub fn take(&self) -> Option<Replica> {
         let mut guard = self.state.lock();
@@ -659,7 +695,7 @@ mod tests {
             let failure = append(&rig, &hosted).unwrap_err();
             assert_eq!(failure.code, ErrorCode::KafkaStorageError, "{failure:?}");
             append(&rig, &hosted).unwrap();
-            disk.inject(SimFault { op: SimOp::Open, skip: 0, error });
+            disk.inject(SimFault { op: SimOp::Open, skip: 0, error: SimError::TooManyFiles });
             assert!(hosted.maintain("flush", |replica| Ok((replica.flush()?, Effects::default()))).is_none());
             disk.clear_faults();
         }

@@ -1,20 +1,23 @@
 //! The set of hosted partitions, kept equal to what the metadata assigns to this broker.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
 
+use ottla_broker_log::{Trouble, advice, trouble};
 use ottla_broker_metadata::image::PartitionRef;
 use ottla_broker_metadata::{ImageChanges, Partition};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_replication::{Assignment, Became};
-use ottla_broker_types::{MonotonicMs, PartitionIndex, TopicId, TopicName, TopicPartition};
+use ottla_broker_replication::{Assignment, Became, Replica};
+use ottla_broker_types::{DurationMs, MonotonicMs, PartitionIndex, TopicId, TopicName, TopicPartition};
 use parking_lot::{Mutex, RwLock};
 
 use super::fetcher::Fetchers;
 use super::hosted::HostedPartition;
 use super::isr_sender::IsrQueue;
 use super::open::Opener;
+use super::parallel::{in_parallel, opening_max};
+use super::sync::SyncQueue;
 use crate::broker::Broker;
 use crate::stop::Fatal;
 use crate::view::View;
@@ -42,13 +45,27 @@ pub struct PartitionFacts {
     pub is_under_min_isr: bool,
 }
 
+/// Following it costs nothing: while another broker leads, this copy is made anew from that one's.
+const DAMAGED_ADVICE: &str = "what was synced is damaged: keep the files; while another broker leads the partition, this one may be given an empty volume and fetches its copies anew";
+/// Pause before logs are opened again that could not be for lack of something.
+const REOPEN_PAUSE: DurationMs = DurationMs(1_000);
+
+#[derive(Default)]
+struct Unopened {
+    partitions: Vec<PartitionRef>,
+    due: MonotonicMs,
+}
+
 /// The partitions of this broker.
 pub struct Partitions {
     hosted: RwLock<HashMap<TopicPartition, Arc<HostedPartition>>>,
     fetchers: Fetchers,
     opener: Opener,
     isr_queue: IsrQueue,
+    sync_queue: SyncQueue,
     fatal: Fatal,
+    /// Partitions whose logs could not be opened for lack of space or open files, and when that is tried again.
+    unopened: Mutex<Unopened>,
     /// Held while directories come and go: between its making and its listing among the hosted, that of a new partition
     /// looks like a stray.
     changing: Mutex<()>,
@@ -63,7 +80,9 @@ impl Partitions {
             fetchers: Fetchers::default(),
             opener,
             isr_queue,
+            sync_queue: SyncQueue::default(),
             fatal,
+            unopened: Mutex::default(),
             changing: Mutex::default(),
         }
     }
@@ -71,6 +90,11 @@ impl Partitions {
     /// The ISR proposals on their way.
     pub fn isr_queue(&self) -> IsrQueue {
         self.isr_queue.clone()
+    }
+
+    /// The partitions that wait for a sync.
+    pub fn sync_queue(&self) -> SyncQueue {
+        self.sync_queue.clone()
     }
 
     /// The log directory's keeper.
@@ -152,14 +176,24 @@ impl Partitions {
         for (name, id) in &changes.topics_removed {
             self.drop_topic(broker, name, *id);
         }
+        let again = self.take_unopened(view, broker.clock.now().mono);
+        let mut opened = self.open_ahead(broker, view, again.iter().chain(&changes.partitions));
         let mut became = Vec::new();
-        for changed in &changes.partitions {
+        for changed in again.iter().chain(&changes.partitions) {
             let at = TopicPartition { topic: changed.topic.clone(), partition: changed.partition };
             match view.partition(&at).filter(|partition| partition.replicas.contains(&broker.node_id)) {
                 Some(_) if at.topic.is_metadata_log() => {
                     tracing::warn!(partition = %at, "a topic is named as the metadata log and not served: delete it");
                 }
-                Some(partition) => became.extend(self.host(broker, view, changed, partition)),
+                Some(partition) => {
+                    became.extend(self.host(
+                        broker,
+                        view,
+                        changed,
+                        partition,
+                        opened.remove(&(at, changed.id)),
+                    ));
+                }
                 None => self.drop_partition(broker, &at, changed.id),
             }
         }
@@ -185,11 +219,12 @@ impl Partitions {
         view: &View,
         changed: &PartitionRef,
         partition: &Partition,
+        opened: Option<anyhow::Result<Replica>>,
     ) -> Option<(Arc<HostedPartition>, Became)> {
         let id = TopicPartition { topic: changed.topic.clone(), partition: changed.partition };
         let hosted = match self.find_life(&id, changed.id) {
             Some(hosted) => hosted,
-            None => self.open(broker, view, id, changed.id),
+            None => self.open(broker, view, id, changed.id, opened),
         };
         let became = hosted.apply_assignment(broker.clock.now(), &assignment(partition))?;
         let leader = match became {
@@ -207,24 +242,24 @@ impl Partitions {
         view: &View,
         id: TopicPartition,
         topic_id: TopicId,
+        opened: Option<anyhow::Result<Replica>>,
     ) -> Arc<HostedPartition> {
         // A former life of the topic under the same name goes first.
         let former = self.hosted.read().get(&id).map(|hosted| hosted.topic_id);
         if let Some(former) = former {
             self.drop_partition(broker, &id, former);
         }
-        let replica = match self.opener.open(broker, view, &id, topic_id) {
+        let opened = opened.unwrap_or_else(|| self.opener.open(broker, view, &id, topic_id));
+        let replica = match opened {
             Ok(replica) => Some(replica),
             Err(error) => {
-                let error = format!("{error:#}");
-                self.fatal.report(format!(
-                    "{error}: free space if the disk is full; if the files are damaged, remove the partition's folder and the replicas elsewhere fill it again"
-                ));
+                self.not_opened(broker, &id, topic_id, &error);
                 broker.metrics.offline_log_partitions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
                 None
             }
         };
-        let hosted = Arc::new(HostedPartition::new(
+        let sync_queue = broker.config.logs.flush_before_ack.then(|| self.sync_queue.clone());
+        let hosted = HostedPartition::new(
             id.clone(),
             topic_id,
             replica,
@@ -232,9 +267,72 @@ impl Partitions {
             self.isr_queue.clone(),
             Arc::clone(self.opener.space()),
             self.fatal.clone(),
-        ));
+        );
+        let hosted = Arc::new(hosted.with_syncs(sync_queue));
         self.hosted.write().insert(id, Arc::clone(&hosted));
         hosted
+    }
+
+    /// Whether [`Partitions::apply`] has logs to open that could not be before, whatever has changed.
+    pub fn has_due_unopened(&self, now: MonotonicMs) -> bool {
+        let unopened = self.unopened.lock();
+        !unopened.partitions.is_empty() && unopened.due <= now
+    }
+
+    fn take_unopened(&self, view: &View, now: MonotonicMs) -> Vec<PartitionRef> {
+        if !self.has_due_unopened(now) {
+            return Vec::new();
+        }
+        let mut partitions = std::mem::take(&mut self.unopened.lock().partitions);
+        let is_alive =
+            |of: &PartitionRef| view.topic(of.topic.as_str()).is_some_and(|topic| topic.id == of.id);
+        partitions.retain(is_alive);
+        for partition in &partitions {
+            let id = TopicPartition { topic: partition.topic.clone(), partition: partition.partition };
+            if self.find_life(&id, partition.id).is_some_and(|hosted| hosted.is_offline()) {
+                self.hosted.write().remove(&id);
+            }
+        }
+        partitions
+    }
+
+    /// Opens several logs at once, as after a crash each of them is read from where it was last synced. Those that a
+    /// former life of the topic still holds are left for later.
+    fn open_ahead<'a>(
+        &self,
+        broker: &Arc<Broker>,
+        view: &View,
+        changed: impl Iterator<Item = &'a PartitionRef>,
+    ) -> BTreeMap<(TopicPartition, TopicId), anyhow::Result<Replica>> {
+        let wanted: BTreeSet<(TopicPartition, TopicId)> = changed
+            .map(|changed| {
+                let (topic, partition) = (changed.topic.clone(), changed.partition);
+                (TopicPartition { topic, partition }, changed.id)
+            })
+            .filter(|(at, _)| !at.topic.is_metadata_log() && !self.hosts(at))
+            .filter(|(at, _)| {
+                view.partition(at).is_some_and(|partition| partition.replicas.contains(&broker.node_id))
+            })
+            .collect();
+        let wanted: Vec<_> = wanted.into_iter().collect();
+        let opened = in_parallel(opening_max(), &wanted, |(at, id)| self.opener.open(broker, view, at, *id));
+        wanted.into_iter().zip(opened).collect()
+    }
+
+    /// What to do about a log that could not be opened: later again if only space or open files were missing.
+    fn not_opened(&self, broker: &Broker, id: &TopicPartition, topic_id: TopicId, error: &anyhow::Error) {
+        let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+        match cause {
+            Some(cause) if trouble(cause) != Trouble::Broken => {
+                tracing::warn!(partition = %id, "{error:#}; trying again: {}", advice(cause));
+                let mut unopened = self.unopened.lock();
+                unopened.due = broker.clock.now().mono.plus(REOPEN_PAUSE);
+                let (topic, partition) = (id.topic.clone(), id.partition);
+                unopened.partitions.push(PartitionRef { topic, id: topic_id, partition });
+            }
+            Some(cause) => self.fatal.report(format!("{error:#}; {}", advice(cause))),
+            None => self.fatal.report(format!("{error:#}; {DAMAGED_ADVICE}")),
+        }
     }
 
     fn drop_topic(&self, broker: &Arc<Broker>, name: &TopicName, topic_id: TopicId) {
@@ -283,7 +381,29 @@ fn assignment(partition: &Partition) -> Assignment {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+    use ottla_broker_log::{SimDisk, SimError, SimFault, SimOp};
+
+    use super::*;
     use crate::testing::Rig;
+
+    #[test]
+    fn a_log_that_no_file_could_be_opened_for_is_opened_later() {
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::on_simulated(&disk);
+        disk.inject(SimFault { op: SimOp::Open, skip: 0, error: SimError::TooManyFiles });
+        assert!(rig.topic("t", &[1]).is_offline());
+        assert_eq!(rig.fatal().reported().now_or_never(), None, "the broker goes on");
+        let partitions = &rig.broker.partitions;
+        let now = rig.broker.clock.now().mono;
+        assert!(!partitions.has_due_unopened(now) && partitions.has_due_unopened(now.plus(REOPEN_PAUSE)));
+        partitions.unopened.lock().due = now;
+        partitions.apply(&rig.broker, &rig.broker.view(), &ImageChanges::default());
+        let topic = TopicName::new("t").unwrap();
+        let hosted = partitions.find(&topic, PartitionIndex(0)).unwrap();
+        assert_eq!(hosted.read(Replica::is_leader), Some(true));
+        assert!(!partitions.has_due_unopened(now.plus(REOPEN_PAUSE)));
+    }
 
     #[test]
     fn a_log_that_is_just_being_made_is_no_stray() {

@@ -8,7 +8,9 @@ mod isr_sender;
 mod leftovers;
 mod manager;
 mod open;
+mod parallel;
 mod space;
+mod sync;
 mod upkeep;
 mod waiters;
 
@@ -16,5 +18,6 @@ pub use hosted::{AppendFailure, FetchRead, Fetcher, HostedPartition, RequiredAck
 pub use isr_sender::run as run_isr_sender;
 pub use manager::{PartitionFacts, Partitions};
 pub use open::Opener;
+pub use sync::run as run_syncs;
 pub use upkeep::{close, run as run_upkeep, run_flushes, run_removals};
 pub use waiters::{FetchWaiter, ProduceWait};

@@ -39,13 +39,14 @@ pub struct Opener {
 impl Opener {
     /// Reads the checkpoints and takes the clean-shutdown marker away, so that a crash is not taken for clean.
     pub fn new(disk: Arc<dyn Disk>, dir: &Path) -> anyhow::Result<Opener> {
+        let space = Arc::new(Space::new(disk, dir, total_bytes(dir)));
+        let disk = space.disk();
         let marker = read_clean_shutdown(&*disk, dir).context("read the clean-shutdown marker")?;
         let checkpoints = Checkpoints::read(Arc::clone(&disk), dir)?;
         let leftovers = Leftovers::find(Arc::clone(&disk), dir)?;
         remove_clean_shutdown(&*disk, dir).context("remove the clean-shutdown marker")?;
-        let total_bytes = total_bytes(dir);
         Ok(Opener {
-            space: Arc::new(Space::new(Arc::clone(&disk), dir, total_bytes)),
+            space,
             disk,
             dir: dir.to_owned(),
             clean_shutdown: marker.is_some(),
@@ -53,6 +54,11 @@ impl Opener {
             checkpoints,
             leftovers,
         })
+    }
+
+    /// The disk, on which space is set aside for what must be written to the end.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
     }
 
     /// The directory.
@@ -203,6 +209,9 @@ impl Opener {
             producer_id_expiration_ms: node.producer_expiration_ms,
             flush_messages: topic.flush_messages,
             flush_ms: topic.flush_ms,
+            flush_before_ack: broker.config.logs.flush_before_ack,
+            preallocate: topic.preallocate,
+            segment_jitter_ms: topic.segment_jitter_ms,
         };
         let replication = ReplicationConfig {
             min_isr: topic.min_insync_replicas as usize,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
-use ottla_broker_log::{Disk, Trouble, advice, trouble};
+use ottla_broker_log::{Disk, ReservedDisk, Trouble, advice, trouble};
 use ottla_broker_types::MonotonicMs;
 
 /// The floor is this part of the volume,
@@ -17,6 +17,10 @@ const FLOOR_PART: u64 = 100;
 const FLOOR_BYTES_MIN: u64 = 4 << 20;
 /// and no more: larger clusters do not write more metadata than that before somebody looks.
 const FLOOR_BYTES_MAX: u64 = 256 << 20;
+/// What is set aside beside the floor, as a part of it: for the metadata log, which is written to the end.
+const RESERVE_PART: u64 = 2;
+/// and at most: some snapshots of the metadata of a large cluster.
+const RESERVE_BYTES_MAX: u64 = 32 << 20;
 /// Records are taken again when a quarter of the floor is free above it, so that the state does not flap.
 const RETURN_PART: u64 = 4;
 /// How often a lack of something other than space is logged, however many requests meet it.
@@ -24,7 +28,7 @@ const LOG_INTERVAL_MS: u64 = 10_000;
 
 /// See the module.
 pub struct Space {
-    disk: Arc<dyn Disk>,
+    disk: ReservedDisk,
     dir: PathBuf,
     floor_bytes: u64,
     /// Bytes that records may still take before the disk is asked again.
@@ -36,11 +40,11 @@ pub struct Space {
 }
 
 impl Space {
-    /// The space on the disk under `dir`, which holds `total_bytes` if the system tells.
+    /// The space on `disk` under `dir`, a volume of `total_bytes` if the system tells.
     pub fn new(disk: Arc<dyn Disk>, dir: &Path, total_bytes: Option<u64>) -> Space {
         let floor_bytes = (total_bytes.unwrap_or(0) / FLOOR_PART).clamp(FLOOR_BYTES_MIN, FLOOR_BYTES_MAX);
         let space = Space {
-            disk,
+            disk: ReservedDisk::new(disk, dir, (floor_bytes / RESERVE_PART).min(RESERVE_BYTES_MAX)),
             dir: dir.to_owned(),
             floor_bytes,
             left_bytes: AtomicI64::new(0),
@@ -50,6 +54,11 @@ impl Space {
         };
         space.measure();
         space
+    }
+
+    /// The disk, whose reserve is for what must be written to the end.
+    pub fn disk(&self) -> Arc<dyn Disk> {
+        Arc::new(self.disk.clone())
     }
 
     /// Whether no records are taken.
@@ -65,22 +74,36 @@ impl Space {
     /// Takes `bytes` for records; false if they must not be written.
     pub fn take(&self, bytes: usize) -> bool {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-        if !self.is_low() && self.left_bytes.fetch_sub(bytes, Ordering::Relaxed) < bytes {
-            self.measure();
-            return self.left_bytes.fetch_sub(bytes, Ordering::Relaxed) >= bytes && !self.is_low();
+        if self.is_low() {
+            return false;
+        }
+        if self.left_bytes.fetch_sub(bytes, Ordering::Relaxed) >= bytes {
+            return true;
+        }
+        self.measure();
+        if self.left_bytes.fetch_sub(bytes, Ordering::Relaxed) < bytes {
+            // What is refused must be told, and makes what gives space back begin.
+            self.set_low(true);
         }
         !self.is_low()
     }
 
     /// Asks the disk. Called from time to time, and when what was left is used up.
     pub fn measure(&self) {
-        let Ok(free_bytes) = self.disk.free_bytes(&self.dir) else { return };
+        let Ok(mut free_bytes) = self.disk.free_bytes(&self.dir) else { return };
+        let margin = self.floor_bytes / RETURN_PART;
+        if free_bytes > self.floor_bytes + margin + self.disk.reserve_bytes() {
+            match self.disk.refill() {
+                Ok(true) => free_bytes = self.disk.free_bytes(&self.dir).unwrap_or(free_bytes),
+                Ok(false) => {}
+                Err(error) => tracing::debug!(%error, "no space is set aside for metadata"),
+            }
+        }
         self.free_bytes.store(free_bytes, Ordering::Relaxed);
         let left = i128::from(free_bytes) - i128::from(self.floor_bytes);
         let left = left.clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         self.left_bytes.store(left, Ordering::Relaxed);
-        let was_low = self.is_low();
-        let margin = if was_low { self.floor_bytes / RETURN_PART } else { 0 };
+        let margin = if self.is_low() { margin } else { 0 };
         self.set_low(free_bytes < self.floor_bytes + margin);
     }
 
@@ -162,7 +185,7 @@ mod tests {
 
     #[test]
     fn records_never_take_what_lies_below_the_floor() {
-        let (disk, space) = disk_of(10 * MIB);
+        let (disk, space) = disk_of(12 * MIB);
         let mut taken = 0;
         while space.take(1000) {
             taken += 1000;
@@ -170,11 +193,12 @@ mod tests {
             assert!(taken <= 6 * MIB, "{taken}");
         }
         assert!(taken > 5 * MIB, "{taken}");
+        assert!(space.complaint().is_some(), "what is refused is told");
     }
 
     #[test]
     fn writes_stop_at_the_floor_and_go_on_by_themselves_above_it() {
-        let (disk, space) = disk_of(10 * MIB);
+        let (disk, space) = disk_of(12 * MIB);
         assert!(space.take(1) && space.complaint().is_none());
         fill(&disk, 7 * MIB);
         space.measure();

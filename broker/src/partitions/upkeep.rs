@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use ottla_broker_log::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE};
 use ottla_broker_replication::{Effects, Replica};
-use ottla_broker_types::{DurationMs, MonotonicMs, Offset};
+use ottla_broker_types::{DurationMs, MonotonicMs, Now, Offset};
 
 use super::hosted::HostedPartition;
+use super::parallel::{SYNCS_MAX, in_parallel};
+use super::sync::sync_all;
 use crate::broker::Broker;
 use crate::controller::Standing;
 use crate::stop::until_true;
@@ -47,13 +49,29 @@ pub async fn run(broker: Arc<Broker>) {
     }
 }
 
-/// Flushes every log from time to time, apart from what must not wait for the disk, until the broker stops.
+/// Flushes every log from time to time, and those whose `flush.ms` are over as soon as that is seen, apart from what must
+/// not wait for the disk, until the broker stops.
 pub async fn run_flushes(broker: Arc<Broker>) {
     let mut stopping = broker.stopping();
-    let interval = broker.config.logs.recovery_checkpoint_ms.to_std();
-    while tokio::time::timeout(interval, until_true(&mut stopping)).await.is_err() {
-        tokio::task::block_in_place(|| flush(&broker));
+    let logs = &broker.config.logs;
+    let tick = logs.flush_check_ms.to_std().min(TICK).max(Duration::from_millis(1));
+    let mut all_due = broker.clock.now().mono.plus(logs.recovery_checkpoint_ms);
+    while tokio::time::timeout(tick, until_true(&mut stopping)).await.is_err() {
+        let now = broker.clock.now();
+        tokio::task::block_in_place(|| {
+            if is_due(&mut all_due, now.mono, logs.recovery_checkpoint_ms) {
+                flush(&broker);
+            } else {
+                flush_due(&broker, now);
+            }
+        });
     }
+}
+
+fn flush_due(broker: &Broker, now: Now) {
+    let mut due = broker.partitions.all();
+    due.retain(|hosted| hosted.read(|replica| replica.log().flush_due(now)).unwrap_or(false));
+    sync_all(broker, &due);
 }
 
 /// Removes the files of deleted partitions when their time has come, apart from what must not wait for the disk, until
@@ -137,13 +155,7 @@ fn expire_producers(broker: &Broker) {
 fn flush(broker: &Broker) {
     let mut points = Found::new();
     for hosted in broker.partitions.all() {
-        let begun =
-            hosted.maintain("begin a flush", |replica| Ok((replica.begin_flush()?, Effects::default())));
-        let Some(plan) = begun else { continue };
-        // The disk may take seconds: producers go on meanwhile.
-        let synced = broker.partitions.opener().sync(&plan);
-        let point =
-            hosted.maintain("flush", |replica| Ok((replica.finish_flush(plan, synced)?, Effects::default())));
+        let point = hosted.flush(broker, Replica::begin_upkeep);
         points.extend(point.map(|point| (hosted, point)));
     }
     save(broker, RECOVERY_POINTS_FILE, points);
@@ -193,9 +205,13 @@ pub fn close(broker: &Broker) {
         tracing::warn!(error = format!("{error:#}"), "the shutdown counts as unclean");
         false
     });
-    for hosted in broker.partitions.all() {
+    let all = broker.partitions.all();
+    let outcomes = in_parallel(SYNCS_MAX, &all, |hosted| {
         let offline = hosted.is_offline();
         let closed = hosted.take().map(|mut replica| replica.close().map(|()| replica.log().log_end()));
+        (offline, closed)
+    });
+    for (hosted, (offline, closed)) in all.into_iter().zip(outcomes) {
         match closed {
             Some(Ok(end)) => {
                 points.push((hosted, end));
@@ -212,5 +228,49 @@ pub fn close(broker: &Broker) {
         && let Err(error) = broker.partitions.opener().mark_clean(epoch)
     {
         tracing::warn!(error = format!("{error:#}"), "the shutdown counts as unclean");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_log::SimDisk;
+    use ottla_broker_protocol::batch::Compression;
+
+    use super::*;
+    use crate::partitions::RequiredAcks;
+    use crate::testing::{Rig, batch};
+
+    #[test]
+    fn records_are_durable_once_flush_ms_are_over() {
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::on_simulated(&disk);
+        let hosted = rig.topic("t", &[1]);
+        rig.set("t", "flush.ms", "1000");
+        let now = rig.broker.clock.now();
+        hosted.append(now, &mut batch(Compression::None), RequiredAcks::Leader).unwrap();
+        let durable = || hosted.read(|replica| replica.log().recovery_point().get());
+        let after = |ms| Now { mono: now.mono.plus(DurationMs(ms)), ..now };
+        flush_due(&rig.broker, after(999));
+        assert_eq!(durable(), Some(0));
+        flush_due(&rig.broker, after(1_000));
+        assert_eq!(durable(), Some(1));
+    }
+
+    #[test]
+    fn a_stop_syncs_what_changed_and_nothing_else() {
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::on_simulated(&disk);
+        let names: Vec<String> = (1..=100).map(|len| "t".repeat(len)).collect();
+        let topics: Vec<_> = names.iter().map(|name| rig.topic(name, &[1])).collect();
+        for _ in 0..2 {
+            flush(&rig.broker);
+        }
+        topics[3]
+            .append(rig.broker.clock.now(), &mut batch(Compression::None), RequiredAcks::Leader)
+            .unwrap();
+        let before = disk.sync_count();
+        close(&rig.broker);
+        let synced = disk.sync_count() - before;
+        assert!(synced < 20, "{synced} syncs for one of 100 logs, three checkpoints and a marker");
     }
 }
