@@ -8,6 +8,7 @@ use ottla_broker_config::{
 };
 use ottla_broker_protocol::ErrorCode;
 
+use super::batches::count_by;
 use super::decision::{Context, Decision, Refused};
 use crate::image::Topic;
 use crate::record::{ConfigResource, PartitionChange, Record};
@@ -106,12 +107,13 @@ fn decide(
 ) -> Decision<Vec<ConfigResult>> {
     let wanted: Vec<_> = wanted.collect();
     let mut decision = Decision::reply(Vec::new());
+    let named = count_by(wanted.iter().map(|(resource, _)| resource));
+    let mut answered = BTreeSet::new();
     for (resource, target) in &wanted {
-        if decision.reply.iter().any(|result: &ConfigResult| result.resource == *resource) {
+        if !answered.insert(resource) {
             continue;
         }
-        let twice = wanted.iter().filter(|(other, _)| other == resource).count() > 1;
-        let outcome = if twice {
+        let outcome = if named[resource] > 1 {
             Err(Refused::new(ErrorCode::InvalidRequest, "the resource is named twice"))
         } else {
             target.clone().and_then(|target| replace(context, resource, &target))
@@ -191,12 +193,13 @@ fn edit_list(
         _ => own.get(setting.name).cloned().or_else(|| effective_broker(setting, layers).value),
     };
     let mut parts = split_list(&present.unwrap_or_default());
-    for part in split_list(value) {
-        if op == ConfigOp::Subtract {
-            parts.retain(|other| *other != part);
-        } else if !parts.contains(&part) {
-            parts.push(part);
-        }
+    let named = split_list(value);
+    if op == ConfigOp::Subtract {
+        let named: BTreeSet<_> = named.into_iter().collect();
+        parts.retain(|part| !named.contains(part));
+    } else {
+        let mut held: BTreeSet<_> = parts.iter().cloned().collect();
+        parts.extend(named.into_iter().filter(|part| held.insert(part.clone())));
     }
     Ok(parts.join(","))
 }
@@ -277,15 +280,15 @@ fn check_broker_change(
 
 /// With another `min.insync.replicas` the ELR no longer says who holds all that is committed.
 fn forget_elr(context: Context<'_>, resource: &ConfigResource) -> Vec<Record> {
-    let concerned = |topic: &Topic| match resource {
-        ConfigResource::Topic(name) => topic.name.as_str() == name,
-        ConfigResource::Broker(None) => {
-            !context.image.topic_config(topic.name.as_str()).contains_key("min.insync.replicas")
-        }
-        _ => false,
+    let inherits =
+        |topic: &&Topic| !context.image.topic_config(topic.name.as_str()).contains_key("min.insync.replicas");
+    let concerned: Vec<&Topic> = match resource {
+        ConfigResource::Topic(name) => context.image.topic(name).into_iter().collect(),
+        ConfigResource::Broker(None) => context.image.topics().filter(inherits).collect(),
+        _ => Vec::new(),
     };
     let mut records = Vec::new();
-    for topic in context.image.topics().filter(|topic| concerned(topic)) {
+    for topic in concerned {
         for (index, partition) in &topic.partitions {
             let mut change = PartitionChange::none(topic.id, *index);
             change.elr = (!partition.elr.is_empty()).then(Vec::new);
@@ -360,6 +363,27 @@ mod tests {
         assert_eq!(cluster.image.topic_config("t")[name], "0:1,0:2");
         alter(&mut cluster, topic(), &[change(name, ConfigOp::Subtract, "0:1")]);
         assert_eq!(cluster.image.topic_config("t")[name], "0:2");
+    }
+
+    /// Work by the square of these sizes would take minutes.
+    #[test]
+    fn hundreds_of_thousands_of_entries_and_resources_are_taken_in_one_go() {
+        let mut cluster = cluster();
+        let name = "leader.replication.throttled.replicas";
+        let entries = |from: usize| (from..from + 200_000).map(|at| format!("{at}:1"));
+        let list = |from| entries(from).collect::<Vec<_>>().join(",");
+        for (op, value, len) in [
+            (ConfigOp::Append, list(0), 200_000),
+            (ConfigOp::Append, list(100_000), 300_000),
+            (ConfigOp::Subtract, list(0), 100_000),
+        ] {
+            assert_eq!(alter(&mut cluster, topic(), &[change(name, op, &value)]), ErrorCode::None);
+            assert_eq!(cluster.image.topic_config("t")[name].split(',').count(), len);
+        }
+        let unknown = |at: usize| (ConfigResource::Topic(at.to_string()), Vec::new());
+        let resources: Vec<_> = (0..100_000).map(unknown).collect();
+        let decision = incremental_alter_configs(cluster.context(), &resources, false);
+        assert_eq!(decision.reply.len(), resources.len());
     }
 
     #[test]

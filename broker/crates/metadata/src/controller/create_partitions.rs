@@ -1,13 +1,17 @@
 //! CreatePartitions (KIP-195). No I/O.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{NodeId, PartitionIndex};
 
+use super::batches::{count_by, split_batches, whole};
 use super::create_topics::{check_manual, new_partition};
 use super::decision::{Context, Decision, Refused};
 use super::placement::Placer;
 use super::seed::Seed;
-use crate::image::Topic;
+use crate::image::{Image, Topic};
 use crate::record::Record;
 
 /// How many partitions a topic shall have.
@@ -46,13 +50,14 @@ pub fn create_partitions(
     let mut placer = Placer::new(context.image, seed);
     let mut records = Vec::new();
     let mut reply: Vec<CreatePartitionsResult> = Vec::with_capacity(requests.len());
+    let named = count_by(requests.iter().map(|request| request.topic.as_str()));
+    let mut answered = BTreeSet::new();
     for request in requests {
         let topic = request.topic.clone();
-        if reply.iter().any(|result| result.topic == topic) {
+        if !answered.insert(request.topic.as_str()) {
             continue;
         }
-        let twice = requests.iter().filter(|other| other.topic == topic).count() > 1;
-        let outcome = if twice {
+        let outcome = if named[request.topic.as_str()] > 1 {
             Err(Refused::new(ErrorCode::InvalidRequest, format!("topic {topic} is named twice")))
         } else {
             grow(context, &mut placer, request).and_then(|new| {
@@ -69,6 +74,23 @@ pub fn create_partitions(
         records.clear();
     }
     Decision { records, reply }
+}
+
+/// Cuts a request into parts that are decided one after the other. What checks of the whole concern stays whole.
+pub fn split_new_partitions(
+    image: &Image,
+    requests: &[NewPartitions],
+    validate_only: bool,
+) -> Vec<Range<usize>> {
+    let weight = |request: &NewPartitions| {
+        let present = image.topic(&request.topic).map_or(0, Topic::partition_count);
+        usize::try_from(request.count).unwrap_or(0).saturating_sub(present)
+    };
+    let partitions = requests.iter().map(weight).fold(0, usize::saturating_add);
+    if validate_only || partitions > NEW_PARTITIONS_MAX {
+        return whole(requests);
+    }
+    split_batches(requests, |request| request.topic.clone(), weight)
 }
 
 fn too_many() -> Refused {

@@ -1,14 +1,16 @@
 //! CreateTopics. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
-use ottla_broker_config::{ConfigMap, EffectiveConfig, describe_topic};
+use ottla_broker_config::{BrokerConfig, ConfigMap, EffectiveConfig, describe_topic};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{
     InvalidTopicName, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName,
 };
 
 use super::alter_configs::check_topic_configs;
+use super::batches::{count_by, split_batches, whole};
 use super::decision::{Context, Decision, Refused};
 use super::placement::Placer;
 use super::seed::{Purpose, Random, Seed};
@@ -73,16 +75,14 @@ pub fn create_topics(
         partitions: 0,
         records: Vec::new(),
     };
-    let mut counts = BTreeMap::<&str, usize>::new();
-    for topic in topics {
-        *counts.entry(&topic.name).or_default() += 1;
-    }
+    let named = count_by(topics.iter().map(|topic| topic.name.as_str()));
+    let mut answered = BTreeSet::new();
     let mut reply: Vec<CreateTopicResult> = Vec::with_capacity(topics.len());
     for topic in topics {
         let name = topic.name.clone();
-        if counts[topic.name.as_str()] == 1 {
+        if named[topic.name.as_str()] == 1 {
             reply.push(CreateTopicResult { outcome: creation.create(topic), name });
-        } else if !reply.iter().any(|result| result.name == name) {
+        } else if answered.insert(topic.name.as_str()) {
             let message = format!("topic {name} is named twice");
             reply.push(CreateTopicResult {
                 name,
@@ -92,6 +92,24 @@ pub fn create_topics(
     }
     let records = if validate_only { Vec::new() } else { creation.records };
     Decision { records, reply }
+}
+
+/// Cuts a request into parts that are decided one after the other. What checks of the whole concern stays whole.
+pub fn split_new_topics(
+    config: &BrokerConfig,
+    topics: &[NewTopic],
+    validate_only: bool,
+) -> Vec<Range<usize>> {
+    let weight = |topic: &NewTopic| {
+        let asked = topic.partitions.and_then(|count| usize::try_from(count).ok());
+        let partitions = asked.unwrap_or(config.topics.partitions as usize).max(topic.assignments.len());
+        partitions.saturating_add(topic.configs.len() + 1)
+    };
+    let partitions = topics.iter().map(weight).fold(0, usize::saturating_add);
+    if validate_only || partitions > NEW_PARTITIONS_MAX {
+        return whole(topics);
+    }
+    split_batches(topics, |topic| topic.name.clone(), weight)
 }
 
 struct Creation<'a> {

@@ -1,9 +1,14 @@
 //! DeleteTopics. No I/O.
 
+use std::collections::BTreeSet;
+use std::ops::Range;
+
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::TopicId;
 
+use super::batches::split_batches;
 use super::decision::{Context, Decision, Refused};
+use crate::image::{Image, Topic};
 use crate::record::Record;
 
 /// A topic by name or by id (KIP-516).
@@ -30,18 +35,28 @@ pub struct DeleteTopicResult {
 /// (named twice).
 pub fn delete_topics(context: Context<'_>, topics: &[TopicSelector]) -> Decision<Vec<DeleteTopicResult>> {
     let mut decision = Decision::reply(Vec::new());
+    let mut removed = BTreeSet::new();
     for selector in topics {
         let outcome = find(context, selector).and_then(|(name, id)| {
-            let record = Record::RemoveTopic { id };
-            if decision.records.contains(&record) {
+            if !removed.insert(id) {
                 return Err(Refused::new(ErrorCode::InvalidRequest, format!("topic {name} is named twice")));
             }
-            decision.records.push(record);
+            decision.records.push(Record::RemoveTopic { id });
             Ok((name, id))
         });
         decision.reply.push(DeleteTopicResult { topic: selector.clone(), outcome });
     }
     decision
+}
+
+/// Cuts a request into parts that are decided one after the other: a deletion weighs its partitions, whose logs go.
+pub fn split_deletions(image: &Image, topics: &[TopicSelector]) -> Vec<Range<usize>> {
+    let topic = |selector: &TopicSelector| match selector {
+        TopicSelector::Name(name) => image.topic(name),
+        TopicSelector::Id(id) => image.topic_by_id(*id),
+    };
+    let name = |selector: &TopicSelector| topic(selector).map(|topic| topic.name.clone());
+    split_batches(topics, name, |selector| topic(selector).map_or(1, Topic::partition_count))
 }
 
 fn find(context: Context<'_>, selector: &TopicSelector) -> Result<(String, TopicId), Refused> {

@@ -1,12 +1,14 @@
 //! ElectLeaders and the elections that happen by themselves (KIP-460). No I/O.
 
+use std::collections::BTreeSet;
+
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::PartitionIndex;
 
 use super::change::{Change, Election};
 use super::decision::{Context, Decision, Refused};
 use super::isr_updates::{leaderless, rules_of};
-use crate::image::{Partition, Topic};
+use crate::image::{Image, Partition, Topic};
 use crate::record::Record;
 
 /// What kind of election is asked for.
@@ -45,10 +47,11 @@ pub fn elect_leaders(
     };
     match partitions {
         Some(named) => {
-            for (at, (name, index)) in named.iter().enumerate() {
-                let repeated = named[..at].contains(&(name.clone(), *index));
+            let mut seen = BTreeSet::new();
+            for (name, index) in named {
+                let first = seen.insert((name, *index));
                 let outcome =
-                    if repeated { Err(not_needed()) } else { elect_named(context, kind, name, *index) };
+                    if first { elect_named(context, kind, name, *index) } else { Err(not_needed()) };
                 take(name.clone(), *index, outcome);
             }
         }
@@ -62,6 +65,21 @@ pub fn elect_leaders(
         }
     }
     decision
+}
+
+/// The partitions of which an election without names would be, as of an image.
+pub fn electable(image: &Image, kind: ElectionType) -> Vec<(String, PartitionIndex)> {
+    let electable = image.partitions().filter(|(_, _, partition)| !is_led_well(kind, partition));
+    electable.map(|(topic, index, _)| (topic.name.to_string(), index)).collect()
+}
+
+fn is_led_well(kind: ElectionType, partition: &Partition) -> bool {
+    match kind {
+        ElectionType::Preferred => {
+            partition.leader.is_some() && partition.leader == partition.preferred_leader()
+        }
+        ElectionType::Unclean => partition.leader.is_some(),
+    }
 }
 
 fn not_needed() -> Refused {
@@ -88,13 +106,7 @@ fn elect_one(
     index: PartitionIndex,
     partition: &Partition,
 ) -> Result<Option<Record>, Refused> {
-    let led_well = match kind {
-        ElectionType::Preferred => {
-            partition.leader.is_some() && partition.leader == partition.preferred_leader()
-        }
-        ElectionType::Unclean => partition.leader.is_some(),
-    };
-    if led_well {
+    if is_led_well(kind, partition) {
         return Err(not_needed());
     }
     let (min_isr, _) = rules_of(context, topic);
@@ -114,21 +126,36 @@ fn elect_one(
     record.map(Some).ok_or_else(|| Refused::new(code, why))
 }
 
-/// Gives at most `limit` partitions back to their preferred leaders (`auto.leader.rebalance.enable`); the reply
-/// says how many. Partitions that are being reassigned are left alone: their first replica may not have data yet.
-pub fn rebalance_leaders(context: Context<'_>, limit: usize) -> Decision<usize> {
+/// What came of giving leaderships back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReturnedLeaders {
+    /// Partitions that their preferred replica leads again.
+    pub elected: usize,
+    /// Partitions that another replica still leads.
+    pub left: usize,
+}
+
+/// Gives at most `limit` partitions back to their preferred leaders (`auto.leader.rebalance.enable`). Partitions that
+/// are being reassigned are left alone: their first replica may not have data yet.
+pub fn rebalance_leaders(context: Context<'_>, limit: usize) -> Decision<ReturnedLeaders> {
     let away = |p: &Partition| p.leader.is_some() && p.leader != p.preferred_leader() && !p.is_reassigning();
-    let mut records = Vec::new();
+    let (mut records, mut left) = (Vec::new(), 0);
     for (topic, index, partition) in context.image.partitions().filter(|(_, _, p)| away(p)) {
-        if records.len() >= limit {
-            break;
+        let returns = records.len() < limit
+            && partition.preferred_leader().is_some_and(|preferred| {
+                partition.isr.contains(&preferred) && context.image.is_active(preferred)
+            });
+        let record = returns.then(|| {
+            let (min_isr, _) = rules_of(context, topic);
+            Change::new(context, topic, index, partition, min_isr).election(Election::Preferred).build()
+        });
+        match record.flatten() {
+            Some(record) => records.push(record),
+            None => left += 1,
         }
-        let (min_isr, _) = rules_of(context, topic);
-        let change = Change::new(context, topic, index, partition, min_isr).election(Election::Preferred);
-        records.extend(change.build());
     }
-    let count = records.len();
-    Decision { records, reply: count }
+    let reply = ReturnedLeaders { elected: records.len(), left };
+    Decision { records, reply }
 }
 
 /// Elects leaders wherever there is none and one may be elected, uncleanly where the topic allows it; the reply
@@ -152,6 +179,30 @@ mod tests {
 
     fn named(index: i32) -> Vec<(String, PartitionIndex)> {
         vec![("t".to_owned(), PartitionIndex(index))]
+    }
+
+    /// Work by the square of this size would take minutes.
+    #[test]
+    fn a_hundred_thousand_named_partitions_are_answered_in_one_go() {
+        let mut cluster = Cluster::of(1);
+        cluster.topic("t", &[&[1]], &[]);
+        let named: Vec<_> = (0..100_000).map(|at| ("t".to_owned(), PartitionIndex(at))).collect();
+        let decision = elect_leaders(cluster.context(), ElectionType::Preferred, Some(&named));
+        assert_eq!(decision.reply.len(), named.len());
+    }
+
+    #[test]
+    fn a_round_says_how_many_leaders_are_still_away() {
+        let mut cluster = Cluster::of(2);
+        cluster.topic("t", &[&[1, 2], &[1, 2], &[2, 1]], &[]);
+        cluster.fence(1);
+        let away = rebalance_leaders(cluster.context(), 9).reply;
+        assert_eq!(away, ReturnedLeaders { elected: 0, left: 2 });
+        cluster.unfence(1);
+        cluster.set_isr("t", 0, &[1, 2]);
+        cluster.set_isr("t", 1, &[1, 2]);
+        assert_eq!(rebalance_leaders(cluster.context(), 1).reply, ReturnedLeaders { elected: 1, left: 1 });
+        assert_eq!(rebalance_leaders(cluster.context(), 9).reply, ReturnedLeaders { elected: 2, left: 0 });
     }
 
     #[test]
@@ -214,10 +265,10 @@ mod tests {
         cluster.fence(1);
         cluster.unfence(1);
         (0..3).for_each(|index| drop(cluster.set_isr("t", index, &[2, 1])));
-        assert_eq!(rebalance_leaders(cluster.context(), 2).reply, 2);
+        assert_eq!(rebalance_leaders(cluster.context(), 2).reply.elected, 2);
         let decision = rebalance_leaders(cluster.context(), 100);
-        assert_eq!(cluster.take(decision), 3);
-        assert_eq!(rebalance_leaders(cluster.context(), 100).reply, 0);
+        assert_eq!(cluster.take(decision).elected, 3);
+        assert_eq!(rebalance_leaders(cluster.context(), 100).reply, ReturnedLeaders::default());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod alter_configs;
 mod alter_partition;
+mod batches;
 mod change;
 mod create_partitions;
 mod create_topics;
@@ -29,18 +30,24 @@ pub use alter_configs::{
 pub use alter_partition::{
     AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult, AlteredPartition, alter_partition,
 };
-pub use create_partitions::{CreatePartitionsResult, NewPartitions, create_partitions};
-pub use create_topics::{CreateTopicResult, CreatedTopic, NewTopic, create_topics};
+pub use batches::{BATCH_WEIGHT_MAX, split_batches};
+pub use create_partitions::{CreatePartitionsResult, NewPartitions, create_partitions, split_new_partitions};
+pub use create_topics::{CreateTopicResult, CreatedTopic, NewTopic, create_topics, split_new_topics};
 pub use decision::{Context, Decision, Refused};
-pub use delete_topics::{DeleteTopicResult, TopicSelector, delete_topics};
-pub use elect_leaders::{ElectionResult, ElectionType, elect_leaderless, elect_leaders, rebalance_leaders};
+pub use delete_topics::{DeleteTopicResult, TopicSelector, delete_topics, split_deletions};
+pub use elect_leaders::{
+    ElectionResult, ElectionType, ReturnedLeaders, elect_leaderless, elect_leaders, electable,
+    rebalance_leaders,
+};
 pub use elections::{Elections, count_elections};
 pub use features::{ELR_FEATURE, METADATA_VERSION_FEATURE, bootstrap_records, supported_features};
 pub use fence_broker::fence_broker;
 pub use heartbeat::{HeartbeatFacts, HeartbeatReply, HeartbeatRequest, heartbeat};
 pub use list_reassignments::{Reassignment, list_reassignments};
 pub use producer_ids::{PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, allocate_producer_ids};
-pub use reassign::{ReassignmentItem, ReassignmentResult, alter_partition_reassignments};
+pub use reassign::{
+    ReassignmentItem, ReassignmentResult, alter_partition_reassignments, split_reassignments,
+};
 pub use register_broker::{RegisterFacts, RegisterRequest, register_broker};
 pub use seed::Seed;
 pub use unregister_broker::unregister_broker;

@@ -4,10 +4,12 @@
 //! that is noticed with the ISR change that brings it about. A pure change of order is done at once.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{NodeId, PartitionIndex};
 
+use super::batches::{split_batches, whole};
 use super::change::{Change, Election};
 use super::create_topics::check_replicas;
 use super::decision::{Context, Decision, Refused};
@@ -68,6 +70,14 @@ pub fn alter_partition_reassignments(
         decision.reply.push(ReassignmentResult { topic, partition, outcome });
     }
     Ok(decision)
+}
+
+/// Cuts a request into parts that are decided one after the other; one that is refused as a whole stays whole.
+pub fn split_reassignments(items: &[ReassignmentItem]) -> Vec<Range<usize>> {
+    if items.len() > ITEMS_MAX {
+        return whole(items);
+    }
+    split_batches(items, |item| (item.topic.clone(), item.partition), |_| 1)
 }
 
 fn alter_one(
