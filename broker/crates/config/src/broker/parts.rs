@@ -47,9 +47,11 @@ pub struct QuorumConfig {
     pub bootstrap_servers: Vec<HostPort>,
     /// `ottla.bootstrapped`: the cluster has formed its quorum before, so an empty disk never forms another.
     pub bootstrapped: bool,
-    /// `ottla.broker.lease.ms`: for how long a broker counts as alive after a heartbeat.
+    /// `controller.quorum.election.timeout.ms`: how long after the leader's last sign an election begins at the latest.
+    pub election_timeout_ms: DurationMs,
+    /// `broker.session.timeout.ms`: for how long a broker counts as alive after a heartbeat.
     pub broker_lease_ms: DurationMs,
-    /// A fifth of the lease: four heartbeats may be lost before a broker is fenced.
+    /// `broker.heartbeat.interval.ms`, at most a fifth of the lease: four heartbeats may be lost before a broker is fenced.
     pub heartbeat_interval_ms: DurationMs,
     /// `controller.quorum.fetch.timeout.ms`: how far a voter may lag and count as caught up.
     pub fetch_timeout_ms: DurationMs,
@@ -229,13 +231,15 @@ impl QuorumConfig {
         voters: Vec<Voter>,
         bootstrap_servers: Vec<HostPort>,
     ) -> QuorumConfig {
-        let lease = typed.duration("ottla.broker.lease.ms");
+        let lease = typed.duration("broker.session.timeout.ms");
+        let interval = typed.duration("broker.heartbeat.interval.ms").0.min(lease.0 / HEARTBEATS_PER_LEASE);
         QuorumConfig {
             voters,
             bootstrap_servers,
             bootstrapped: typed.bool("ottla.bootstrapped"),
             broker_lease_ms: lease,
-            heartbeat_interval_ms: DurationMs((lease.0 / HEARTBEATS_PER_LEASE).max(1)),
+            heartbeat_interval_ms: DurationMs(interval.max(1)),
+            election_timeout_ms: typed.duration("controller.quorum.election.timeout.ms"),
             fetch_timeout_ms: typed.duration("controller.quorum.fetch.timeout.ms"),
             registration_timeout_ms: typed.duration("initial.broker.registration.timeout.ms"),
             snapshot_bytes: typed.u64("metadata.log.max.record.bytes.between.snapshots"),

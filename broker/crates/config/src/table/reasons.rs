@@ -24,7 +24,6 @@ pub(crate) const ONE_DIR: &str = "a broker has one log directory";
 pub(crate) const DISK_FAILURE: &str = "a replica whose disk fails goes offline at once";
 pub(crate) const TELEMETRY: &str = "clients' telemetry is not taken";
 pub(crate) const LISTED_VOTERS: &str = "the quorum is that of controller.quorum.voters";
-pub(crate) const LEASE: &str = "ottla.broker.lease.ms is the lease in force";
 pub(crate) const FOR_EVER: &str = "a starting broker tries until it is stopped";
 pub(crate) const FIRST_DIR: &str = "the metadata log lies in log.dirs";
 pub(crate) const SNAPSHOTS: &str = "snapshots of the metadata are written by the log's size";

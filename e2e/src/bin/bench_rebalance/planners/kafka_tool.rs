@@ -52,7 +52,7 @@ pub fn run(model: &Model) -> Result<Made> {
     let runtime = tokio::runtime::Runtime::new().context("start a runtime")?;
     runtime.block_on(async {
         let options = BrokersOptions { voters: 1, ..BrokersOptions::new(model.brokers.len()) };
-        let brokers = Brokers::start(options.with("ottla.broker.lease.ms", LEASE_MS)).await?;
+        let brokers = Brokers::start(options.with("broker.session.timeout.ms", LEASE_MS)).await?;
         hold(&brokers, model).await?;
         ask(&kafka, &brokers, model).await
     })
