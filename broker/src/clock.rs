@@ -2,7 +2,7 @@
 //!
 //! Everything below the shell takes [`Now`] and seeds as arguments; this file is where they come from.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ottla_broker_types::{MonotonicMs, Now, TimestampMs};
 
@@ -35,6 +35,12 @@ impl Clock {
 
 fn elapsed_ms(started: Instant) -> u64 {
     u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
+/// A pause between half of `pause` and all of it, so that those who failed together do not try again together.
+pub fn jittered(pause: Duration) -> Duration {
+    let [part] = entropy::<1>();
+    pause / 2 + pause * u32::from(part) / 512
 }
 
 /// Bytes from the operating system's entropy source, for ids and seeds.

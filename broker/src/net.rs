@@ -8,14 +8,58 @@ use std::time::Duration;
 use anyhow::Context;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::proto::rr::RData;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// Connections that wait to be accepted, as many as the standard library lets.
 const BACKLOG: u32 = 1024;
 /// A name that does not resolve in this time counts as unknown; the caller retries.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
-/// A peer in the same cluster answers a SYN in microseconds, so a second means it is gone.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// A peer in the same cluster answers a SYN in milliseconds. Shorter than the second after which the kernel sends it
+/// again, so that a healed network is found by the next attempt.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Who is at the other end, and so how soon a connection ends into which the network lets nothing through any more: the
+/// kernel by itself would try for a quarter of an hour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherEnd {
+    /// A broker: its host acknowledges in milliseconds whatever its process does.
+    Broker,
+    /// A client: behind links of any kind, and it may let its answers lie for a while.
+    Client,
+}
+
+impl OtherEnd {
+    /// How long sent bytes may stay unacknowledged, or unread behind a full window.
+    const fn unacknowledged_max(self) -> Duration {
+        match self {
+            OtherEnd::Broker => Duration::from_secs(3),
+            OtherEnd::Client => Duration::from_secs(60),
+        }
+    }
+
+    /// After how much silence the other host is asked, and how often again.
+    const fn probe_interval(self) -> Duration {
+        match self {
+            OtherEnd::Broker => Duration::from_secs(1),
+            OtherEnd::Client => Duration::from_secs(20),
+        }
+    }
+}
+
+/// Unanswered probes after which a silent connection ends.
+const PROBES_MAX: u32 = 3;
+
+/// Has the kernel end the connection once its other end cannot be reached.
+pub fn end_when_unreachable(stream: &TcpStream, other: OtherEnd) -> std::io::Result<()> {
+    let unacknowledged_ms = u32::try_from(other.unacknowledged_max().as_millis()).unwrap_or(u32::MAX);
+    sockopt::set_socket_keepalive(stream, true)?;
+    sockopt::set_tcp_keepidle(stream, other.probe_interval())?;
+    sockopt::set_tcp_keepintvl(stream, other.probe_interval())?;
+    sockopt::set_tcp_keepcnt(stream, PROBES_MAX)?;
+    sockopt::set_tcp_user_timeout(stream, unacknowledged_ms)?;
+    Ok(())
+}
 
 /// Opens a listening socket; an empty `host` listens on every address, of IPv6 too where the machine has it.
 pub async fn listen(host: &str, port: u16) -> anyhow::Result<TcpListener> {
@@ -40,7 +84,7 @@ fn listen_on_both(port: u16) -> io::Result<TcpListener> {
     let socket = TcpSocket::new_v6()?;
     socket.set_reuseaddr(true)?;
     // Some machines are set to the contrary.
-    rustix::net::sockopt::set_ipv6_v6only(&socket, false)?;
+    sockopt::set_ipv6_v6only(&socket, false)?;
     socket.bind((Ipv6Addr::UNSPECIFIED, port).into())?;
     socket.listen(BACKLOG)
 }
@@ -67,7 +111,7 @@ async fn canonical_name(name: &str) -> anyhow::Result<Option<String>> {
     Ok(names.max_by_key(|name| (name.len(), name.clone())))
 }
 
-/// Connects to `host:port` with Nagle's algorithm off.
+/// Connects to another broker at `host:port` with Nagle's algorithm off.
 pub async fn connect(host: &str, port: u16) -> anyhow::Result<TcpStream> {
     let address = resolve(host, port).await?;
     let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
@@ -75,6 +119,7 @@ pub async fn connect(host: &str, port: u16) -> anyhow::Result<TcpStream> {
         .with_context(|| format!("connect to {host}:{port}: no answer in {CONNECT_TIMEOUT:?}"))?
         .with_context(|| format!("connect to {host}:{port}"))?;
     stream.set_nodelay(true).context("set TCP_NODELAY")?;
+    end_when_unreachable(&stream, OtherEnd::Broker).context("set the connection's time limits")?;
     Ok(stream)
 }
 

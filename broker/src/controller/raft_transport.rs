@@ -11,7 +11,7 @@ use ottla_broker_protocol::messages::raft_message_request::RaftMessageRequest;
 use ottla_broker_protocol::messages::raft_message_response::RaftMessageResponse;
 use ottla_broker_quorum::{Peer, PeerTransport, TransportError};
 
-use crate::peers::{self, CallError, PeerAddress, Peers};
+use crate::peers::{self, CallError, Lane, PeerAddress, Peers};
 
 /// The quorum drops a call at its own deadline; this one only ends calls that it forgot.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -40,7 +40,10 @@ impl PeerTransport for RaftTransport {
                 peers.set_address(to.node, address);
             }
             let request = RaftMessageRequest { kind, payload: payload.as_ref().into(), ..Default::default() };
-            let body = peers.call(to.node, &request, VERSION, CALL_TIMEOUT).await.map_err(unreachable)?;
+            let body = peers
+                .call(to.node, Lane::Quorum, &request, VERSION, CALL_TIMEOUT)
+                .await
+                .map_err(unreachable)?;
             let response: RaftMessageResponse<'_> = peers::decode(&body, VERSION).map_err(unreachable)?;
             match ErrorCode::from_wire(response.error_code) {
                 ErrorCode::None => Ok(Bytes::copy_from_slice(&response.payload)),

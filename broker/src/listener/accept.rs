@@ -12,6 +12,7 @@ use super::admission::{Admission, Admitted};
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Handler, PeerInfo};
 use super::limits::{ByteBudget, STALLED_FRAME_MAX};
+use crate::net::{OtherEnd, end_when_unreachable};
 use crate::stop::until_true;
 
 /// How long open answers may take after the broker was told to stop.
@@ -67,6 +68,10 @@ pub async fn serve<H: Handler>(
                     let Ok(admitted) = admitted else { continue };
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%address, %error, "TCP_NODELAY is not set");
+                    }
+                    let other = if settings.internal { OtherEnd::Broker } else { OtherEnd::Client };
+                    if let Err(error) = end_when_unreachable(&stream, other) {
+                        tracing::debug!(%address, %error, "the connection's time limits are not set");
                     }
                     let peer = PeerInfo {
                         address,

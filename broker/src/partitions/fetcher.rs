@@ -23,6 +23,7 @@ use tokio::sync::Notify;
 use super::hosted::HostedPartition;
 use super::sync::sync_all;
 use crate::broker::Broker;
+use crate::clock;
 use crate::peers::{self, PeerConnection};
 use crate::stop::until_true;
 
@@ -30,8 +31,8 @@ use crate::stop::until_true;
 const FETCH_VERSION: i16 = 17;
 /// The version between brokers for the range of the leader's log.
 const LIST_OFFSETS_VERSION: i16 = 7;
-/// Added to the longest wait that a leader is asked for, before its connection is given up.
-const ANSWER_GRACE: Duration = Duration::from_millis(1500);
+/// How long a leader may say nothing beyond the longest wait that it is asked for, before its connection is given up.
+const ANSWER_GRACE: Duration = Duration::from_millis(500);
 /// Pause after a leader could not be reached or is not ready; a new leader needs about as long to know of it.
 const BACK_OFF: Duration = Duration::from_millis(20);
 /// How long a partition without a leader to fetch from waits for new metadata before it asks anyway.
@@ -94,7 +95,7 @@ async fn fetch_forever(broker: &Broker, leader: NodeId, group: &Group) {
                 Ok(open) => open,
                 Err(error) => {
                     tracing::debug!(%leader, %error, "leader cannot be reached");
-                    pause(group, BACK_OFF).await;
+                    pause(group, clock::jittered(BACK_OFF)).await;
                     continue;
                 }
             },
@@ -111,7 +112,7 @@ async fn fetch_forever(broker: &Broker, leader: NodeId, group: &Group) {
             Err(error) => {
                 tracing::debug!(%leader, %error, "fetch from the leader fails");
                 broker.controller.peer_unreachable(leader);
-                pause(group, BACK_OFF).await;
+                pause(group, clock::jittered(BACK_OFF)).await;
             }
         }
     }
@@ -151,7 +152,7 @@ async fn fetch_once(
     }
     let wait = broker.config.replication.fetch_wait_ms_max.to_std();
     let request = request(broker, wanted);
-    let body = connection.call(&request, FETCH_VERSION, wait + ANSWER_GRACE).await?;
+    let body = connection.call_silent(&request, FETCH_VERSION, wait + ANSWER_GRACE).await?;
     let response: FetchResponse<'_> = peers::decode(&body, FETCH_VERSION)?;
     if response.error_code != 0 {
         let code = ErrorCode::from_wire(response.error_code);
@@ -262,7 +263,7 @@ async fn learn_leader_range(
         };
         let request =
             ListOffsetsRequest { replica_id: broker.node_id.0, topics: vec![topic], ..Default::default() };
-        let body = connection.call(&request, LIST_OFFSETS_VERSION, ANSWER_GRACE).await?;
+        let body = connection.call_silent(&request, LIST_OFFSETS_VERSION, ANSWER_GRACE).await?;
         let response: ListOffsetsResponse<'_> = peers::decode(&body, LIST_OFFSETS_VERSION)?;
         let answer = response.topics.first().and_then(|topic| topic.partitions.first());
         *slot = answer.filter(|answer| answer.error_code == 0).and_then(|answer| Offset::new(answer.offset));

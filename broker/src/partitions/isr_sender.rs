@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::broker::Broker;
+use crate::clock;
 
 /// Partitions per request: a batch of the metadata log must not become long.
 const PARTITIONS_PER_REQUEST_MAX: usize = 500;
@@ -88,7 +89,7 @@ async fn send(broker: &Arc<Broker>, batch: Vec<(TopicPartition, TopicId, IsrProp
             }
             Err(error) => tracing::debug!(%error, "no controller takes ISR changes; asking again"),
         }
-        tokio::time::sleep(RETRY_PAUSE).await;
+        tokio::time::sleep(clock::jittered(RETRY_PAUSE)).await;
     }
 }
 

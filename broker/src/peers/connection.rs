@@ -1,8 +1,11 @@
 //! One connection to another broker: requests in any number, answers matched by correlation id.
+//!
+//! A connection on which somebody waited in vain is given up: what the network swallows once it may swallow for as long
+//! as the kernel goes on trying, and a new connection works at once.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
@@ -26,9 +29,12 @@ pub enum CallError {
     /// The connection ended before the answer.
     #[error("the connection was lost")]
     Lost,
-    /// No answer in time.
+    /// No answer in time; the connection is given up.
     #[error("no answer in {0:?}")]
     TimedOut(Duration),
+    /// Another controller is known by now than the one that was asked.
+    #[error("is the active controller no longer")]
+    Superseded,
     /// Too many requests wait already.
     #[error("{IN_FLIGHT_MAX} requests wait already")]
     Full,
@@ -51,16 +57,32 @@ impl CallError {
     }
 }
 
-type Waiting = Arc<Mutex<BTreeMap<i32, oneshot::Sender<Bytes>>>>;
+/// What the reading task shares with those who call.
+#[derive(Debug, Default)]
+struct Shared {
+    waiting: Mutex<BTreeMap<i32, oneshot::Sender<Bytes>>>,
+    /// Bytes that have arrived.
+    received: AtomicU64,
+    lost: AtomicBool,
+    lost_notify: Notify,
+}
 
-/// An open connection; it ends when the last handle is dropped or the peer closes.
+impl Shared {
+    /// Whoever waits hears that no answer comes.
+    fn lose(&self) {
+        let mut waiting = self.waiting.lock();
+        self.lost.store(true, Ordering::Release);
+        waiting.clear();
+        self.lost_notify.notify_waiters();
+    }
+}
+
+/// An open connection; it ends when the last handle is dropped, when the peer closes, or when a call times out.
 #[derive(Debug)]
 pub struct PeerConnection {
     writer: tokio::sync::Mutex<OwnedWriteHalf>,
-    waiting: Waiting,
+    shared: Arc<Shared>,
     next_correlation: AtomicI32,
-    lost: Arc<AtomicBool>,
-    lost_notify: Arc<Notify>,
     reader: tokio::task::AbortHandle,
     client_id: Arc<str>,
 }
@@ -70,22 +92,12 @@ impl PeerConnection {
     pub async fn open(host: &str, port: u16, client_id: Arc<str>) -> Result<Arc<PeerConnection>, CallError> {
         let stream = crate::net::connect(host, port).await.map_err(CallError::Unreachable)?;
         let (read_half, write_half) = stream.into_split();
-        let waiting = Waiting::default();
-        let lost = Arc::new(AtomicBool::new(false));
-        let lost_notify = Arc::new(Notify::new());
-        let reader = tokio::spawn(read_answers(
-            read_half,
-            Arc::clone(&waiting),
-            Arc::clone(&lost),
-            Arc::clone(&lost_notify),
-        ))
-        .abort_handle();
+        let shared = Arc::new(Shared::default());
+        let reader = tokio::spawn(read_answers(read_half, Arc::clone(&shared))).abort_handle();
         Ok(Arc::new(PeerConnection {
             writer: tokio::sync::Mutex::new(write_half),
-            waiting,
+            shared,
             next_correlation: AtomicI32::new(1),
-            lost,
-            lost_notify,
             reader,
             client_id,
         }))
@@ -93,29 +105,71 @@ impl PeerConnection {
 
     /// Whether the connection has ended.
     pub fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Acquire)
+        self.shared.lost.load(Ordering::Acquire)
     }
 
     /// Resolves when the connection ends.
     pub async fn until_lost(&self) {
-        let notified = self.lost_notify.notified();
+        let notified = self.shared.lost_notify.notified();
         if !self.is_lost() {
             notified.await;
         }
     }
 
-    /// Sends a request and waits for its answer's body, at most `timeout`.
+    /// Gives the connection up: it carries nothing any more, and whoever waits on it hears so.
+    pub fn close(&self) {
+        self.reader.abort();
+        self.shared.lose();
+    }
+
+    /// Sends a request and waits for its answer's body, at most `timeout`; then the connection is given up.
     pub async fn call<R: Request>(
         &self,
         request: &R,
         version: i16,
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
+        let exchange = self.exchange(request, version);
+        match tokio::time::timeout(timeout, exchange).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                self.close();
+                Err(CallError::TimedOut(timeout))
+            }
+        }
+    }
+
+    /// Sends a request and waits for its answer's body for as long as bytes arrive; after `silence` without any the
+    /// connection is given up. For answers whose length says how long they take.
+    pub async fn call_silent<R: Request>(
+        &self,
+        request: &R,
+        version: i16,
+        silence: Duration,
+    ) -> Result<Bytes, CallError> {
+        let mut exchange = std::pin::pin!(self.exchange(request, version));
+        let mut received = self.received();
+        loop {
+            if let Ok(answered) = tokio::time::timeout(silence, &mut exchange).await {
+                return answered;
+            }
+            if std::mem::replace(&mut received, self.received()) == self.received() {
+                self.close();
+                return Err(CallError::TimedOut(silence));
+            }
+        }
+    }
+
+    fn received(&self) -> u64 {
+        self.shared.received.load(Ordering::Relaxed)
+    }
+
+    async fn exchange<R: Request>(&self, request: &R, version: i16) -> Result<Bytes, CallError> {
         let correlation = self.next_correlation.fetch_add(1, Ordering::Relaxed) & i32::MAX;
         let bytes = frame::encode_request(request, version, correlation, Some(&self.client_id))?;
         let (answer_sender, answer) = oneshot::channel();
         {
-            let mut waiting = self.waiting.lock();
+            let mut waiting = self.shared.waiting.lock();
             if self.is_lost() {
                 return Err(CallError::Lost);
             }
@@ -124,15 +178,41 @@ impl PeerConnection {
             }
             waiting.insert(correlation, answer_sender);
         }
-        let exchange = async {
-            self.writer.lock().await.write_all(&bytes).await.map_err(|_| CallError::Lost)?;
-            answer.await.map_err(|_| CallError::Lost)
+        let mut pending = Pending { connection: self, correlation, received: self.received(), cut: false };
+        let send = async {
+            let mut writer = self.writer.lock().await;
+            pending.cut = true;
+            let sent = writer.write_all(&bytes).await;
+            pending.cut = false;
+            sent.map_err(|_| CallError::Lost)
         };
-        let result = tokio::time::timeout(timeout, exchange).await;
-        self.waiting.lock().remove(&correlation);
-        let mut body = result.map_err(|_| CallError::TimedOut(timeout))??;
+        tokio::select! {
+            sent = send => sent?,
+            () = self.until_lost() => return Err(CallError::Lost),
+        }
+        let mut body = answer.await.map_err(|_| CallError::Lost)?;
         skip_response_header(&mut body, R::KEY, version)?;
         Ok(body)
+    }
+}
+
+/// A request without an answer so far. If its caller goes away, so does its place; and if nothing at all has arrived
+/// since it was sent, or it was sent in part only, the connection is of no use to others either.
+struct Pending<'c> {
+    connection: &'c PeerConnection,
+    correlation: i32,
+    /// What had arrived when it was sent.
+    received: u64,
+    /// Whether a part of it may have been sent.
+    cut: bool,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        let unanswered = self.connection.shared.waiting.lock().remove(&self.correlation).is_some();
+        if self.cut || (unanswered && self.received == self.connection.received()) {
+            self.connection.close();
+        }
     }
 }
 
@@ -155,30 +235,22 @@ fn skip_response_header(body: &mut Bytes, key: ApiKey, version: i16) -> Result<(
     Ok(())
 }
 
-async fn read_answers(
-    mut stream: OwnedReadHalf,
-    waiting: Waiting,
-    lost: Arc<AtomicBool>,
-    notify: Arc<Notify>,
-) {
+async fn read_answers(mut stream: OwnedReadHalf, shared: Arc<Shared>) {
     let mut input = BytesMut::with_capacity(4 << 10);
-    while let Some(frame) = next_frame(&mut stream, &mut input).await {
+    while let Some(frame) = next_frame(&mut stream, &mut input, &shared.received).await {
         let Some(correlation) = frame.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes)) else {
             break;
         };
-        // An answer that nobody waits for any more came after its time-out.
-        if let Some(sender) = waiting.lock().remove(&correlation) {
+        // An answer that nobody waits for any more came after its caller went away.
+        if let Some(sender) = shared.waiting.lock().remove(&correlation) {
             let _ = sender.send(frame);
         }
     }
-    let mut waiting = waiting.lock();
-    lost.store(true, Ordering::Release);
-    waiting.clear();
-    notify.notify_waiters();
+    shared.lose();
 }
 
 /// The next whole frame; `None` at the end of the stream or if the peer breaks the framing.
-async fn next_frame(stream: &mut OwnedReadHalf, input: &mut BytesMut) -> Option<Bytes> {
+async fn next_frame(stream: &mut OwnedReadHalf, input: &mut BytesMut, received: &AtomicU64) -> Option<Bytes> {
     loop {
         if let Some(prefix) = input.first_chunk::<4>() {
             let len =
@@ -196,8 +268,10 @@ async fn next_frame(stream: &mut OwnedReadHalf, input: &mut BytesMut) -> Option<
         } else {
             input.reserve(4 << 10);
         }
-        if stream.read_buf(input).await.ok()? == 0 {
+        let arrived = stream.read_buf(input).await.ok()?;
+        if arrived == 0 {
             return None;
         }
+        received.fetch_add(arrived as u64, Ordering::Relaxed);
     }
 }

@@ -4,4 +4,4 @@ mod connection;
 mod pool;
 
 pub use connection::{CallError, PeerConnection, decode};
-pub use pool::{PeerAddress, Peers};
+pub use pool::{Lane, PeerAddress, Peers};

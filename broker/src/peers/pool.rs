@@ -20,28 +20,57 @@ pub struct PeerAddress {
     pub port: u16,
 }
 
-/// One shared connection a broker.
+/// What a shared connection is for. A broker answers a connection's requests in their order, so what must not wait for
+/// something else has a connection of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lane {
+    /// Messages of the metadata quorum.
+    Quorum,
+    /// A broker's registration and heartbeats.
+    Heartbeats,
+    /// What brokers ask the controller by themselves: ISR changes, producer ids.
+    Brokers,
+    /// Clients' admin requests.
+    Admin,
+}
+
+/// One shared connection a broker and lane.
 #[derive(Debug)]
 pub struct Peers {
     client_id: Arc<str>,
-    state: Mutex<BTreeMap<NodeId, Peer>>,
+    state: Arc<Mutex<BTreeMap<NodeId, Peer>>>,
 }
 
 #[derive(Debug)]
 struct Peer {
     address: PeerAddress,
+    lanes: BTreeMap<Lane, Slot>,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
     connection: Option<Arc<PeerConnection>>,
     /// Held while one caller connects, so that others wait for it instead of connecting, too.
     connecting: Arc<tokio::sync::Mutex<()>>,
 }
 
+impl Slot {
+    fn open(&self) -> Option<Arc<PeerConnection>> {
+        self.connection.as_ref().filter(|connection| !connection.is_lost()).map(Arc::clone)
+    }
+}
+
+fn unknown(node: NodeId) -> CallError {
+    CallError::Unreachable(anyhow::anyhow!("broker {node} has no known address"))
+}
+
 impl Peers {
     /// No peers yet.
     pub fn new(self_id: NodeId) -> Peers {
-        Peers { client_id: format!("broker-{self_id}").into(), state: Mutex::default() }
+        Peers { client_id: format!("broker-{self_id}").into(), state: Arc::default() }
     }
 
-    /// Sets or changes where a broker is; a changed address drops the old connection.
+    /// Sets or changes where a broker is; a changed address drops the old connections.
     pub fn set_address(&self, node: NodeId, address: PeerAddress) {
         let mut state = self.state.lock();
         if let Some(peer) = state.get(&node)
@@ -49,7 +78,7 @@ impl Peers {
         {
             return;
         }
-        state.insert(node, Peer { address, connection: None, connecting: Arc::default() });
+        state.insert(node, Peer { address, lanes: BTreeMap::new() });
     }
 
     /// Where a broker is, if known.
@@ -58,50 +87,119 @@ impl Peers {
     }
 
     /// The shared connection to `node`, opened if there is none.
-    pub async fn connection(&self, node: NodeId) -> Result<Arc<PeerConnection>, CallError> {
-        let unknown = || CallError::Unreachable(anyhow::anyhow!("broker {node} has no known address"));
+    pub async fn connection(&self, node: NodeId, lane: Lane) -> Result<Arc<PeerConnection>, CallError> {
         let connecting = {
-            let state = self.state.lock();
-            let peer = state.get(&node).ok_or_else(unknown)?;
-            if let Some(open) = peer.connection.as_ref().filter(|connection| !connection.is_lost()) {
-                return Ok(Arc::clone(open));
+            let mut state = self.state.lock();
+            let peer = state.get_mut(&node).ok_or_else(|| unknown(node))?;
+            let slot = peer.lanes.entry(lane).or_default();
+            if let Some(open) = slot.open() {
+                return Ok(open);
             }
-            Arc::clone(&peer.connecting)
+            Arc::clone(&slot.connecting)
         };
-        let _guard = connecting.lock().await;
-        let address = {
-            let state = self.state.lock();
-            let peer = state.get(&node).ok_or_else(unknown)?;
-            if let Some(open) = peer.connection.as_ref().filter(|connection| !connection.is_lost()) {
-                return Ok(Arc::clone(open));
-            }
-            peer.address.clone()
-        };
-        let opened = PeerConnection::open(&address.host, address.port, Arc::clone(&self.client_id)).await?;
-        if let Some(peer) = self.state.lock().get_mut(&node)
-            && peer.address == address
-        {
-            peer.connection = Some(Arc::clone(&opened));
-        }
-        Ok(opened)
+        let (state, client_id) = (Arc::clone(&self.state), Arc::clone(&self.client_id));
+        // A task of its own: a caller with little patience must not end an attempt that the next one would repeat.
+        let opening = tokio::spawn(async move {
+            let _guard = connecting.lock().await;
+            open(&state, client_id, node, lane).await
+        });
+        opening.await.map_err(|_| CallError::Lost)?
     }
 
     /// A connection of its own, for traffic that must not wait behind other requests (fetchers).
     pub async fn dedicated(&self, node: NodeId) -> Result<Arc<PeerConnection>, CallError> {
-        let address = self
-            .address(node)
-            .ok_or_else(|| CallError::Unreachable(anyhow::anyhow!("broker {node} has no known address")))?;
+        let address = self.address(node).ok_or_else(|| unknown(node))?;
         PeerConnection::open(&address.host, address.port, Arc::clone(&self.client_id)).await
     }
 
-    /// Sends one request to `node` and waits for the body of its answer.
+    /// Sends one request to `node` and waits for the body of its answer, at most `timeout` with the connecting.
     pub async fn call<R: Request>(
         &self,
         node: NodeId,
+        lane: Lane,
         request: &R,
         version: i16,
         timeout: Duration,
     ) -> Result<Bytes, CallError> {
-        self.connection(node).await?.call(request, version, timeout).await
+        let connection = tokio::time::timeout(timeout, self.connection(node, lane)).await;
+        connection.map_err(|_| CallError::TimedOut(timeout))??.call(request, version, timeout).await
+    }
+}
+
+async fn open(
+    state: &Mutex<BTreeMap<NodeId, Peer>>,
+    client_id: Arc<str>,
+    node: NodeId,
+    lane: Lane,
+) -> Result<Arc<PeerConnection>, CallError> {
+    let address = {
+        let state = state.lock();
+        let peer = state.get(&node).ok_or_else(|| unknown(node))?;
+        if let Some(open) = peer.lanes.get(&lane).and_then(Slot::open) {
+            return Ok(open);
+        }
+        peer.address.clone()
+    };
+    let opened = PeerConnection::open(&address.host, address.port, client_id).await?;
+    if let Some(peer) = state.lock().get_mut(&node)
+        && peer.address == address
+    {
+        peer.lanes.entry(lane).or_default().connection = Some(Arc::clone(&opened));
+    }
+    Ok(opened)
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_protocol::messages::broker_heartbeat_request::BrokerHeartbeatRequest;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    const SHORT: Duration = Duration::from_millis(50);
+
+    async fn deaf() -> (TcpListener, Peers) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let peers = Peers::new(NodeId(1));
+        let port = listener.local_addr().unwrap().port();
+        peers.set_address(NodeId(2), PeerAddress { host: "127.0.0.1".to_owned(), port });
+        (listener, peers)
+    }
+
+    #[tokio::test]
+    async fn a_call_that_times_out_takes_its_connection_along() {
+        let (listener, peers) = deaf().await;
+        let request = BrokerHeartbeatRequest::default();
+        let called = peers.call(NodeId(2), Lane::Heartbeats, &request, 1, SHORT).await;
+        assert!(matches!(called, Err(CallError::TimedOut(_))), "{called:?}");
+        let (mut first, _) = listener.accept().await.unwrap();
+        let again = peers.connection(NodeId(2), Lane::Heartbeats).await.unwrap();
+        assert!(!again.is_lost());
+        let mut bytes = Vec::new();
+        first.read_to_end(&mut bytes).await.unwrap();
+        assert!(!bytes.is_empty(), "the request came before the end");
+        listener.accept().await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_goes_away_from_a_silent_connection_takes_it_along() {
+        let (_listener, peers) = deaf().await;
+        let request = BrokerHeartbeatRequest::default();
+        let connection = peers.connection(NodeId(2), Lane::Quorum).await.unwrap();
+        let call = connection.call(&request, 1, Duration::from_secs(60));
+        assert!(tokio::time::timeout(SHORT, call).await.is_err());
+        assert!(connection.is_lost());
+    }
+
+    #[tokio::test]
+    async fn one_lane_does_not_wait_for_another() {
+        let (listener, peers) = deaf().await;
+        let one = peers.connection(NodeId(2), Lane::Admin).await.unwrap();
+        let other = peers.connection(NodeId(2), Lane::Heartbeats).await.unwrap();
+        assert!(!Arc::ptr_eq(&one, &other));
+        for _ in 0..2 {
+            listener.accept().await.unwrap();
+        }
     }
 }
