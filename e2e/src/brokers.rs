@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 
 use crate::binaries::binary;
 use crate::process::Process;
+use crate::relay::Relays;
 use crate::wait::{Waited, until};
 
 /// How long a broker may take to serve or to stop, beside other work on a small machine.
@@ -24,6 +25,8 @@ pub struct BrokersOptions {
     pub voters: usize,
     /// Further settings for each broker.
     pub settings: Vec<(String, String)>,
+    /// Whether brokers reach each other through relays that can be cut.
+    pub relayed: bool,
 }
 
 impl BrokersOptions {
@@ -37,7 +40,13 @@ impl BrokersOptions {
             ("min.insync.replicas", if count >= 3 { "2" } else { "1" }),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        BrokersOptions { count, voters, settings: settings.into() }
+        BrokersOptions { count, voters, settings: settings.into(), relayed: false }
+    }
+
+    /// With a network between the brokers that can be cut.
+    pub fn relayed(mut self) -> BrokersOptions {
+        self.relayed = true;
+        self
     }
 
     /// With one more setting.
@@ -64,6 +73,7 @@ pub struct Brokers {
     dir: TempDir,
     ports: Vec<Ports>,
     processes: Vec<Option<Process>>,
+    relays: Option<Relays>,
 }
 
 impl Brokers {
@@ -71,7 +81,9 @@ impl Brokers {
     pub async fn start(options: BrokersOptions) -> Result<Brokers> {
         let dir = tempfile::Builder::new().prefix("ottla-brokers-").tempdir().context("make a folder")?;
         let ports = free_ports(options.count).await?;
-        let mut brokers = Brokers { dir, ports, processes: Vec::new() };
+        let targets: Vec<u16> = ports.iter().map(|ports| ports.internal).collect();
+        let relays = if options.relayed { Some(Relays::start(&targets).await?) } else { None };
+        let mut brokers = Brokers { dir, ports, processes: Vec::new(), relays };
         for id in 0..options.count {
             let folder = brokers.folder(id);
             std::fs::create_dir_all(folder.join("data")).context("make the data folder")?;
@@ -96,6 +108,16 @@ impl Brokers {
     /// The ports of a broker.
     pub fn ports(&self, id: usize) -> Ports {
         self.ports[id]
+    }
+
+    /// The network between brokers, where it can be cut.
+    pub fn relays(&self) -> Result<&Relays> {
+        self.relays.as_ref().context("the brokers have no relays between them")
+    }
+
+    /// The port at which other brokers reach this one.
+    fn reached_at(&self, id: usize) -> u16 {
+        self.relays.as_ref().map_or(self.ports[id].internal, |relays| relays.port(id))
     }
 
     /// Where clients begin: every broker.
@@ -178,13 +200,14 @@ impl Brokers {
 
     fn properties(&self, id: usize, options: &BrokersOptions) -> String {
         let Ports { kafka, internal, http } = self.ports[id];
-        let voters = (0..options.voters).map(|id| format!("{id}@127.0.0.1:{}", self.ports[id].internal));
-        let listeners = format!("INTERNAL://127.0.0.1:{internal},PLAINTEXT://127.0.0.1:{kafka}");
+        let voters = (0..options.voters).map(|id| format!("{id}@127.0.0.1:{}", self.reached_at(id)));
+        let listeners = |internal| format!("INTERNAL://127.0.0.1:{internal},PLAINTEXT://127.0.0.1:{kafka}");
+        let (listeners, advertised) = (listeners(internal), listeners(self.reached_at(id)));
         let rack = ["a", "b", "c"][id % 3];
         let data = self.folder(id).join("data");
         let mut text = format!(
             "process.roles=broker,controller\nnode.id={id}\nbroker.rack={rack}\n\
-             controller.quorum.voters={}\nlisteners={listeners}\nadvertised.listeners={listeners}\n\
+             controller.quorum.voters={}\nlisteners={listeners}\nadvertised.listeners={advertised}\n\
              listener.security.protocol.map=INTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              inter.broker.listener.name=INTERNAL\ncontroller.listener.names=INTERNAL\n\
              log.dirs={}\nottla.cluster.id=ottla-test-cluster-000\nottla.metrics.listener=127.0.0.1:{http}\n",

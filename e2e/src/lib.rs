@@ -18,6 +18,7 @@ mod markdown;
 mod namespace;
 mod nodes;
 mod process;
+mod relay;
 mod requirement;
 mod wait;
 
@@ -34,5 +35,6 @@ pub use markdown::markdown_table;
 pub use namespace::Namespace;
 pub use nodes::{Fault, Node};
 pub use process::Process;
+pub use relay::Relays;
 pub use requirement::unmet;
 pub use wait::{Waited, until};

@@ -3,6 +3,7 @@
 mod clients;
 mod turns;
 mod wire_approval;
+mod wire_controller;
 mod wire_directories;
 mod wire_failover;
 mod wire_flights;
