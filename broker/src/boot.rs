@@ -66,7 +66,7 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
     let log = start_quorum(&config, id, Arc::clone(&disk), &dir.join(METADATA_DIR), clock, &peers).await?;
     let metrics = Arc::new(Metrics::default());
     let fatal = Fatal::default();
-    let active = Active::new(log.clone(), config.quorum.broker_lease_ms);
+    let active = Active::new(config.node_id, log.clone(), config.quorum.broker_lease_ms);
     let parts = Parts {
         node_id: config.node_id,
         cluster_id: identity.cluster_id,
@@ -220,7 +220,7 @@ async fn start_quorum(
         disk,
         transport: Arc::new(RaftTransport::new(Arc::clone(peers))),
         clock: Arc::new(move || clock.now()),
-        timing: Timing::default(),
+        timing: Timing::from_election_timeout(config.quorum.election_timeout_ms),
         write_mode: WriteMode::Thread,
         snapshot_log_bytes: config.quorum.snapshot_bytes,
     };

@@ -73,7 +73,7 @@ impl Rig {
         let pairs = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let (config, _) = load_broker(pairs.collect()).unwrap();
         let fatal = Fatal::default();
-        let active = Active::new(None, config.quorum.broker_lease_ms);
+        let active = Active::new(config.node_id, None, config.quorum.broker_lease_ms);
         let opener = Opener::new(Arc::clone(&disk), folder.path()).unwrap();
         let parts = Parts {
             node_id: NodeId(1),

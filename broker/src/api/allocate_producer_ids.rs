@@ -24,7 +24,7 @@ pub async fn decide(
     };
     let active = &broker.controller.active;
     let decided =
-        active.decide(broker, |context, _, _| controller::allocate_producer_ids(context, node, epoch));
+        active.decide_ahead(broker, |context, _, _| controller::allocate_producer_ids(context, node, epoch));
     match decided.await {
         Err(_) => refused(ErrorCode::NotController),
         Ok(Err(refusal)) => refused(refusal.code),

@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use ottla_broker_metadata::ConfigResource;
-use ottla_broker_metadata::controller::{self, FullAlteration, Refused};
+use ottla_broker_metadata::controller::{self, ConfigResult, Context, FullAlteration, Refused};
 use ottla_broker_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource};
 use ottla_broker_protocol::messages::alter_configs_response::{
     AlterConfigsResourceResponse, AlterConfigsResponse,
@@ -15,7 +15,7 @@ use ottla_broker_protocol::{Decode, ErrorCode, Reader};
 
 use super::call::{Call, encode_body};
 use super::config_requests::{forward, named_twice, put_back, refusal, take_out};
-use super::{Answer, Malformed, admin};
+use super::{Answer, Malformed, admin, parts};
 use crate::broker::Broker;
 use crate::controller::NotActive;
 use crate::listener::Reply;
@@ -69,11 +69,15 @@ pub async fn decide(
             Err(message) => rows.push(row(resource, ErrorCode::InvalidRequest, Some(message))),
         }
     }
-    let decided = broker.controller.active.decide(broker, |context, _, _| {
-        Ok::<_, Infallible>(controller::alter_configs(context, &wanted, request.validate_only))
-    });
-    let Ok(decided) = decided.await?;
-    for (result, place) in decided.reply.into_iter().zip(places) {
+    let decide = |context: Context<'_>, wanted: &[FullAlteration], _| {
+        Ok::<_, Infallible>(controller::alter_configs(context, wanted, request.validate_only))
+    };
+    let lost =
+        |wanted: &FullAlteration, refused| ConfigResult { resource: wanted.0.clone(), outcome: Err(refused) };
+    let parts =
+        controller::split_batches(&wanted, |(resource, _)| resource.clone(), |(_, settings)| settings.len());
+    let Ok(results) = parts::decide(broker, &wanted, parts, decide, lost).await?;
+    for (result, place) in results.into_iter().zip(places) {
         if let Err(Refused { code, message }) = result.outcome {
             rows[place].error_code = code.code();
             rows[place].error_message = Some(Cow::Owned(message));

@@ -30,7 +30,7 @@ pub async fn decide(broker: &Arc<Broker>, request: &AlterPartitionRequest) -> Al
         .flat_map(|topic| topic.partitions.iter().map(|partition| item(TopicId(topic.topic_id), partition)));
     let asked = controller::AlterPartitionRequest { broker: node, epoch, items: items.collect() };
     let active = &broker.controller.active;
-    match active.decide(broker, |context, _, _| controller::alter_partition(context, &asked)).await {
+    match active.decide_ahead(broker, |context, _, _| controller::alter_partition(context, &asked)).await {
         Err(_) => refused(ErrorCode::NotController),
         Ok(Err(refusal)) => refused(refusal.code),
         Ok(Ok(decided)) => response(&decided.reply),

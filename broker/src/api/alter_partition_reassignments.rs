@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, ReassignmentItem};
+use ottla_broker_metadata::controller::{self, Context, ReassignmentItem, ReassignmentResult};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::alter_partition_reassignments_request::AlterPartitionReassignmentsRequest;
 use ottla_broker_protocol::messages::alter_partition_reassignments_response::{
@@ -12,6 +12,7 @@ use ottla_broker_protocol::messages::alter_partition_reassignments_response::{
 };
 use ottla_broker_types::{NodeId, PartitionIndex};
 
+use super::parts;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -29,12 +30,18 @@ pub async fn decide(
         }));
     }
     let factor_may_change = request.allow_replication_factor_change;
-    let decided = broker.controller.active.decide(broker, |context, _, _| {
-        controller::alter_partition_reassignments(context, &items, factor_may_change)
-    });
-    let response = match decided.await? {
-        Ok(decided) => {
-            let rows = decided.reply.into_iter().map(|result| {
+    let decide = |context: Context<'_>, items: &[ReassignmentItem], _| {
+        controller::alter_partition_reassignments(context, items, factor_may_change)
+    };
+    let lost = |item: &ReassignmentItem, refused| ReassignmentResult {
+        topic: item.topic.clone(),
+        partition: item.partition,
+        outcome: Err(refused),
+    };
+    let parts = controller::split_reassignments(&items);
+    let response = match parts::decide(broker, &items, parts, decide, lost).await? {
+        Ok(results) => {
+            let rows = results.into_iter().map(|result| {
                 let (code, message) = match result.outcome {
                     Ok(()) => (ErrorCode::None, None),
                     Err(refused) => (refused.code, Some(refused.message)),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, NewPartitions, Refused};
+use ottla_broker_metadata::controller::{self, Context, CreatePartitionsResult, NewPartitions, Refused};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::create_partitions_request::CreatePartitionsRequest;
 use ottla_broker_protocol::messages::create_partitions_response::{
@@ -12,6 +12,7 @@ use ottla_broker_protocol::messages::create_partitions_response::{
 };
 use ottla_broker_types::NodeId;
 
+use super::parts;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -31,11 +32,17 @@ pub async fn decide(
         }
     });
     let wanted: Vec<NewPartitions> = wanted.collect();
-    let decided = broker.controller.active.decide(broker, |context, _, seed| {
-        Ok::<_, Infallible>(controller::create_partitions(context, &wanted, request.validate_only, seed))
-    });
-    let Ok(decided) = decided.await?;
-    let rows = decided.reply.into_iter().map(|result| match result.outcome {
+    let decide = |context: Context<'_>, wanted: &[NewPartitions], seed| {
+        Ok::<_, Infallible>(controller::create_partitions(context, wanted, request.validate_only, seed))
+    };
+    let lost = |wanted: &NewPartitions, refused| CreatePartitionsResult {
+        topic: wanted.topic.clone(),
+        outcome: Err(refused),
+    };
+    let parts =
+        controller::split_new_partitions(&broker.controller.active.view(), &wanted, request.validate_only);
+    let Ok(results) = parts::decide(broker, &wanted, parts, decide, lost).await?;
+    let rows = results.into_iter().map(|result| match result.outcome {
         Ok(()) => CreatePartitionsTopicResult { name: Cow::Owned(result.topic), ..Default::default() },
         Err(Refused { code, message }) => failed_row(result.topic, code, message),
     });

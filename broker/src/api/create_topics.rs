@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use ottla_broker_config::EffectiveConfig;
-use ottla_broker_metadata::controller::{self, CreatedTopic, NewTopic, Refused};
+use ottla_broker_metadata::controller::{self, Context, CreateTopicResult, CreatedTopic, NewTopic, Refused};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use ottla_broker_protocol::messages::create_topics_response::{
@@ -13,6 +13,7 @@ use ottla_broker_protocol::messages::create_topics_response::{
 };
 use ottla_broker_types::{NodeId, PartitionIndex};
 
+use super::parts;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -25,11 +26,14 @@ pub async fn decide(
     request: &CreateTopicsRequest<'_>,
 ) -> Result<CreateTopicsResponse<'static>, NotActive> {
     let topics: Vec<NewTopic> = request.topics.iter().map(new_topic).collect();
-    let decided = broker.controller.active.decide(broker, |context, _, seed| {
-        Ok::<_, Infallible>(controller::create_topics(context, &topics, request.validate_only, seed))
-    });
-    let Ok(decided) = decided.await?;
-    let rows = decided.reply.into_iter().map(|result| match result.outcome {
+    let decide = |context: Context<'_>, topics: &[NewTopic], seed| {
+        Ok::<_, Infallible>(controller::create_topics(context, topics, request.validate_only, seed))
+    };
+    let lost =
+        |topic: &NewTopic, refused| CreateTopicResult { name: topic.name.clone(), outcome: Err(refused) };
+    let parts = controller::split_new_topics(&broker.config, &topics, request.validate_only);
+    let Ok(results) = parts::decide(broker, &topics, parts, decide, lost).await?;
+    let rows = results.into_iter().map(|result| match result.outcome {
         Ok(created) => row(result.name, &created),
         Err(Refused { code, message }) => failed_row(result.name, code, Some(message)),
     });

@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, Refused, TopicSelector};
+use ottla_broker_metadata::controller::{self, Context, DeleteTopicResult, Refused, TopicSelector};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::delete_topics_request::DeleteTopicsRequest;
 use ottla_broker_protocol::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
 use ottla_broker_types::TopicId;
 
+use super::parts;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -19,12 +20,14 @@ pub async fn decide(
     request: &DeleteTopicsRequest<'_>,
 ) -> Result<DeleteTopicsResponse<'static>, NotActive> {
     let selectors = selectors(request);
-    let decided = broker
-        .controller
-        .active
-        .decide(broker, |context, _, _| Ok::<_, Infallible>(controller::delete_topics(context, &selectors)));
-    let Ok(decided) = decided.await?;
-    let rows = decided.reply.into_iter().map(|result| match result.outcome {
+    let decide = |context: Context<'_>, selectors: &[TopicSelector], _| {
+        Ok::<_, Infallible>(controller::delete_topics(context, selectors))
+    };
+    let lost =
+        |topic: &TopicSelector, refused| DeleteTopicResult { topic: topic.clone(), outcome: Err(refused) };
+    let parts = controller::split_deletions(&broker.controller.active.view(), &selectors);
+    let Ok(results) = parts::decide(broker, &selectors, parts, decide, lost).await?;
+    let rows = results.into_iter().map(|result| match result.outcome {
         Ok((name, id)) => {
             DeletableTopicResult { name: Some(Cow::Owned(name)), topic_id: id.0, ..Default::default() }
         }

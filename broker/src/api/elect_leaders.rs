@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, ElectionType};
+use ottla_broker_metadata::controller::{self, Context, ElectionResult, ElectionType};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::elect_leaders_request::ElectLeadersRequest;
 use ottla_broker_protocol::messages::elect_leaders_response::{
@@ -13,6 +13,7 @@ use ottla_broker_protocol::messages::elect_leaders_response::{
 };
 use ottla_broker_types::PartitionIndex;
 
+use super::parts;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -41,11 +42,22 @@ pub async fn decide(
         };
         topics.iter().flat_map(each).collect()
     });
-    let decided = broker.controller.active.decide(broker, |context, _, _| {
-        Ok::<_, Infallible>(controller::elect_leaders(context, kind, named.as_deref()))
-    });
-    let Ok(decided) = decided.await?;
-    let rows = decided.reply.into_iter().map(|result| {
+    let decide = |context: Context<'_>, named: &[(String, PartitionIndex)], _| {
+        Ok::<_, Infallible>(controller::elect_leaders(context, kind, Some(named)))
+    };
+    let lost = |(topic, partition): &(String, PartitionIndex), refused| ElectionResult {
+        topic: topic.clone(),
+        partition: *partition,
+        outcome: Err(refused),
+    };
+    let all = named.is_none();
+    let named = named.unwrap_or_else(|| controller::electable(&broker.controller.active.view(), kind));
+    let parts = controller::split_batches(&named, Clone::clone, |_| 1);
+    let Ok(results) = parts::decide(broker, &named, parts, decide, lost).await?;
+    let needed = |result: &ElectionResult| {
+        !all || !matches!(&result.outcome, Err(refused) if refused.code == ErrorCode::ElectionNotNeeded)
+    };
+    let rows = results.into_iter().filter(needed).map(|result| {
         let (code, message) = match result.outcome {
             Ok(()) => (ErrorCode::None, None),
             Err(refused) => (refused.code, Some(refused.message)),

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use ottla_broker_metadata::controller::{self, HeartbeatFacts, Refused};
+use ottla_broker_metadata::controller::{self, Refused};
 use ottla_broker_protocol::messages::broker_heartbeat_request::BrokerHeartbeatRequest;
-use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatResponse;
 use ottla_broker_protocol::messages::broker_registration_request::BrokerRegistrationRequest;
 use ottla_broker_protocol::messages::broker_registration_response::BrokerRegistrationResponse;
 use ottla_broker_protocol::messages::forward_admin_request::ForwardAdminRequest;
@@ -21,7 +20,7 @@ use ottla_broker_quorum::{Committed, MetadataLog};
 use ottla_broker_types::{BrokerEpoch, ClusterId, DirectoryId, NodeId, Offset};
 
 use super::call::Call;
-use super::{Answer, Malformed, admin, allocate_producer_ids, alter_partition};
+use super::{Answer, Malformed, admin, allocate_producer_ids, alter_partition, broker_heartbeat};
 use crate::broker::Broker;
 use crate::controller::Decided;
 
@@ -38,7 +37,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         ApiKey::MetadataFetch => metadata_fetch(broker, call)?,
         ApiKey::BrokerHeartbeat => {
             let request: BrokerHeartbeatRequest = call.request()?;
-            call.later(|call| async move { call.reply(&heartbeat(&broker, &request).await) })
+            call.later(|call| async move { call.reply(&broker_heartbeat::answer(&broker, &request).await) })
         }
         ApiKey::BrokerRegistration => {
             call.request::<BrokerRegistrationRequest<'_>>()?;
@@ -147,7 +146,7 @@ pub async fn register_broker(
     let Some(asked) = registration(request) else { return refused(ErrorCode::InvalidRequest) };
     let node = asked.broker;
     let active = &broker.controller.active;
-    let decided = active.decide(broker, |context, now, _| {
+    let decided = active.decide_ahead(broker, |context, now, _| {
         let lease_held = active.leases(|leases| leases.is_live(now.mono, node)).unwrap_or(false);
         let facts = controller::RegisterFacts { cluster_id: &broker.cluster_id, lease_held };
         controller::register_broker(context, &asked, &facts)
@@ -161,7 +160,7 @@ pub async fn register_broker(
         Ok(Ok(Decided { .. })) => {
             let now = broker.clock.now();
             active.leases(|leases| leases.heard(now.mono, node));
-            let epoch = broker.view().broker_epoch(node);
+            let epoch = active.view().broker_epoch(node);
             BrokerRegistrationResponse {
                 broker_epoch: epoch.map_or(-1, |epoch| epoch.0),
                 ..Default::default()
@@ -192,62 +191,4 @@ fn registration(request: &BrokerRegistrationRequest<'_>) -> Option<controller::R
         previous_epoch: BrokerEpoch::from_wire(request.previous_broker_epoch),
         log_dirs: request.log_dirs.iter().filter_map(|id| DirectoryId::from_wire(id.0)).collect(),
     })
-}
-
-/// Takes a heartbeat, if this node is the active controller.
-pub async fn heartbeat(broker: &Arc<Broker>, request: &BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {
-    let refused = |code: ErrorCode| BrokerHeartbeatResponse { error_code: code.code(), ..Default::default() };
-    let active = &broker.controller.active;
-    let (Some(node), Some(epoch)) =
-        (NodeId::from_wire(request.broker_id), BrokerEpoch::from_wire(request.broker_epoch))
-    else {
-        return refused(ErrorCode::InvalidRequest);
-    };
-    if active.leadership().is_none() {
-        return refused(ErrorCode::NotController);
-    }
-    let now = broker.clock.now();
-    let applied_end = Offset::clamped(request.current_metadata_offset);
-    if broker.view().broker_epoch(node) == Some(epoch) {
-        active.leases(|leases| {
-            leases.heard(now.mono, node);
-            leases.applied(node, applied_end);
-        });
-    }
-    let asked = controller::HeartbeatRequest {
-        broker: node,
-        epoch,
-        applied_end,
-        want_fence: request.want_fence,
-        want_shut_down: request.want_shut_down,
-    };
-    let decided = active.decide(broker, |context, _, _| {
-        let facts = heartbeat_facts(broker, context, node);
-        controller::heartbeat(context, &asked, &facts)
-    });
-    match decided.await {
-        Err(_) => refused(ErrorCode::NotController),
-        Ok(Err(Refused { code, .. })) => refused(code),
-        Ok(Ok(Decided { reply, at })) => {
-            if let Some(at) = at.filter(|_| request.want_shut_down && !reply.should_shut_down) {
-                active.leases(|leases| leases.handed_over(node, at.next()));
-            }
-            BrokerHeartbeatResponse {
-                is_caught_up: reply.caught_up,
-                is_fenced: reply.fenced,
-                should_shut_down: reply.should_shut_down,
-                ..Default::default()
-            }
-        }
-    }
-}
-
-fn heartbeat_facts(broker: &Broker, context: controller::Context<'_>, node: NodeId) -> HeartbeatFacts {
-    let others = context.image.brokers().filter(|other| other.is_active() && other.id != node);
-    let others: Vec<NodeId> = others.map(|other| other.id).collect();
-    let facts = broker.controller.active.leases(|leases| HeartbeatFacts {
-        handed_over_end: leases.handed_over_end(node),
-        others_applied_end: leases.lowest_applied(others.into_iter()),
-    });
-    facts.unwrap_or_default()
 }

@@ -1,9 +1,11 @@
 //! Requests to the active controller, wherever it is: here, or on another broker over the private listener.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use ottla_broker_node::Heartbeats;
 use ottla_broker_protocol::messages::allocate_producer_ids_request::AllocateProducerIdsRequest;
 use ottla_broker_protocol::messages::allocate_producer_ids_response::AllocateProducerIdsResponse;
 use ottla_broker_protocol::messages::alter_partition_request::AlterPartitionRequest;
@@ -14,17 +16,17 @@ use ottla_broker_protocol::messages::broker_registration_request::BrokerRegistra
 use ottla_broker_protocol::messages::broker_registration_response::BrokerRegistrationResponse;
 use ottla_broker_protocol::messages::forward_admin_request::ForwardAdminRequest;
 use ottla_broker_protocol::messages::forward_admin_response::ForwardAdminResponse;
-use ottla_broker_protocol::{ApiKey, ErrorCode};
+use ottla_broker_protocol::{ApiKey, ErrorCode, Request};
 use ottla_broker_quorum::MetadataLog;
 use ottla_broker_types::{BrokerEpoch, NodeId};
-use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::active::Active;
 use super::registration::Standing;
 use crate::api;
 use crate::broker::Broker;
-use crate::peers::{self, CallError};
+use crate::clock;
+use crate::peers::{self, CallError, Lane};
 
 /// How long the controller may take for one of the brokers' own requests.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -61,10 +63,11 @@ pub struct Controller {
     /// What this node decides while it is the active controller.
     pub active: Active,
     /// The active controller as an observer hears of it.
-    observed: Mutex<Option<NodeId>>,
+    observed: watch::Sender<Option<NodeId>>,
     epoch: watch::Sender<Option<BrokerEpoch>>,
     previous_epoch: Option<BrokerEpoch>,
     standing: watch::Sender<Standing>,
+    cut_off: AtomicBool,
 }
 
 impl Controller {
@@ -79,10 +82,11 @@ impl Controller {
             self_id,
             log,
             active,
-            observed: Mutex::default(),
+            observed: watch::Sender::new(None),
             epoch: watch::Sender::new(None),
             previous_epoch,
             standing: watch::Sender::new(Standing::Starting),
+            cut_off: AtomicBool::new(false),
         }
     }
 
@@ -90,8 +94,8 @@ impl Controller {
     pub fn active_id(&self) -> Option<NodeId> {
         match &self.log {
             // A voter that is not a member of the quorum (again) yet learns of the leader as observers do.
-            Some(log) => log.leadership().borrow().leader.or(*self.observed.lock()),
-            None => *self.observed.lock(),
+            Some(log) => log.leadership().borrow().leader.or(*self.observed.borrow()),
+            None => *self.observed.borrow(),
         }
     }
 
@@ -102,7 +106,35 @@ impl Controller {
 
     /// An observer learned who leads.
     pub fn observe_leader(&self, leader: Option<NodeId>) {
-        *self.observed.lock() = leader;
+        self.observed.send_if_modified(|observed| std::mem::replace(observed, leader) != leader);
+    }
+
+    /// A node from which an observer learned who leads does not answer: if it was itself, nobody is known to lead.
+    pub fn lost_sight_of(&self, node: NodeId) {
+        if *self.observed.borrow() == Some(node) {
+            self.observe_leader(None);
+        }
+    }
+
+    /// Resolves when `node` is not known as the active controller any more.
+    async fn until_superseded(&self, node: NodeId) {
+        let mut observed = self.observed.subscribe();
+        let mut led = self.log.as_ref().map(|log| log.leadership());
+        let log_changed = async |led: &mut Option<watch::Receiver<_>>| {
+            if let Some(led) = led
+                && led.changed().await.is_ok()
+            {
+                return;
+            }
+            // Without a log, or once it has stopped, nothing is learned from it.
+            std::future::pending().await
+        };
+        while self.active_id() == Some(node) {
+            tokio::select! {
+                _ = observed.changed() => {}
+                () = log_changed(&mut led) => {}
+            }
+        }
     }
 
     /// The present registration of this broker.
@@ -135,6 +167,16 @@ impl Controller {
         self.standing.send_if_modified(|current| std::mem::replace(current, standing) != standing);
     }
 
+    /// Whether no controller has answered for a whole lease.
+    pub fn is_cut_off(&self) -> bool {
+        self.cut_off.load(Ordering::Relaxed)
+    }
+
+    /// Notes whether a controller answers.
+    pub fn set_cut_off(&self, cut_off: bool) {
+        self.cut_off.store(cut_off, Ordering::Relaxed);
+    }
+
     /// A hint that a connection to `node` broke.
     pub fn peer_unreachable(&self, node: NodeId) {
         if let Some(log) = &self.log {
@@ -157,19 +199,38 @@ impl Controller {
         request: &BrokerRegistrationRequest<'_>,
     ) -> Result<BrokerRegistrationResponse, ControllerCallError> {
         let Some(node) = self.target()? else { return Ok(api::register_broker(broker, request).await) };
-        let body = broker.peers.call(node, request, REGISTRATION_VERSION, CALL_TIMEOUT).await?;
+        let body =
+            self.ask(broker, (node, Lane::Heartbeats), request, REGISTRATION_VERSION, CALL_TIMEOUT).await?;
         Ok(peers::decode(&body, REGISTRATION_VERSION)?)
     }
 
-    /// BrokerHeartbeat.
+    /// Asks the active controller, `node`. Whoever replaces it must hear of this broker soon, so the wait ends with its
+    /// role.
+    async fn ask<R: Request>(
+        &self,
+        broker: &Broker,
+        (node, lane): (NodeId, Lane),
+        request: &R,
+        version: i16,
+        timeout: Duration,
+    ) -> Result<Bytes, CallError> {
+        tokio::select! {
+            answered = broker.peers.call(node, lane, request, version, timeout) => answered,
+            () = self.until_superseded(node) => Err(CallError::Superseded),
+        }
+    }
+
+    /// BrokerHeartbeat: abandoned when another controller is known, or this one is silent for too long.
     pub async fn heartbeat(
         &self,
         broker: &Arc<Broker>,
         request: &BrokerHeartbeatRequest,
     ) -> Result<BrokerHeartbeatResponse, ControllerCallError> {
         let Some(node) = self.target()? else { return Ok(api::heartbeat(broker, request).await) };
-        let called = broker.peers.call(node, request, HEARTBEAT_VERSION, CALL_TIMEOUT).await;
-        if called.is_err() {
+        let silence_max = Heartbeats::silence_max(broker.config.quorum.broker_lease_ms).to_std();
+        let called =
+            self.ask(broker, (node, Lane::Heartbeats), request, HEARTBEAT_VERSION, silence_max).await;
+        if matches!(called, Err(CallError::Unreachable(_) | CallError::Lost)) {
             self.peer_unreachable(node);
         }
         Ok(peers::decode(&called?, HEARTBEAT_VERSION)?)
@@ -182,7 +243,8 @@ impl Controller {
         request: &AlterPartitionRequest,
     ) -> Result<AlterPartitionResponse, ControllerCallError> {
         let Some(node) = self.target()? else { return Ok(api::alter_partition(broker, request).await) };
-        let body = broker.peers.call(node, request, ALTER_PARTITION_VERSION, CALL_TIMEOUT).await?;
+        let body =
+            self.ask(broker, (node, Lane::Brokers), request, ALTER_PARTITION_VERSION, CALL_TIMEOUT).await?;
         Ok(peers::decode(&body, ALTER_PARTITION_VERSION)?)
     }
 
@@ -193,7 +255,8 @@ impl Controller {
         request: &AllocateProducerIdsRequest,
     ) -> Result<AllocateProducerIdsResponse, ControllerCallError> {
         let Some(node) = self.target()? else { return Ok(api::allocate_producer_ids(broker, request).await) };
-        let body = broker.peers.call(node, request, PRODUCER_IDS_VERSION, CALL_TIMEOUT).await?;
+        let body =
+            self.ask(broker, (node, Lane::Brokers), request, PRODUCER_IDS_VERSION, CALL_TIMEOUT).await?;
         Ok(peers::decode(&body, PRODUCER_IDS_VERSION)?)
     }
 
@@ -221,7 +284,7 @@ impl Controller {
                         tracing::debug!(%error, api = key.name(), "request cannot be forwarded; trying again");
                     }
                 }
-                tokio::time::sleep(FORWARD_RETRY_PAUSE).await;
+                tokio::time::sleep(clock::jittered(FORWARD_RETRY_PAUSE)).await;
             }
         };
         tokio::time::timeout(FORWARD_TIMEOUT, attempts).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
@@ -246,7 +309,8 @@ impl Controller {
             body: body.as_ref().into(),
             ..Default::default()
         };
-        let answer = broker.peers.call(node, &request, FORWARD_VERSION, FORWARD_TIMEOUT).await?;
+        let answer =
+            self.ask(broker, (node, Lane::Admin), &request, FORWARD_VERSION, FORWARD_TIMEOUT).await?;
         let response: ForwardAdminResponse<'_> = peers::decode(&answer, FORWARD_VERSION)?;
         Ok(match ErrorCode::from_wire(response.error_code) {
             ErrorCode::None => Ok(Bytes::copy_from_slice(&response.body)),

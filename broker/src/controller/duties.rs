@@ -8,12 +8,14 @@ use std::time::Duration;
 use ottla_broker_metadata::controller::{
     self, Decision, bootstrap_records, elect_leaderless, fence_broker, rebalance_leaders,
 };
+use ottla_broker_node::{LeaderReturn, Left};
 use ottla_broker_quorum::{Leadership, Member, MembershipError, MetadataLog, VoterId};
-use ottla_broker_types::{DirectoryId, MonotonicMs, NodeId};
-use tokio::task::AbortHandle;
+use ottla_broker_types::{DirectoryId, NodeId, Offset};
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::active::NotActive;
 use crate::broker::Broker;
+use crate::clock;
 use crate::peers::CallError;
 use crate::view::View;
 
@@ -47,30 +49,47 @@ pub async fn run(broker: Arc<Broker>) {
 
 /// Leads until leadership is lost.
 async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership) {
-    broker.wait_applied(led.complete_end).await;
-    let view = broker.view();
-    broker.controller.active.begin(broker.clock.now(), leased(broker, &view));
+    let active = &broker.controller.active;
+    active.wait_applied(led.complete_end).await;
+    let view = active.view();
+    active.begin(broker.clock.now(), leased(broker, &view));
     tracing::info!(term = led.term.0, "this node is the active controller");
     if view.features().next().is_none() {
-        let bootstrap = broker.controller.active.decide(broker, |_, _, _| {
+        let bootstrap = active.decide_ahead(broker, |_, _, _| {
             Ok::<_, std::convert::Infallible>(Decision { records: bootstrap_records(), reply: () })
         });
         if bootstrap.await.is_err() {
             return;
         }
     }
+    // Ends with this stretch of leading. Apart, because a new voter has to catch up first.
+    let mut swapping = JoinSet::new();
+    swapping.spawn(swap_voters(Arc::clone(broker), Arc::clone(log)));
     let mut watches = Watches::default();
-    let mut next_rebalance =
-        broker.clock.now().mono.plus(broker.config.replication.leader_imbalance_check_ms);
-    while broker.controller.active.leadership().is_some_and(|now| now.term == led.term) {
+    let mut rounds = Rounds::new(broker);
+    while active.leadership().is_some_and(|now| now.term == led.term) {
         watches.update(broker);
-        if tick(broker, &mut next_rebalance).await.is_err() {
+        if tick(broker, &mut rounds).await.is_err() {
             break;
         }
-        swap_voters(broker, log).await;
-        tokio::time::sleep(TICK).await;
+        let _ = tokio::time::timeout(TICK, active.until_found_dead()).await;
     }
     tracing::info!(term = led.term.0, "this node is the active controller no longer");
+}
+
+/// What is done once in a while.
+struct Rounds {
+    leader_return: LeaderReturn,
+    /// Up to where the metadata has been looked through for partitions without a leader.
+    looked_end: Offset,
+}
+
+impl Rounds {
+    fn new(broker: &Broker) -> Rounds {
+        let interval = broker.config.replication.leader_imbalance_check_ms;
+        let leader_return = LeaderReturn::new(interval, broker.clock.now().mono);
+        Rounds { leader_return, looked_end: Offset::ZERO }
+    }
 }
 
 /// Who gets a fresh lease from a new controller: every broker but its own former self, which it has replaced and
@@ -81,43 +100,64 @@ fn leased(broker: &Broker, view: &View) -> Vec<NodeId> {
     ids.filter(|id| is_registered || *id != broker.node_id).collect()
 }
 
-async fn tick(broker: &Arc<Broker>, next_rebalance: &mut MonotonicMs) -> Result<(), NotActive> {
+async fn tick(broker: &Arc<Broker>, rounds: &mut Rounds) -> Result<(), NotActive> {
+    let active = &broker.controller.active;
     let now = broker.clock.now();
-    for expired in broker.controller.active.leases(|leases| leases.expired(now.mono)).unwrap_or_default() {
+    for expired in active.leases(|leases| leases.expired(now.mono)).unwrap_or_default() {
         fence(broker, expired).await?;
     }
-    let leaderless = broker.view().partitions().any(|(_, _, partition)| partition.leader.is_none());
-    if leaderless {
-        decide(broker, elect_leaderless).await?;
+    let view = active.view();
+    if view.applied_end() != rounds.looked_end {
+        rounds.looked_end = view.applied_end();
+        if view.partitions().any(|(_, _, partition)| partition.leader.is_none()) {
+            decide(broker, elect_leaderless).await?;
+        }
     }
-    if broker.config.replication.auto_leader_rebalance && now.mono >= *next_rebalance {
-        *next_rebalance = now.mono.plus(broker.config.replication.leader_imbalance_check_ms);
-        decide(broker, |context| rebalance_leaders(context, ELECTIONS_MAX)).await?;
+    let in_service =
+        view.brokers().filter(|registered| registered.is_active()).map(|registered| registered.id);
+    if broker.config.replication.auto_leader_rebalance
+        && rounds.leader_return.is_due(now.mono, in_service.collect())
+    {
+        let returned = decide(broker, |context| rebalance_leaders(context, ELECTIONS_MAX)).await?;
+        let left = match returned.left {
+            0 => Left::Nothing,
+            _ if returned.elected >= ELECTIONS_MAX => Left::More,
+            _ => Left::Away,
+        };
+        rounds.leader_return.done(broker.clock.now().mono, left);
     }
     Ok(())
 }
 
-async fn decide(
+async fn decide<T>(
     broker: &Arc<Broker>,
-    decide: impl FnOnce(controller::Context<'_>) -> Decision<usize>,
-) -> Result<(), NotActive> {
+    decide: impl FnOnce(controller::Context<'_>) -> Decision<T>,
+) -> Result<T, NotActive> {
     let decided = broker
         .controller
         .active
-        .decide(broker, |context, _, _| Ok::<_, std::convert::Infallible>(decide(context)));
-    let Ok(_elected) = decided.await?;
-    Ok(())
+        .decide_ahead(broker, |context, _, _| Ok::<_, std::convert::Infallible>(decide(context)));
+    let Ok(decided) = decided.await?;
+    Ok(decided.reply)
 }
 
 async fn fence(broker: &Arc<Broker>, node: NodeId) -> Result<(), NotActive> {
-    let Some(registered) = broker.view().broker(node).map(|registered| (registered.epoch, registered.fenced))
+    let active = &broker.controller.active;
+    let Some((epoch, fenced)) =
+        active.view().broker(node).map(|registered| (registered.epoch, registered.fenced))
     else {
-        broker.controller.active.leases(|leases| leases.forget(node));
+        active.leases(|leases| leases.forget(node));
         return Ok(());
     };
-    let (epoch, false) = registered else { return Ok(()) };
-    let fenced = broker.controller.active.decide(broker, |context, _, _| fence_broker(context, node, epoch));
-    if let Ok(decided) = fenced.await?
+    if fenced {
+        return Ok(());
+    }
+    let decided = active.decide_ahead(broker, |context, now, _| {
+        // While this decision waited for its turn, the broker may have been heard.
+        let is_live = active.leases(|leases| leases.is_live(now.mono, node)).unwrap_or(true);
+        if is_live { Ok(Decision::reply(())) } else { fence_broker(context, node, epoch) }
+    });
+    if let Ok(decided) = decided.await?
         && decided.at.is_some()
     {
         tracing::warn!(broker = node.0, "the broker's lease ran out; it is fenced");
@@ -133,7 +173,7 @@ struct Watches {
 
 impl Watches {
     fn update(&mut self, broker: &Arc<Broker>) {
-        let view = broker.view();
+        let view = broker.controller.active.view();
         let wanted: Vec<NodeId> = view
             .brokers()
             .filter(|registered| !registered.fenced && registered.id != broker.node_id)
@@ -170,11 +210,11 @@ async fn watch(broker: Arc<Broker>, node: NodeId) {
             // A new controller finds its dead predecessor so: the sooner clients learn of new leaders, the fewer of
             // them try the old address, where a vanished pod lets them wait for seconds.
             Err(error) if error.is_refused() => {}
-            Err(_) => tokio::time::sleep(WATCH_PAUSE).await,
+            Err(_) => tokio::time::sleep(clock::jittered(WATCH_PAUSE)).await,
         }
         if is_process_gone(&broker, node).await {
             tracing::warn!(broker = node.0, "the broker's process is gone");
-            broker.controller.active.leases(|leases| leases.found_dead(node));
+            broker.controller.active.found_dead(node);
             return;
         }
     }
@@ -193,9 +233,16 @@ async fn is_process_gone(broker: &Broker, node: NodeId) -> bool {
 
 /// A voter whose disk was replaced registers with another directory: its former self can never vote again, so
 /// it is removed and the new one added, one at a time.
-async fn swap_voters(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>) {
+async fn swap_voters(broker: Arc<Broker>, log: Arc<dyn MetadataLog>) {
+    loop {
+        swap_voter(&broker, &log).await;
+        tokio::time::sleep(TICK).await;
+    }
+}
+
+async fn swap_voter(broker: &Broker, log: &Arc<dyn MetadataLog>) {
     let membership = log.membership();
-    let view = broker.view();
+    let view = broker.controller.active.view();
     for configured in &broker.config.quorum.voters {
         let Some(registered) = view.broker(configured.id).filter(|registered| !registered.fenced) else {
             continue;

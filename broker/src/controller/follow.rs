@@ -4,21 +4,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use bytes::Bytes;
 use ottla_broker_metadata::{Image, image, record};
+use ottla_broker_node::Heartbeats;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::metadata_fetch_request::MetadataFetchRequest;
 use ottla_broker_protocol::messages::metadata_fetch_response::MetadataFetchResponse;
 use ottla_broker_quorum::{Committed, MetadataLog, Term};
 use ottla_broker_types::{NodeId, Offset};
+use tokio::task::JoinSet;
 
+use super::hosting;
 use crate::broker::Broker;
+use crate::clock;
 use crate::peers::{self, PeerConnection};
 use crate::view::View;
 
-/// How long a voter may hold an observer's request open.
-const POLL_WAIT: Duration = Duration::from_millis(500);
+/// How long a voter may hold an observer's request open, at most.
+const POLL_WAIT_MAX: Duration = Duration::from_millis(500);
 /// Bytes of records per observer's request.
 const POLL_BYTES_MAX: i32 = 1 << 20;
 /// Pause before the next voter is asked.
@@ -32,26 +36,27 @@ const MEMBERSHIP_CHECK: Duration = Duration::from_millis(500);
 
 /// Follows until the broker stops; an error means that the metadata cannot be understood, which is final.
 pub async fn run(broker: Arc<Broker>) -> anyhow::Result<()> {
+    // Ends with this task.
+    let mut hosting = JoinSet::new();
+    hosting.spawn(hosting::run(Arc::clone(&broker)));
+    tokio::select! {
+        followed = follow(&broker) => followed,
+        ended = hosting.join_next() => bail!("what is hosted follows the metadata no longer: {ended:?}"),
+    }
+}
+
+async fn follow(broker: &Arc<Broker>) -> anyhow::Result<()> {
     let mut image = Image::default();
-    let mut hosting = Hosting::default();
     let mut voters = Voters::default();
-    let mut registrations = broker.controller.registrations();
     loop {
-        let parts = match local_log(&broker) {
-            Some(log) => {
-                tokio::select! {
-                    biased;
-                    _ = registrations.changed() => Vec::new(),
-                    parts = read_local(log, image.applied_end()) => parts?,
-                }
-            }
+        let parts = match local_log(broker) {
+            Some(log) => read_local(log, image.applied_end()).await?,
             None => {
                 tokio::select! {
                     biased;
-                    _ = registrations.changed() => Vec::new(),
                     // Only the quorum that this node takes part in moves its own log's end.
-                    () = until_local(&broker, image.applied_end()) => Vec::new(),
-                    parts = voters.poll(&broker, image.applied_end()) => parts,
+                    () = until_local(broker, image.applied_end()) => Vec::new(),
+                    parts = voters.poll(broker, image.applied_end()) => parts,
                 }
             }
         };
@@ -60,10 +65,10 @@ pub async fn run(broker: Arc<Broker>) -> anyhow::Result<()> {
             for part in parts {
                 apply(&mut image, part)?;
             }
-            learn_addresses(&broker, &before, &image);
+            learn_addresses(broker, &before, &image);
+            broker.controller.active.applied(&image);
         }
-        hosting.publish(&broker, &image);
-        if let Some(log) = local_log(&broker)
+        if let Some(log) = local_log(broker)
             && log.snapshot_due()
         {
             offer_snapshot(log, &image).await;
@@ -136,42 +141,6 @@ fn learn_addresses(broker: &Broker, before: &Image, image: &Image) {
     }
 }
 
-/// What the hosted partitions and groups have been brought in line with.
-///
-/// They follow no image from before this run registered: in it a broker that lost power would lead its old epoch
-/// again without the records that it lost, and its followers would cut theirs. The registration ends that epoch.
-#[derive(Default)]
-struct Hosting {
-    image: Image,
-}
-
-impl Hosting {
-    /// Brings what is hosted in line, as far as it may be, and lets everybody see the new state.
-    fn publish(&mut self, broker: &Arc<Broker>, image: &Image) {
-        let view = View::new(image.clone());
-        let registered = broker.controller.broker_epoch();
-        let is_current = registered.is_some() && view.broker_epoch(broker.node_id) == registered;
-        let has_logs_to_open = broker.partitions.has_due_unopened(broker.clock.now().mono);
-        let is_unchanged = self.image.applied_end() == image.applied_end() && !has_logs_to_open;
-        if !is_current || is_unchanged {
-            if broker.view().applied_end() != image.applied_end() {
-                broker.publish(view);
-            }
-            return;
-        }
-        let changes = image.changes_since(&self.image);
-        // Logs are opened and deleted here, which takes longer than a task may hold its thread.
-        let became = tokio::task::block_in_place(|| broker.partitions.apply(broker, &view, &changes));
-        broker.publish(view);
-        if !changes.configs.is_empty() {
-            broker.settings_changed();
-        }
-        broker.partitions.registrations_changed(broker, &broker.view(), &changes);
-        broker.groups.apply(broker, &changes, &became);
-        self.image = image.clone();
-    }
-}
-
 async fn offer_snapshot(log: &Arc<dyn MetadataLog>, image: &Image) {
     match image::encode_snapshot(image) {
         Ok(bytes) => {
@@ -212,8 +181,8 @@ impl Voters {
                 self.connection = None;
                 tracing::debug!(%node, error = format!("{error:#}"), "metadata cannot be fetched");
                 self.next = self.next.wrapping_add(1);
-                broker.controller.observe_leader(None);
-                tokio::time::sleep(RETRY_PAUSE).await;
+                broker.controller.lost_sight_of(node);
+                tokio::time::sleep(clock::jittered(RETRY_PAUSE)).await;
                 Vec::new()
             }
         }
@@ -238,15 +207,18 @@ impl Voters {
 }
 
 async fn ask(broker: &Arc<Broker>, voter: &PeerConnection, from: Offset) -> anyhow::Result<Vec<Committed>> {
+    // An observer learns from it who leads, so a voter that says nothing is left as soon as a controller is.
+    let silence_max = Heartbeats::silence_max(broker.config.quorum.broker_lease_ms).to_std();
+    let wait = silence_max.min(POLL_WAIT_MAX);
     let request = MetadataFetchRequest {
         node_id: broker.node_id.0,
         from_offset: from.get(),
         leader_term: -1,
         max_bytes: POLL_BYTES_MAX,
-        max_wait_ms: i32::try_from(POLL_WAIT.as_millis()).unwrap_or(0),
+        max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(0),
         ..Default::default()
     };
-    let body = voter.call(&request, VERSION, POLL_WAIT * 4).await?;
+    let body = voter.call_silent(&request, VERSION, wait + silence_max).await?;
     let response: MetadataFetchResponse<'_> = peers::decode(&body, VERSION)?;
     let code = ErrorCode::from_wire(response.error_code);
     anyhow::ensure!(code == ErrorCode::None, "{}: {}", code.name(), code.message());

@@ -4,7 +4,7 @@ mod active;
 mod client;
 mod duties;
 mod follow;
-mod leases;
+mod hosting;
 mod raft_transport;
 mod registration;
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_broker_metadata::controller::supported_features;
+use ottla_broker_node::{Contact, Heartbeats};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::broker_heartbeat_request::BrokerHeartbeatRequest;
 use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatResponse;
@@ -82,7 +83,9 @@ pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
         {
             *registration = again;
         }
-        match beat(&broker, registration.epoch, left_after.is_some()).await {
+        let beat = beat(&broker, registration.epoch, left_after.is_some()).await;
+        registration.note_contact(&broker, &beat);
+        match beat {
             Ok(true) => {
                 broker.controller.set_standing(Standing::Left);
                 return;
@@ -95,7 +98,7 @@ pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
                 wait(&mut leave, if left_after.is_some() { RETRY_PAUSE } else { interval }).await;
             }
             Err(Beat::RegisterAgain) => registered = None,
-            Err(Beat::NoController) => wait(&mut leave, RETRY_PAUSE).await,
+            Err(Beat::NoController) => wait(&mut leave, clock::jittered(RETRY_PAUSE)).await,
         }
     }
 }
@@ -105,11 +108,35 @@ struct Registration {
     epoch: BrokerEpoch,
     rack: Option<String>,
     next_look: MonotonicMs,
+    heartbeats: Heartbeats,
 }
 
 impl Registration {
     fn new(broker: &Broker, epoch: BrokerEpoch, rack: Option<String>) -> Registration {
-        Registration { epoch, rack, next_look: broker.clock.now().mono.plus(in_ms(RACK_LOOK)) }
+        let now = broker.clock.now().mono;
+        let heartbeats = Heartbeats::new(broker.config.quorum.broker_lease_ms, now);
+        Registration { epoch, rack, next_look: now.plus(in_ms(RACK_LOOK)), heartbeats }
+    }
+
+    /// Notes whether a controller answered, and says so when this broker is cut off or no longer.
+    fn note_contact(&mut self, broker: &Broker, beat: &Result<bool, Beat>) {
+        let now = broker.clock.now().mono;
+        let contact = match beat {
+            Err(Beat::NoController) => self.heartbeats.failed(now),
+            Ok(_) | Err(Beat::RegisterAgain) => self.heartbeats.answered(now),
+        };
+        match contact {
+            Contact::AsBefore => {}
+            Contact::CutOff => {
+                tracing::warn!(
+                    "cut off: no controller answers; others may take this broker's partitions over"
+                );
+            }
+            Contact::Restored(silent) => {
+                tracing::info!(silent_ms = silent.0, "a controller answers again");
+            }
+        }
+        broker.controller.set_cut_off(self.heartbeats.is_cut_off());
     }
 
     /// Whether the platform names another rack by now, looked at once in a while.

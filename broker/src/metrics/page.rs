@@ -154,6 +154,19 @@ fn controller(text: &mut MetricsText, broker: &Broker) {
     for (name, help, value) in gauges {
         text.single(&format!("kafka_controller_kafkacontroller_{name}"), "gauge", help, value);
     }
+    let silence = broker.controller.active.leases(|leases| leases.longest_silence()).unwrap_or_default();
+    text.single(
+        "ottla_controller_longest_silence_ms",
+        "gauge",
+        "The longest time for which this active controller heard nothing of a broker that then was heard again.",
+        silence.0,
+    );
+    text.single(
+        "ottla_broker_cut_off",
+        "gauge",
+        "Whether no controller has answered this broker for a whole lease.",
+        u8::from(broker.controller.is_cut_off()),
+    );
     let elections = broker.metrics.leader_elections.load(Ordering::Relaxed);
     text.single(
         "kafka_controller_controllerstats_leaderelectionrateandtimems_total",

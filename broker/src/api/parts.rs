@@ -1,0 +1,53 @@
+//! Large admin requests, decided part by part, so that what cannot wait gets its turn in between.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broker_metadata::controller::{Context, Decision, Refused, Seed};
+use ottla_broker_protocol::ErrorCode;
+
+use crate::broker::Broker;
+use crate::controller::NotActive;
+
+/// How long an answer waits until this broker serves by what was decided.
+const SERVE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Decides on `items` in `parts`, and waits until this broker serves by the decisions.
+///
+/// When this node stops being the controller midway, what is decided stays, and of the rest each item is answered by
+/// `lost`: the whole request must not be tried again. A refusal of the first part refuses everything.
+pub async fn decide<I, R, E>(
+    broker: &Arc<Broker>,
+    items: &[I],
+    parts: Vec<Range<usize>>,
+    decide: impl Fn(Context<'_>, &[I], Seed) -> Result<Decision<Vec<R>>, E>,
+    lost: impl Fn(&I, Refused) -> R,
+) -> Result<Result<Vec<R>, E>, NotActive> {
+    let active = &broker.controller.active;
+    let mut results = Vec::with_capacity(items.len());
+    let mut last = None;
+    for part in parts {
+        let items_of_part = &items[part.clone()];
+        let decided =
+            active.decide_ahead(broker, |context, _, seed| decide(context, items_of_part, seed)).await;
+        match decided {
+            Ok(Ok(decided)) => {
+                results.extend(decided.reply);
+                last = decided.at.or(last);
+            }
+            Ok(Err(refused)) => return Ok(Err(refused)),
+            Err(NotActive) if part.start == 0 => return Err(NotActive),
+            Err(NotActive) => {
+                let code = ErrorCode::NotController;
+                let rest = items[part.start..].iter();
+                results.extend(rest.map(|item| lost(item, Refused::new(code, code.message()))));
+                break;
+            }
+        }
+    }
+    if let Some(at) = last {
+        let _ = tokio::time::timeout(SERVE_TIMEOUT, broker.wait_applied(at.next())).await;
+    }
+    Ok(Ok(results))
+}
