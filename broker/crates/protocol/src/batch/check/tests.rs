@@ -340,7 +340,7 @@ proptest! {
         body in prop::collection::vec(any::<u8>(), 0..600),
     ) {
         let batch = enclosed(codec, count.max(1), &body);
-        let _ = check(&batch, &ANY);
+        prop_assert_eq!(check(&batch, &ANY), check(&batch, &ANY));
     }
 
     #[test]
