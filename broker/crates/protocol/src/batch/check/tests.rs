@@ -151,7 +151,10 @@ fn attributes_of_records_are_ignored_since_no_bit_has_a_meaning_yet() {
     assert!(check(&batch_of(Compression::None, 1, &body_of(&[fields])), &ANY).is_ok());
 }
 
-fn built(codec: Compression, records: &[(Option<Vec<u8>>, Option<Vec<u8>>, i64)]) -> Vec<u8> {
+/// Key, value and timestamp of a record.
+type Given = (Option<Vec<u8>>, Option<Vec<u8>>, i64);
+
+fn built(codec: Compression, records: &[Given]) -> Vec<u8> {
     let mut builder = BatchBuilder::new(BatchOptions { compression: codec, ..BatchOptions::default() });
     let headers = [RecordHeader { key: b"h", value: None }, RecordHeader { key: b"", value: Some(b"v") }];
     for (at, (key, value, timestamp)) in records.iter().enumerate() {
