@@ -36,6 +36,8 @@ pub use log::{
     Appended, BatchRules, CheckedBatch, Deleted, Effort, FlushPlan, Log, LogRead, OpenReport, RecoveryPoint,
     TimestampedOffset, Verdict,
 };
+#[cfg(any(test, feature = "testing"))]
+pub use producers::KnownProducer;
 
 #[cfg(test)]
 mod tests;

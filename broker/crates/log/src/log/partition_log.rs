@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
+use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_types::{LeaderEpoch, MonotonicMs, Now, Offset, TimestampMs, TopicId, TopicPartition};
 
 use super::OpenReport;
@@ -39,7 +40,7 @@ pub struct Log {
     pub(super) limited: bool,
     pub(super) epochs: EpochCache,
     pub(super) epochs_unsaved: bool,
-    pub(super) producers: Producers,
+    pub(crate) producers: Producers,
     /// Offsets of the producer snapshots on disk.
     pub(super) snapshots: BTreeSet<Offset>,
     /// Whether files were made since the directory was synced.
@@ -146,6 +147,27 @@ impl Log {
     /// Count of idempotent producers that are remembered.
     pub fn producer_count(&self) -> usize {
         self.producers.len()
+    }
+
+    /// Whether an earlier batch of the producer and epoch in `header` is remembered. Without one, any first sequence is
+    /// taken: the producer's state may have expired.
+    pub fn has_predecessor_of(&self, header: &BatchHeader) -> bool {
+        self.producers.has_predecessor_of(header)
+    }
+
+    /// What is known of each producer, by id.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn known_producers(&self) -> Vec<crate::KnownProducer> {
+        let known = self.producers.iter().map(|(id, producer)| crate::KnownProducer {
+            id,
+            epoch: producer.epoch,
+            batches: producer
+                .batches()
+                .iter()
+                .map(|batch| (batch.first_sequence(), batch.base_offset(), batch.last_offset))
+                .collect(),
+        });
+        known.collect()
     }
 
     /// Forgets producers that were silent for `producer.id.expiration.ms`; how many.

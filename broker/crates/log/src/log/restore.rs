@@ -6,7 +6,7 @@ use super::Log;
 use crate::disk::{read_whole, remove_if_exists};
 use crate::error::ReadError;
 use crate::producers::{Producers, decode_snapshot};
-use crate::segment::{FileKind, SEQUENTIAL_CHUNK_BYTES};
+use crate::segment::{FileKind, SEQUENTIAL_CHUNK_BYTES, Segment};
 
 impl Log {
     /// Rebuilds the producers' state at the log end. Snapshots of later offsets and damaged ones are removed.
@@ -20,7 +20,8 @@ impl Log {
             self.disk.sync_dir(&self.dir)?;
         }
         self.producers = Producers::default();
-        let mut from = self.log_start;
+        // Batches below the log start tell of producers as long as they are there.
+        let mut from = self.segments().next().map_or(self.log_start, Segment::base);
         while let Some(offset) = self.snapshots.last().copied() {
             let path = FileKind::Snapshot.path(&self.dir, offset);
             let file = read_whole(&*self.disk, &path)?;

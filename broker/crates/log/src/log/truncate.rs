@@ -21,7 +21,7 @@ impl Log {
             return Ok(self.log_end);
         }
         let first = self.sealed.keys().next().copied().unwrap_or(self.active.base());
-        if end <= first {
+        if end < first {
             self.reset_to(end, now)?;
             return Ok(end);
         }

@@ -66,6 +66,16 @@ impl Producer {
         self.batches[..self.batch_count].last()
     }
 
+    /// The remembered batches of the present epoch, the oldest first.
+    pub(crate) fn batches(&self) -> &[AppendedBatch] {
+        &self.batches[..self.batch_count]
+    }
+
+    /// Whether it appended a batch in `epoch` that is remembered.
+    pub(super) fn has_appended_in(&self, epoch: ProducerEpoch) -> bool {
+        self.epoch == epoch && self.batch_count > 0
+    }
+
     /// Judges the next batch of producer `id`: its epoch and its first sequence.
     pub(super) fn check(&self, id: ProducerId, header: &BatchHeader) -> Result<Check, AppendError> {
         let epoch = ProducerEpoch(header.producer_epoch);

@@ -1,9 +1,13 @@
 //! What each idempotent producer appended last: to recognise duplicates, gaps and fenced producers (KIP-98).
 
 mod entry;
+#[cfg(any(test, feature = "testing"))]
+mod known;
 mod snapshot;
 mod table;
 
 pub(crate) use entry::Check;
+#[cfg(any(test, feature = "testing"))]
+pub use known::KnownProducer;
 pub(crate) use snapshot::{decode_snapshot, encode_snapshot};
 pub(crate) use table::Producers;

@@ -47,6 +47,12 @@ impl Producers {
         }
     }
 
+    /// Whether an earlier batch of its producer and epoch is remembered, so that its sequence can be judged.
+    pub(crate) fn has_predecessor_of(&self, header: &BatchHeader) -> bool {
+        let producer = ProducerId::from_wire(header.producer_id).and_then(|id| self.entries.get(&id));
+        producer.is_some_and(|producer| producer.has_appended_in(ProducerEpoch(header.producer_epoch)))
+    }
+
     /// Takes note of a batch that is in the log now.
     pub(crate) fn record(&mut self, header: &BatchHeader, now: TimestampMs) {
         let Some(id) = ProducerId::from_wire(header.producer_id) else { return };

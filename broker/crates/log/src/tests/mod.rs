@@ -5,6 +5,7 @@ mod crash_consistency;
 mod disk_faults;
 mod hostile;
 mod model;
+mod producers;
 mod read;
 mod real_disk;
 mod reopen;
