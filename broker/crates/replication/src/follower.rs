@@ -121,7 +121,7 @@ impl Replica {
         let records = complete_batches(fetched.records, position.leader_epoch)?;
         let mut appended = Ok(());
         if !records.is_empty() {
-            appended = self.log.append_as_follower(records, now).map(|_| ());
+            appended = self.append_fetched(records, now);
             effects.log_end = Some(self.log.log_end());
         }
         if let Some(leaders) = fetched.high_watermark {
@@ -142,6 +142,24 @@ impl Replica {
         // A follower without space has to learn what its leader deleted all the same: that is what gives it space.
         appended?;
         Ok(effects)
+    }
+
+    /// Appends whole batches. An empty log that began where its leader's begins takes a first batch that lies across that
+    /// offset, as after a deletion of records within it: the log begins with the batch, and is read from the offset on.
+    fn append_fetched(&mut self, records: &[u8], now: Now) -> Result<(), FollowError> {
+        let start = self.log.log_start();
+        let first = batches(records).next().and_then(Result::ok).map(|(header, _)| header);
+        let across = first.filter(|header| {
+            start == self.log.log_end() && (header.base_offset..=header.last_offset()).contains(&start.get())
+        });
+        if let Some(header) = across.filter(|header| header.base_offset < start.get()) {
+            self.log.reset_to(Offset::clamped(header.base_offset), now)?;
+        }
+        let appended = self.log.append_as_follower(records, now);
+        self.log.advance_log_start(start);
+        self.high_watermark = self.high_watermark.min(self.log.log_end());
+        appended?;
+        Ok(())
     }
 
     /// Moves a log that lies outside of its leader's: cut at the leader's end after an unclean election, or begun anew

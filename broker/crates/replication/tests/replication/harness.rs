@@ -129,6 +129,13 @@ impl Model {
         self.node(id).disk.kill();
     }
 
+    /// The process dies and its disk is replaced by an empty one.
+    pub(crate) fn lose_disk(&mut self, id: NodeId) {
+        self.node(id).replica = None;
+        self.node(id).checkpoint = None;
+        self.node(id).disk = Arc::new(SimDisk::new(0));
+    }
+
     /// The machine dies: what was not synced is gone.
     pub(crate) fn cut_power(&mut self, id: NodeId, seed: u64) {
         self.node(id).replica = None;
@@ -373,6 +380,18 @@ impl Model {
             .collect()
     }
 
+    /// Appends all `values` in one batch.
+    pub(crate) fn write_batch(&mut self, id: NodeId, values: &[u64]) {
+        let mut builder = BatchBuilder::new(BatchOptions::default());
+        for value in values {
+            builder.append(None, Some(&value.to_be_bytes()), self.now.wall.0);
+        }
+        let mut batch = builder.build().expect("a small batch").to_vec();
+        let now = self.now;
+        let produced = self.replica(id).append(now, &mut batch, Acks::Leader).expect("the leader takes it");
+        self.queue(id, &produced.effects);
+    }
+
     /// One record in one batch, with acks=all.
     pub(crate) fn produce(
         &mut self,
@@ -460,6 +479,14 @@ pub(crate) struct Fetched {
     log_start: Offset,
     diverging: Option<ottla_broker_replication::EpochEnd>,
     records: Vec<u8>,
+}
+
+/// One record of a producer.
+pub(crate) fn numbered(producer_id: i64, producer_epoch: i16, base_sequence: i32) -> Vec<u8> {
+    let options = BatchOptions { producer_id, producer_epoch, base_sequence, ..BatchOptions::default() };
+    let mut builder = BatchBuilder::new(options);
+    builder.append(None, Some(&[0; 8]), 1);
+    builder.build().expect("a small batch").to_vec()
 }
 
 fn bytes_of(segments: &[Segment]) -> Vec<u8> {

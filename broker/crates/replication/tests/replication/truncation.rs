@@ -51,6 +51,22 @@ fn kip_101_different_records_at_one_offset_are_found_by_their_epochs() {
 }
 
 #[test]
+fn a_new_replica_takes_a_batch_that_the_log_start_lies_within() {
+    let mut model = Model::new();
+    model.write_batch(N1, &[1, 2]);
+    model.write_batch(N1, &[3, 4, 5]);
+    model.settle();
+    model.delete_before(N1, 3);
+    model.settle();
+    model.lose_disk(N3);
+    model.restart(N3);
+    model.settle();
+    assert_eq!(model.log_end(N3), 5);
+    assert_eq!(model.replica(N3).log().log_start(), Offset::clamped(3));
+    assert_eq!(model.contents(N3), model.contents(N1));
+}
+
+#[test]
 fn kip_279_logs_that_parted_in_several_epochs_become_equal() {
     let mut model = Model::new();
     model.write(N1, &[1]);
