@@ -154,6 +154,7 @@ impl Rig {
             listener: "TEST".into(),
             internal: false,
             order: Arc::default(),
+            refusals: Arc::default(),
         }
     }
 

@@ -114,12 +114,7 @@ mod tests {
         // ApiVersions 0 with correlation id 1 and no client id, then a body.
         let head = [0, 18, 0, 0, 0, 0, 0, 1, 0xff, 0xff];
         let bytes = [&head[..], &[7; 100]].concat();
-        let peer = PeerInfo {
-            address: ([127, 0, 0, 1], 1).into(),
-            listener: "TEST".into(),
-            internal: false,
-            order: Default::default(),
-        };
+        let peer = crate::testing::Rig::peer();
         let frame = Frame { bytes: bytes.as_slice().into(), held };
         let call = Call::open(&peer, frame, ApiKey::ApiVersions).unwrap();
         assert_eq!((call.correlation, call.body.len()), (1, 100));

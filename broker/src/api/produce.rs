@@ -8,12 +8,15 @@ use std::time::Duration;
 use futures::future::join_all;
 use ottla_broker_log::{CheckedBatch, Effort, Verdict};
 use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_protocol::messages::produce_request::ProduceRequest;
 use ottla_broker_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse,
     TopicProduceResponse,
 };
-use ottla_broker_types::{PartitionIndex, TopicId, TopicName, Uuid};
+use ottla_broker_replication::Refusals;
+use ottla_broker_types::{PartitionIndex, TopicId, TopicName, TopicPartition, Uuid};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::call::Call;
@@ -33,6 +36,8 @@ const LEADER_NAMED_FROM_VERSION: i16 = 10;
 struct Part {
     topic: usize,
     index: PartitionIndex,
+    /// `None` if the topic is not known.
+    id: Option<TopicPartition>,
     target: Result<Arc<HostedPartition>, AppendFailure>,
     records: Option<Range<usize>>,
     checked: Option<CheckedBatch>,
@@ -48,7 +53,14 @@ struct NamedTopic {
 struct Outcome {
     topic: usize,
     response: PartitionProduceResponse<'static>,
-    wait: Option<(Arc<HostedPartition>, oneshot::Receiver<ProduceWait>)>,
+    wait: Option<Waiting>,
+}
+
+/// A batch that is in the log but not committed yet.
+struct Waiting {
+    partition: Arc<HostedPartition>,
+    header: Option<BatchHeader>,
+    ended: oneshot::Receiver<ProduceWait>,
 }
 
 /// A request that was taken in.
@@ -155,7 +167,7 @@ impl Produce {
 
     /// Answers once the batches are committed.
     async fn answered(self, broker: Arc<Broker>, outcomes: Vec<Outcome>) -> Reply {
-        let outcomes = wait_for_commit(outcomes, self.timeout).await;
+        let outcomes = wait_for_commit(&self.call, outcomes, self.timeout).await;
         self.reply(&broker, outcomes)
     }
 
@@ -197,7 +209,8 @@ fn open(broker: &Broker, call: &Call) -> Result<Opened, Malformed> {
                 let start = bytes.as_ptr() as usize - frame_start;
                 start..start + bytes.len()
             });
-            parts.push(Part { topic: topics.len(), index, target, records, checked: None });
+            let id = name.clone().map(|topic| TopicPartition { topic, partition: index });
+            parts.push(Part { topic: topics.len(), index, id, target, records, checked: None });
         }
         topics.push(NamedTopic { name: data.name.clone().into_owned(), id: data.topic_id });
     }
@@ -246,27 +259,53 @@ fn check(
 }
 
 fn append(broker: &Broker, call: &mut Call, part: &Part, acks: RequiredAcks) -> Outcome {
+    let refusals = Arc::clone(&call.peer.refusals);
+    let batch = part.records.clone().and_then(|range| call.body.get_mut(range));
+    let header = batch.as_deref().and_then(|batch| BatchHeader::parse(batch).ok());
     let partition = match &part.target {
         Ok(partition) => partition,
-        Err(failure) => return failed(part, failure.clone()),
+        Err(failure) => {
+            note_refused(&refusals, part, header.as_ref(), failure.code);
+            return failed(part, failure.clone());
+        }
     };
-    let batch = part.records.clone().and_then(|range| call.body.get_mut(range));
     let (Some(batch), Some(checked)) = (batch, &part.checked) else {
         return failed(part, AppendFailure::with(ErrorCode::InvalidRecord, "the batch could not be checked"));
     };
-    match partition.append_checked(broker.clock.now(), batch, checked, acks) {
-        Ok(appended) => Outcome {
-            topic: part.topic,
-            response: PartitionProduceResponse {
-                index: part.index.0,
-                base_offset: appended.base_offset.get(),
-                log_append_time_ms: appended.log_append_time.map_or(-1, |time| time.0),
-                log_start_offset: appended.log_start.get(),
-                ..PartitionProduceResponse::default()
-            },
-            wait: appended.wait.map(|wait| (Arc::clone(partition), wait)),
-        },
-        Err(failure) => failed(part, failure),
+    let now = broker.clock.now();
+    let before = header.as_ref().and_then(|header| refusals.lock().before(&partition.id, header));
+    let appended = match before {
+        None => partition.append_checked(now, batch, checked, acks),
+        Some(code) => partition.append_after_refused(now, batch, checked, acks, code),
+    };
+    match appended {
+        Ok(appended) => {
+            if let Some(header) = &header {
+                refusals.lock().appended(&partition.id, header);
+            }
+            Outcome {
+                topic: part.topic,
+                response: PartitionProduceResponse {
+                    index: part.index.0,
+                    base_offset: appended.base_offset.get(),
+                    log_append_time_ms: appended.log_append_time.map_or(-1, |time| time.0),
+                    log_start_offset: appended.log_start.get(),
+                    ..PartitionProduceResponse::default()
+                },
+                wait: appended.wait.map(|ended| Waiting { partition: Arc::clone(partition), header, ended }),
+            }
+        }
+        Err(failure) => {
+            note_refused(&refusals, part, header.as_ref(), failure.code);
+            failed(part, failure)
+        }
+    }
+}
+
+/// Remembers what the producer was refused, for the batches that it has sent behind.
+fn note_refused(refusals: &Mutex<Refusals>, part: &Part, header: Option<&BatchHeader>, code: ErrorCode) {
+    if let (Some(id), Some(header)) = (&part.id, header) {
+        refusals.lock().refused(id, header, code);
     }
 }
 
@@ -289,16 +328,16 @@ fn failed(part: &Part, failure: AppendFailure) -> Outcome {
     Outcome { topic: part.topic, response, wait: None }
 }
 
-async fn wait_for_commit(outcomes: Vec<Outcome>, timeout: Duration) -> Vec<Outcome> {
+async fn wait_for_commit(call: &Call, outcomes: Vec<Outcome>, timeout: Duration) -> Vec<Outcome> {
     let deadline = Box::pin(tokio::time::sleep(timeout));
     let deadline = futures::FutureExt::shared(deadline);
     join_all(outcomes.into_iter().map(|mut outcome| {
         let deadline = deadline.clone();
         async move {
-            if let Some((partition, wait)) = outcome.wait.take() {
+            if let Some(Waiting { partition, header, ended }) = outcome.wait.take() {
                 let code = tokio::select! {
                     biased;
-                    ended = wait => match ended {
+                    ended = ended => match ended {
                         Ok(ProduceWait::Committed) => partition.check_min_isr_after_commit(),
                         Ok(ProduceWait::LeadershipLost) | Err(_) => ErrorCode::NotLeaderOrFollower,
                     },
@@ -307,6 +346,10 @@ async fn wait_for_commit(outcomes: Vec<Outcome>, timeout: Duration) -> Vec<Outco
                 outcome.response.error_code = code.code();
                 if code != ErrorCode::None {
                     outcome.response.base_offset = -1;
+                }
+                // The next leader may not have it.
+                if let (ErrorCode::NotLeaderOrFollower, Some(header)) = (code, &header) {
+                    call.peer.refusals.lock().refused(&partition.id, header, code);
                 }
             }
             outcome
@@ -364,12 +407,15 @@ fn response(
 
 #[cfg(test)]
 mod tests {
+    use ottla_broker_metadata::Record;
+    use ottla_broker_metadata::record::PartitionChange;
     use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, Compression};
     use ottla_broker_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
     use ottla_broker_protocol::{Decode, Reader, Records};
+    use ottla_broker_types::NodeId;
 
     use super::*;
-    use crate::listener::Handled;
+    use crate::listener::{Handled, PeerInfo};
     use crate::testing::{Rig, batch};
 
     async fn produced(rig: &Rig, batch: &[u8], version: i16) -> ErrorCode {
@@ -389,6 +435,41 @@ mod tests {
         let body = rig.ask(&request, version).await.unwrap();
         let response = ProduceResponse::decode(&mut Reader::new(&body), version).unwrap();
         ErrorCode::from_wire(response.responses[0].partition_responses[0].error_code)
+    }
+
+    fn moved(leader: i32) -> Record {
+        let mut change = PartitionChange::none(TopicId(Uuid([1; 16])), PartitionIndex(0));
+        change.leader = Some(Some(NodeId(leader)));
+        Record::PartitionChange(change)
+    }
+
+    async fn told(rig: &Rig, peer: &PeerInfo, sequence: i32) -> ErrorCode {
+        let batch = of_producer(Compression::None, sequence, 10);
+        ErrorCode::from_wire(answer_of(rig.handle(peer, &request(&batch), 9)).await.error_code)
+    }
+
+    /// The second of two requests under way must not be told that the first is missing, nor take its place.
+    #[tokio::test]
+    async fn what_was_sent_behind_a_refused_batch_is_refused_alike_until_that_one_comes_again() {
+        let mut rig = Rig::new();
+        rig.topic("t", &[1, 2]);
+        let (this, other) = (Rig::peer(), Rig::peer());
+        rig.commit(&[moved(2)]);
+        assert_eq!(told(&rig, &this, 0).await, ErrorCode::NotLeaderOrFollower);
+        rig.commit(&[moved(1)]);
+        assert_eq!(told(&rig, &this, 1).await, ErrorCode::NotLeaderOrFollower);
+        assert_eq!(told(&rig, &this, 2).await, ErrorCode::NotLeaderOrFollower);
+        for sequence in 0..3 {
+            assert_eq!(told(&rig, &this, sequence).await, ErrorCode::None);
+        }
+        rig.commit(&[moved(2)]);
+        assert_eq!(told(&rig, &this, 3).await, ErrorCode::NotLeaderOrFollower);
+        rig.commit(&[moved(1)]);
+        let gap = told(&rig, &other, 4).await;
+        assert_eq!(gap, ErrorCode::OutOfOrderSequenceNumber, "on another connection nothing was refused");
+        assert_eq!(told(&rig, &this, 4).await, ErrorCode::NotLeaderOrFollower);
+        let again = told(&rig, &this, 4).await;
+        assert_eq!(again, ErrorCode::OutOfOrderSequenceNumber, "the producer gave the refused one up");
     }
 
     #[tokio::test]

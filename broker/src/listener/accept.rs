@@ -78,6 +78,7 @@ pub async fn serve<H: Handler>(
                         listener: Arc::clone(&settings.name),
                         internal: settings.internal,
                         order: Arc::default(),
+                        refusals: Arc::default(),
                     };
                     let handler = Arc::clone(&handler);
                     let drain = draining.clone();

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use futures::future::BoxFuture;
 use ottla_broker_protocol::Segment;
+use ottla_broker_replication::Refusals;
+use parking_lot::Mutex;
 
 use super::limits::Reservation;
 use super::order::RequestOrder;
@@ -21,6 +23,8 @@ pub struct PeerInfo {
     pub internal: bool,
     /// Turns of its requests, for those that are not done when they have been handled.
     pub order: Arc<RequestOrder>,
+    /// What its producers were refused.
+    pub refusals: Arc<Mutex<Refusals>>,
 }
 
 /// A whole frame, without its length.

@@ -53,7 +53,13 @@ impl Rig {
             stalled_frame_max: self.stalled_frame_max,
             budget: self.budget.clone(),
         };
-        let peer = PeerInfo { address, listener: "TEST".into(), internal: false, order: Arc::default() };
+        let peer = PeerInfo {
+            address,
+            listener: "TEST".into(),
+            internal: false,
+            order: Arc::default(),
+            refusals: Arc::default(),
+        };
         let serve = connection::run(stream, peer, Arc::new(Lengths), settings, self.draining.clone());
         (client, tokio::spawn(serve))
     }

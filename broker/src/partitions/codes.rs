@@ -13,6 +13,7 @@ pub fn produce(error: &ProduceError) -> AppendFailure {
     let code = match error {
         ProduceError::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
         ProduceError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+        ProduceError::AfterRefused { code } => *code,
         ProduceError::Append(error) => append(error),
     };
     let message = (code != ErrorCode::NotLeaderOrFollower).then(|| error.to_string());

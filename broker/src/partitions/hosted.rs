@@ -233,6 +233,21 @@ impl HostedPartition {
         })
     }
 
+    /// Appends a batch that was sent behind one that was refused with `code` on the same connection.
+    pub fn append_after_refused(
+        &self,
+        now: Now,
+        batch: &mut [u8],
+        checked: &CheckedBatch,
+        acks: RequiredAcks,
+        code: ErrorCode,
+    ) -> Result<AppendedBatch, AppendFailure> {
+        let bytes = batch.len();
+        self.append_with(now, acks, None, bytes, |replica| {
+            replica.append_after_refused(now, batch, Some(checked), acks.into(), code)
+        })
+    }
+
     /// Appends a batch of the broker's own that was decided in `epoch`, if this broker still leads in that one.
     pub fn append_in(
         &self,

@@ -1,6 +1,7 @@
 //! Why a replica refuses: one enum per operation, a variant for each way in which a caller acts. No I/O.
 
 use ottla_broker_log::{AppendError, LogError, ReadError};
+use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::Offset;
 
 /// The asker and this replica disagree about who leads (KIP-320).
@@ -30,6 +31,12 @@ pub enum ProduceError {
         in_sync: usize,
         /// Required size.
         required: usize,
+    },
+    /// The producer's batch before this one was refused, and is missing.
+    #[error("the producer's batch before this one was refused: {}", code.message())]
+    AfterRefused {
+        /// With what it was refused.
+        code: ErrorCode,
     },
     /// The log refused the batch or could not write it.
     #[error(transparent)]

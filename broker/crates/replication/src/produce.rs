@@ -1,6 +1,8 @@
 //! The leader's side of Produce: append, and what acks=all waits for. The only I/O is the log's.
 
-use ottla_broker_log::{Appended, BatchRules, CheckedBatch};
+use ottla_broker_log::{AppendError, Appended, BatchRules, CheckedBatch};
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_types::{LeaderEpoch, Now, Offset};
 
 use crate::effects::Effects;
@@ -70,6 +72,34 @@ impl Replica {
         let epoch = self.may_append(acks)?;
         let appended = self.log.append_checked(batch, checked, epoch, now)?;
         Ok(self.appended(now, appended, epoch))
+    }
+
+    /// Appends a batch that was sent behind one that was refused with `code` on the same connection
+    /// ([`Refusals`](crate::Refusals)): only if the log shows that nothing is missing before it. Else it is refused
+    /// alike. What is not `checked` is checked here.
+    pub fn append_after_refused(
+        &mut self,
+        now: Now,
+        batch: &mut [u8],
+        checked: Option<&CheckedBatch>,
+        acks: Acks,
+        code: ErrorCode,
+    ) -> Result<Produced, ProduceError> {
+        self.may_append(acks)?;
+        // Of an unknown producer the log would take any sequence.
+        if BatchHeader::parse(batch).is_ok_and(|header| !self.log.has_predecessor_of(&header)) {
+            return Err(ProduceError::AfterRefused { code });
+        }
+        let appended = match checked {
+            Some(checked) => self.append_checked(now, batch, checked, acks),
+            None => self.append(now, batch, acks),
+        };
+        appended.map_err(|error| match error {
+            ProduceError::Append(AppendError::OutOfOrderSequence { .. }) => {
+                ProduceError::AfterRefused { code }
+            }
+            other => other,
+        })
     }
 
     fn may_append(&self, acks: Acks) -> Result<LeaderEpoch, ProduceError> {

@@ -6,4 +6,5 @@ mod failover;
 mod harness;
 mod histories;
 mod isr;
+mod pipeline;
 mod truncation;
