@@ -17,7 +17,11 @@ pub enum Fault {
     Isolate,
     /// The node is not heard by some others for a while.
     Mute,
-    /// A partition's replicas are moved.
+    /// The node does not hear some others for a while.
+    Deafen,
+    /// Producers lose their connections to the node.
+    Disconnect,
+    /// A partition's replicas are moved, and may become more or fewer.
     Reassign,
 }
 
@@ -36,7 +40,7 @@ pub struct Planned {
 
 /// Draws the next fault of a cluster of `node_count` nodes.
 pub fn draw(rng: &mut Rng, node_count: usize) -> Planned {
-    const KINDS: [Fault; 10] = [
+    const KINDS: [Fault; 15] = [
         Fault::Kill,
         Fault::Kill,
         Fault::CutPower,
@@ -46,6 +50,11 @@ pub fn draw(rng: &mut Rng, node_count: usize) -> Planned {
         Fault::Isolate,
         Fault::Isolate,
         Fault::Mute,
+        Fault::Deafen,
+        Fault::Disconnect,
+        Fault::Disconnect,
+        Fault::Reassign,
+        Fault::Reassign,
         Fault::Reassign,
     ];
     Planned {

@@ -3,11 +3,12 @@
 use ottla_broker_protocol::Segment;
 use ottla_broker_protocol::batch::{batches, records};
 use ottla_broker_replication::Replica;
-use ottla_broker_types::{LeaderEpoch, NodeId, Offset, TopicPartition};
+use ottla_broker_types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId, Sequence, TopicPartition};
 
 use crate::invariants::{
     AckedNeverLost, CommittedOffsetsStay, EqualBelowHighWatermark, NoDuplicates, OneLeaderPerEpoch,
-    OneOwnerPerGeneration, StoredRecord, Violation,
+    OneOwnerPerGeneration, SequencesLeaveNoGap, StoredBatch, StoredRecord, Told, Violation, check_replayed,
+    check_told,
 };
 use crate::member::MemberSaw;
 use crate::node::LoadedOffsets;
@@ -24,6 +25,7 @@ pub struct Judge {
     leaders: OneLeaderPerEpoch,
     offsets: CommittedOffsetsStay,
     owners: OneOwnerPerGeneration,
+    sequences: SequencesLeaveNoGap,
 }
 
 impl Judge {
@@ -42,6 +44,8 @@ impl Judge {
         let partition = replica.log().topic_partition();
         self.leaders.led(partition, epoch, node)?;
         let log = stored(replica, replica.log().log_start(), replica.log().log_end());
+        let batches = stored_batches(replica, replica.log().log_start(), replica.log().log_end());
+        check_replayed(partition, node, &batches, &replica.log().known_producers())?;
         self.acked.leads(partition, node, epoch, &log)
     }
 
@@ -49,6 +53,7 @@ impl Judge {
     pub fn ended(&mut self, node: NodeId, replica: &Replica) -> Result<(), Violation> {
         let log = stored(replica, replica.log().log_start(), replica.log().log_end());
         let after_all = LeaderEpoch(i32::MAX);
+        self.acked.ended(replica.log().topic_partition(), &log)?;
         self.acked.leads(replica.log().topic_partition(), node, after_all, &log)
     }
 
@@ -65,6 +70,7 @@ impl Judge {
         for record in self.equal.advanced(partition, node, high_watermark, &shown)? {
             self.duplicates.committed(partition, record)?;
         }
+        self.sequences.committed(partition, &stored_batches(replica, from, high_watermark))?;
         Ok(true)
     }
 
@@ -77,6 +83,16 @@ impl Judge {
         value: u64,
     ) -> Result<(), Violation> {
         self.acked.acked(partition, epoch, offset, value)
+    }
+
+    /// A producer takes `values` for acknowledged, though their own answer was lost.
+    pub fn implied(&mut self, partition: &TopicPartition, values: &[u64]) {
+        self.acked.implied(partition, values);
+    }
+
+    /// A broker found fault with a batch's number or epoch.
+    pub fn told(&mut self, client: u32, partition: &TopicPartition, told: Told) -> Result<(), Violation> {
+        check_told(client, partition, told)
     }
 
     /// A consumer read `record`.
@@ -127,22 +143,42 @@ impl Judge {
 
 /// The records of a replica in `from..end`.
 pub(crate) fn stored(replica: &Replica, from: Offset, end: Offset) -> Vec<StoredRecord> {
-    if from >= end {
-        return Vec::new();
-    }
     let mut found = Vec::new();
-    let mut next = from;
-    while next < end {
-        let Ok(read) = replica.log().read(next, READ_BYTES_MAX, end, true) else { break };
-        let before = found.len();
-        parse(&bytes_of(&read.segments), &mut found);
-        match found.last() {
-            Some(last) if found.len() > before => next = last.offset.next(),
-            _ => break,
-        }
+    for bytes in read_all(replica, from, end) {
+        parse(&bytes, &mut found);
     }
     found.retain(|record| record.offset >= from && record.offset < end);
     found
+}
+
+/// The producers' batches of a replica of which something lies in `from..end`.
+fn stored_batches(replica: &Replica, from: Offset, end: Offset) -> Vec<StoredBatch> {
+    let parts = read_all(replica, from, end);
+    let headers = parts.iter().flat_map(|bytes| batches(bytes).flatten()).map(|(header, _)| header);
+    let stored = headers.filter_map(|header| {
+        Some(StoredBatch {
+            producer: ProducerId::from_wire(header.producer_id)?,
+            epoch: ProducerEpoch(header.producer_epoch),
+            first_sequence: Sequence(header.base_sequence),
+            base: Offset::clamped(header.base_offset),
+            last: Offset::clamped(header.last_offset()),
+        })
+    });
+    stored.collect()
+}
+
+/// The bytes of a replica's batches in `from..end`, part by part.
+fn read_all(replica: &Replica, from: Offset, end: Offset) -> Vec<Vec<u8>> {
+    let mut parts = Vec::new();
+    let mut next = from;
+    while next < end {
+        let Ok(read) = replica.log().read(next, READ_BYTES_MAX, end, true) else { break };
+        let bytes = bytes_of(&read.segments);
+        let Some((last, _)) = batches(&bytes).flatten().last() else { break };
+        next = Offset::clamped(last.last_offset()).next();
+        parts.push(bytes);
+    }
+    parts
 }
 
 /// The records of batches that producers of the simulator wrote; others have no value and are left out.

@@ -173,7 +173,11 @@ impl Member {
         let number = self.next_call;
         self.next_call += 1;
         self.call = Some((number, wanted));
-        out.calls.push((to, CallId { caller: Endpoint::Member(self.id), run: 0, number }, request));
+        out.calls.push((
+            to,
+            CallId { caller: Endpoint::Member(self.id), run: 0, number, connection: None },
+            request,
+        ));
     }
 
     /// An answer arrived, or (`None`) its deadline passed.
@@ -181,8 +185,8 @@ impl Member {
         let Some((_, wanted)) = self.call.take_if(|(open, _)| *open == number) else { return };
         let pause = match (wanted, reply) {
             (Wanted::Coordinator, Some(Reply::Leaders(leaders))) => {
-                let led = leaders.into_iter().find(|(partition, _)| *partition == offsets_partition());
-                self.coordinator = led.and_then(|(_, leader)| leader);
+                let led = leaders.into_iter().find(|(partition, ..)| *partition == offsets_partition());
+                self.coordinator = led.and_then(|(_, leader, _)| leader);
                 self.rng.between(RETRY_MIN_MS, RETRY_MAX_MS)
             }
             (wanted, Some(Reply::Group(Ok(reply)))) => {

@@ -21,6 +21,8 @@ pub struct CallId {
     pub run: u32,
     /// Counts up within a run.
     pub number: u64,
+    /// The caller's connection, where it matters that requests of one keep their order and are lost together.
+    pub connection: Option<u32>,
 }
 
 /// One message on the network.
@@ -33,6 +35,13 @@ pub enum Message {
 }
 
 impl Message {
+    /// The call.
+    pub fn id(&self) -> CallId {
+        match self {
+            Message::Request(id, _) | Message::Reply(id, _) => *id,
+        }
+    }
+
     /// Whether it may arrive from a connection that its sender has given up, overtaken by later ones. Members' requests
     /// do not: nothing in Kafka's protocol tells an old commit of the same generation from a new one.
     pub fn may_come_late(&self) -> bool {
@@ -80,8 +89,8 @@ pub enum Reply {
     Fetched(Result<FetchedRecords, ErrorCode>),
     /// The leader's log.
     LeaderRange(Result<LeaderOffsets, ErrorCode>),
-    /// Leaders by partition.
-    Leaders(Vec<(TopicPartition, Option<NodeId>)>),
+    /// Leaders by partition, and their epochs.
+    Leaders(Vec<(TopicPartition, Option<NodeId>, LeaderEpoch)>),
     /// Where the first record of the batch is, and the epoch of the leader that says so.
     Produced(Result<(Offset, LeaderEpoch), ErrorCode>),
     /// Committed records.

@@ -1,6 +1,7 @@
 //! The false network: one-way messages that are delayed, lost, cut off by partitions, or delivered late from a
 //! connection that its sender has given up already. No I/O.
 //!
+//! Producers have connections: what is sent on one arrives in order or, from some message on, not at all.
 //! Messages of one sender to one receiver keep their order, as on one connection; the exception is what an abandoned
 //! connection still held when its sender opened the next one.
 
@@ -39,6 +40,19 @@ pub struct NetProfile {
 /// overtakes it.
 const LATE_MAX_US: u64 = 3_000_000;
 
+/// A producer's connection: who opened it, to whom, and the how-manieth of the opener it is.
+pub type Connection = (Endpoint, Endpoint, u32);
+
+#[derive(Debug, Default)]
+struct Link {
+    /// Nothing that is sent from now on arrives.
+    is_broken: bool,
+    /// Nothing arrives any more.
+    is_closed: bool,
+    /// When the last message to either side arrives.
+    last_delivery: [SimTime; 2],
+}
+
 /// The network's state.
 #[derive(Debug)]
 pub struct Net {
@@ -46,28 +60,39 @@ pub struct Net {
     profile: NetProfile,
     last_delivery: BTreeMap<(Endpoint, Endpoint), SimTime>,
     cut: BTreeSet<(Endpoint, Endpoint)>,
+    links: BTreeMap<Connection, Link>,
 }
 
 impl Net {
     /// A network without partitions.
     pub fn new(rng: Rng, profile: NetProfile) -> Net {
-        Net { rng, profile, last_delivery: BTreeMap::new(), cut: BTreeSet::new() }
+        Net { rng, profile, last_delivery: BTreeMap::new(), cut: BTreeSet::new(), links: BTreeMap::new() }
     }
 
-    /// When a message sent now arrives; `None` if it never does. One that may not come late keeps its order.
+    /// When a message sent now arrives; `None` if it never does. One that may not come late keeps its order, and so does
+    /// one on a connection.
     pub fn route(
         &mut self,
         now: SimTime,
         from: Endpoint,
         to: Endpoint,
         may_come_late: bool,
+        connection: Option<Connection>,
     ) -> Option<SimTime> {
         // Drawn in any case, so that a cut changes nothing for other messages.
         let delay = self.rng.between(self.profile.delay_min_us, self.profile.delay_max_us);
         let lost = self.rng.chance(self.profile.loss_permille);
         let late = self.rng.chance(self.profile.late_permille);
         let extra = self.rng.below(LATE_MAX_US);
-        if lost || self.cut.contains(&(from, to)) {
+        let lost = lost || self.cut.contains(&(from, to));
+        if let Some(connection) = connection {
+            let link = self.links.entry(connection).or_default();
+            link.is_broken |= lost;
+            let last = &mut link.last_delivery[usize::from(connection.0 == from)];
+            *last = now.plus_us(if late { delay + extra } else { delay }).max(*last);
+            return (!link.is_broken).then_some(*last);
+        }
+        if lost {
             return None;
         }
         if late && may_come_late {
@@ -76,6 +101,25 @@ impl Net {
         let last = self.last_delivery.entry((from, to)).or_default();
         *last = now.plus_us(delay).max(*last);
         Some(*last)
+    }
+
+    /// Whether what was sent on the connection still arrives.
+    pub fn is_closed(&self, connection: Connection) -> bool {
+        self.links.get(&connection).is_some_and(|link| link.is_closed)
+    }
+
+    /// Breaks all connections to `node`; if its process has ended, what is on its way is lost as well. Returns those that
+    /// worked until now.
+    pub fn break_connections(&mut self, node: Endpoint, has_ended: bool) -> Vec<Connection> {
+        let of_node = self.links.iter_mut().filter(|((_, to, _), link)| *to == node && !link.is_closed);
+        let mut broken = Vec::new();
+        for (connection, link) in of_node {
+            link.is_closed = has_ended;
+            if !std::mem::replace(&mut link.is_broken, true) {
+                broken.push(*connection);
+            }
+        }
+        broken
     }
 
     /// Whether messages from `from` to `to` pass at present.

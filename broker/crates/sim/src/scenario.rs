@@ -1,5 +1,6 @@
 //! From a seed to the size and the troubles of a run. No I/O.
 
+use crate::client::{Habits, Ways};
 use crate::net::NetProfile;
 use crate::node::Setup;
 use crate::rng::Rng;
@@ -11,6 +12,13 @@ pub(crate) const AFTERMATH_MS: u64 = 2_000;
 /// Time that the cluster has to heal after that, in milliseconds: many leases and lag times.
 pub(crate) const HEAL_MS: u64 = 12_000;
 
+fn habits(rng: &mut Rng) -> Habits {
+    Habits {
+        ways: if rng.chance(500) { Ways::Librdkafka } else { Ways::Java },
+        in_flight_max: if rng.chance(300) { 1 } else { 5 },
+    }
+}
+
 /// What a seed stands for.
 #[derive(Debug)]
 pub struct Scenario {
@@ -18,8 +26,8 @@ pub struct Scenario {
     pub setup: Setup,
     /// The network.
     pub net: NetProfile,
-    /// Count of clients.
-    pub client_count: u32,
+    /// How each client produces.
+    pub habits: Vec<Habits>,
     /// Count of the group's members.
     pub member_count: u32,
     /// How long faults go on, in milliseconds.
@@ -44,7 +52,7 @@ impl Scenario {
         Scenario {
             setup: Setup::new(node_count, partitions, segment_bytes, flush_interval_ms),
             net,
-            client_count: rng.between(1, 3) as u32,
+            habits: (0..rng.between(1, 3)).map(|_| habits(&mut rng)).collect(),
             member_count: rng.between(1, 3) as u32,
             faults_ms: rng.between(4_000, 16_000),
         }

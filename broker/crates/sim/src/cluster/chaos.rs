@@ -9,6 +9,10 @@ use super::state::World;
 use crate::faults::{Fault, draw};
 use crate::invariants::Violation;
 use crate::net::Endpoint;
+use crate::node::MIN_ISR;
+
+/// Replicas that a partition is moved to at most.
+const REPLICAS_MAX: usize = 4;
 
 impl World {
     pub(crate) fn chaos(&mut self) -> Result<(), Violation> {
@@ -25,11 +29,11 @@ impl World {
         self.trace.record(self.now, format_args!("fault {:?} {node} {}", planned.fault, planned.lasts_ms));
         match planned.fault {
             Fault::Kill if self.lossy.is_none_or(|lossy| lossy == node) => {
-                self.kill(node);
+                self.kill(node, true);
                 self.queue.schedule(until, Event::Start(node));
             }
             Fault::CutPower if self.is_whole() => {
-                self.kill(node);
+                self.kill(node, false);
                 let seed = self.disk_rng.next_u64();
                 self.machines[&node].disk.crash(seed);
                 self.lossy = Some(node);
@@ -45,28 +49,35 @@ impl World {
             }
             Fault::Pause => {}
             Fault::Isolate => {
-                self.cut(node, true, 1000);
+                self.cut(node, (true, true), 1000);
                 self.queue.schedule(until, Event::Reconnect);
             }
             Fault::Mute => {
-                self.cut(node, false, 600);
+                self.cut(node, (true, false), 600);
                 self.queue.schedule(until, Event::Reconnect);
             }
+            Fault::Deafen => {
+                self.cut(node, (false, true), 600);
+                self.queue.schedule(until, Event::Reconnect);
+            }
+            Fault::Disconnect => self.break_connections(node, false, true),
             Fault::Reassign => self.reassign()?,
         }
         Ok(())
     }
 
-    fn kill(&mut self, node: NodeId) {
+    /// Ends a node's process; `is_told` says whether its machine lives on to tell those who are connected.
+    fn kill(&mut self, node: NodeId, is_told: bool) {
         if let Some(machine) = self.machines.get_mut(&node) {
             machine.process = None;
             machine.held = None;
             machine.disk.kill();
         }
+        self.break_connections(node, true, is_told);
     }
 
     /// Cuts the node off from some others.
-    fn cut(&mut self, node: NodeId, both_ways: bool, permille: u64) {
+    fn cut(&mut self, node: NodeId, (from_it, to_it): (bool, bool), permille: u64) {
         let nodes = self.setup.nodes.iter().map(|other| Endpoint::Node(*other));
         let clients = (0..self.clients.len() as u32).map(Endpoint::Client);
         let this = Endpoint::Node(node);
@@ -75,8 +86,10 @@ impl World {
             nodes.chain(clients).chain(members).filter(|other| *other != this).collect();
         for other in others {
             if self.chaos_rng.chance(permille) {
-                self.net.cut(this, other);
-                if both_ways {
+                if from_it {
+                    self.net.cut(this, other);
+                }
+                if to_it {
                     self.net.cut(other, this);
                 }
             }
@@ -87,7 +100,8 @@ impl World {
         let partition = PartitionIndex(self.chaos_rng.below(self.setup.partitions as u64) as i32);
         let mut nodes = self.setup.nodes.clone();
         let mut target = Vec::new();
-        for _ in 0..self.setup.replication_factor {
+        let count = self.chaos_rng.between(MIN_ISR as u64, nodes.len().min(REPLICAS_MAX) as u64);
+        for _ in 0..count {
             let at = self.chaos_rng.below(nodes.len() as u64) as usize;
             target.push(nodes.remove(at));
         }

@@ -19,6 +19,8 @@ pub(crate) enum Event {
     ClientTimer { client: u32, timer: ClientTimer },
     /// A group member's alarm.
     MemberTimer(u32),
+    /// A client learns that a connection of its is lost.
+    Disconnected { client: u32, node: NodeId, connection: u32 },
     /// A call's deadline.
     Deadline { caller: Endpoint, run: u32, number: u64 },
     /// A proposal may be committed by now.

@@ -119,6 +119,9 @@ impl World {
             Event::Deadline { caller: Endpoint::Member(member), number, .. } => {
                 self.member_act(member, |member, out| member.reply(number, None, out))
             }
+            Event::Disconnected { client, node, connection } => self.client_act(client, |client, _| {
+                client.disconnected(node, connection);
+            }),
             Event::MemberTimer(member) => self.member_act(member, |member, out| member.timer(out)),
             Event::Commit { node, run, term, proposal } => self.commit(node, run, term, proposal),
             Event::Deposed { node, run, term } if runs(self, node, run) => self.deposed(node, term),

@@ -9,12 +9,12 @@ use ottla_broker_replication::Became;
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName, TopicPartition};
 
 use super::event::Event;
-use crate::client::{Client, ClientOut, Seen};
+use crate::client::{Client, ClientOut, Habits, Seen};
 use crate::invariants::Violation;
 use crate::judge::Judge;
 use crate::member::{Member, MemberOut};
 use crate::message::{CallId, Message, Reply, Request};
-use crate::net::{Endpoint, Net};
+use crate::net::{Connection, Endpoint, Net};
 use crate::node::{Out, Process, Setup};
 use crate::queue::{EventQueue, SimTime};
 use crate::quorum::Quorum;
@@ -28,9 +28,18 @@ const CALL_DEADLINE_MS: u64 = 1_200;
 const COMMIT_MIN_US: u64 = 500;
 const COMMIT_MAX_US: u64 = 6_000;
 
+/// How long a client takes to learn that a connection is lost.
+const NOTICE_MAX_MS: u64 = 20;
+
 /// How long a node that stopped in order stays down.
 const DOWN_MIN_MS: u64 = 10;
 const DOWN_MAX_MS: u64 = 2_000;
+
+/// The connection on which a call and its answer go.
+fn connection_of(from: Endpoint, to: Endpoint, id: CallId) -> Option<Connection> {
+    let node = if from == id.caller { to } else { from };
+    id.connection.map(|number| (id.caller, node, number))
+}
 
 /// A machine.
 #[derive(Debug)]
@@ -57,6 +66,8 @@ pub(crate) struct World {
     pub(crate) chaos_rng: Rng,
     pub(crate) quorum_rng: Rng,
     pub(crate) disk_rng: Rng,
+    /// How each client produces.
+    pub(crate) habits: Vec<Habits>,
     /// Faults go on until then.
     pub(crate) faults_end: SimTime,
     /// A node that lost power and may lack what was acknowledged, until it is in sync everywhere.
@@ -89,25 +100,27 @@ impl World {
             chaos_rng: rng.split("chaos"),
             quorum_rng: rng.split("elections"),
             disk_rng,
+            habits: scenario.habits,
             faults_end: SimTime::default().plus_ms(crate::scenario::CALM_MS + scenario.faults_ms),
             lossy: None,
             leaderless: None,
             setup,
         };
-        world.add_clients(rng, scenario.client_count);
+        world.add_clients(rng);
         world.add_members(rng, scenario.member_count);
         world
     }
 
-    fn add_clients(&mut self, rng: &Rng, count: u32) {
+    fn add_clients(&mut self, rng: &Rng) {
         let topic = TopicName::new(crate::node::TOPIC).expect("a valid name");
         let partitions: Vec<TopicPartition> = (0..self.setup.partitions)
             .map(|index| TopicPartition { topic: topic.clone(), partition: PartitionIndex(index) })
             .collect();
-        for id in 0..count {
+        for (id, habits) in (0..).zip(self.habits.clone()) {
             let mut out = ClientOut::default();
             let client_rng = rng.split(&format!("client {id}"));
-            let client = Client::new(id, client_rng, self.setup.nodes.clone(), partitions.clone(), &mut out);
+            let nodes = self.setup.nodes.clone();
+            let client = Client::new(id, client_rng, habits, nodes, partitions.clone(), &mut out);
             self.clients.push(client);
             for (delay_ms, timer) in out.timers {
                 let at = self.now.plus_ms(delay_ms + crate::scenario::CALM_MS / 2);
@@ -168,6 +181,7 @@ impl World {
             machine.disk.kill();
             let down_ms = self.chaos_rng.between(DOWN_MIN_MS, DOWN_MAX_MS);
             self.queue.schedule(self.now.plus_ms(down_ms), Event::Start(node));
+            self.break_connections(node, true, true);
         }
         for (delay_ms, timer) in out.timers {
             self.queue.schedule(self.now.plus_ms(delay_ms), Event::Timer { node, run, timer });
@@ -212,8 +226,20 @@ impl World {
     }
 
     fn send(&mut self, from: Endpoint, to: Endpoint, message: Message) {
-        if let Some(at) = self.net.route(self.now, from, to, message.may_come_late()) {
+        let connection = connection_of(from, to, message.id());
+        if let Some(at) = self.net.route(self.now, from, to, message.may_come_late(), connection) {
             self.queue.schedule(at, Event::Arrive { to, message });
+        }
+    }
+
+    /// Breaks the producers' connections to a node; `is_told` says whether the producers learn it soon.
+    pub(crate) fn break_connections(&mut self, node: NodeId, has_ended: bool, is_told: bool) {
+        for (client, _, connection) in self.net.break_connections(Endpoint::Node(node), has_ended) {
+            let delay = self.chaos_rng.between(1, NOTICE_MAX_MS);
+            if let (Endpoint::Client(client), true) = (client, is_told) {
+                let event = Event::Disconnected { client, node, connection };
+                self.queue.schedule(self.now.plus_ms(delay), event);
+            }
         }
     }
 
@@ -225,6 +251,12 @@ impl World {
 
     /// A message arrives at someone who runs.
     pub(crate) fn arrive(&mut self, to: Endpoint, message: Message) -> Result<(), Violation> {
+        let id = message.id();
+        let node = if let Message::Request(..) = message { Some(to) } else { None };
+        let is_lost = |node| connection_of(id.caller, node, id).is_some_and(|link| self.net.is_closed(link));
+        if node.is_some_and(is_lost) {
+            return Ok(());
+        }
         match (to, message) {
             (Endpoint::Node(node), Message::Request(id, request)) => {
                 self.act(node, |process, at, out| process.request(at, id, request, out))
@@ -275,6 +307,8 @@ impl World {
                         self.judge.acked(&partition, epoch, base.plus(nth), value)?;
                     }
                 }
+                Seen::Implied(partition, values) => self.judge.implied(&partition, &values),
+                Seen::Told(partition, told) => self.judge.told(id, &partition, told)?,
                 Seen::Read(partition, record) => self.judge.read(&partition, record)?,
             }
         }

@@ -4,7 +4,7 @@
 //! Source: Kafka's promise for acks=all with min.insync.replicas replicas; the lost writes that Jepsen found in
 //! Redpanda 21.10 and Bufstream 0.1 break it. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_types::{LeaderEpoch, NodeId, Offset, TopicPartition};
 
@@ -14,6 +14,7 @@ use super::violation::{StoredRecord, Violation};
 #[derive(Debug, Default)]
 pub struct AckedNeverLost {
     acked: BTreeMap<TopicPartition, BTreeMap<Offset, (u64, LeaderEpoch)>>,
+    implied: BTreeMap<TopicPartition, BTreeSet<u64>>,
 }
 
 impl AckedNeverLost {
@@ -31,6 +32,24 @@ impl AckedNeverLost {
             return Ok(());
         }
         Err(violation(format!("{partition}: {offset} was acknowledged for {first} and for {value}")))
+    }
+
+    /// A producer takes `values` for acknowledged: a batch that it wrote after them is.
+    pub fn implied(&mut self, partition: &TopicPartition, values: &[u64]) {
+        self.implied.entry(partition.clone()).or_default().extend(values);
+    }
+
+    /// The run is over, and `log` is what is left.
+    pub fn ended(&self, partition: &TopicPartition, log: &[StoredRecord]) -> Result<(), Violation> {
+        let held: BTreeSet<u64> = log.iter().map(|record| record.value).collect();
+        let lost: Vec<_> =
+            self.implied.get(partition).into_iter().flatten().filter(|value| !held.contains(value)).collect();
+        if lost.is_empty() {
+            return Ok(());
+        }
+        Err(violation(format!(
+            "{partition}: {lost:?} are lost, and what was written after them is acknowledged"
+        )))
     }
 
     /// `node` leads `epoch`, with `log` as its records.
@@ -79,5 +98,13 @@ mod tests {
         assert!(leads(later, &[record(0, 1, 7)]).is_err());
         assert!(leads(later, &[record(0, 1, 7), record(1, 2, 9)]).is_err());
         assert!(leads(now, &[record(0, 1, 7)]).is_ok(), "its own followers acknowledged it");
+    }
+
+    #[test]
+    fn a_record_before_an_acknowledged_one_that_is_nowhere_is_a_violation() {
+        let mut check = AckedNeverLost::default();
+        check.implied(&partition(), &[8]);
+        assert!(check.ended(&partition(), &[record(0, 1, 8), record(1, 1, 9)]).is_ok());
+        assert!(check.ended(&partition(), &[record(0, 1, 9)]).is_err());
     }
 }

@@ -8,6 +8,9 @@ mod no_duplicates;
 mod no_panic;
 mod one_leader_per_epoch;
 mod one_owner_per_generation;
+mod producers_are_not_misled;
+mod producers_are_replayed;
+mod sequences_leave_no_gap;
 #[cfg(test)]
 mod testing;
 mod violation;
@@ -20,4 +23,7 @@ pub use no_duplicates::NoDuplicates;
 pub use no_panic::panicked;
 pub use one_leader_per_epoch::OneLeaderPerEpoch;
 pub use one_owner_per_generation::OneOwnerPerGeneration;
+pub use producers_are_not_misled::{Told, check_told};
+pub use producers_are_replayed::check_replayed;
+pub use sequences_leave_no_gap::{SequencesLeaveNoGap, StoredBatch};
 pub use violation::{StoredRecord, Violation};

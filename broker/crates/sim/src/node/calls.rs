@@ -26,7 +26,11 @@ impl Process {
         let number = self.next_call;
         self.next_call += 1;
         self.calls.insert(number, pending);
-        out.calls.push((to, CallId { caller: self.endpoint(), run: self.run, number }, request));
+        out.calls.push((
+            to,
+            CallId { caller: self.endpoint(), run: self.run, number, connection: None },
+            request,
+        ));
     }
 
     /// A request arrived.

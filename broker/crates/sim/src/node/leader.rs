@@ -4,6 +4,7 @@ use ottla_broker_log::AppendError;
 use ottla_broker_metadata::controller::{AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult};
 use ottla_broker_metadata::record::LeaderRecoveryState;
 use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_replication::{
     AckState, Acks, Became, Effects, FetchError, FetchFacts, FetchOutcome, Isolation, IsrDecided,
     IsrProposal, LeaderOffsets, LeadershipError, ProduceError,
@@ -15,6 +16,7 @@ use super::out::{Out, Timer};
 use super::process::{Process, ProduceWait, now_at};
 use crate::judge::{bytes_of, parse};
 use crate::message::{CallId, FetchedRecords, Reply, Request};
+use crate::net::Endpoint;
 use crate::queue::SimTime;
 
 /// Pause before an ISR change is sent again.
@@ -37,10 +39,16 @@ fn produce_code(error: &ProduceError) -> ErrorCode {
     match error {
         ProduceError::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
         ProduceError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
+        ProduceError::AfterRefused { code } => *code,
         ProduceError::Append(AppendError::OutOfOrderSequence { .. }) => ErrorCode::OutOfOrderSequenceNumber,
         ProduceError::Append(AppendError::InvalidProducerEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
         ProduceError::Append(_) => ErrorCode::KafkaStorageError,
     }
+}
+
+/// The connection of a call, for what is remembered of it.
+fn connection(call: CallId) -> (Endpoint, u32) {
+    (call.caller, call.connection.unwrap_or_default())
 }
 
 impl Process {
@@ -74,6 +82,10 @@ impl Process {
                 AckState::NotEnoughReplicas => Err(ErrorCode::NotEnoughReplicasAfterAppend),
                 AckState::NotLeaderOrFollower => Err(ErrorCode::NotLeaderOrFollower),
             };
+            if let Err(ErrorCode::NotLeaderOrFollower) = reply {
+                let refusals = self.refusals.entry(connection(waiting.call)).or_default();
+                refusals.refused(partition, &waiting.header, ErrorCode::NotLeaderOrFollower);
+            }
             out.replies.push((waiting.call, Reply::Produced(reply)));
         }
     }
@@ -82,6 +94,8 @@ impl Process {
     pub(crate) fn fail_waits(&mut self, partition: &TopicPartition, out: &mut Out) {
         let waits = self.hosted.get_mut(partition).map(|hosted| std::mem::take(&mut hosted.waits));
         for waiting in waits.unwrap_or_default() {
+            let refusals = self.refusals.entry(connection(waiting.call)).or_default();
+            refusals.refused(partition, &waiting.header, ErrorCode::NotLeaderOrFollower);
             out.replies.push((waiting.call, Reply::Produced(Err(ErrorCode::NotLeaderOrFollower))));
         }
     }
@@ -94,18 +108,30 @@ impl Process {
         mut batch: Vec<u8>,
         out: &mut Out,
     ) {
-        let Some(hosted) = self.hosted.get_mut(partition) else {
-            out.replies.push((call, Reply::Produced(Err(ErrorCode::UnknownTopicOrPartition))));
-            return;
-        };
-        match hosted.replica.append(now_at(at), &mut batch, Acks::All) {
-            Ok(produced) => {
-                let base_offset = produced.appended.base_offset;
-                hosted.waits.push(ProduceWait { call, wait: produced.wait, base_offset });
-                self.take_effects(partition, produced.effects, out);
+        let header = BatchHeader::parse(&batch).expect("clients send whole batches");
+        let refusals = self.refusals.entry(connection(call)).or_default();
+        let hosted = self.hosted.get_mut(partition);
+        let appended = hosted.ok_or(ErrorCode::UnknownTopicOrPartition).and_then(|hosted| {
+            let replica = &mut hosted.replica;
+            let appended = match refusals.before(partition, &header) {
+                None => replica.append(now_at(at), &mut batch, Acks::All),
+                Some(code) => replica.append_after_refused(now_at(at), &mut batch, None, Acks::All, code),
+            };
+            let produced = appended.map_err(|error| produce_code(&error))?;
+            let base_offset = produced.appended.base_offset;
+            hosted.waits.push(ProduceWait { call, wait: produced.wait, base_offset, header });
+            Ok(produced.effects)
+        });
+        match appended {
+            Ok(effects) => {
+                refusals.appended(partition, &header);
+                self.take_effects(partition, effects, out);
                 self.answer_produces(partition, out);
             }
-            Err(error) => out.replies.push((call, Reply::Produced(Err(produce_code(&error))))),
+            Err(code) => {
+                refusals.refused(partition, &header, code);
+                out.replies.push((call, Reply::Produced(Err(code))));
+            }
         }
     }
 
@@ -186,7 +212,8 @@ impl Process {
 
     pub(crate) fn serve_leaders(&mut self, call: CallId, out: &mut Out) {
         let leaders = self.image.partitions().map(|(topic, index, partition)| {
-            (TopicPartition { topic: topic.name.clone(), partition: index }, partition.leader)
+            let id = TopicPartition { topic: topic.name.clone(), partition: index };
+            (id, partition.leader, partition.leader_epoch)
         });
         out.replies.push((call, Reply::Leaders(leaders.collect())));
     }

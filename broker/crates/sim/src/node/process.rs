@@ -12,7 +12,8 @@ use ottla_broker_log::{
     write_clean_shutdown, write_offsets,
 };
 use ottla_broker_metadata::Image;
-use ottla_broker_replication::{AckWait, Replica};
+use ottla_broker_protocol::batch::BatchHeader;
+use ottla_broker_replication::{AckWait, Refusals, Replica};
 use ottla_broker_types::{
     BrokerEpoch, MonotonicMs, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition, Uuid,
 };
@@ -44,6 +45,7 @@ pub(crate) struct ProduceWait {
     pub(crate) call: CallId,
     pub(crate) wait: AckWait,
     pub(crate) base_offset: Offset,
+    pub(crate) header: BatchHeader,
 }
 
 /// A replica and who waits for it.
@@ -74,6 +76,8 @@ pub struct Process {
     pub(crate) active: Option<Active>,
     pub(crate) coordinator: Option<Coordinator>,
     pub(crate) calls: BTreeMap<u64, Pending>,
+    /// What producers were refused, by connection.
+    pub(crate) refusals: BTreeMap<(Endpoint, u32), Refusals>,
     pub(crate) next_call: u64,
 }
 
@@ -121,6 +125,7 @@ impl Process {
             active: None,
             coordinator: None,
             calls: BTreeMap::new(),
+            refusals: BTreeMap::new(),
             next_call: 0,
         }
     }
