@@ -185,6 +185,12 @@ fn settings(arguments: &Arguments) -> anyhow::Result<BrokerConfig> {
     for warning in warnings {
         tracing::warn!("{warning}");
     }
+    if config.quorum.voters.is_empty() {
+        bail!(
+            "controller.quorum.voters is missing: list the nodes that keep the metadata, as id@host:port, such as {}@localhost:9093",
+            config.node_id
+        );
+    }
     Ok(config)
 }
 

@@ -108,7 +108,7 @@ fn config_row(
             })
             .collect(),
         config_type: setting.value_type.code(),
-        documentation: request.include_documentation.then_some(Cow::Borrowed(setting.about)),
+        documentation: request.include_documentation.then(|| Cow::Owned(setting.documentation())),
         ..Default::default()
     }
 }

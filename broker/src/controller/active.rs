@@ -18,6 +18,7 @@ use ottla_broker_types::{DurationMs, NodeId, Now, Offset};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedMutexGuard, watch};
 
+use super::notes;
 use crate::broker::Broker;
 use crate::clock;
 use crate::view::View;
@@ -147,6 +148,7 @@ impl Active {
         if decision.records.is_empty() {
             return Ok(Ok(Decided { reply: decision.reply, at: None }));
         }
+        notes::tell(&decision.records);
         let elections = controller::count_elections(context.image, &decision.records);
         let log = self.log.clone().ok_or(NotActive)?;
         let proposal = propose(&log, leadership.session, &decision.records)?;

@@ -5,6 +5,7 @@ mod client;
 mod duties;
 mod follow;
 mod hosting;
+mod notes;
 mod raft_transport;
 mod registration;
 

@@ -60,8 +60,8 @@ pub enum ConfigError {
     /// The value asks for something that is not there.
     #[error("{name} cannot be {value:?}: {advice}")]
     Refused {
-        /// The setting.
-        name: &'static str,
+        /// The setting as it was named.
+        name: String,
         /// What was given; hidden for secrets.
         value: String,
         /// What is missing, and what to do.
@@ -108,9 +108,11 @@ impl Value {
     pub fn parse(setting: &'static Setting, text: &str) -> Result<Value, ConfigError> {
         let value = Value::read(setting, text)?;
         match setting.effect {
-            Effect::Refused { advice } if value.asks(setting) => {
-                Err(ConfigError::Refused { name: setting.name, value: shown(setting, text), advice })
-            }
+            Effect::Refused { advice } if value.asks(setting) => Err(ConfigError::Refused {
+                name: setting.name.to_owned(),
+                value: shown(setting, text),
+                advice,
+            }),
             _ => Ok(value),
         }
     }
@@ -128,7 +130,7 @@ impl Value {
     }
 
     /// Whether it asks for anything: neither nothing at all nor the default do.
-    fn asks(&self, setting: &Setting) -> bool {
+    pub(crate) fn asks(&self, setting: &Setting) -> bool {
         let default = setting.default.and_then(|text| Value::read(setting, text).ok());
         !self.is_empty() && default.as_ref() != Some(self)
     }

@@ -2,11 +2,11 @@
 
 use ottla_broker_types::{ClusterId, NodeId};
 
-use super::net;
 use super::parts::{
     FetchConfig, GroupsConfig, LogsConfig, NetworkConfig, QuorumConfig, ReplicationConfig, TopicDefaults,
     TransactionsConfig,
 };
+use super::{net, one_listener};
 use crate::effective::{BrokerLayers, ConfigMap};
 use crate::listeners::{HostPort, Listener, Voter, parse_servers, parse_voters};
 use crate::table::broker_setting;
@@ -96,6 +96,13 @@ pub fn load_broker(pairs: ConfigMap) -> Result<(BrokerConfig, Vec<ConfigWarning>
         let setting = match known_broker(&name) {
             Ok(setting) => setting,
             Err(unknown) => {
+                if let Some(setting) = one_listener::setting(&name) {
+                    match one_listener::check(&name, setting, &text) {
+                        Ok(note) => warnings.extend(note.map(|note| ConfigWarning::NoEffect { note })),
+                        Err(error) => errors.push(error),
+                    }
+                    continue;
+                }
                 // An own name is never a plug-in's: a misspelling of it must not pass.
                 if name.starts_with("ottla.") {
                     errors.push(unknown);
@@ -125,10 +132,15 @@ fn resolve(statics: ConfigMap) -> Result<BrokerConfig, ConfigError> {
     let none = ConfigMap::new();
     let typed = Typed::of_broker(BrokerLayers { dynamic: &none, dynamic_default: &none, statics: &statics });
     let node_id = node_id(&typed, &statics)?;
-    let voters = addresses("controller.quorum.voters", &typed, parse_voters)?;
-    let bootstrap_servers = addresses("controller.quorum.bootstrap.servers", &typed, parse_servers)?;
+    let mut voters = addresses("controller.quorum.voters", &typed, parse_voters)?;
+    let servers = addresses("controller.quorum.bootstrap.servers", &typed, parse_servers)?;
     let listeners = net::resolve(&statics)?;
-    check_roles(&typed.list("process.roles"), node_id, &voters)?;
+    let roles = typed.list("process.roles");
+    if voters.is_empty() && (roles.is_empty() || roles.iter().any(|role| role == "controller")) {
+        voters.extend(listeners.itself(&servers).map(|address| Voter { id: node_id, address }));
+    }
+    check_roles(&roles, node_id, &voters)?;
+    check_cordoned(&typed)?;
     check_metrics_listener(&typed)?;
     check_bounds(&typed)?;
     Ok(BrokerConfig {
@@ -142,7 +154,7 @@ fn resolve(statics: ConfigMap) -> Result<BrokerConfig, ConfigError> {
         controller_listener_names: listeners.controller,
         network: NetworkConfig::resolve(&typed),
         fetch: FetchConfig::resolve(&typed),
-        quorum: QuorumConfig::resolve(&typed, voters, bootstrap_servers),
+        quorum: QuorumConfig::resolve(&typed, voters),
         replication: ReplicationConfig::resolve(&typed),
         logs: LogsConfig::resolve(&typed),
         topics: TopicDefaults::resolve(&typed),
@@ -194,6 +206,16 @@ fn check_roles(roles: &[String], node: NodeId, voters: &[Voter]) -> Result<(), C
         (true, _) => return Ok(()),
     };
     Err(ConfigError::Conflict { name: "process.roles", problem })
+}
+
+/// Whoever decides where replicas go reads other brokers' dynamic settings, not their files.
+fn check_cordoned(typed: &Typed<'_>) -> Result<(), ConfigError> {
+    if typed.list("cordoned.log.dirs").is_empty() {
+        return Ok(());
+    }
+    let problem =
+        "it is read while brokers run, not from the file: drop it here and set it with kafka-configs";
+    Err(ConfigError::Conflict { name: "cordoned.log.dirs", problem: problem.to_owned() })
 }
 
 fn check_metrics_listener(typed: &Typed<'_>) -> Result<(), ConfigError> {
@@ -279,6 +301,9 @@ mod tests {
         )
         .expect("it loads");
         assert_eq!(config.controller_listener_names, ["CONTROLLER"]);
+        let voters: Vec<String> =
+            config.quorum.voters.iter().map(|voter| format!("{}@{}", voter.id, voter.address)).collect();
+        assert_eq!(voters, ["1@localhost:9093"], "it is alone");
         let notes: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         assert!(
             notes.iter().any(|note| note.starts_with("num.replica.fetchers has no effect: ")),
@@ -311,6 +336,43 @@ mod tests {
             assert!(errors[0].starts_with(name) && errors[0].contains(": drop it"), "{errors:?}");
             assert!(!errors[0].contains("required;"), "{errors:?}");
         }
+    }
+
+    #[test]
+    fn only_a_node_that_is_named_itself_is_alone() {
+        let file = "node.id=1\nlisteners=PLAINTEXT://:9092,CONTROLLER://:9093\ncontroller.listener.names=CONTROLLER\n\
+                    controller.quorum.bootstrap.servers=";
+        let voters =
+            |servers: &str| load(&format!("{file}{servers}")).expect("it loads").0.quorum.voters.len();
+        assert_eq!(voters("localhost:9093"), 1);
+        for other in ["localhost:9193", "kafka-0:9093", "localhost:9093,localhost:9193", ""] {
+            assert_eq!(voters(other), 0, "{other:?} may be another node");
+        }
+        assert_eq!(voters("localhost:9093\nprocess.roles=broker"), 0);
+        assert_eq!(voters("localhost:9093\ncontroller.quorum.voters=1@a:1,2@b:1,3@c:1"), 3);
+    }
+
+    #[test]
+    fn settings_of_one_listener_are_refused_or_told() {
+        for line in [
+            "listener.name.client.ssl.client.auth=required",
+            "listener.name.client.scram-sha-512.sasl.jaas.config=x",
+            "listener.name.client.max.connections=10",
+        ] {
+            let errors = load(&format!("node.id=1\n{line}")).expect_err(line);
+            let (name, _) = line.split_once('=').expect("a pair");
+            assert!(errors[0].starts_with(name) && errors[0].contains(": drop it"), "{errors:?}");
+        }
+        let (_, warnings) = load("node.id=1\nlistener.name.client.num.network.threads=9").expect("it loads");
+        assert!(warnings[0].to_string().contains("num.network.threads has no effect"), "{warnings:?}");
+        let (_, warnings) = load("node.id=1\nlistener.name.client.my.plugin=9").expect("it loads");
+        assert!(matches!(warnings[0], ConfigWarning::Ignored { .. }), "{warnings:?}");
+    }
+
+    #[test]
+    fn a_cordon_in_the_file_is_refused_since_nobody_reads_it_there() {
+        let errors = load("node.id=1\ncordoned.log.dirs=*").expect_err("it has no effect");
+        assert!(errors[0].contains("kafka-configs"), "{errors:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod load;
 mod net;
+mod one_listener;
 mod parts;
 
 pub use load::{BrokerConfig, ConfigWarning, load_broker};

@@ -21,6 +21,17 @@ pub(crate) struct Listeners {
     pub(crate) controller: Vec<String>,
 }
 
+impl Listeners {
+    /// The one of `servers` that is this node's own listener for controllers, if there is no other. The host must be
+    /// this machine by any reading: with another's name every node would think itself alone.
+    pub(crate) fn itself(&self, servers: &[HostPort]) -> Option<HostPort> {
+        let [server] = servers else { return None };
+        let controller = self.bound.iter().find(|listener| self.controller.contains(&listener.name))?;
+        let here = matches!(server.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        (here && server.port == controller.port).then(|| server.clone())
+    }
+}
+
 fn conflict(name: &'static str, problem: impl Into<String>) -> ConfigError {
     ConfigError::Conflict { name, problem: problem.into() }
 }

@@ -41,10 +41,8 @@ pub struct FetchConfig {
 /// The metadata quorum and the broker's tie to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QuorumConfig {
-    /// `controller.quorum.voters`.
+    /// `controller.quorum.voters`; without them this node alone, if `controller.quorum.bootstrap.servers` is itself.
     pub voters: Vec<Voter>,
-    /// `controller.quorum.bootstrap.servers`.
-    pub bootstrap_servers: Vec<HostPort>,
     /// `ottla.bootstrapped`: the cluster has formed its quorum before, so an empty disk never forms another.
     pub bootstrapped: bool,
     /// `controller.quorum.election.timeout.ms`: how long after the leader's last sign an election begins at the latest.
@@ -226,16 +224,11 @@ impl FetchConfig {
 }
 
 impl QuorumConfig {
-    pub(crate) fn resolve(
-        typed: &Typed<'_>,
-        voters: Vec<Voter>,
-        bootstrap_servers: Vec<HostPort>,
-    ) -> QuorumConfig {
+    pub(crate) fn resolve(typed: &Typed<'_>, voters: Vec<Voter>) -> QuorumConfig {
         let lease = typed.duration("broker.session.timeout.ms");
         let interval = typed.duration("broker.heartbeat.interval.ms").0.min(lease.0 / HEARTBEATS_PER_LEASE);
         QuorumConfig {
             voters,
-            bootstrap_servers,
             bootstrapped: typed.bool("ottla.bootstrapped"),
             broker_lease_ms: lease,
             heartbeat_interval_ms: DurationMs(interval.max(1)),

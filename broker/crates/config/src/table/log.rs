@@ -8,7 +8,7 @@ use crate::setting::{Check, Setting, ValueType, boolean, double, int, list, long
 pub(crate) const LOG: &[Setting] = &[
     list("log.dirs", "/tmp/kafka-logs", "The directories that hold the logs.").check(Check::NonEmpty).synonyms(&["log.dir"]).works(),
     string("log.dir", "/tmp/kafka-logs", "The directory that holds the logs, when log.dirs is unset.").check(Check::NonEmpty).works(),
-    list("cordoned.log.dirs", "", "Log directories that get no new replicas; * is all of them.").per_broker().kip(1066).works(),
+    list("cordoned.log.dirs", "", "Log directories that get no new replicas: * for all of them, which is the one that there is.").each_of(&["*"]).per_broker().kip(1066).works(),
     list("log.cleanup.policy", "delete", "The default of cleanup.policy.").each_of(&["delete", "compact"]).cluster_wide().works_except(&["compact"], why::COMPACTION),
     string("compression.type", "producer", "The default of the topics' compression.type.")
         .one_of(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]).cluster_wide().inert(why::RECOMPRESSION),

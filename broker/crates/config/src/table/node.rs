@@ -19,7 +19,7 @@ pub(crate) const NODE: &[Setting] = &[
         .check(Check::ProtocolMap).kip(103).works(),
     unset("inter.broker.listener.name", ValueType::String, "The listener that brokers use among themselves.").kip(103).works(),
     string("security.inter.broker.protocol", "PLAINTEXT", "The protocol between brokers when inter.broker.listener.name is unset.")
-        .one_of(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]).refused(why::NO_TLS),
+        .one_of(&["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]).refused(why::PLAINTEXT_ONLY),
     unset("broker.rack", ValueType::String, "The rack or zone of this broker, for placement and for fetching nearby.").kip(36).works(),
     unset("early.start.listeners", ValueType::String, "Listeners that open before the authorizer is ready.").kip(801).inert(why::AUTHORIZER),
     int("num.network.threads", "3", "Threads that serve sockets.").at_least(1).cluster_wide().inert(why::THREADS),
@@ -69,8 +69,8 @@ pub(crate) const NODE: &[Setting] = &[
 #[rustfmt::skip] // A table is read by rows.
 pub(crate) const QUORUM: &[Setting] = &[
     list("controller.listener.names", "", "The listeners on which controllers are reached; empty means the one between brokers.").kip(631).works(),
-    list("controller.quorum.voters", "", "The voters of the metadata quorum, as id@host:port.").check(Check::Voters).kip(595).works(),
-    list("controller.quorum.bootstrap.servers", "", "Nodes from which the quorum can be found, as host:port.").check(Check::Servers).kip(853).inert(why::LISTED_VOTERS),
+    list("controller.quorum.voters", "", "The voters of the metadata quorum, as id@host:port; required with more than one node.").check(Check::Voters).kip(595).works(),
+    list("controller.quorum.bootstrap.servers", "", "For a node alone its own address, localhost and the controllers' port; otherwise list controller.quorum.voters.").check(Check::Servers).kip(853).works(),
     boolean("controller.quorum.auto.join.enable", "false", "Whether a controller adds itself to the voters.").kip(853).inert(why::LISTED_VOTERS),
     int("controller.quorum.election.timeout.ms", "600", "How long after the quorum's leader fell silent another voter stands for election at the latest; at least 200.").at_least(1).kip(595).works(),
     int("controller.quorum.election.backoff.max.ms", "1000", "The longest pause between two elections.").at_least(0).kip(595).inert(why::OWN_TIMES),

@@ -47,5 +47,7 @@ pub(crate) const NO_AUTHORIZER: &str = "there is no authorizer yet, and everybod
 pub(crate) const NO_TOKENS: &str = "there are no delegation tokens yet: drop it";
 pub(crate) const NO_TLS: &str =
     "no listener speaks TLS yet: drop it, and let only trusted networks reach the listeners";
+pub(crate) const PLAINTEXT_ONLY: &str =
+    "brokers speak PLAINTEXT to each other: drop it, and let only brokers reach the listener between them";
 pub(crate) const NO_SASL: &str = "no listener speaks SASL yet, and nobody would be asked who they are: drop it, and let only trusted networks reach the listeners";
 pub(crate) const NO_QUOTAS: &str = "there are no client quotas yet: drop it";

@@ -78,9 +78,15 @@ pub fn alter_configs(
     decide(context, alterations.iter().map(wanted), validate_only)
 }
 
-/// Checks a topic's settings, by themselves and against each other.
-pub(crate) fn check_topic_configs(context: Context<'_>, configs: &ConfigMap) -> Result<(), Refused> {
-    for (name, value) in configs {
+/// Checks a topic's settings: those that are `new` by themselves, all against each other. What an earlier release took
+/// must not stand in the way of other changes.
+pub(crate) fn check_topic_configs<'a>(
+    context: Context<'_>,
+    configs: &ConfigMap,
+    new: impl IntoIterator<Item = &'a String>,
+) -> Result<(), Refused> {
+    for name in new {
+        let Some(value) = configs.get(name) else { continue };
         known_topic(name).and_then(|setting| Value::parse(setting, value)).map_err(refuse)?;
     }
     let layers = context.image.cluster_layers(&context.config.statics);
@@ -215,14 +221,14 @@ fn replace(
     let changed = |name: &&String| present.get(*name) != target.get(*name);
     let names: BTreeSet<&String> = present.keys().chain(target.keys()).filter(changed).collect();
     match resource {
-        ConfigResource::Topic(_) => check_topic_configs(context, target)?,
+        ConfigResource::Topic(_) => check_topic_configs(context, target, names.iter().copied())?,
         ConfigResource::Broker(id) => {
             for name in &names {
                 check_broker_change(context, id.is_none(), name, target.get(*name))?;
             }
         }
         ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => {
-            for (name, value) in target {
+            for (name, value) in names.iter().filter_map(|name| Some((name, target.get(*name)?))) {
                 Value::parse(known(resource, name)?, value).map_err(refuse)?;
             }
         }
@@ -401,6 +407,22 @@ mod tests {
             change("max.compaction.lag.ms", ConfigOp::Set, "8"),
         ];
         assert_eq!(alter(&mut cluster, topic(), &lags), ErrorCode::InvalidConfig);
+    }
+
+    #[test]
+    fn what_an_earlier_release_took_stands_in_nobodys_way() {
+        let mut cluster = cluster();
+        cluster.set(topic(), "remote.storage.enable", "true");
+        cluster.set(topic(), "forgotten.setting", "x");
+        let set = |name, value| [change(name, ConfigOp::Set, value)];
+        assert_eq!(alter(&mut cluster, topic(), &set("retention.ms", "5")), ErrorCode::None);
+        assert_eq!(alter(&mut cluster, topic(), &set("retention.ms", "-2")), ErrorCode::InvalidConfig);
+        let unset = [change("remote.storage.enable", ConfigOp::Delete, "")];
+        assert_eq!(alter(&mut cluster, topic(), &unset), ErrorCode::None);
+        assert_eq!(
+            alter(&mut cluster, topic(), &set("remote.storage.enable", "true")),
+            ErrorCode::InvalidConfig
+        );
     }
 
     #[test]

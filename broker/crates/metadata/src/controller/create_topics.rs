@@ -230,7 +230,7 @@ fn check_new_configs(context: Context<'_>, topic: &NewTopic) -> Result<ConfigMap
         };
         configs.insert(name.clone(), value.clone());
     }
-    check_topic_configs(context, &configs)?;
+    check_topic_configs(context, &configs, configs.keys())?;
     Ok(configs)
 }
 
