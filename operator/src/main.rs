@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use ottla_operator::workers::ClusterKey;
 use ottla_operator::{clock, crdgen, local, plan, release, run};
 use ottla_operator_planner::Defaults;
+use ottla_operator_planner::resources::OperatorPods;
 
 /// What is logged unless somebody says otherwise.
 const LOG_DEFAULT: &str = "info";
@@ -104,6 +105,20 @@ struct RunArguments {
     /// DNS domain of the Kubernetes cluster.
     #[arg(long, env = "OTTLA_CLUSTER_DOMAIN", default_value = "cluster.local")]
     cluster_domain: String,
+    /// Labels of the operator's own pods, as NAME=VALUE: brokers let them reach their private port.
+    #[arg(
+        long,
+        env = "OTTLA_POD_LABELS",
+        value_delimiter = ',',
+        value_parser = label,
+        default_value = "app.kubernetes.io/name=ottla-operator"
+    )]
+    pod_labels: Vec<(String, String)>,
+}
+
+fn label(text: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = text.split_once('=').ok_or("it is not NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Args)]
@@ -202,6 +217,10 @@ fn told(error: &anyhow::Error) -> String {
 }
 
 fn options(arguments: RunArguments) -> run::Options {
+    let operator = OperatorPods {
+        namespace: arguments.who.own_namespace.clone(),
+        labels: arguments.pod_labels.into_iter().collect(),
+    };
     run::Options {
         namespaces: arguments.who.namespaces(),
         identity: arguments.who.identity(),
@@ -212,6 +231,7 @@ fn options(arguments: RunArguments) -> run::Options {
             image: arguments.broker_image,
             image_pull_policy: arguments.broker_image_pull_policy.filter(|policy| !policy.is_empty()),
             cluster_domain: arguments.cluster_domain,
+            operator,
         },
     }
 }

@@ -10,6 +10,7 @@ use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::runtime::reflector::{self, ObjectRef, Store};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -49,6 +50,8 @@ pub struct Stores {
     pub services: Store<Service>,
     /// ServiceAccounts of clusters.
     pub service_accounts: Store<ServiceAccount>,
+    /// NetworkPolicies of clusters.
+    pub network_policies: Store<NetworkPolicy>,
     /// PodDisruptionBudgets of clusters.
     pub budgets: Store<PodDisruptionBudget>,
 }
@@ -78,6 +81,7 @@ impl Stores {
             config_maps: watches.start(names::CLUSTER_LABEL, labelled_key, clusters()),
             services: watches.start(names::CLUSTER_LABEL, labelled_key, clusters()),
             service_accounts: watches.start(names::CLUSTER_LABEL, labelled_key, clusters()),
+            network_policies: watches.start(names::CLUSTER_LABEL, labelled_key, clusters()),
             budgets: watches.start(names::CLUSTER_LABEL, labelled_key, clusters()),
         }
     }
@@ -92,6 +96,7 @@ impl Stores {
         self.config_maps.wait_until_ready().await?;
         self.services.wait_until_ready().await?;
         self.service_accounts.wait_until_ready().await?;
+        self.network_policies.wait_until_ready().await?;
         self.budgets.wait_until_ready().await?;
         Ok(())
     }

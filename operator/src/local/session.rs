@@ -10,6 +10,7 @@ use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedTopic};
 use ottla_operator_kafka_admin::{AdminClient, Endpoint};
 use ottla_operator_planner::facts::KafkaFacts;
+use ottla_operator_planner::resources::OperatorPods;
 use ottla_operator_planner::{Defaults, Input, Plan, plan, question};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -331,8 +332,12 @@ impl Session {
         let spec: Option<&FleetSpec> = self.fleet.spec().or(self.state.fleet.as_ref());
         let mut observed = observe(&sources, former, spec).await;
         let fresh = clock::fresh_id().to_string();
-        let defaults =
-            Defaults { image: IMAGE.to_owned(), image_pull_policy: None, cluster_domain: "local".to_owned() };
+        let defaults = Defaults {
+            image: IMAGE.to_owned(),
+            image_pull_policy: None,
+            cluster_domain: "local".to_owned(),
+            operator: OperatorPods::default(),
+        };
         let asked = {
             let observed = &observed;
             let cluster = &self.desired.cluster;

@@ -1,12 +1,13 @@
 //! Clusters and facts for tests.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName, TopicPartition};
 use ottla_operator_crd::{KafkaCluster, ValidatedCluster};
 
 use crate::facts::{BrokerFacts, KafkaFacts, Observed, PartitionFacts, PodFacts, Safety, StatefulSetFacts};
-use crate::resources::Build;
+use crate::resources::{Build, OperatorPods};
 use crate::{cluster, names};
 
 /// A KafkaCluster named demo with these lines of spec; replicas 3 and storage 1Gi unless they say otherwise.
@@ -41,11 +42,17 @@ pub(crate) fn address(broker: NodeId) -> (String, u16) {
     (names::host("demo", "default", "cluster.local", broker), names::INTERNAL_PORT)
 }
 
+static OPERATOR: LazyLock<OperatorPods> = LazyLock::new(|| OperatorPods {
+    namespace: "ottla".to_owned(),
+    labels: BTreeMap::from([("app.kubernetes.io/name".to_owned(), "ottla-operator".to_owned())]),
+});
+
 pub(crate) fn defaults() -> cluster::Defaults {
     cluster::Defaults {
         image: "ottla:1".to_owned(),
         image_pull_policy: None,
         cluster_domain: "cluster.local".to_owned(),
+        operator: OPERATOR.clone(),
     }
 }
 
@@ -57,6 +64,7 @@ pub(crate) fn build(cluster: &ValidatedCluster) -> Build<'_> {
         image: cluster.image.as_deref().unwrap_or("ottla:1"),
         image_pull_policy: None,
         cluster_domain: "cluster.local",
+        operator: &OPERATOR,
         replicas: cluster.replicas,
         claim_size: None,
         evictable: true,

@@ -66,6 +66,7 @@ impl Target<'_> {
             Planned::ServiceAccount(object) => self.one(&**object, &stores.service_accounts).await,
             Planned::ConfigMap(object) => self.one(&**object, &stores.config_maps).await,
             Planned::Service(object) => self.one(&**object, &stores.services).await,
+            Planned::NetworkPolicy(object) => self.one(&**object, &stores.network_policies).await,
             Planned::PodDisruptionBudget(object) => self.one(&**object, &stores.budgets).await,
             Planned::StatefulSet(object) => self.one(&**object, &stores.stateful_sets).await,
         }

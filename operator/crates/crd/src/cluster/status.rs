@@ -43,6 +43,9 @@ pub struct KafkaClusterStatus {
     /// Names of the dynamic settings that this object has set, so that one removed goes back to its default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managed_config: Vec<String>,
+    /// Settings of the spec that are accepted and change nothing, and what happens instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Each broker.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["id"]))]

@@ -33,6 +33,9 @@ pub struct KafkaTopicStatus {
     /// Partitions that nobody leads.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offline_partitions: Option<i32>,
+    /// Settings of the spec that are accepted and change nothing, and what happens instead.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Names of the settings that this object has set, so that one removed from the spec goes back to its default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managed_config: Vec<String>,

@@ -51,6 +51,8 @@ pub struct ValidatedCluster {
     pub config_fixed: BTreeMap<String, String>,
     /// Settings that are changed through the admin API, defaults of the operator included.
     pub config_dynamic: BTreeMap<String, String>,
+    /// Settings that are accepted and change nothing, a sentence each.
+    pub notes: Vec<String>,
     /// Client listeners; never empty.
     pub listeners: Vec<ClientListener>,
     /// Node label that names the rack.
@@ -168,6 +170,7 @@ impl ValidatedCluster {
             resources,
             config_fixed: split.fixed,
             config_dynamic: split.dynamic,
+            notes: split.notes,
             listeners,
             rack_topology_key: spec.rack.as_ref().map(|rack| rack.topology_key.clone()),
             rebalance,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ottla_broker_config::{
-    ConfigError, Update, Value, known_broker, known_topic, owned_by_operator, validate_broker, validate_topic,
+    ConfigError, Update, Value, known_broker, known_topic, owned_by_operator, validate_broker,
 };
 
 use super::Invalid;
@@ -19,6 +19,8 @@ pub(super) struct SplitConfig {
     pub(super) fixed: BTreeMap<String, String>,
     /// Changed through the admin API.
     pub(super) dynamic: BTreeMap<String, String>,
+    /// What is accepted and changes nothing, a sentence each.
+    pub(super) notes: Vec<String>,
 }
 
 const FIELD: &str = "spec.config";
@@ -41,28 +43,32 @@ pub(super) fn broker_config(
                 continue;
             }
         };
-        let dynamic = known_broker(name).is_ok_and(|setting| setting.update == Update::ClusterWide);
+        let setting = known_broker(name).ok();
+        split.notes.extend(setting.and_then(|setting| checked.note(setting)));
+        let dynamic = setting.is_some_and(|setting| setting.update == Update::ClusterWide);
         let layer = if dynamic { &mut split.dynamic } else { &mut split.fixed };
         layer.insert(name.clone(), written(&checked));
     }
     split
 }
 
-/// Checks topic settings.
+/// Checks topic settings; the second is what is accepted and changes nothing, a sentence each.
 pub(super) fn topic_config(
     config: &BTreeMap<String, ScalarText>,
     problems: &mut Vec<Invalid>,
-) -> BTreeMap<String, String> {
-    let mut checked = BTreeMap::new();
+) -> (BTreeMap<String, String>, Vec<String>) {
+    let (mut checked, mut notes) = (BTreeMap::new(), Vec::new());
     for (name, value) in config {
-        match known_topic(name).and_then(|_| validate_topic(name, value.as_str())) {
-            Ok(value) => {
+        let setting = known_topic(name);
+        match setting.and_then(|setting| Ok((setting, Value::parse(setting, value.as_str())?))) {
+            Ok((setting, value)) => {
+                notes.extend(value.note(setting));
                 checked.insert(name.clone(), written(&value));
             }
             Err(error) => problems.push(refused(&error)),
         }
     }
-    checked
+    (checked, notes)
 }
 
 /// The value as brokers tell it: `TRUE` and `true` are one, and neither restarts a broker that has the other.

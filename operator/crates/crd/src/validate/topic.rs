@@ -32,6 +32,8 @@ pub struct ValidatedTopic {
     pub replication_factor: Option<i16>,
     /// Settings.
     pub config: BTreeMap<String, String>,
+    /// Settings that are accepted and change nothing, a sentence each.
+    pub notes: Vec<String>,
     /// What becomes of the topic; `None` leaves it to the cluster.
     pub deletion_policy: Option<DeletionPolicy>,
 }
@@ -57,7 +59,7 @@ impl ValidatedTopic {
         if spec.replication_factor.is_some_and(|factor| !(1..=32).contains(&factor)) {
             problems.push(Invalid::new("spec.replicationFactor", "give a number from 1 to 32"));
         }
-        let config = topic_config(&spec.config, &mut problems);
+        let (config, notes) = topic_config(&spec.config, &mut problems);
         let in_sync = config.get("min.insync.replicas").and_then(|value| value.trim().parse::<i16>().ok());
         if in_sync.zip(replication_factor).is_some_and(|(in_sync, copies)| in_sync > copies) {
             let problem =
@@ -76,6 +78,7 @@ impl ValidatedTopic {
             partitions: spec.partitions,
             replication_factor,
             config,
+            notes,
             deletion_policy: spec.deletion_policy,
         })
     }

@@ -16,7 +16,7 @@ use crate::action::{Action, Note};
 use crate::facts::Observed;
 use crate::moves::{self, Moves, MovesInput};
 use crate::names;
-use crate::resources::{Build, Resource};
+use crate::resources::{Build, OperatorPods, Resource};
 use crate::rollout::{self, Rollout, RolloutInput};
 use crate::scale::{self, Scale, ScaleInput};
 
@@ -37,6 +37,8 @@ pub struct Defaults {
     pub image_pull_policy: Option<String>,
     /// The DNS domain of the Kubernetes cluster.
     pub cluster_domain: String,
+    /// The operator's own pods.
+    pub operator: OperatorPods,
 }
 
 /// What to do now and what to say about it.
@@ -192,6 +194,7 @@ fn build<'a>(input: &Input<'a>, cluster_id: &'a str, scale: &Scale, bootstrapped
         image: image(input),
         image_pull_policy: input.defaults.image_pull_policy.as_deref(),
         cluster_domain: &input.defaults.cluster_domain,
+        operator: &input.defaults.operator,
         replicas: scale.pods,
         claim_size: input.observed.stateful_set.as_ref().and_then(|set| set.claim_size.as_deref()),
         evictable: whole,

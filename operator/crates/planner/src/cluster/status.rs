@@ -33,6 +33,7 @@ pub(super) fn status(input: &Input<'_>, parts: &Parts) -> KafkaClusterStatus {
         bootstrap_servers: Some(bootstrap_servers(input)),
         bootstrapped: parts.bootstrapped,
         managed_config: config::managed(input),
+        notes: cluster.notes.clone(),
         brokers,
         roll: roll(input, parts),
         drain: parts.scale.status.clone(),
@@ -269,6 +270,7 @@ pub(super) fn starting(input: &Input<'_>, status: KafkaClusterStatus, text: Stri
         observed_generation: generation,
         selector: Some(names::selector_text(&input.cluster.name)),
         bootstrap_servers: Some(bootstrap_servers(input)),
+        notes: input.cluster.notes.clone(),
         conditions: merged(&input.former.conditions, conditions, generation, input.now),
         ..status
     }

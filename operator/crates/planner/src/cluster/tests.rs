@@ -62,9 +62,29 @@ fn identity_is_kept_before_anything_is_made() {
     assert_eq!(first.status.controllers, Some(vec![0, 1, 2]));
     assert_eq!(first.status.observed_generation, Some(1));
     let second = plan_of(&cluster, &first.status, &Observed::default());
-    assert_eq!(second.resources().count(), 9);
+    assert_eq!(second.resources().count(), 10);
     assert_eq!(reason(&second), "Starting");
     assert!(!second.status.bootstrapped);
+}
+
+#[test]
+fn settings_without_effect_are_told_and_hold_nothing_up() {
+    let cluster = cluster_of("config: {num.io.threads: 16, compression.type: zstd, num.network.threads: 3}");
+    let (_, status) = at_rest(&cluster);
+    assert!(!holds(&status.conditions, STALLED));
+    let told: Vec<&str> = status.notes.iter().filter_map(|note| note.split(' ').next()).collect();
+    assert_eq!(told, ["compression.type", "num.io.threads"], "{:?}", status.notes);
+    let (observed, _) = at_rest(&cluster_of(""));
+    assert_eq!(plan_of(&cluster_of(""), &status, &observed).status.notes, [""; 0]);
+}
+
+#[test]
+fn settings_that_ask_for_what_is_not_there_are_refused_before_anything_rolls() {
+    for config in ["create.topic.policy.class.name: X", "remote.log.storage.system.enable: true"] {
+        let problems = ValidatedCluster::new(&object(&format!("config: {{{config}}}")));
+        let problems = problems.expect_err(config);
+        assert!(problems[0].to_string().contains(": drop it"), "{problems:?}");
+    }
 }
 
 #[test]

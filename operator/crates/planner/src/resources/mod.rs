@@ -2,6 +2,7 @@
 
 mod config_map;
 mod disruption_budget;
+mod network_policy;
 mod plan;
 mod pod;
 mod scheduling;
@@ -13,6 +14,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use ottla_broker_types::NodeId;
@@ -29,6 +31,8 @@ pub enum Resource {
     ConfigMap(Box<ConfigMap>),
     /// The Service of all brokers, of their names, or of one broker.
     Service(Box<Service>),
+    /// Who reaches which port.
+    NetworkPolicy(Box<NetworkPolicy>),
     /// How many brokers may be evicted.
     PodDisruptionBudget(Box<PodDisruptionBudget>),
     /// The brokers.
@@ -42,11 +46,21 @@ impl Resource {
             Resource::ServiceAccount(object) => ("ServiceAccount", &object.metadata),
             Resource::ConfigMap(object) => ("ConfigMap", &object.metadata),
             Resource::Service(object) => ("Service", &object.metadata),
+            Resource::NetworkPolicy(object) => ("NetworkPolicy", &object.metadata),
             Resource::PodDisruptionBudget(object) => ("PodDisruptionBudget", &object.metadata),
             Resource::StatefulSet(object) => ("StatefulSet", &object.metadata),
         };
         format!("{kind} {}", metadata.name.as_deref().unwrap_or_default())
     }
+}
+
+/// The operator's own pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OperatorPods {
+    /// Their namespace.
+    pub namespace: String,
+    /// Labels that they have and no other pod of the namespace.
+    pub labels: BTreeMap<String, String>,
 }
 
 /// What objects are built from.
@@ -64,6 +78,8 @@ pub struct Build<'a> {
     pub image_pull_policy: Option<&'a str>,
     /// The DNS domain of the Kubernetes cluster.
     pub cluster_domain: &'a str,
+    /// Who besides brokers may reach the private port.
+    pub operator: &'a OperatorPods,
     /// Pods wanted now; more than the spec's while brokers are drained.
     pub replicas: i32,
     /// The size in the claim template, if there is one already.
@@ -107,6 +123,7 @@ impl Build<'_> {
         ];
         let brokers = (0..self.replicas).map(NodeId);
         objects.extend(brokers.map(|id| Resource::Service(Box::new(service::broker(self, id)))));
+        objects.push(Resource::NetworkPolicy(Box::new(network_policy::build(self))));
         objects.push(Resource::PodDisruptionBudget(Box::new(disruption_budget::build(self))));
         objects.push(Resource::StatefulSet(Box::new(stateful_set::build(self))));
         objects

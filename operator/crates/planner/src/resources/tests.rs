@@ -43,12 +43,50 @@ fn every_object_belongs_to_the_cluster() {
             "Service demo-broker-0",
             "Service demo-broker-1",
             "Service demo-broker-2",
+            "NetworkPolicy demo-broker",
             "PodDisruptionBudget demo-broker",
             "StatefulSet demo-broker",
         ]
     );
     let owner = stateful_set(&build(&cluster)).metadata.owner_references.expect("it is owned");
     assert_eq!((owner[0].name.as_str(), owner[0].controller), ("demo", Some(true)));
+}
+
+#[test]
+fn only_brokers_and_the_operator_reach_the_private_port() {
+    let cluster = cluster_of("listeners: [{name: apps, port: 9094}, {name: tools, port: 9095}]");
+    let policy = build(&cluster).objects().into_iter().find_map(|object| match object {
+        Resource::NetworkPolicy(policy) => Some(*policy),
+        _ => None,
+    });
+    let policy = policy.expect("every cluster has a NetworkPolicy");
+    let owner = policy.metadata.owner_references.expect("it is owned");
+    assert_eq!((owner[0].kind.as_str(), owner[0].name.as_str()), ("KafkaCluster", "demo"));
+    let selector = serde_json::json!({ "matchLabels": {
+        "app.kubernetes.io/component": "broker", "ottla.dev/cluster": "demo",
+    } });
+    let operator = serde_json::json!({
+        "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": "ottla" } },
+        "podSelector": { "matchLabels": { "app.kubernetes.io/name": "ottla-operator" } },
+    });
+    let port = |number: u16| serde_json::json!({ "port": number, "protocol": "TCP" });
+    let expected = serde_json::json!({
+        "podSelector": selector,
+        "policyTypes": ["Ingress"],
+        "ingress": [
+            { "from": [{ "podSelector": selector }, operator], "ports": [port(9091)] },
+            { "ports": [port(9094), port(9095), port(9404)] },
+        ],
+    });
+    assert_eq!(serde_json::to_value(policy.spec).expect("it is JSON"), expected);
+}
+
+#[test]
+fn the_private_port_is_for_pods_that_every_broker_is() {
+    let cluster = cluster_of("");
+    let pods = stateful_set(&build(&cluster)).spec.template.metadata.and_then(|meta| meta.labels);
+    let pods = pods.expect("pods have labels");
+    assert!(crate::names::selector("demo").iter().all(|(name, value)| pods.get(name) == Some(value)));
 }
 
 #[test]

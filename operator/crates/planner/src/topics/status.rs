@@ -150,6 +150,7 @@ fn base(input: &TopicInput<'_>) -> KafkaTopicStatus {
     KafkaTopicStatus {
         topic_name: Some(input.topic.topic.to_string()),
         managed_config: managed.into_iter().collect(),
+        notes: input.topic.notes.clone(),
         ..input.former.clone()
     }
 }

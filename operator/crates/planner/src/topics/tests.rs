@@ -56,6 +56,14 @@ fn a_missing_topic_is_made_as_asked() {
 }
 
 #[test]
+fn settings_of_a_topic_without_effect_are_told() {
+    let spec = "config: {cleanup.policy: compact, compression.type: producer, retention.ms: 5}";
+    let plan = plan_of(spec, &KafkaTopicStatus::default(), None);
+    let [note] = plan.status.notes.as_slice() else { panic!("{:?}", plan.status.notes) };
+    assert!(note.starts_with("cleanup.policy=compact has no effect: "), "{note}");
+}
+
+#[test]
 fn a_topic_as_asked_is_ready_and_left_alone() {
     let facts = facts(&[&[0, 1, 2], &[1, 2, 0]]);
     let former = KafkaTopicStatus::default();
