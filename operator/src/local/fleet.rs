@@ -13,7 +13,7 @@ use ottla_operator_planner::facts::PodFacts;
 use ottla_operator_planner::names;
 
 use super::kept::FleetSpec;
-use super::ports::{PortPlan, taken};
+use super::ports::{Claims, PortPlan};
 use super::process::{Home, Process, ending, last_words};
 use crate::http;
 
@@ -69,9 +69,15 @@ struct Member {
 pub(super) struct Fleet {
     members: BTreeMap<NodeId, Member>,
     spec: Option<FleetSpec>,
+    claims: Claims,
 }
 
 impl Fleet {
+    /// A fleet with the ports of its first brokers; it claims those of further ones as they come.
+    pub(super) fn new(claims: Claims) -> Fleet {
+        Fleet { claims, ..Fleet::default() }
+    }
+
     /// Sets who shall run.
     pub(super) fn set(&mut self, spec: FleetSpec) {
         self.spec = Some(spec);
@@ -127,7 +133,7 @@ impl Fleet {
                 Member::new(settings(id, &home), home, spec.revision.clone(), now)
             });
             if member.process.is_none() && member.stopping.is_none() && member.next_start <= now {
-                news.extend(member.start(id, template, now));
+                news.extend(member.start(id, template, &mut self.claims, now));
             }
         }
         news
@@ -178,6 +184,11 @@ impl Fleet {
         }
         let running = self.members.iter().filter(|(_, member)| member.process.is_some());
         running.map(|(id, _)| *id).collect()
+    }
+
+    /// Whether a broker cannot start, as far as anybody knows.
+    pub(super) fn has_stuck(&self) -> bool {
+        self.members.values().any(|member| member.stuck.is_some())
     }
 
     /// Brokers that are ready and stay.
@@ -275,9 +286,15 @@ impl Member {
         )
     }
 
-    fn start(&mut self, id: NodeId, template: &Template, now: TimestampMs) -> Option<String> {
+    fn start(
+        &mut self,
+        id: NodeId,
+        template: &Template,
+        claims: &mut Claims,
+        now: TimestampMs,
+    ) -> Option<String> {
         self.started = now;
-        if let Some(problem) = taken(template.ports, id, template.listeners) {
+        if let Err(problem) = claims.take(template.ports, [id].into_iter(), template.listeners) {
             self.failures = self.failures.max(FAILURES_STUCK);
             return Some(self.failed(&format!("broker {id} cannot start"), &problem, now));
         }

@@ -54,6 +54,12 @@ impl Objects {
     pub(super) fn read(files: &[File]) -> Objects {
         let mut objects = Objects::default();
         for file in files {
+            // An editor that has just begun, or a disk that is full: nobody means a manifest of nothing.
+            if file.text.trim().is_empty() {
+                let problem = "it is empty: write a manifest, or remove the file";
+                objects.problems.push(format!("{}: {problem}", file.path.display()));
+                continue;
+            }
             match serde_saphyr::from_multiple::<Value>(&file.text) {
                 Ok(documents) => documents.into_iter().for_each(|document| objects.add(file, document)),
                 Err(error) => {
@@ -239,6 +245,13 @@ pub(super) mod tests {
         desired(&[("cluster.yaml", &text)]).expect("it is valid").cluster
     }
 
+    /// Valid topics of these names.
+    pub(in crate::local) fn topics(names: &[&str]) -> BTreeMap<String, ValidatedTopic> {
+        let text = |name: &&str| format!("---\n{}", TOPIC.replace("name: t}", &format!("name: {name}}}")));
+        let topics: String = names.iter().map(text).collect();
+        desired(&[("all.yaml", &format!("{CLUSTER}{topics}"))]).expect("they are valid").topics
+    }
+
     fn desired(files: &[(&str, &str)]) -> Result<Desired, Refused> {
         let files: Vec<File> =
             files.iter().map(|(path, text)| File { path: path.into(), text: (*text).to_owned() }).collect();
@@ -298,6 +311,13 @@ pub(super) mod tests {
     fn text_that_is_no_yaml_is_told_with_its_file() {
         let told = refused(&[("c.yaml", CLUSTER), ("x.yaml", "a: [1\n")]);
         assert!(told.starts_with("x.yaml: this is no YAML"), "{told}");
+    }
+
+    #[test]
+    fn an_empty_file_is_no_manifest_that_asks_for_nothing() {
+        let told = refused(&[("c.yaml", CLUSTER), ("t.yaml", " \n")]);
+        assert!(told.starts_with("t.yaml: it is empty"), "{told}");
+        assert!(desired(&[("c.yaml", CLUSTER), ("t.yaml", "# later\n")]).is_ok());
     }
 
     #[test]

@@ -6,6 +6,7 @@
 
 mod act;
 mod fleet;
+mod gone;
 mod kept;
 mod manifests;
 mod observe;

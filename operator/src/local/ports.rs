@@ -1,4 +1,7 @@
-//! Which ports brokers get on 127.0.0.1. The plan is pure; [`taken`] binds a port for a moment to see if it is free.
+//! Which ports brokers get on 127.0.0.1, and whose they are. The plan is pure.
+//!
+//! I/O: [`Claims`] binds a port for a moment to see if it is free, and holds a name for it as long as it lives, by which
+//! other runs of local mode in the same network see that it is another's, also while no broker has opened it.
 //!
 //! From the base port on, each purpose has a band of [`BROKERS_MAX`] ports, and broker N has the Nth of each band:
 //!
@@ -9,7 +12,11 @@
 //! | 2 | health, metrics and restart safety | 9292 |
 //! | 3.. | further client listeners, in the manifest's order | 9392 |
 
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::UnixDatagram;
 
 use ottla_broker_types::NodeId;
 
@@ -70,14 +77,51 @@ impl PortPlan {
     }
 }
 
-/// A sentence if one of the ports that `broker` needs is in use.
-pub(super) fn taken(plan: PortPlan, broker: NodeId, listeners: usize) -> Option<String> {
-    plan.of(broker, listeners).into_iter().find_map(|(port, purpose)| {
-        let error = TcpListener::bind(PortPlan::address(port)).err()?;
-        Some(format!(
-            "port {port}, where broker {broker} serves {purpose}, cannot be opened ({error}): stop what uses it, or choose other ports with --port"
-        ))
-    })
+/// The ports that are ours from their choice on until the end.
+#[derive(Debug, Default)]
+pub(super) struct Claims {
+    held: BTreeMap<u16, UnixDatagram>,
+}
+
+impl Claims {
+    /// Claims every port of `brokers`, which must be free, or none and says why.
+    pub(super) fn take(
+        &mut self,
+        plan: PortPlan,
+        brokers: impl Iterator<Item = NodeId>,
+        listeners: usize,
+    ) -> Result<(), String> {
+        let of = |id: NodeId| plan.of(id, listeners).into_iter().map(move |(port, what)| (port, id, what));
+        let mut wanted: Vec<_> = brokers.flat_map(of).collect();
+        // Of two runs that want some of the same ports, the one that gets the lowest of them gets all.
+        wanted.sort();
+        let mut claimed = BTreeMap::new();
+        for (port, broker, purpose) in wanted {
+            let refuse = |why: &str| {
+                let way_out = "stop what uses it, or choose other ports with --port";
+                format!("port {port}, where broker {broker} serves {purpose}, {why}: {way_out}")
+            };
+            if !self.held.contains_key(&port) {
+                let claim = claim(port).map_err(|error| match error.kind() {
+                    ErrorKind::AddrInUse => refuse("is another ottla-operator's"),
+                    _ => refuse(&format!("cannot be claimed ({error})")),
+                })?;
+                claimed.insert(port, claim);
+            }
+            if let Err(error) = TcpListener::bind(PortPlan::address(port)) {
+                return Err(refuse(&format!("cannot be opened ({error})")));
+            }
+        }
+        self.held.append(&mut claimed);
+        Ok(())
+    }
+}
+
+/// The name that stands for a port: it belongs to the network as the port does, and goes with the process.
+fn claim(port: u16) -> std::io::Result<UnixDatagram> {
+    UnixDatagram::bind_addr(&std::os::unix::net::SocketAddr::from_abstract_name(format!(
+        "ottla-port-{port}"
+    ))?)
 }
 
 #[cfg(test)]
@@ -120,7 +164,45 @@ mod tests {
         let held = TcpListener::bind(PortPlan::address(0)).expect("a port is free");
         let port = held.local_addr().expect("it is bound").port();
         let Ok(plan) = PortPlan::new(port) else { return };
-        let problem = taken(plan, NodeId(0), 1).expect("it is in use");
+        let claimed = Claims::default().take(plan, [NodeId(0)].into_iter(), 1);
+        let problem = claimed.expect_err("it is in use");
         assert!(problem.contains(&format!("port {port}")) && problem.contains("--port"), "{problem}");
+    }
+
+    /// A plan from `base` or a little above on whose ports for three brokers are free.
+    fn free_plan(base: u16) -> PortPlan {
+        let bases = (base..base + 4_000).step_by(7).filter_map(|base| PortPlan::new(base).ok());
+        let is_free = |plan: &PortPlan| Claims::default().take(*plan, (0..3).map(NodeId), 1).is_ok();
+        bases.into_iter().find(is_free).expect("some ports are free")
+    }
+
+    #[test]
+    fn a_port_that_another_run_has_chosen_is_not_taken_before_its_broker_opens_it() {
+        let plan = free_plan(20_000);
+        let (mut first, mut second) = (Claims::default(), Claims::default());
+        first.take(plan, (0..3).map(NodeId), 1).expect("they are free");
+        first.take(plan, (0..3).map(NodeId), 1).expect("they are its own");
+        let refused = second.take(plan, (0..3).map(NodeId), 1).expect_err("they are the first's");
+        assert!(refused.contains("is another ottla-operator's"), "{refused}");
+        drop(first);
+        second.take(plan, (0..3).map(NodeId), 1).expect("they are free again");
+    }
+
+    #[test]
+    fn of_two_runs_that_start_together_one_gets_all_its_ports_and_the_other_none() {
+        let plan = free_plan(25_000);
+        let shifted = PortPlan { base: plan.base + 2 };
+        let take = |plan: PortPlan| {
+            let mut claims = Claims::default();
+            claims.take(plan, (0..3).map(NodeId), 1).map(|()| claims)
+        };
+        for other in [plan, shifted] {
+            let both = std::thread::scope(|scope| {
+                [plan, other]
+                    .map(|plan| scope.spawn(move || take(plan)))
+                    .map(|run| run.join().expect("it ends"))
+            });
+            assert_eq!(both.iter().filter(|claims| claims.is_ok()).count(), 1, "{both:?}");
+        }
     }
 }

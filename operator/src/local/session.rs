@@ -16,10 +16,11 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::act::Actor;
 use super::fleet::{Fleet, GRACE_MS, Template};
+use super::gone::Gone;
 use super::kept::{FleetSpec, Folder, State};
 use super::manifests::{Desired, Objects, Refused};
 use super::observe::{IMAGE, Sources, observe};
-use super::ports::{PortPlan, taken};
+use super::ports::{Claims, PortPlan};
 use super::process::{Home, program};
 use super::screen::Screen;
 use super::view::{BrokerRow, TopicRow, View, doing};
@@ -45,6 +46,8 @@ const PORT_PATIENCE_MS: i64 = 30_000;
 /// Between two looks at a port in use.
 const PORT_PAUSE: Duration = Duration::from_millis(100);
 
+/// How long topics wait for the last broker of a start: made before, they would leave it without replicas.
+const START_PATIENCE_MS: i64 = 10_000;
 /// A start that takes longer is shown step by step.
 const START_SILENCE_MS: i64 = 3_000;
 
@@ -106,13 +109,15 @@ struct Session {
     desired: Desired,
     refused: Vec<String>,
     /// Topics whose manifests went while this ran.
-    gone: Vec<ValidatedTopic>,
+    gone: Gone,
     fleet: Fleet,
     template: Template,
     admin: (i32, AdminClient),
     screen: Screen,
     begun: TimestampMs,
     serving: bool,
+    /// Every broker that shall serve does, or has had its time: what can be done is done.
+    may_work: bool,
     /// The first look since the brokers' last answer.
     silent_since: Option<TimestampMs>,
     next_look: TimestampMs,
@@ -155,31 +160,32 @@ impl Session {
             state,
             desired,
             refused: vec![],
-            gone: vec![],
+            gone: Gone::default(),
             fleet: Fleet::default(),
             template,
             screen: Screen::new(),
             begun,
             serving: false,
+            may_work: false,
             silent_since: None,
             next_look: begun,
             early: vec![],
             failure: None,
         };
-        session.wait_for_ports().await?;
+        session.fleet = Fleet::new(session.claim_ports().await?);
         Ok(session)
     }
 
     /// Ports must be free; brokers of an operator that was killed are still giving them up.
-    async fn wait_for_ports(&mut self) -> anyhow::Result<()> {
+    async fn claim_ports(&mut self) -> anyhow::Result<Claims> {
         let count =
             self.state.fleet.as_ref().map_or(0, |fleet| fleet.replicas).max(self.desired.cluster.replicas);
         let mut told = false;
         loop {
-            let mut ids = (0..count).map(NodeId);
-            let Some(problem) = ids.find_map(|id| taken(self.template.ports, id, self.template.listeners))
-            else {
-                return Ok(());
+            let mut claims = Claims::default();
+            let ids = (0..count).map(NodeId);
+            let Err(problem) = claims.take(self.template.ports, ids, self.template.listeners) else {
+                return Ok(claims);
             };
             let resumes = self.state.fleet.is_some() && clock::now().0 - self.begun.0 < PORT_PATIENCE_MS;
             if !resumes {
@@ -214,9 +220,14 @@ impl Session {
 
     /// Takes new manifests over if they can be used.
     fn read_changes(&mut self) {
-        if !self.watch.changed(clock::now()) {
-            return;
+        if self.watch.changed(clock::now()) {
+            self.read();
+            self.next_look = clock::now();
         }
+    }
+
+    /// Reads the manifests and takes them over if they can be used; whether they can.
+    fn read(&mut self) -> bool {
         let read = self.watch.read().and_then(|files| Objects::read(&files).check(&self.state.status));
         let read = read.and_then(|desired| {
             let (was, is) = (&self.desired.cluster, &desired.cluster);
@@ -229,24 +240,20 @@ impl Session {
         });
         match read {
             Ok(desired) => {
-                // An object that was renamed still names its topic: only topics that none names go.
-                let goes = |topic: &ValidatedTopic| {
-                    desired
-                        .topics
-                        .values()
-                        .all(|other| other.object_name != topic.object_name && other.topic != topic.topic)
-                };
-                self.gone.retain(goes);
-                self.gone.extend(std::mem::take(&mut self.desired.topics).into_values().filter(goes));
+                let former = std::mem::take(&mut self.desired.topics);
+                self.gone.compare(former, &desired.topics, clock::now());
                 self.refused.clear();
                 if self.desired.cluster != desired.cluster {
                     self.screen.tell("the manifest of the cluster has changed");
                 }
                 self.desired = desired;
+                true
             }
-            Err(Refused(problems)) => self.refused = problems,
+            Err(Refused(problems)) => {
+                self.refused = problems;
+                false
+            }
         }
-        self.next_look = clock::now();
     }
 
     fn step_fleet(&mut self, now: TimestampMs) -> Vec<String> {
@@ -363,32 +370,56 @@ impl Session {
 
     /// Topics wait until the cluster is up; whether something goes on with them.
     async fn look_at_topics(&mut self, kafka: Option<&KafkaFacts>, now: TimestampMs) -> anyhow::Result<bool> {
-        let Some(kafka) = kafka.filter(|_| self.serving) else {
+        self.begin_work(now);
+        let Some(kafka) = kafka.filter(|_| self.may_work) else {
             let since = *self.silent_since.get_or_insert(now);
             let lasts = DurationMs(now.0.saturating_sub(since.0).max(0).unsigned_abs());
             topics::unseen(&self.desired.cluster, &self.desired.topics, &mut self.state.topics, lasts, now);
             return Ok(true);
         };
         self.silent_since = None;
+        self.remove_topics(now).await?;
         let cluster = &self.desired.cluster;
         let shall = self.fleet.spec().map_or(cluster.replicas, |spec| spec.replicas);
         let leaving = (cluster.replicas..shall).map(NodeId).collect();
-        if !self.gone.is_empty() {
-            for line in topics::remove(&self.admin.1, cluster, &self.gone).await? {
-                self.screen.tell(line);
-            }
-            for topic in std::mem::take(&mut self.gone) {
-                self.state.topics.remove(&topic.object_name);
-            }
-        }
         let (wanted, status) = (&self.desired.topics, &mut self.state.topics);
         let outcome = topics::step(&self.admin.1, kafka, wanted, status, &leaving, now).await?;
         outcome.news.into_iter().for_each(|line| self.screen.tell(line));
-        Ok(outcome.busy)
+        Ok(outcome.busy || !self.gone.is_empty())
+    }
+
+    /// Deletes topics whose manifests are gone for good: a second reading says so, too.
+    async fn remove_topics(&mut self, now: TimestampMs) -> anyhow::Result<()> {
+        if !self.gone.is_due(now) || !self.read() {
+            return Ok(());
+        }
+        for topic in self.gone.due(now) {
+            let told = topics::remove(&self.admin.1, &self.desired.cluster, &topic).await?;
+            self.screen.tell(told);
+            self.gone.forget(&topic.object_name);
+            self.state.topics.remove(&topic.object_name);
+        }
+        Ok(())
+    }
+
+    /// A broker that is missing at the start holds the others up for a while only.
+    fn begin_work(&mut self, now: TimestampMs) {
+        if self.may_work {
+            return;
+        }
+        let overdue = now.0 - self.begun.0 >= START_PATIENCE_MS;
+        self.may_work = self.serving || overdue || self.fleet.has_stuck();
+        let ready = self.fleet.ready().count();
+        if self.may_work && !self.serving && ready > 0 {
+            let (cluster, bootstrap) = (&self.template.cluster, self.bootstrap());
+            let wanted = self.desired.cluster.replicas;
+            self.tell(format!("{cluster}: {ready} of {wanted} brokers serve; bootstrap {bootstrap}"));
+        }
     }
 
     fn bootstrap(&self) -> String {
-        format!("localhost:{}", self.template.ports.client(0, NodeId(0)))
+        let first = self.fleet.ready().next().unwrap_or(NodeId(0));
+        format!("localhost:{}", self.template.ports.client(0, first))
     }
 
     /// The first line that a person reads.

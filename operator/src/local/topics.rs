@@ -7,14 +7,13 @@ use anyhow::Context;
 use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
-use ottla_operator_kafka_admin::{AdminClient, ConfigResource, ErrorCode, NewTopic};
-use ottla_operator_planner::action::Reassignment;
+use ottla_operator_kafka_admin::{AdminClient, ConfigResource};
 use ottla_operator_planner::facts::KafkaFacts;
 use ottla_operator_planner::topics::{
-    Host, TopicAction, TopicFacts, TopicInput, Unseen, plan, unseen as unseen_topic,
+    Host, TopicAction, TopicFacts, TopicInput, Unseen, delayed, plan, refused, unseen as unseen_topic,
 };
 
-use crate::controllers::cluster::act::{alter, reassign};
+use crate::controllers::topic::execute::{Batch, Failure};
 use crate::kafka::SOURCE_TOPIC;
 
 /// What one look at the topics came to.
@@ -44,6 +43,8 @@ pub(super) async fn step(
         }
     }
     let hosts = hosts(kafka, leaving);
+    let mut batch = Batch::default();
+    let mut planned = Vec::new();
     for (name, topic) in topics {
         let facts = match ids.get(topic.topic.as_str()) {
             Some(id) => Some(facts(admin, kafka, topic, id.clone()).await),
@@ -55,19 +56,23 @@ pub(super) async fn step(
             continue;
         }
         let former = status.get(name).cloned().unwrap_or_default();
+        let plan = plan(&TopicInput { topic, former: &former, facts: facts.as_ref(), hosts: &hosts, now });
+        batch.add(topic.topic.as_str(), &plan.actions);
+        planned.push((name, topic, facts, former, plan));
+    }
+    let failures = batch.execute(admin).await;
+    for (name, topic, facts, former, plan) in planned {
         let input = TopicInput { topic, former: &former, facts: facts.as_ref(), hosts: &hosts, now };
-        let plan = plan(&input);
-        outcome.busy |= plan.busy;
-        status.insert(name.clone(), plan.status);
-        for action in &plan.actions {
-            match act(admin, topic, action).await {
-                Ok(told) => outcome.news.push(told),
-                Err(error) => {
-                    outcome.news.push(format!("topic {}: {error:#}", topic.topic));
-                    break;
-                }
+        let told = match failures.get(topic.topic.as_str()) {
+            Some(Failure { reason, text, passes: true, .. }) => delayed(&input, reason, text.clone()),
+            Some(Failure { reason, text, passes: false, .. }) => refused(&input, reason, text.clone()),
+            None => {
+                outcome.busy |= plan.busy;
+                outcome.news.extend(plan.actions.iter().map(|action| told(topic, action)));
+                plan.status
             }
-        }
+        };
+        status.insert(name.clone(), told);
     }
     Ok(outcome)
 }
@@ -87,27 +92,21 @@ pub(super) fn unseen(
     }
 }
 
-/// Deletes topics whose manifests are gone, as their policies say.
+/// Deletes a topic whose manifest is gone, or not, as its policy says; what became of it.
 pub(super) async fn remove(
     admin: &AdminClient,
     cluster: &ValidatedCluster,
-    gone: &[ValidatedTopic],
-) -> anyhow::Result<Vec<String>> {
-    let mut news = vec![];
-    for topic in gone {
-        let name = &topic.topic;
-        if topic.deletion_policy.unwrap_or(cluster.topic_deletion_policy) == DeletionPolicy::Retain {
-            news.push(format!("topic {name} is kept: its deletionPolicy is Retain"));
-            continue;
-        }
-        for outcome in admin.delete_topics(&[name.to_string()]).await?.into_values() {
-            match outcome {
-                Ok(()) => news.push(format!("topic {name} is deleted: its manifest is gone")),
-                Err(failure) => news.push(format!("topic {name} is not deleted: {failure}")),
-            }
-        }
+    topic: &ValidatedTopic,
+) -> anyhow::Result<String> {
+    let name = &topic.topic;
+    if topic.deletion_policy.unwrap_or(cluster.topic_deletion_policy) == DeletionPolicy::Retain {
+        return Ok(format!("topic {name} is kept: its deletionPolicy is Retain"));
     }
-    Ok(news)
+    let failure = admin.delete_topics(&[name.to_string()]).await?.into_values().find_map(Result::err);
+    Ok(match failure {
+        None => format!("topic {name} is deleted: its manifest is gone"),
+        Some(failure) => format!("topic {name} is not deleted: {failure}"),
+    })
 }
 
 /// Brokers that take replicas.
@@ -140,43 +139,18 @@ async fn facts(
     }
 }
 
-async fn act(admin: &AdminClient, topic: &ValidatedTopic, action: &TopicAction) -> anyhow::Result<String> {
-    let name = topic.topic.to_string();
+/// What was done, for a person.
+fn told(topic: &ValidatedTopic, action: &TopicAction) -> String {
+    let name = &topic.topic;
     match action {
-        TopicAction::Create { partitions, replication_factor, config } => {
-            let new = NewTopic {
-                name: name.clone(),
-                partitions: *partitions,
-                replication_factor: *replication_factor,
-                config: config.clone(),
-            };
-            for outcome in admin.create_topics(&[new], false).await?.into_values() {
-                // The broker that was asked before lags: the next look sees it.
-                outcome.or_else(|failure| match failure.code {
-                    ErrorCode::TopicAlreadyExists => Ok(()),
-                    _ => Err(failure),
-                })?;
-            }
-            Ok(format!("topic {name} is created"))
-        }
-        TopicAction::Grow { partitions } => {
-            let counts = BTreeMap::from([(name.clone(), *partitions)]);
-            for outcome in admin.create_partitions(&counts).await?.into_values() {
-                outcome?;
-            }
-            Ok(format!("topic {name} grows to {partitions} partitions"))
-        }
+        TopicAction::Create { .. } => format!("topic {name} is created"),
+        TopicAction::Grow { partitions } => format!("topic {name} grows to {partitions} partitions"),
         TopicAction::Configure { set, delete } => {
-            alter(admin, ConfigResource::Topic(name.clone()), set, delete).await?;
             let changed: Vec<&str> = set.keys().chain(delete).map(String::as_str).collect();
-            Ok(format!("topic {name}: {} changed", changed.join(", ")))
+            format!("topic {name}: {} changed", changed.join(", "))
         }
         TopicAction::Reassign(moves) => {
-            let moves: &[Reassignment] = moves;
-            if let Some((partition, failure)) = reassign(admin, moves).await?.into_iter().next() {
-                anyhow::bail!("copies of {partition} cannot change: {failure}");
-            }
-            Ok(format!("topic {name}: copies of {} partitions change", moves.len()))
+            format!("topic {name}: copies of {} partitions change", moves.len())
         }
     }
 }

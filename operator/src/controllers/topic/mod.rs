@@ -1,7 +1,7 @@
 //! KafkaTopic: all topics of a cluster are looked at together, so that brokers get few large calls.
 
 mod deletion;
-mod execute;
+pub(crate) mod execute;
 mod observe;
 mod reconcile;
 
