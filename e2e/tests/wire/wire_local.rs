@@ -1,5 +1,4 @@
-//! Local mode where something is amiss: a broker that cannot start, two runs that want the same ports, a manifest that
-//! is empty for a moment.
+//! Local mode where something is amiss: two runs that want the same ports, a manifest that is empty for a moment.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,24 +13,6 @@ use crate::wire_scale::free_port_base;
 
 const TOPIC: &str = "apiVersion: ottla.dev/v1alpha1\nkind: KafkaTopic\nmetadata: {name: orders}\n\
                      spec: {cluster: demo, partitions: 2, replicationFactor: ";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn topics_are_made_while_one_of_three_brokers_cannot_start() -> Result<()> {
-    let _turn = beside_others().await;
-    let folder = manifests(3)?;
-    let foreign = folder.path().join("data/demo/broker-1/data/somebody-elses");
-    std::fs::create_dir_all(foreign.parent().context("it has a folder")?)?;
-    std::fs::write(&foreign, "precious")?;
-    let mut local = start(folder.path(), "data", free_port_base()?)?;
-    says(&mut local, "topic orders: ready").await?;
-    says(&mut local, "demo: broker 1 cannot start: ").await?;
-    says(&mut local, "somebody-elses").await?;
-    std::fs::remove_file(&foreign)?;
-    says(&mut local, "demo: 3 brokers serve").await?;
-    let status = local.stop(PATIENCE).await?;
-    ensure!(status.success(), "local mode ended with {status}");
-    Ok(())
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_local_modes_that_start_on_the_same_ports_one_serves_and_the_other_ends() -> Result<()> {
