@@ -1,7 +1,6 @@
 //! Listeners of a broker: names, protocols and addresses put together and checked. No I/O.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
 use crate::effective::ConfigMap;
 use crate::listeners::{HostPort, Listener, SecurityProtocol, parse_listeners, parse_protocol_map};
@@ -105,6 +104,11 @@ fn inter_broker_name(statics: &ConfigMap, bound: &[Listener], protocol: &str) ->
     }
 }
 
+/// Whether it is the address of every interface, in any of its spellings.
+fn is_unspecified(host: &str) -> bool {
+    !host.is_empty() && host.chars().all(|c| matches!(c, '0' | ':' | '.'))
+}
+
 fn check_advertised(
     advertised: &[Listener],
     bound: &[Listener],
@@ -112,7 +116,7 @@ fn check_advertised(
     inter_broker: &str,
 ) -> Result<(), ConfigError> {
     for listener in advertised {
-        if listener.host.parse::<IpAddr>().is_ok_and(|address| address.is_unspecified()) {
+        if is_unspecified(&listener.host) {
             let problem = format!("{listener} is no address that a client can reach: give a host name");
             return Err(conflict("advertised.listeners", problem));
         }
