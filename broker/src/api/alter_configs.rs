@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::ConfigResource;
 use ottla_broker_metadata::controller::{self, ConfigResult, Context, FullAlteration, Refused};
 use ottla_broker_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource};
 use ottla_broker_protocol::messages::alter_configs_response::{
@@ -14,7 +13,7 @@ use ottla_broker_protocol::messages::alter_configs_response::{
 use ottla_broker_protocol::{Decode, ErrorCode, Reader};
 
 use super::call::{Call, encode_body};
-use super::config_requests::{forward, named_twice, put_back, refusal, take_out};
+use super::config_requests::{Refusal, forward, invalid, named_twice, put_back, refusal, take_out, target};
 use super::{Answer, Malformed, admin, parts};
 use crate::broker::Broker;
 use crate::controller::NotActive;
@@ -66,7 +65,7 @@ pub async fn decide(
                 wanted.push(alteration);
                 rows.push(row(resource, ErrorCode::None, None));
             }
-            Err(message) => rows.push(row(resource, ErrorCode::InvalidRequest, Some(message))),
+            Err((code, message)) => rows.push(row(resource, code, Some(message))),
         }
     }
     let decide = |context: Context<'_>, wanted: &[FullAlteration], _| {
@@ -92,19 +91,15 @@ pub fn failed(request: &AlterConfigsRequest<'_>, code: ErrorCode) -> AlterConfig
     AlterConfigsResponse { responses: rows.collect(), ..Default::default() }
 }
 
-fn alteration(resource: &AlterConfigsResource<'_>, is_twice: bool) -> Result<FullAlteration, String> {
-    if is_twice {
-        return Err("the resource is named twice".to_owned());
-    }
-    let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name)
-        .ok_or("this kind of resource has no configuration here, or its name is invalid")?;
+fn alteration(resource: &AlterConfigsResource<'_>, is_twice: bool) -> Result<FullAlteration, Refusal> {
+    let target = target(resource.resource_type, &resource.resource_name, is_twice)?;
     let mut settings = BTreeMap::new();
     for config in &resource.configs {
         let Some(value) = config.value.as_deref() else {
-            return Err(format!("{} has no value: give one, or leave the setting out", config.name));
+            return Err(invalid(format!("{} has no value: give one, or leave the setting out", config.name)));
         };
         if settings.insert(config.name.clone().into_owned(), value.to_owned()).is_some() {
-            return Err(format!("{} is named twice", config.name));
+            return Err(invalid(format!("{} is named twice", config.name)));
         }
     }
     Ok((target, settings))

@@ -25,20 +25,20 @@ const ROUTE_FROM_VERSION: i16 = 5;
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: ApiVersionsRequest<'_> = call.request()?;
     let code = check(broker, &request, call.version);
-    let mut response = full(broker, call.peer.internal, call.version);
-    response.error_code = code.code();
     if code != ErrorCode::None {
-        response.api_keys.clear();
+        let refused = ApiVersionsResponse { error_code: code.code(), ..Default::default() };
+        return Ok(Answer::now(call.reply(&refused)));
     }
-    Ok(Answer::now(call.reply(&response)))
+    Ok(Answer::now(call.reply(&full(broker, call.peer.internal, call.version))))
 }
 
-/// The answer to an unserved version: in the oldest schema, with the versions that are served (KIP-511).
+/// The answer to an unserved version: in the oldest schema, with the versions of this API that are served (KIP-511).
 pub fn unsupported(broker: &Broker, peer: &PeerInfo, request_frame: &[u8]) -> Reply {
     let correlation = request_frame.get(4..8).and_then(|bytes| bytes.first_chunk::<4>());
     let correlation = correlation.map_or(0, |bytes| i32::from_be_bytes(*bytes));
     let mut response = full(broker, peer.internal, 0);
     response.error_code = ErrorCode::UnsupportedVersion.code();
+    response.api_keys.retain(|api| api.api_key == ApiKey::ApiVersions.code());
     match frame::encode_response(correlation, ApiKey::ApiVersions, 0, &response) {
         Ok(frame) => Reply::Frame(frame),
         Err(_) => Reply::Close("the answer cannot be encoded"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_broker_metadata::ConfigResource;
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::NodeId;
+use ottla_broker_types::{NodeId, TopicName};
 
 use super::Answer;
 use super::call::Call;
@@ -21,6 +21,30 @@ pub fn refusal(self_id: NodeId, resource_type: i8, name: &str) -> Option<String>
             Some(format!("this is broker {self_id}: ask broker {id} to alter its own settings"))
         }
         _ => None,
+    }
+}
+
+/// Why a resource cannot be altered.
+pub type Refusal = (ErrorCode, String);
+
+/// The refusal of a request that cannot be meant.
+pub fn invalid(message: impl Into<String>) -> Refusal {
+    (ErrorCode::InvalidRequest, message.into())
+}
+
+/// The resource whose settings are to change; `is_twice` says that the request names it once more.
+pub fn target(resource_type: i8, name: &str, is_twice: bool) -> Result<ConfigResource, Refusal> {
+    if is_twice {
+        return Err(invalid("the resource is named twice"));
+    }
+    let target = ConfigResource::from_wire(resource_type, name)
+        .ok_or_else(|| invalid("this kind of resource has no configuration here, or its name is invalid"))?;
+    match &target {
+        ConfigResource::Topic(name) if name.is_empty() => Err(invalid("the topic has no name")),
+        ConfigResource::Topic(name) if TopicName::new(name).is_err() => {
+            Err((ErrorCode::InvalidTopicException, format!("no topic can be named {name:?}")))
+        }
+        _ => Ok(target),
     }
 }
 

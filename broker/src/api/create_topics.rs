@@ -95,7 +95,7 @@ fn failed_row(name: String, code: ErrorCode, message: Option<String>) -> Creatab
         error_message: Some(Cow::Owned(message)),
         num_partitions: -1,
         replication_factor: -1,
-        configs: None,
+        configs: Some(Vec::new()),
         ..Default::default()
     }
 }

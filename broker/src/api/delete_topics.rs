@@ -1,6 +1,7 @@
 //! DeleteTopics (key 20): by name, from version 6 on also by id.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
@@ -13,13 +14,18 @@ use ottla_broker_types::TopicId;
 use super::parts;
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::view::View;
+
+/// A row of the request: what is to go, or the answer that refuses it.
+type Wanted = Result<TopicSelector, DeletableTopicResult<'static>>;
 
 /// Decides as the active controller.
 pub async fn decide(
     broker: &Arc<Broker>,
     request: &DeleteTopicsRequest<'_>,
 ) -> Result<DeleteTopicsResponse<'static>, NotActive> {
-    let selectors = selectors(request);
+    let wanted = wanted(request, &broker.view());
+    let selectors: Vec<TopicSelector> = wanted.iter().flatten().cloned().collect();
     let decide = |context: Context<'_>, selectors: &[TopicSelector], _| {
         Ok::<_, Infallible>(controller::delete_topics(context, selectors))
     };
@@ -33,23 +39,66 @@ pub async fn decide(
         }
         Err(Refused { code, message }) => failed_row(&result.topic, code, message),
     });
-    Ok(DeleteTopicsResponse { responses: rows.collect(), ..Default::default() })
+    let refused = wanted.into_iter().filter_map(Result::err);
+    Ok(DeleteTopicsResponse { responses: rows.chain(refused).collect(), ..Default::default() })
 }
 
 /// Every topic failed.
 pub fn failed(request: &DeleteTopicsRequest<'_>, code: ErrorCode) -> DeleteTopicsResponse<'static> {
-    let rows =
-        selectors(request).into_iter().map(|topic| failed_row(&topic, code, code.message().to_owned()));
+    let rows = named(request).map(|(name, id)| {
+        let message = Some(Cow::Borrowed(code.message()));
+        DeletableTopicResult { error_message: message, ..refused_row(name, id, code) }
+    });
     DeleteTopicsResponse { responses: rows.collect(), ..Default::default() }
 }
 
-fn selectors(request: &DeleteTopicsRequest<'_>) -> Vec<TopicSelector> {
-    let by_state = request.topics.iter().map(|topic| match &topic.name {
-        Some(name) => TopicSelector::Name(name.clone().into_owned()),
-        None => TopicSelector::Id(TopicId(topic.topic_id)),
+/// Every topic by name and id, of which old versions have only the name.
+fn named<'a>(request: &'a DeleteTopicsRequest<'_>) -> impl Iterator<Item = (Option<&'a str>, TopicId)> {
+    let by_state = request.topics.iter().map(|topic| (topic.name.as_deref(), TopicId(topic.topic_id)));
+    by_state.chain(request.topic_names.iter().map(|name| (Some(&**name), TopicId::default())))
+}
+
+/// What can be decided on. A topic that is named twice is refused once, and stays: as by Kafka, who asks so is taken to
+/// be mistaken.
+fn wanted(request: &DeleteTopicsRequest<'_>, view: &View) -> Vec<Wanted> {
+    let mut counts: BTreeMap<(Option<&str>, TopicId), usize> = BTreeMap::new();
+    for key in named(request) {
+        *counts.entry(key).or_default() += 1;
+    }
+    let invalid = |name: Option<&str>, id, message| {
+        let row = refused_row(name, id, ErrorCode::InvalidRequest);
+        Err(DeletableTopicResult { error_message: Some(Cow::Borrowed(message)), ..row })
+    };
+    let rows = counts.iter().filter_map(|((name, id), count)| {
+        let is_by_id_too = |name: &str| {
+            let topic = view.topic(name)?;
+            counts.contains_key(&(None, topic.id)).then_some(topic.id)
+        };
+        Some(match name {
+            Some(name) if !id.0.is_zero() => {
+                invalid(Some(name), *id, "give the topic's name or its id, not both")
+            }
+            None if id.0.is_zero() => invalid(None, *id, "give the topic's name or its id"),
+            name if *count > 1 => invalid(*name, *id, "the topic is named twice"),
+            Some(name) => match is_by_id_too(name) {
+                Some(id) => invalid(Some(name), id, "the topic is named by its id as well"),
+                None => Ok(TopicSelector::Name((*name).to_owned())),
+            },
+            // The row by name refuses it.
+            None if counts.keys().any(|(name, _)| name.and_then(is_by_id_too) == Some(*id)) => return None,
+            None => Ok(TopicSelector::Id(*id)),
+        })
     });
-    let by_name = request.topic_names.iter().map(|name| TopicSelector::Name(name.clone().into_owned()));
-    by_state.chain(by_name).collect()
+    rows.collect()
+}
+
+fn refused_row(name: Option<&str>, id: TopicId, code: ErrorCode) -> DeletableTopicResult<'static> {
+    DeletableTopicResult {
+        name: name.map(|name| Cow::Owned(name.to_owned())),
+        topic_id: id.0,
+        error_code: code.code(),
+        ..Default::default()
+    }
 }
 
 fn failed_row(topic: &TopicSelector, code: ErrorCode, message: String) -> DeletableTopicResult<'static> {

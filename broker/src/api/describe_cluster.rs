@@ -15,13 +15,19 @@ use crate::broker::Broker;
 
 /// The endpoint type of brokers; controllers have no listener for clients here.
 const ENDPOINT_BROKERS: i8 = 1;
+/// The endpoint type of controllers.
+const ENDPOINT_CONTROLLERS: i8 = 2;
 
 /// Handles a DescribeCluster.
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: DescribeClusterRequest = call.request()?;
     if request.endpoint_type != ENDPOINT_BROKERS {
+        let code = match request.endpoint_type {
+            ENDPOINT_CONTROLLERS => ErrorCode::MismatchedEndpointType,
+            _ => ErrorCode::UnsupportedEndpointType,
+        };
         let response = DescribeClusterResponse {
-            error_code: ErrorCode::UnsupportedEndpointType.code(),
+            error_code: code.code(),
             error_message: Some(Cow::Borrowed("ask for brokers: controllers have no listener for clients")),
             cluster_authorized_operations: authorized_operations::of_cluster(false),
             ..Default::default()

@@ -14,6 +14,7 @@ use ottla_broker_protocol::messages::describe_configs_request::{
 use ottla_broker_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResponse, DescribeConfigsResult, DescribeConfigsSynonym,
 };
+use ottla_broker_types::TopicName;
 
 use super::call::Call;
 use super::{Answer, Malformed};
@@ -65,6 +66,12 @@ fn describe(
         })?;
     let layers = view.broker_layers(broker.node_id, &broker.config.statics);
     match &target {
+        ConfigResource::Topic(name) if TopicName::new(name).is_err() => {
+            Err((ErrorCode::InvalidTopicException, format!("no topic can be named {name:?}")))
+        }
+        ConfigResource::Group(name) if name.is_empty() => {
+            Err((ErrorCode::InvalidRequest, "the group has no name".to_owned()))
+        }
         ConfigResource::Topic(name) if view.topic(name).is_none() => {
             Err((ErrorCode::UnknownTopicOrPartition, format!("topic {name} does not exist")))
         }
@@ -84,7 +91,9 @@ fn describe(
 }
 
 fn is_asked(resource: &DescribeConfigsResource<'_>, name: &str) -> bool {
-    resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| key == name))
+    // No names and an empty list of names both mean all.
+    let keys = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty());
+    keys.is_none_or(|keys| keys.iter().any(|key| key == name))
 }
 
 fn config_row(

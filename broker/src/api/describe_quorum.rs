@@ -50,7 +50,12 @@ pub async fn decide(
     });
     let members = status.voters.iter().chain(&status.observers);
     let nodes = members.map(|member| node(member, &broker.config.inter_broker_listener_name)).collect();
-    let response = DescribeQuorumResponse { topics: topics.collect(), nodes, ..Default::default() };
+    let mut response = DescribeQuorumResponse { topics: topics.collect(), nodes, ..Default::default() };
+    let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+    if !partitions.into_iter().any(|partition| partition.error_code == ErrorCode::None.code()) {
+        // Who asks for another log is told nothing of this one.
+        response.nodes.clear();
+    }
     Ok(in_version(response, version))
 }
 

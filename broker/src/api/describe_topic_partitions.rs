@@ -21,7 +21,7 @@ use crate::view::View;
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: DescribeTopicPartitionsRequest<'_> = call.request()?;
     let view = broker.view();
-    let asked_max = usize::try_from(request.response_partition_limit).unwrap_or(usize::MAX);
+    let asked_max = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let mut room = asked_max.min(broker.config.fetch.described_partitions_max as usize).max(1);
     let from = request.cursor.as_ref().map(|cursor| (cursor.topic_name.as_ref(), cursor.partition_index));
     let names: BTreeSet<&str> = if request.topics.is_empty() {
@@ -30,6 +30,10 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
         request.topics.iter().map(|topic| topic.name.as_ref()).collect()
     };
     let mut response = DescribeTopicPartitionsResponse::default();
+    if from.is_some_and(|(topic, index)| index < 0 || !(request.topics.is_empty() || names.contains(topic))) {
+        response.topics = names.iter().map(|name| failed(name, ErrorCode::InvalidRequest)).collect();
+        return Ok(Answer::now(call.reply(&response)));
+    }
     for name in names {
         let start = match from {
             Some((cursor, _)) if name < cursor => continue,
@@ -68,10 +72,15 @@ fn unknown(name: &str) -> DescribeTopicPartitionsResponseTopic<'static> {
         Ok(_) => ErrorCode::UnknownTopicOrPartition,
         Err(_) => ErrorCode::InvalidTopicException,
     };
+    let asked = authorized_operations::of_topic(true);
+    DescribeTopicPartitionsResponseTopic { topic_authorized_operations: asked, ..failed(name, code) }
+}
+
+fn failed(name: &str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic<'static> {
     DescribeTopicPartitionsResponseTopic {
         error_code: code.code(),
         name: Some(Cow::Owned(name.to_owned())),
-        topic_authorized_operations: authorized_operations::of_topic(true),
+        topic_authorized_operations: authorized_operations::of_topic(false),
         ..Default::default()
     }
 }

@@ -24,6 +24,8 @@ use crate::view::View;
 
 /// The longest a long poll may wait, whatever the client asks.
 const WAIT_MAX: Duration = Duration::from_secs(300);
+/// The isolation level that sees no open transaction.
+const READ_COMMITTED: i8 = 1;
 /// From this version on an answer names the leader that the client should ask (KIP-951).
 const LEADER_NAMED_FROM_VERSION: i16 = 16;
 
@@ -36,6 +38,8 @@ struct Fetching {
     plan: SessionPlan,
     /// Whether the client knows zstd.
     reads_zstd: bool,
+    /// Whether the client wants to know of transactions that were aborted.
+    read_committed: bool,
 }
 
 /// One partition's part of the answer.
@@ -75,8 +79,9 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         Ok(plan) => plan,
         Err(error) => return Ok(Answer::now(call.reply(&session_failed(error)))),
     };
+    let read_committed = request.isolation_level == READ_COMMITTED;
     let reads_zstd = call.version >= old_clients::ZSTD_FROM_FETCH_VERSION;
-    let fetching = Fetching { fetcher, wait, bytes_min, bytes_max, plan, reads_zstd };
+    let fetching = Fetching { fetcher, wait, bytes_min, bytes_max, plan, reads_zstd, read_committed };
     let waiter = Arc::new(FetchWaiter::default());
     let mut parts = read_all(broker, &fetching, (!fetching.wait.is_zero()).then_some(&waiter));
     if fetching.wait.is_zero() || is_enough(&fetching, &parts) {
@@ -371,6 +376,8 @@ fn partition_data(fetching: &Fetching, part: Part) -> PartitionData<'static> {
                 last_stable_offset: -1,
                 log_start_offset: -1,
                 records: Some(Records::Segments(Vec::new())),
+                // What was not even found has an empty list, what was not read none, as in Kafka.
+                aborted_transactions: part.partition.is_none().then(Vec::new),
                 ..PartitionData::default()
             }
         }
@@ -388,7 +395,7 @@ fn partition_data(fetching: &Fetching, part: Part) -> PartitionData<'static> {
                 last_stable_offset: read.last_stable_offset.get(),
                 log_start_offset: read.log_start.get(),
                 diverging_epoch,
-                aborted_transactions: None,
+                aborted_transactions: fetching.read_committed.then(Vec::new),
                 preferred_read_replica: -1,
                 records: Some(Records::Segments(segments)),
                 ..PartitionData::default()

@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::ConfigResource;
 use ottla_broker_metadata::controller::{
     self, ConfigAlteration, ConfigOp, ConfigResult, Context, IncrementalAlteration, Refused,
 };
@@ -18,7 +17,7 @@ use ottla_broker_protocol::{Decode, ErrorCode, Reader};
 use ottla_broker_types::NodeId;
 
 use super::call::{Call, encode_body};
-use super::config_requests::{forward, named_twice, put_back, refusal, take_out};
+use super::config_requests::{Refusal, forward, invalid, named_twice, put_back, refusal, take_out, target};
 use super::{Answer, Malformed, admin, parts};
 use crate::broker::Broker;
 use crate::controller::NotActive;
@@ -78,7 +77,7 @@ pub async fn decide(
                 wanted.push(alteration);
                 rows.push(row(resource, ErrorCode::None, None));
             }
-            Err(message) => rows.push(row(resource, ErrorCode::InvalidRequest, Some(message.to_owned()))),
+            Err((code, message)) => rows.push(row(resource, code, Some(message))),
         }
     }
     let decide = |context: Context<'_>, wanted: &[IncrementalAlteration], _| {
@@ -109,24 +108,20 @@ pub fn failed(
     IncrementalAlterConfigsResponse { responses: rows.collect(), ..Default::default() }
 }
 
-fn alteration(
-    resource: &AlterConfigsResource<'_>,
-    is_twice: bool,
-) -> Result<IncrementalAlteration, &'static str> {
-    if is_twice {
-        return Err("the resource is named twice");
-    }
-    let target = ConfigResource::from_wire(resource.resource_type, &resource.resource_name)
-        .ok_or("this kind of resource has no configuration here, or its name is invalid")?;
+fn alteration(resource: &AlterConfigsResource<'_>, is_twice: bool) -> Result<IncrementalAlteration, Refusal> {
+    let target = target(resource.resource_type, &resource.resource_name, is_twice)?;
     let changes = resource.configs.iter().map(|config| {
         let op = match config.config_operation {
             0 => ConfigOp::Set,
             1 => ConfigOp::Delete,
             2 => ConfigOp::Append,
             3 => ConfigOp::Subtract,
-            _ => return Err("the operation must be SET, DELETE, APPEND or SUBTRACT"),
+            _ => return Err(invalid("the operation must be SET, DELETE, APPEND or SUBTRACT")),
         };
         let value = config.value.as_deref().map(str::to_owned);
+        if value.is_none() && op != ConfigOp::Delete {
+            return Err(invalid(format!("{} has no value: give one, or use DELETE", config.name)));
+        }
         Ok(ConfigAlteration { name: config.name.clone().into_owned(), op, value })
     });
     Ok((target, changes.collect::<Result<_, _>>()?))

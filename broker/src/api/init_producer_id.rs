@@ -11,9 +11,16 @@ use super::call::Call;
 use super::{Answer, Malformed};
 use crate::broker::Broker;
 
+/// The wire's "none" for ids and epochs.
+const NONE: i64 = -1;
+
 /// Handles an InitProducerId.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: InitProducerIdRequest<'_> = call.request()?;
+    let continues = (request.producer_id != NONE, i64::from(request.producer_epoch) != NONE);
+    if continues.0 != continues.1 || request.transactional_id.as_deref() == Some("") {
+        return Ok(Answer::now(call.reply(&failed(ErrorCode::InvalidRequest))));
+    }
     if request.transactional_id.is_some() {
         return Ok(Answer::now(call.reply(&failed(ErrorCode::TransactionalIdAuthorizationFailed))));
     }

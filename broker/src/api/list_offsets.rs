@@ -1,6 +1,7 @@
 //! ListOffsets (key 2): offsets by timestamp, and the ends of the log.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsRequest};
@@ -39,9 +40,19 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     } else {
         Isolation::ReadUncommitted
     };
+    let twice = named_twice(&request);
+    let mut told = BTreeSet::new();
     let topics = request.topics.iter().map(|topic| {
-        let name = TopicName::new(&topic.name).map_err(|_| ErrorCode::InvalidTopicException);
-        let partitions = topic.partitions.iter().map(|asked| match &name {
+        let name = TopicName::new(&topic.name).map_err(|_| ErrorCode::UnknownTopicOrPartition);
+        // What is named twice is refused once.
+        let once = topic.partitions.iter().filter(|asked| {
+            let partition = (topic.name.as_ref(), asked.partition_index);
+            !twice.contains(&partition) || told.insert(partition)
+        });
+        let partitions = once.map(|asked| match &name {
+            _ if twice.contains(&(&topic.name, asked.partition_index)) => {
+                failed(asked.partition_index, ErrorCode::InvalidRequest)
+            }
             Ok(_) if !is_known(asked.timestamp, call.version) => {
                 failed(asked.partition_index, ErrorCode::UnsupportedVersion)
             }
@@ -60,6 +71,16 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
         rows.for_each(|row| row.leader_epoch = -1);
     }
     Ok(Answer::now(call.reply(&response)))
+}
+
+/// The partitions that a request names more than once: nobody can say which of the timestamps is meant.
+fn named_twice<'a>(request: &'a ListOffsetsRequest<'_>) -> BTreeSet<(&'a str, i32)> {
+    let mut seen = BTreeSet::new();
+    let named = request
+        .topics
+        .iter()
+        .flat_map(|topic| topic.partitions.iter().map(|asked| (&*topic.name, asked.partition_index)));
+    named.filter(|partition| !seen.insert(*partition)).collect()
 }
 
 /// Whether a request of `version` may ask for `timestamp`: negative ones have a meaning of their own, some of them only

@@ -1,6 +1,7 @@
 //! Metadata (key 3): brokers, topics, leaders; makes topics on first use where that is allowed.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_broker_metadata::Topic;
@@ -17,6 +18,8 @@ use crate::broker::Broker;
 use crate::listener::Reply;
 use crate::view::View;
 
+/// From this version on topics may be named by id; the two before have the field, but no meaning for it.
+const IDS_FROM_VERSION: i16 = 12;
 /// The version in which "all topics" is an empty list rather than none.
 const EMPTY_MEANS_ALL_VERSION: i16 = 0;
 
@@ -28,6 +31,7 @@ struct OperationsAsked {
 }
 
 /// A topic as the request names it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Asked {
     Name(String),
     Id(TopicId),
@@ -49,11 +53,23 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         let rows = view.topics().map(|topic| row(&view, topic, &call, operations)).collect();
         return Ok(Answer::now(reply(broker, &call, &view, rows, operations)));
     }
-    let asked = request.topics.iter().flatten().map(|topic| match &topic.name {
-        Some(name) => Asked::Name(name.clone().into_owned()),
-        None => Asked::Id(TopicId(topic.topic_id)),
-    });
-    let asked: Vec<Asked> = asked.collect();
+    if call.version < IDS_FROM_VERSION
+        && request.topics.iter().flatten().any(|topic| !topic.topic_id.is_zero())
+    {
+        return Ok(Answer::now(refused(&call, &request)));
+    }
+    let mut asked: Vec<Asked> = Vec::new();
+    let mut seen = BTreeSet::new();
+    for topic in request.topics.iter().flatten() {
+        // Of a topic that is named by both, the id decides.
+        let one = match &topic.name {
+            Some(name) if topic.topic_id.is_zero() => Asked::Name(name.clone().into_owned()),
+            _ => Asked::Id(TopicId(topic.topic_id)),
+        };
+        if seen.insert(one.clone()) {
+            asked.push(one);
+        }
+    }
     let may_create = request.allow_auto_topic_creation && broker.config.topics.auto_create;
     let missing = if may_create { missing(&broker.view(), &asked) } else { Vec::new() };
     if missing.is_empty() {
@@ -65,6 +81,17 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         auto_create::create(&broker, missing).await;
         answer(&broker, &call, &asked, operations)
     }))
+}
+
+/// The answer to ids in a version that has no meaning for them.
+fn refused(call: &Call, request: &MetadataRequest<'_>) -> Reply {
+    let topics = request.topics.iter().flatten().map(|topic| MetadataResponseTopic {
+        error_code: ErrorCode::InvalidRequest.code(),
+        name: Some(Cow::Owned(topic.name.as_deref().unwrap_or_default().to_owned())),
+        topic_id: topic.topic_id,
+        ..Default::default()
+    });
+    call.reply(&MetadataResponse { topics: topics.collect(), ..Default::default() })
 }
 
 fn missing(view: &View, asked: &[Asked]) -> Vec<TopicName> {

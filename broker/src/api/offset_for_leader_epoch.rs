@@ -19,7 +19,7 @@ use crate::broker::Broker;
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: OffsetForLeaderEpochRequest<'_> = call.request()?;
     let topics = request.topics.iter().map(|topic| {
-        let name = TopicName::new(&topic.topic).map_err(|_| ErrorCode::InvalidTopicException);
+        let name = TopicName::new(&topic.topic).map_err(|_| ErrorCode::UnknownTopicOrPartition);
         let partitions = topic.partitions.iter().map(|asked| match &name {
             Ok(name) => answer(broker, name, asked),
             Err(code) => failed(asked.partition, *code),

@@ -18,7 +18,7 @@ pub async fn decide(
     request: &UnregisterBrokerRequest,
 ) -> Result<UnregisterBrokerResponse<'static>, NotActive> {
     let Some(node) = NodeId::from_wire(request.broker_id) else {
-        return Ok(failed(request, ErrorCode::InvalidRequest));
+        return Ok(failed(request, ErrorCode::BrokerIdNotRegistered));
     };
     let active = &broker.controller.active;
     let decided = active.decide(broker, |context, _, _| controller::unregister_broker(context, node));

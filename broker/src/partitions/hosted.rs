@@ -449,7 +449,7 @@ impl HostedPartition {
             .map_err(|error| codes::list_offsets(&error))
     }
 
-    /// Where `epoch`, or the largest one before it, ended here.
+    /// Where `epoch`, or the largest one before it, ended here; `None` for one that has not begun.
     pub fn epoch_end(
         &self,
         current_leader_epoch: Option<LeaderEpoch>,
@@ -459,6 +459,8 @@ impl HostedPartition {
         let replica = guard.replica.as_ref().ok_or(ErrorCode::KafkaStorageError)?;
         let Some(epoch) = epoch else { return Ok(None) };
         let end = replica.epoch_end(epoch, current_leader_epoch).map_err(codes::leadership)?;
+        // Nobody knows where an epoch ends that has not begun.
+        let end = end.filter(|_| replica.leader_epoch().is_none_or(|ours| epoch <= ours));
         Ok(end.map(|end| (end.epoch, end.end)))
     }
 

@@ -43,8 +43,15 @@ macro_rules! text_id {
 }
 
 text_id! {
-    /// The name of a group; never empty.
+    /// The name of a group. Only offsets may belong to a group without one, as in Kafka.
     GroupId
+}
+
+impl GroupId {
+    /// The id of a text, which may be empty.
+    pub fn or_unnamed(text: &str) -> GroupId {
+        GroupId(text.into())
+    }
 }
 text_id! {
     /// The id that the coordinator gave to a member; never empty.

@@ -39,7 +39,7 @@ pub enum RecordError {
     /// The bytes follow no known schema.
     #[error(transparent)]
     Decode(#[from] DecodeError),
-    /// A group or member without a name.
+    /// A member without a name.
     #[error("the record names no {0}")]
     Nameless(&'static str),
     /// The topic cannot exist.
@@ -171,7 +171,7 @@ impl GroupRecord {
             let (_, key) = decode_versioned::<OffsetCommitKey<'_>>(key)?;
             let partition = PartitionIndex::from_wire(key.partition).ok_or(RecordError::NegativePartition)?;
             return Ok(Some(GroupRecord::Offset {
-                group: GroupId::new(&key.group).ok_or(RecordError::Nameless("group"))?,
+                group: GroupId::or_unnamed(&key.group),
                 at: TopicPartition { topic: TopicName::stored(&key.topic)?, partition },
                 value: value.map(decode_offset).transpose()?,
             }));
@@ -180,7 +180,7 @@ impl GroupRecord {
             return Ok(None);
         }
         let (_, key) = decode_versioned::<GroupMetadataKey<'_>>(key)?;
-        let group = GroupId::new(&key.group).ok_or(RecordError::Nameless("group"))?;
+        let group = GroupId::or_unnamed(&key.group);
         Ok(Some(GroupRecord::Group { group, value: value.map(GroupValue::decode).transpose()? }))
     }
 }
@@ -335,7 +335,6 @@ mod tests {
     #[test]
     fn broken_records_are_errors_and_never_panics() {
         assert!(GroupRecord::decode(b"", None).is_err());
-        assert!(GroupRecord::decode(b"\x00\x02\x00\x00", None).is_err());
         assert!(GroupRecord::decode(b"\x00\x02\x00\x01g", Some(b"\x00\x03\xff")).is_err());
         assert!(GroupRecord::decode(b"\x00\x01\x00\x01g\x00\x02a/\x00\x00\x00\x00", None).is_err());
     }

@@ -108,7 +108,7 @@ impl GroupShard {
         let is_known = self.groups.contains_key(&join.group);
         let refused = if !sessions.contains(&join.session_timeout) {
             Some(ErrorCode::InvalidSessionTimeout)
-        } else if join.protocols.len() > PROTOCOLS_MAX {
+        } else if join.protocols.is_empty() || join.protocols.len() > PROTOCOLS_MAX {
             Some(ErrorCode::InconsistentGroupProtocol)
         } else if !is_known && join.caller.member.is_some() {
             Some(ErrorCode::UnknownMemberId)

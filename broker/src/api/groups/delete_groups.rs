@@ -1,6 +1,7 @@
 //! DeleteGroups (key 42): only groups without members.
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_broker_protocol::ErrorCode;
@@ -18,10 +19,12 @@ const MESSAGE_FROM_VERSION: i16 = 3;
 /// Handles a DeleteGroups.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: DeleteGroupsRequest<'_> = call.request()?;
-    let names: Vec<String> = request.groups_names.iter().map(|name| name.clone().into_owned()).collect();
+    let mut seen = BTreeSet::new();
+    let once = request.groups_names.iter().filter(|name| seen.insert(name.to_string()));
+    let names: Vec<String> = once.map(|name| name.clone().into_owned()).collect();
     let deleted: Vec<_> = names
         .iter()
-        .map(|name| parts::group(name).and_then(|group| broker.groups.delete_group(broker, &group)))
+        .map(|name| Ok(parts::any_group(name)).and_then(|group| broker.groups.delete_group(broker, &group)))
         .collect();
     Ok(call.later(|call| async move {
         let mut results = Vec::with_capacity(names.len());

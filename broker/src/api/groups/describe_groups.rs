@@ -30,7 +30,7 @@ pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
 }
 
 fn describe(broker: &Broker, call: &Call, name: &str) -> DescribedGroup<'static> {
-    let described = parts::group(name).and_then(|group| broker.groups.describe(broker, &group));
+    let described = broker.groups.describe(broker, &parts::any_group(name));
     let mut row = DescribedGroup { group_id: Cow::Owned(name.to_owned()), ..Default::default() };
     match described {
         Ok(Some(description)) => fill(&mut row, description),

@@ -36,15 +36,15 @@ struct Draft {
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: OffsetCommitRequest<'_> = call.request()?;
     let (draft, offsets) = open(&broker.view(), &call, &request);
-    let commit = parts::group(&request.group_id).map(|group| CommitRequest {
-        group,
+    let commit = CommitRequest {
+        group: parts::any_group(&request.group_id),
         caller: parts::caller(&request.member_id, request.group_instance_id.as_deref()),
         generation: Generation::from_wire(request.generation_id_or_member_epoch),
         retention: u64::try_from(request.retention_time_ms).ok().map(DurationMs),
         knows_group_id_not_found: call.version >= GROUP_ID_NOT_FOUND_FROM_VERSION,
         offsets,
-    });
-    match commit.and_then(|commit| broker.groups.commit_offsets(broker, &commit)) {
+    };
+    match broker.groups.commit_offsets(broker, &commit) {
         Err(code) => Ok(Answer::now(answer(&call, draft, Err(code)))),
         Ok(done) if done.commit.is_none() => Ok(Answer::now(answer(&call, draft, Ok(done.value)))),
         Ok(done) => Ok(call.later(|call| async move { answer(&call, draft, done.committed().await) })),

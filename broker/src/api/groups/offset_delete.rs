@@ -8,7 +8,7 @@ use ottla_broker_protocol::messages::offset_delete_request::OffsetDeleteRequest;
 use ottla_broker_protocol::messages::offset_delete_response::{
     OffsetDeleteResponse, OffsetDeleteResponsePartition, OffsetDeleteResponseTopic,
 };
-use ottla_broker_types::{PartitionIndex, TopicPartition, Uuid};
+use ottla_broker_types::Uuid;
 
 use super::parts;
 use crate::api::call::Call;
@@ -27,11 +27,12 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         let mut rows = Vec::with_capacity(topic.partitions.len());
         for partition in &topic.partitions {
             let index = partition.partition_index;
-            if let Ok(name) = &name {
+            let found = name.clone().and_then(|name| parts::partition(&view, &name, index));
+            let code = found.as_ref().err().copied().unwrap_or_default();
+            if let Ok(partition) = found {
                 places.push((response.topics.len(), rows.len()));
-                wanted.push(TopicPartition { topic: name.clone(), partition: PartitionIndex(index) });
+                wanted.push(partition);
             }
-            let code = name.as_ref().err().copied().unwrap_or_default();
             rows.push(OffsetDeleteResponsePartition { partition_index: index, error_code: code.code() });
         }
         let name = Cow::Owned(topic.name.clone().into_owned());

@@ -34,7 +34,8 @@ const TOPIC_IDS_FROM_VERSION: i16 = 10;
 struct Topic {
     name: String,
     id: Uuid,
-    found: Result<TopicName, ErrorCode>,
+    /// `None` for a name that no topic can have.
+    found: Result<Option<TopicName>, ErrorCode>,
     partitions: Vec<i32>,
 }
 
@@ -73,12 +74,9 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
 fn open(view: &View, call: &Call, request: &OffsetFetchRequest<'_>) -> Vec<Wanted> {
     let by_id = call.version >= TOPIC_IDS_FROM_VERSION;
     let topic = |name: &str, id: Uuid, partitions: &[i32]| {
-        // Offsets may be left of a topic that is gone; by name they are still found.
-        let found = if by_id {
-            parts::topic(view, true, name, id)
-        } else {
-            TopicName::new(name).map_err(|_| ErrorCode::UnknownTopicOrPartition)
-        };
+        // Offsets may be left of a topic that is gone; by name they are still found, and of others there are none.
+        let found =
+            if by_id { parts::topic(view, true, name, id).map(Some) } else { Ok(TopicName::new(name).ok()) };
         Topic { name: name.to_owned(), id, found, partitions: partitions.to_vec() }
     };
     if call.version < BATCHED_FROM_VERSION {
@@ -97,7 +95,7 @@ fn open(view: &View, call: &Call, request: &OffsetFetchRequest<'_>) -> Vec<Wante
 }
 
 fn fetch(broker: &Broker, view: &View, wanted: &Wanted, by_id: bool) -> Result<Answered<Topics>, ErrorCode> {
-    let group = parts::group(&wanted.group)?;
+    let group = parts::any_group(&wanted.group);
     broker.groups.read(broker, &group, |shard| match &wanted.topics {
         Some(topics) => topics.iter().map(|topic| named(shard, &group, topic, by_id)).collect(),
         None => all(shard, &group, view, by_id),
@@ -111,7 +109,8 @@ fn named(
     by_id: bool,
 ) -> OffsetFetchResponseTopics<'static> {
     let partitions = topic.partitions.iter().map(|index| match &topic.found {
-        Ok(name) => {
+        Ok(None) => row(*index, None, ErrorCode::None),
+        Ok(Some(name)) => {
             let at = TopicPartition { topic: name.clone(), partition: PartitionIndex(*index) };
             row(*index, shard.committed(group, &at), ErrorCode::None)
         }

@@ -37,7 +37,12 @@ pub(super) fn caller(member: &str, instance: Option<&str>) -> Caller {
     Caller { member: MemberId::new(member), instance: instance.and_then(InstanceId::new) }
 }
 
-/// The group named; an empty name is invalid everywhere but in commits and fetches of old clients.
+/// The group named, where it may have no name: offsets can be kept without a group's membership.
+pub(super) fn any_group(name: &str) -> GroupId {
+    GroupId::or_unnamed(name)
+}
+
+/// The group named, which has members or could.
 pub(super) fn group(name: &str) -> Result<GroupId, ErrorCode> {
     GroupId::new(name).ok_or(ErrorCode::InvalidGroupId)
 }

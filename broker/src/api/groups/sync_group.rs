@@ -14,10 +14,13 @@ use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
+/// From this version on the member must say which protocol it believes to be chosen (KIP-559).
+const PROTOCOL_FROM_VERSION: i16 = 5;
+
 /// Handles a SyncGroup.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: SyncGroupRequest<'_> = call.request()?;
-    match sync(&request).and_then(|sync| broker.groups.sync(broker, sync)) {
+    match sync(&request, call.version).and_then(|sync| broker.groups.sync(broker, sync)) {
         Err(code) => Ok(Answer::now(call.reply(&response(&SyncReply::failed(code))))),
         Ok(parked) => Ok(call.later(|call| async move {
             let reply = match parked.answer().await {
@@ -30,12 +33,17 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     }
 }
 
-fn sync(request: &SyncGroupRequest<'_>) -> Result<SyncRequest, ErrorCode> {
+fn sync(request: &SyncGroupRequest<'_>, version: i16) -> Result<SyncRequest, ErrorCode> {
+    let group = parts::group(&request.group_id)?;
+    let names_protocol = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if version >= PROTOCOL_FROM_VERSION && !names_protocol {
+        return Err(ErrorCode::InconsistentGroupProtocol);
+    }
     let assignments = request.assignments.iter().filter_map(|assigned| {
         Some((MemberId::new(&assigned.member_id)?, Bytes::copy_from_slice(&assigned.assignment)))
     });
     Ok(SyncRequest {
-        group: parts::group(&request.group_id)?,
+        group,
         caller: parts::caller(&request.member_id, request.group_instance_id.as_deref()),
         generation: Generation::from_wire(request.generation_id),
         protocol_type: request.protocol_type.as_deref().map(Into::into),

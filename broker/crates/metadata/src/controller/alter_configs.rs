@@ -281,7 +281,9 @@ fn check_broker_change(
         let message = "min.insync.replicas can only be set for all brokers or for a topic";
         return Err(Refused::new(ErrorCode::InvalidConfig, message));
     }
-    Value::parse(setting, value).map(|_| ()).map_err(refuse)
+    // As in Kafka a wrong value of a broker is an invalid request, one of a topic an invalid setting.
+    let invalid = |error: ConfigError| Refused::new(ErrorCode::InvalidRequest, error.to_string());
+    Value::parse(setting, value).map(|_| ()).map_err(invalid)
 }
 
 /// With another `min.insync.replicas` the ELR no longer says who holds all that is committed.
