@@ -61,6 +61,11 @@ impl ApacheBrokers {
         each.collect::<Vec<_>>().join(",")
     }
 
+    /// The port of a broker for clients.
+    pub fn port(&self, id: usize) -> u16 {
+        self.ports[id].kafka
+    }
+
     /// An admin client of the cluster.
     pub fn admin(&self) -> AdminClient {
         let endpoint = |ports: &Ports| Endpoint { host: "127.0.0.1".to_owned(), port: ports.kafka };
@@ -91,13 +96,17 @@ impl ApacheBrokers {
 
     fn properties(&self, id: usize) -> String {
         let Ports { kafka, internal, .. } = self.ports[id];
+        // As many copies of the internal topics as there can be, up to Kafka's own three.
+        let copies = self.ports.len().min(3);
         let voters = self.ports.iter().enumerate();
         let voters = voters.map(|(id, ports)| format!("{id}@127.0.0.1:{}", ports.internal));
         format!(
             "process.roles=broker,controller\nnode.id={id}\nbroker.rack=rack-{id}\n\
              controller.quorum.voters={}\nlisteners=PLAINTEXT://127.0.0.1:{kafka},CONTROLLER://127.0.0.1:{internal}\n\
              advertised.listeners=PLAINTEXT://127.0.0.1:{kafka}\ncontroller.listener.names=CONTROLLER\n\
-             inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\n{SETTINGS}",
+             inter.broker.listener.name=PLAINTEXT\nlog.dirs={}\n\
+             offsets.topic.replication.factor={copies}\ntransaction.state.log.replication.factor={copies}\n\
+             transaction.state.log.num.partitions=1\ntransaction.state.log.min.isr=1\n{SETTINGS}",
             voters.collect::<Vec<_>>().join(","),
             self.folder(id).join("data").display(),
         )

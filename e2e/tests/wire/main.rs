@@ -1,9 +1,12 @@
 //! Unmodified clients and tools against clusters of local processes. One module a claim's area, named `wire_*`.
 
 mod clients;
+mod differences;
 mod turns;
+mod wire_addresses;
 mod wire_approval;
 mod wire_controller;
+mod wire_differences;
 mod wire_directories;
 mod wire_failover;
 mod wire_flights;

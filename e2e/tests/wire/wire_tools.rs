@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Brokers, BrokersOptions, Kafka, Kcat, Readers, Waited, kafka, kcat, output, until};
+use ottla_e2e::{
+    Brokers, BrokersOptions, Kafka, Kcat, Readers, Waited, http_get, kafka, kcat, output, until,
+};
 use ottla_operator_kafka_admin::Reassignment;
 
 use crate::clients::{PATIENCE, create_topic, describe, dump_log, kcat_to, tool, until_in_sync};
@@ -120,6 +122,11 @@ async fn kafka_consumer_groups_tells_of_groups_resets_and_deletes_them() -> Resu
     tool(&format!("{reset} --execute")).await?;
     let described = tool("--describe --group g").await?;
     ensure!(row(&described, "0")[3..6] == ["0", "15", "15"], "{described}");
+    for (reset, offset) in [("--all-topics --to-latest", "15"), ("--topic t:0 --shift-by -3", "12")] {
+        tool(&format!("--reset-offsets --group g {reset} --execute")).await?;
+        let described = tool("--describe --group g").await?;
+        ensure!(row(&described, "0")[3] == offset, "{reset}: {described}");
+    }
     ensure!(tool("--list").await?.lines().any(|line| line == "g"), "the group is not listed");
     tool("--delete --group g").await?;
     let listed = tool("--list").await?;
@@ -133,6 +140,34 @@ async fn send(kcat: &Kcat, brokers: &Brokers, partition: &str, count: usize) -> 
     command.args(["-P", "-t", "t", "-p", partition]);
     let sent = output(command, "x\n".repeat(count).as_bytes(), PATIENCE).await?;
     ensure!(sent.status.success(), "kcat: {}", sent.stderr);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_delete_records_moves_the_start_of_every_replica() -> Result<()> {
+    let (Some(kcat), Some(kafka)) = (kcat(), kafka()) else { return Ok(()) };
+    let _turn = beside_others().await;
+    let brokers = Brokers::start(BrokersOptions::new(3)).await?;
+    create_topic(&brokers, "t", 2, 3).await?;
+    send(&kcat, &brokers, "0", 10).await?;
+    send(&kcat, &brokers, "1", 4).await?;
+    let file = brokers.folder(0).join("delete.json");
+    let wanted = r#"{"version":1,"partitions":[{"topic":"t","partition":0,"offset":7},{"topic":"t","partition":1,"offset":-1}]}"#;
+    std::fs::write(&file, wanted).context("write what to delete")?;
+    let arguments = format!("--offset-json-file {}", file.display());
+    let said = tool(&kafka, &brokers, "kafka-delete-records", &arguments).await?;
+    for expected in ["partition: t-0\tlow_watermark: 7", "partition: t-1\tlow_watermark: 4"] {
+        ensure!(said.contains(expected), "{said}");
+    }
+    // The answer came after every replica had followed.
+    for id in 0..3 {
+        let page = http_get(brokers.ports(id).http, "/metrics").await?;
+        for (partition, start) in [("0", "7"), ("1", "4")] {
+            let sample =
+                format!("kafka_log_log_logstartoffset{{topic=\"t\",partition=\"{partition}\"}} {start}\n");
+            ensure!(page.contains(&sample), "broker {id} has not deleted of partition {partition}");
+        }
+    }
     Ok(())
 }
 
