@@ -20,6 +20,10 @@ pub struct Figures {
     pub transfers_min: i64,
     /// By dimension: replicas, bytes, in, out, leaders.
     pub balance: Vec<Balance>,
+    /// Topics that are not even, before and after: by their replicas, or by their leaders.
+    pub topics_crowded: (i64, i64),
+    /// What the least laden of the new brokers carries, relative to an even share: bytes, leaders.
+    pub new_brokers: Option<(f64, f64)>,
     pub racks_crowded: (i64, i64),
     pub racks_added: i64,
     pub factors_wrong: i64,
@@ -64,6 +68,11 @@ impl Figures {
             transfers: score.leader_transfers,
             transfers_min: score.leader_transfers_min,
             balance: score.dimensions.iter().map(line).collect(),
+            topics_crowded: (
+                score.topics_crowded.0.max(score.topics_led_unevenly.0),
+                score.topics_crowded.1.max(score.topics_led_unevenly.1),
+            ),
+            new_brokers: score.new_brokers.map(|new| (new.bytes.value(), new.leaders.value())),
             racks_crowded: score.racks_crowded,
             racks_added: score.racks_crowded_added,
             factors_wrong: score.replication_factors_wrong,

@@ -53,6 +53,8 @@ pub fn cases_table(ran: &[Ran]) -> String {
         "in",
         "out",
         "leaders",
+        "crowded topics",
+        "share of the new brokers",
         "transfers / bound",
         "hash",
     ])];
@@ -71,11 +73,24 @@ pub fn cases_table(ran: &[Ran]) -> String {
         for at in 0..DIMENSIONS.len() {
             row.push(both(ran, |f| f.balance[at].after));
         }
+        let crowded = |of: fn(&Figures) -> i64| ran.middle(|f| of(f) as f64);
+        row.push(format!("{} → {}", crowded(|f| f.topics_crowded.0), crowded(|f| f.topics_crowded.1)));
+        row.push(new_share(ran));
         row.push(ratio(ran.middle(|f| crate::figures::ratio(f.transfers, f.transfers_min))));
         row.push(format!("`{}`", first.hash));
         rows.push(row);
     }
     table(&rows)
+}
+
+/// The least that a broker which came without replicas carries, bytes and leaders, over all seeds.
+fn new_share(ran: &Ran) -> String {
+    let new: Vec<(f64, f64)> = ran.figures.iter().filter_map(|f| f.new_brokers).collect();
+    if new.is_empty() {
+        return String::new();
+    }
+    let least = |of: fn(&(f64, f64)) -> f64| new.iter().map(of).fold(f64::INFINITY, f64::min);
+    format!("{:.3}, {:.3}", least(|share| share.0), least(|share| share.1))
 }
 
 /// What other planners made of a case.
@@ -90,6 +105,7 @@ pub fn others_table(name: &str, own: &Figures, others: &[(&'static str, Answer)]
         "bytes",
         "in",
         "leaders",
+        "crowded topics",
         "racks",
         "note",
     ])];
@@ -98,6 +114,7 @@ pub fn others_table(name: &str, own: &Figures, others: &[(&'static str, Answer)]
         row.push(ratio(f.moves_ratio()));
         row.push(ratio(f.bytes_ratio()));
         row.extend([0, 1, 2, 4].map(|at| ratio(f.balance[at].after)));
+        row.push(f.topics_crowded.1.to_string());
         row.push(format!("+{}", f.racks_added));
         row.push(note.to_owned());
         rows.push(row);

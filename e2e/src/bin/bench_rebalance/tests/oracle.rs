@@ -190,8 +190,8 @@ fn bounds_are_below_and_plans_near_the_proven_optimum() {
             Answer::Unknown => continue,
         };
         for (what, bound, own, exact) in [
-            ("bytes", score.bytes_min, score.bytes, &best_bytes),
-            ("copies", score.moves_min, score.moves, &best_copies),
+            ("bytes", score.loads_min.1, score.bytes, &best_bytes),
+            ("copies", score.loads_min.0, score.moves, &best_copies),
         ] {
             let (bound, own) = (bound as f64, own as f64);
             assert!(
@@ -204,7 +204,7 @@ fn bounds_are_below_and_plans_near_the_proven_optimum() {
             );
         }
         possible += 1.0;
-        bounds = (bounds.0 + score.bytes_min as f64, bounds.1 + best_bytes.found);
+        bounds = (bounds.0 + score.loads_min.1 as f64, bounds.1 + best_bytes.found);
         if is_balanced(one) {
             bytes = (bytes.0 + score.bytes as f64, bytes.1 + best_bytes.found);
             copies = (copies.0 + score.moves as f64, copies.1 + best_copies.found);

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 
 use super::facts::{DIMENSIONS, Facts, SCALE};
 use super::target::{Fill, Targets, share};
+use super::topic_repair::is_worth_copies;
 
 /// The smallest load that the fullest broker can have, whatever the placement.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +19,9 @@ pub(super) struct Floors {
 pub(super) struct LowerBounds {
     pub(super) moves: i64,
     pub(super) bytes: i64,
+    /// The same where the spread of topics does not matter.
+    pub(super) moves_of_loads: i64,
+    pub(super) bytes_of_loads: i64,
 }
 
 impl Floors {
@@ -78,9 +82,10 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
     let disk = share(facts, |p| i128::from(facts.entry[p as usize].bytes), None);
     let independent = facts.racks_are_independent();
     let groups = if independent { facts.rack_size.len() } else { 1 };
-    let mut moves = vec![Flow::default(); groups];
-    let mut bytes = vec![Flow::default(); groups];
+    let mut moves = vec![Joint::default(); groups];
+    let mut bytes = vec![Joint::default(); groups];
     let mut is_used = vec![false; groups];
+    let by_topics = by_topics(facts);
     let floor_bytes = (i128::from(floors.scaled[0]) * facts.disk_total / i128::from(SCALE)) as i64;
     for broker in (0..facts.brokers()).filter(|b| facts.stays[*b]) {
         let group = if independent { usize::from(facts.rack[broker]) } else { 0 };
@@ -97,7 +102,8 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
             let high = (target / 1000 * (1001 + permille)).max(floors.scaled[dimension]);
             if target == 0 { 0 } else { (holds.load(dimension) - high).max(0) }
         };
-        bytes[group].add(Flow {
+        let topics = by_topics[broker];
+        let flow = Flow {
             over: (facts.disk_before[broker] - even.max(floor_bytes))
                 .max(smallest)
                 .max(holds.bytes_for_rate(above(&holds, 1)))
@@ -105,27 +111,92 @@ pub(super) fn lower_bounds(facts: &Facts, targets: &Targets, floors: &Floors, pe
             under: (low - facts.disk_before[broker]).max(0),
             held: facts.disk_before[broker],
             total: disk.low[broker],
-        });
+        };
+        bytes[group].add(flow, (0, topics.under_bytes));
         // A broker that keeps too few bytes once its surplus has left gets some back, and gives as many for them.
         let kept = facts.disk_before[broker] - smallest;
         let back = largest.iter().position(|sum| *sum >= low - kept).unwrap_or(largest.len() - 1) as i64;
         let surplus = (count + back - targets.count.high[broker]).max(0);
         let loads = (0..DIMENSIONS).map(|d| holds.largest_moves(d, above(&holds, d))).max().unwrap_or(0);
         is_used[group] = true;
-        moves[group].add(Flow {
-            over: surplus.max(loads),
-            under: (targets.count.low[broker] - count).max(0),
-            held: count,
-            total: 0,
-        });
+        let under = (targets.count.low[broker] - count).max(0);
+        let flow = Flow { over: surplus.max(loads), under, held: count, total: 0 };
+        moves[group].add(flow, (topics.over, topics.under));
     }
     let wanted: i64 = (0..facts.partitions() as u32).map(|p| facts.slots_held(p) as i64).sum();
     let per_group = if independent { facts.partitions() as i64 } else { wanted };
-    moves.iter_mut().zip(is_used).filter(|(_, used)| *used).for_each(|(flow, _)| flow.total = per_group);
-    LowerBounds {
-        moves: forced_moves.max(moves.iter().map(Flow::arrivals).sum()),
-        bytes: forced_bytes.max(bytes.iter().map(Flow::arrivals).sum()),
+    for (joint, _) in moves.iter_mut().zip(is_used).filter(|(_, used)| *used) {
+        (joint.loads.total, joint.all.total) = (per_group, per_group);
     }
+    let sum = |joint: &[Joint], of: fn(&Joint) -> &Flow| joint.iter().map(|j| of(j).arrivals()).sum::<i64>();
+    LowerBounds {
+        moves: forced_moves.max(sum(&moves, |joint| &joint.all)),
+        bytes: forced_bytes.max(sum(&bytes, |joint| &joint.all)),
+        moves_of_loads: forced_moves.max(sum(&moves, |joint| &joint.loads)),
+        bytes_of_loads: forced_bytes.max(sum(&bytes, |joint| &joint.loads)),
+    }
+}
+
+/// What counts, bytes and rates ask for, and what they and the spread of topics do.
+#[derive(Clone, Copy, Default)]
+struct Joint {
+    loads: Flow,
+    all: Flow,
+}
+
+impl Joint {
+    /// Adds a broker's flow, and what must leave it and arrive there for the spread of topics.
+    fn add(&mut self, flow: Flow, (over, under): (i64, i64)) {
+        self.loads.add(flow);
+        self.all.add(Flow { over: flow.over.max(over), under: flow.under.max(under), ..flow });
+    }
+}
+
+/// What must leave a broker and arrive there for the spread of topics.
+#[derive(Clone, Copy, Default)]
+struct TopicNeed {
+    over: i64,
+    under: i64,
+    under_bytes: i64,
+}
+
+/// Of every topic that is so uneven on a broker that it is worth copies, those that bring it into its band.
+fn by_topics(facts: &Facts) -> Vec<TopicNeed> {
+    let mut needs = vec![TopicNeed::default(); facts.brokers()];
+    let mut held = vec![0_u32; facts.brokers()];
+    for &topic in facts.topics.by_weight() {
+        let partitions = facts.topics.partitions(topic);
+        for partition in partitions.clone() {
+            facts.original(partition).iter().for_each(|b| held[*b as usize] += 1);
+        }
+        let mut sums: Option<Vec<i64>> = None;
+        for broker in (0..facts.brokers()).filter(|b| facts.stays[*b]) {
+            let (limits, held) = (facts.topics.limits(topic, broker as u32), held[broker]);
+            if limits.outside(held) == 0 || !is_worth_copies(facts, topic, broker as u32, held) {
+                continue;
+            }
+            let sums = sums.get_or_insert_with(|| smallest_sums(facts, partitions.clone()));
+            let missing = (limits.low.saturating_sub(held) as usize).min(sums.len() - 1);
+            let need = &mut needs[broker];
+            need.over += i64::from(held.saturating_sub(limits.high));
+            need.under += missing as i64;
+            need.under_bytes += sums[missing];
+        }
+        held.fill(0);
+    }
+    needs
+}
+
+/// Bytes of none, the smallest, the two smallest of some partitions and so on.
+fn smallest_sums(facts: &Facts, partitions: std::ops::Range<u32>) -> Vec<i64> {
+    let mut bytes: Vec<i64> = partitions.map(|partition| facts.entry[partition as usize].bytes).collect();
+    bytes.sort_unstable();
+    let mut sum = 0;
+    let sums = bytes.into_iter().map(|bytes| {
+        sum += bytes;
+        sum
+    });
+    std::iter::once(0).chain(sums).collect()
 }
 
 /// Bytes of none, the largest, the two largest partitions and so on.

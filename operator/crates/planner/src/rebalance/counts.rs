@@ -9,6 +9,7 @@ use super::options::Options;
 use super::rng::SplitMix64;
 use super::state::{Held, State};
 use super::target::{Fill, Targets};
+use super::topic_fill::fill_topics;
 
 /// Replicas looked at for each move: the best of so many comes within a few percent of what is aimed at.
 const REPLICAS_SAMPLED: usize = 32;
@@ -72,6 +73,7 @@ pub(super) fn balance_counts(state: &mut State<'_>, targets: &Targets, options: 
     if state.copies > 0 || state.cur.len() != state.facts.orig.len() {
         while shift(state, &targets.count, &goal, true, options) {}
     }
+    fill_topics(state, targets, &goal, options);
     for group in 0..targets.count.group_total.len() as u32 {
         Aim::new(state, targets, &goal, group, options.seed).run(state, options);
     }
@@ -202,8 +204,14 @@ impl<'a> Aim<'a> {
     fn pick(&mut self, state: &State<'_>, from: u32, to: u32) -> Option<u32> {
         let held = &state.on[from as usize];
         let (give, take) = (self.range(state, from), self.range(state, to));
-        let rated = |held: &Held| (!state.is_paid(held.slot), distance(held.load(), give, take), held.slot);
-        let mut sample: Vec<(bool, i64, u32)> = if held.len() <= 2 * REPLICAS_SAMPLED {
+        let rated = |held: &Held| Rating {
+            needs_copy: !state.is_paid(held.slot),
+            topic: state.topic_rank(held.slot, from, to),
+            distance: distance(held.load(), give, take),
+            unevenness: state.unevenness(held.slot, from, to),
+            slot: held.slot,
+        };
+        let mut sample: Vec<Rating> = if held.len() <= 2 * REPLICAS_SAMPLED {
             held.iter().map(rated).collect()
         } else {
             let left = |b: u32| (state.count(b as usize) - self.goal[b as usize]).abs();
@@ -243,11 +251,21 @@ impl<'a> Aim<'a> {
     }
 }
 
+/// How well a replica serves as the next to move; the least is the best.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+struct Rating {
+    needs_copy: bool,
+    topic: i64,
+    distance: i64,
+    unevenness: i64,
+    slot: u32,
+}
+
 /// The first replica of the sample that may go to `to` without a copy more than one and without crowding its topic
 /// there; without such, the one that comes nearest to that.
-fn best_legal(state: &State<'_>, to: u32, sample: &[(bool, i64, u32)]) -> Option<u32> {
+fn best_legal(state: &State<'_>, to: u32, sample: &[Rating]) -> Option<u32> {
     let mut best: Option<((i64, bool), u32)> = None;
-    for (_, _, slot) in sample {
+    for Rating { slot, .. } in sample {
         let rating = (state.copies_added(*slot, to), state.crowds(*slot, to));
         if best.is_none_or(|(least, _)| rating < least) && state.may_go(*slot, to) {
             best = Some((rating, *slot));

@@ -1,8 +1,8 @@
 //! Why each replica of a plan moves, from the model and what the plan says about its brokers. No I/O.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ottla_broker_types::{NodeId, TopicPartition};
+use ottla_broker_types::{NodeId, TopicName, TopicPartition};
 
 use super::model::{BrokerState, Model};
 use super::plan::{BrokerLoad, Move, Plan};
@@ -42,6 +42,18 @@ pub enum Reason {
         held: i64,
         /// The most that count as balanced.
         share: i64,
+    },
+    /// Its broker holds more of the topic than others shall.
+    #[error("broker {broker} holds {before} replicas of {topic}, and {after} after")]
+    TopicCrowded {
+        /// The broker.
+        broker: NodeId,
+        /// The topic.
+        topic: TopicName,
+        /// Its replicas there before.
+        before: i64,
+        /// The same after.
+        after: i64,
     },
     /// Its broker carries more bytes or traffic than others; counts are even.
     #[error(
@@ -99,6 +111,7 @@ pub fn explain(model: &Model, plan: &Plan) -> Vec<Explanation> {
         states: model.brokers.iter().map(|b| (b.id, b.state)).collect(),
         racks: model.brokers.iter().map(|b| (b.id, b.rack.as_deref())).collect(),
         loads: plan.brokers().iter().map(|load| (load.broker, load)).collect(),
+        topics: topics(model, plan),
     };
     plan.moves().iter().map(|step| context.explain(step)).collect()
 }
@@ -107,6 +120,24 @@ struct Context<'a> {
     states: BTreeMap<NodeId, BrokerState>,
     racks: BTreeMap<NodeId, Option<&'a str>>,
     loads: BTreeMap<NodeId, &'a BrokerLoad>,
+    /// Replicas of each topic on each broker, before and after, of topics that move.
+    topics: BTreeMap<(&'a TopicName, NodeId), (i64, i64)>,
+}
+
+fn topics<'a>(model: &'a Model, plan: &'a Plan) -> BTreeMap<(&'a TopicName, NodeId), (i64, i64)> {
+    let moving: BTreeSet<&TopicName> = plan.moves().iter().map(|step| &step.topic).collect();
+    let mut topics: BTreeMap<(&TopicName, NodeId), (i64, i64)> = BTreeMap::new();
+    for partition in model.partitions.iter().filter(|partition| moving.contains(&partition.topic)) {
+        for broker in &partition.replicas {
+            let held = topics.entry((&partition.topic, *broker)).or_default();
+            (held.0, held.1) = (held.0 + 1, held.1 + 1);
+        }
+    }
+    for step in plan.moves() {
+        step.removing().for_each(|broker| topics.entry((&step.topic, broker)).or_default().1 -= 1);
+        step.adding().for_each(|broker| topics.entry((&step.topic, broker)).or_default().1 += 1);
+    }
+    topics
 }
 
 impl Context<'_> {
@@ -148,6 +179,10 @@ impl Context<'_> {
         let Some(load) = self.loads.get(&broker) else { return Reason::Dead(broker) };
         if load.replicas.0 > load.replicas_share.1 {
             return Reason::TooManyReplicas { broker, held: load.replicas.0, share: load.replicas_share.1 };
+        }
+        let (before, after) = self.topics.get(&(&step.topic, broker)).copied().unwrap_or_default();
+        if after < before {
+            return Reason::TopicCrowded { broker, topic: step.topic.clone(), before, after };
         }
         Reason::Load {
             broker,

@@ -12,6 +12,9 @@ use ottla_broker_types::NodeId;
 use super::check::DISK_PERCENT_MAX;
 use super::index::BrokerIndex;
 use super::model::{BrokerState, Model};
+use super::options::Options;
+use super::target::share;
+use super::topics::Topics;
 
 /// The broker of a slot that has no home yet.
 pub(super) const NOWHERE: u32 = u32::MAX;
@@ -57,6 +60,11 @@ pub(super) struct Facts {
     pub(super) out_rate: Vec<i64>,
     /// `rack_max[rf]`: how many of `rf` replicas a rack may hold.
     pub(super) rack_max: Vec<u32>,
+    pub(super) topics: Topics,
+    /// Brokers that stay and came without replicas, or were named as those that copies go to.
+    pub(super) is_new: Vec<bool>,
+    /// Where copies may go that nothing forces; `None` is anywhere.
+    only_onto: Option<Vec<bool>>,
 }
 
 /// What is asked of a partition most, together, so that one look finds it all.
@@ -79,7 +87,7 @@ pub(super) struct Original {
 
 impl Facts {
     /// Reads a checked model; `order` sorts its partitions.
-    pub(super) fn new(model: &Model, order: &[u32]) -> Facts {
+    pub(super) fn new(model: &Model, order: &[u32], options: &Options) -> Facts {
         let mut brokers: Vec<_> = model.brokers.iter().collect();
         brokers.sort_by_key(|b| b.id);
         let mut racks: BTreeMap<Option<&str>, u16> = brokers.iter().map(|b| (b.rack.as_deref(), 0)).collect();
@@ -116,9 +124,23 @@ impl Facts {
             topic_slots: Vec::new(),
             in_rate: Vec::with_capacity(order.len()),
             out_rate: Vec::with_capacity(order.len()),
+            topics: Topics::default(),
+            is_new: Vec::new(),
+            only_onto: None,
         };
         facts.read_partitions(model, order);
         facts.scale();
+        let count = share(&facts, |_| 1, Some(facts.partitions() as i128));
+        facts.topics = Topics::new(&facts, &count);
+        facts.only_onto = options.only_onto.as_ref().map(|onto| {
+            facts
+                .ids
+                .iter()
+                .zip(&facts.stays)
+                .map(|(id, stays)| *stays && onto.contains(&NodeId(*id)))
+                .collect()
+        });
+        facts.find_new();
         facts
     }
 
@@ -157,6 +179,19 @@ impl Facts {
         }
     }
 
+    fn find_new(&mut self) {
+        self.is_new = self.only_onto.clone().unwrap_or_else(|| {
+            let mut is_new = self.stays.clone();
+            self.orig.iter().for_each(|broker| is_new[*broker as usize] = false);
+            is_new
+        });
+    }
+
+    /// Whether copies that nothing forces may go to the broker.
+    pub(super) fn takes_copies(&self, broker: u32) -> bool {
+        self.only_onto.as_ref().is_none_or(|onto| onto[broker as usize])
+    }
+
     fn scale(&mut self) {
         let slots = |p: usize| i128::from(self.start[p + 1] - self.start[p]);
         let total = |load: &dyn Fn(usize) -> i64| {
@@ -176,16 +211,19 @@ impl Facts {
         for (slot, broker) in lists.iter().enumerate() {
             disk[*broker as usize] += self.entry[self.part[slot] as usize].bytes;
         }
-        Original {
+        let original = Original {
             start: std::mem::replace(&mut self.orig_start, self.start.clone()),
             list: std::mem::replace(&mut self.orig, lists.to_vec()),
             disk: std::mem::replace(&mut self.disk_before, disk),
-        }
+        };
+        self.find_new();
+        original
     }
 
     /// Takes back an original placement that [`Facts::rebase`] returned.
     pub(super) fn restore(&mut self, original: Original) {
         (self.orig_start, self.orig, self.disk_before) = (original.start, original.list, original.disk);
+        self.find_new();
     }
 
     /// The numbers of the brokers.
@@ -212,12 +250,6 @@ impl Facts {
     pub(super) fn original(&self, partition: u32) -> &[u32] {
         let at = partition as usize;
         &self.orig[self.orig_start[at] as usize..self.orig_start[at + 1] as usize]
-    }
-
-    /// Replicas of a topic on a broker above which the topic counts as crowded there.
-    pub(super) fn topic_limit(&self, topic: u32) -> u32 {
-        let staying: u32 = self.rack_size.iter().sum();
-        self.topic_slots[topic as usize].div_ceil(staying.max(1)) + 1
     }
 
     /// Whether every rack must hold exactly one replica of each partition, so that racks cannot help each other.

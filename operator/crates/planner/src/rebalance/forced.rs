@@ -155,13 +155,13 @@ impl OpenBrokers {
     /// The broker with the most room among all, or among a sample.
     fn best(&self, state: &State<'_>, targets: &Targets, slot: u32, rng: &mut SplitMix64) -> Option<u32> {
         let load = state.slot_load(slot);
-        let mut best: Option<((bool, bool, i64, u32), u32)> = None;
+        let mut best: Option<((bool, i64, i64, u32), u32)> = None;
         for at in 0..self.total.min(BROKERS_SAMPLED) {
             let at = if self.total > BROKERS_SAMPLED { rng.below(self.total) } else { at };
             let broker = self.nth(at);
             let rating = (
                 !state.is_original(slot, broker),
-                state.crowds(slot, broker),
+                state.crowding(slot, NOWHERE, broker),
                 pressure(state, targets, broker, load),
                 broker,
             );

@@ -46,7 +46,8 @@ fn levels(
             for &partition in leaders.led[broker].iter().filter(|p| !leaders.facts.entry[**p as usize].pinned)
             {
                 for &to in &leaders.list(partition)[1..] {
-                    if level[to as usize] == UNREACHED {
+                    let is_new = level[to as usize] == UNREACHED;
+                    if is_new && leaders.spares_topic(partition, broker, to as usize) {
                         level[to as usize] = depth;
                         reached.push(to as usize);
                     }
@@ -84,8 +85,11 @@ fn chain(
             return Some(chain);
         }
         let step = leaders.led[at].get(next[at]).map(|partition| {
-            let leads_on =
-                |to: &&u32| level[**to as usize] == level[at] + 1 && !is_spent(leaders, next, **to, lack);
+            let leads_on = |to: &&u32| {
+                level[**to as usize] == level[at] + 1
+                    && !is_spent(leaders, next, **to, lack)
+                    && leaders.spares_topic(*partition, at, **to as usize)
+            };
             let movable = !leaders.facts.entry[*partition as usize].pinned;
             (*partition, leaders.list(*partition)[1..].iter().find(leads_on).filter(|_| movable))
         });

@@ -7,6 +7,8 @@ use super::options::Options;
 use super::order::lead;
 use super::score::Placement;
 use super::target::share;
+use super::topic_leaders::{Care, TopicLeaders, spread_topics};
+use super::topics::root;
 
 /// A broker may lead so much more than its share before leaderships move, in per mille.
 const BAND_PERMILLE: i64 = 20;
@@ -34,11 +36,15 @@ pub(super) struct Leaders<'a> {
     /// [`SCALE`] over each broker's share of that, to multiply with where a division would take its time.
     per_share: Vec<i64>,
     pub(super) share: Shares,
+    pub(super) topics: TopicLeaders,
+    care: Care,
 }
 
 /// The band of leaderships per broker, and the limit of what it sends.
 pub(super) struct Shares {
-    /// The share itself, rounded up.
+    /// The share itself.
+    pub(super) even: Vec<f64>,
+    /// The same rounded up.
     pub(super) exact: Vec<i64>,
     pub(super) low: Vec<i64>,
     pub(super) high: Vec<i64>,
@@ -51,11 +57,16 @@ pub(super) struct Shares {
 pub(super) fn balance_leaders(facts: &Facts, lists: &mut [u32], options: &Options, quiet: bool) -> i64 {
     let share = shares(facts, Placement { start: &facts.start, list: lists });
     let mut leaders = Leaders::new(facts, lists, share);
+    spread_topics(&mut leaders, quiet);
     for broker in 0..facts.brokers() {
         while leaders.count(broker) > leaders.share.high[broker] && leaders.hand_over_directly(broker) {}
     }
-    hand_over(&mut leaders, |l, b| l.count(b) - l.share.high[b], |l, b| l.share.high[b] - l.count(b));
-    hand_over(&mut leaders, |l, b| l.count(b) - l.share.low[b], |l, b| l.share.low[b] - l.count(b));
+    for care in [Care::Even, Care::Band, Care::None] {
+        leaders.care = care;
+        hand_over(&mut leaders, |l, b| l.count(b) - l.share.high[b], |l, b| l.share.high[b] - l.count(b));
+        hand_over(&mut leaders, |l, b| l.count(b) - l.share.low[b], |l, b| l.share.low[b] - l.count(b));
+    }
+    leaders.care = Care::Band;
     leaders.balance_out(options, quiet);
     let high = |b: usize| leaders.share.out[b] / 1000 * (1000 + options.load_permille_max);
     (0..facts.brokers())
@@ -64,26 +75,29 @@ pub(super) fn balance_leaders(facts: &Facts, lists: &mut [u32], options: &Option
         .sum()
 }
 
-/// What each broker should lead: of every partition that it holds, one part in as many as there are replicas. That
-/// is always reachable, whatever the placement.
+/// What each broker should lead: all the same for their weight, but none more than it holds, or less than nobody else can
+/// lead.
 pub(super) fn shares(facts: &Facts, placement: Placement<'_>) -> Shares {
-    // Every replication factor up to 16 divides this; the others are rounded by one part in it.
-    const WHOLE: i64 = 720_720;
-    let mut part = vec![0; facts.brokers()];
-    let mut pinned = vec![0; facts.brokers()];
+    let mut held = vec![0.0; facts.brokers()];
+    let mut forced = vec![0.0; facts.brokers()];
     for partition in 0..facts.partitions() as u32 {
-        let list = placement.of(partition as usize);
-        let Some(first) = list.first() else { continue };
-        if facts.entry[partition as usize].pinned {
-            pinned[*first as usize] += 1;
-            continue;
+        match placement.of(partition as usize) {
+            [] => {}
+            [first, rest @ ..] if rest.is_empty() || facts.entry[partition as usize].pinned => {
+                held[*first as usize] += 1.0;
+                forced[*first as usize] += 1.0;
+            }
+            list => list.iter().for_each(|b| held[*b as usize] += 1.0),
         }
-        list.iter().for_each(|b| part[*b as usize] += WHOLE / list.len() as i64);
     }
-    let low = |b: usize| (part[b] / 1000 * (1000 - BAND_PERMILLE)).div_euclid(WHOLE) + pinned[b];
-    let exact = |b: usize| (part[b] + WHOLE - 1).div_euclid(WHOLE);
-    let high =
-        |b: usize| exact(b).max((part[b] / 1000 * (1000 + BAND_PERMILLE)).div_euclid(WHOLE)) + pinned[b];
+    let leads = |level: f64, b: usize| (level * f64::from(facts.weight[b])).clamp(forced[b], held[b]);
+    let level = root(|level| (0..facts.brokers()).map(|b| leads(level, b)).sum(), facts.partitions() as f64);
+    let even: Vec<f64> = (0..facts.brokers()).map(|b| leads(level, b)).collect();
+    const EPSILON: f64 = 1e-6;
+    let band = BAND_PERMILLE as f64 / 1000.0;
+    let low = |b: usize| (even[b] * (1.0 - band) + EPSILON).floor() as i64;
+    let exact = |b: usize| (even[b] - EPSILON).ceil() as i64;
+    let high = |b: usize| exact(b).max((even[b] * (1.0 + band) + EPSILON).floor() as i64);
     let out = share(facts, |p| i128::from(scaled_out(facts, p)), None);
     let replicas = |p: u32| facts.slots(p).len() as i64;
     let total: i64 = (0..facts.partitions() as u32).map(|p| scaled_out(facts, p)).sum();
@@ -91,10 +105,11 @@ pub(super) fn shares(facts: &Facts, placement: Placement<'_>) -> Shares {
     let part_of =
         |b: usize| (i128::from(out.high[b]) * i128::from(total) / i128::from(weighted.max(1))) as i64;
     Shares {
-        exact: (0..facts.brokers()).map(|b| exact(b) + pinned[b]).collect(),
+        exact: (0..facts.brokers()).map(exact).collect(),
         low: (0..facts.brokers()).map(low).collect(),
         high: (0..facts.brokers()).map(high).collect(),
         out: (0..facts.brokers()).map(part_of).collect(),
+        even,
     }
 }
 
@@ -116,7 +131,27 @@ impl<'a> Leaders<'a> {
             out[leader] += i64::from(sent[partition as usize]);
         }
         let per_share = share.out.iter().map(|share| SCALE / share.max(&PER_SHARE_LEAST)).collect();
-        Leaders { facts, lists, led, pos, sent, out, per_share, share }
+        let topics = TopicLeaders::new(facts, Placement { start: &facts.start, list: lists });
+        Leaders { facts, lists, led, pos, sent, out, per_share, share, topics, care: Care::Even }
+    }
+
+    /// How far above its share a broker leads.
+    pub(super) fn above(&self, broker: usize) -> i64 {
+        self.count(broker) - self.share.exact[broker]
+    }
+
+    /// Whether both brokers stay as near to their shares when `to` leads one more and `from` one less.
+    pub(super) fn keeps_even(&self, from: usize, to: usize) -> bool {
+        let outside =
+            |b: usize, count: i64| (count - self.share.high[b]).max(self.share.low[b] - count).max(0);
+        let (at_from, at_to) = (self.count(from), self.count(to));
+        outside(from, at_from - 1) + outside(to, at_to + 1) <= outside(from, at_from) + outside(to, at_to)
+    }
+
+    /// Whether the partition's topic stays as evenly led as it is when `to` leads instead of `from`.
+    pub(super) fn spares_topic(&self, partition: u32, from: usize, to: usize) -> bool {
+        let topic = self.facts.entry[partition as usize].topic;
+        self.topics.allows(self.facts, topic, (from, to), self.care)
     }
 
     pub(super) fn count(&self, broker: usize) -> i64 {
@@ -136,6 +171,7 @@ impl<'a> Leaders<'a> {
         }
         self.pos[partition as usize] = self.led[to].len() as u32;
         self.led[to].push(partition);
+        self.topics.hand_over(self.facts.entry[partition as usize].topic, from, to);
         let sent = i64::from(self.sent[partition as usize]);
         self.out[from] -= sent;
         self.out[to] += sent;
@@ -151,7 +187,8 @@ impl<'a> Leaders<'a> {
             }
             for &to in &self.list(partition)[1..] {
                 let at = to as usize;
-                if self.count(at) < self.share.high[at] && self.facts.stays[at] {
+                let has_room = self.count(at) < self.share.high[at] && self.facts.stays[at];
+                if has_room && self.spares_topic(partition, from, at) {
                     let rating = self.relief(partition, from, at);
                     if best.is_none_or(|(most, ..)| rating > most) {
                         best = Some((rating, partition, at));
@@ -212,7 +249,8 @@ impl<'a> Leaders<'a> {
             for &to in &self.list(partition)[1..] {
                 let to = to as usize;
                 let relief = self.relief(partition, from, to);
-                if relief > enough && self.facts.stays[to] && best.is_none_or(|(most, ..)| relief > most) {
+                let is_best = relief > enough && best.is_none_or(|(most, ..)| relief > most);
+                if is_best && self.facts.stays[to] && self.spares_topic(partition, from, to) {
                     best = Some((relief, partition, to));
                 }
             }
@@ -245,7 +283,8 @@ impl<'a> Leaders<'a> {
                     continue;
                 }
                 let relief = self.relief(partition, from, to);
-                if relief > -budget && best.is_none_or(|(most, ..)| relief > most) {
+                let is_best = relief > -budget && best.is_none_or(|(most, ..)| relief > most);
+                if is_best && self.spares_topic(partition, from, to) {
                     best = Some((relief, partition, to));
                 }
             }
@@ -265,7 +304,8 @@ impl<'a> Leaders<'a> {
                 continue;
             }
             let relief = self.relief(partition, from, to);
-            if relief > -budget && best.is_none_or(|(most, ..)| relief > most) {
+            let is_best = relief > -budget && best.is_none_or(|(most, ..)| relief > most);
+            if is_best && self.spares_topic(partition, from, to) {
                 best = Some((relief, partition, from));
             }
         }

@@ -33,6 +33,10 @@ mod spread;
 mod state;
 mod table;
 mod target;
+mod topic_fill;
+mod topic_leaders;
+mod topic_repair;
+mod topics;
 mod trim;
 
 #[cfg(test)]
@@ -45,7 +49,7 @@ pub use lint::{Fault, lint};
 pub use model::{Broker, BrokerState, Capacity, Model, Partition, apply};
 pub use model_file::{ModelFileError, read_model, write_model};
 pub use options::Options;
-pub use plan::{BrokerLoad, Move, Note, Plan};
+pub use plan::{BrokerLoad, Move, Note, Plan, hash};
 pub use planner::{judge, plan};
-pub use score::{Dimension, DimensionScore, Ratio, Score, Spread};
+pub use score::{Dimension, DimensionScore, NewBrokers, Ratio, Score, Spread};
 pub use table::{Bytes, RowsMax, Table};

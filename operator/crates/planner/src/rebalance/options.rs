@@ -1,5 +1,9 @@
 //! What a caller can ask of the planner. No I/O.
 
+use std::collections::BTreeSet;
+
+use ottla_broker_types::NodeId;
+
 /// How to plan. The default suits a drain, a scale-up and a periodic check alike.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -16,6 +20,9 @@ pub struct Options {
     pub moves_max: Option<i64>,
     /// The same limit in bytes.
     pub bytes_max: Option<i64>,
+    /// Brokers that alone may get copies for the sake of balance, such as those that have just come; what is uneven among
+    /// the others stays so. `None` allows all.
+    pub only_onto: Option<BTreeSet<NodeId>>,
 }
 
 impl Default for Options {
@@ -27,6 +34,7 @@ impl Default for Options {
             load_permille_trigger: 100,
             moves_max: None,
             bytes_max: None,
+            only_onto: None,
         }
     }
 }

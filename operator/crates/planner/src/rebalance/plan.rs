@@ -174,8 +174,8 @@ impl Plan {
     }
 }
 
-/// The hash of a list of moves.
-pub(super) fn hash(moves: &[Move]) -> u64 {
+/// What identifies a list of moves: partitions, lists before and after.
+pub fn hash(moves: &[Move]) -> u64 {
     let mut hasher = Hasher::new(moves.len() as u64);
     for step in moves {
         hasher.text(step.topic.as_str());

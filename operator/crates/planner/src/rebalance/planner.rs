@@ -19,6 +19,7 @@ use super::rng::mix;
 use super::score::Placement;
 use super::state::State;
 use super::target::Targets;
+use super::topic_repair::{mend_topics, unevenness};
 use super::trim::trim;
 
 /// Seeds tried for one pass of a small cluster.
@@ -29,6 +30,8 @@ const TRIES_VAIN_MAX: usize = 5;
 const REPLICAS_PER_PASS: usize = 50_000;
 /// Replicas up to which copies are exchanged for smaller ones at the end.
 const REPLICAS_TRIMMED: usize = 40_000;
+/// Excess of so many bits, a few thousandths of all load, is not felt.
+const EXCESS_SHIFT: u32 = 21;
 /// Passes until nothing is left to do; two are usual, more where loads cannot come into the band.
 const PASSES_MAX: usize = 24;
 
@@ -39,7 +42,7 @@ const PASSES_MAX: usize = 24;
 pub fn plan(model: &Model, options: &Options) -> Result<Plan, Infeasible> {
     let order = model.order();
     check(model, &order)?;
-    let mut facts = Facts::new(model, &order);
+    let mut facts = Facts::new(model, &order, options);
     let targets = Targets::new(&facts);
     let floors = Floors::new(&facts, &targets.count);
     let mut bounds = None;
@@ -73,7 +76,7 @@ pub fn plan(model: &Model, options: &Options) -> Result<Plan, Infeasible> {
 pub fn judge(before: &Model, after: &Model, options: &Options) -> Result<Plan, Infeasible> {
     let (order, order_after) = (before.order(), after.order());
     check(before, &order)?;
-    let facts = Facts::new(before, &order);
+    let facts = Facts::new(before, &order, options);
     let (start, list) = read_lists(before, &order, after, &order_after, &facts)?;
     let targets = Targets::new(&facts);
     let floors = Floors::new(&facts, &targets.count);
@@ -159,8 +162,9 @@ struct Try {
     copies: i64,
     /// Nothing had to move, so that other seeds would find the same.
     is_quiet: bool,
-    /// Excess over the band, then cost; less is better.
-    rating: (i64, i64),
+    /// Excess over the band as far as it is felt, replicas outside of their topics' bands, the exact excess, then cost;
+    /// less is better.
+    rating: (i64, i64, i64, i64),
 }
 
 /// Runs all phases from one seed. The error lists slots for which no disk has room.
@@ -174,16 +178,24 @@ fn attempt(facts: &Facts, targets: &Targets, floors: &Floors, options: &Options)
     balance_counts(&mut state, targets, options);
     let quiet = lifted.is_empty() && state.copies == 0 && facts.orig.len() == facts.part.len();
     refine(&mut state, targets, floors, options, quiet);
+    let still_quiet = quiet && state.copies == 0;
+    mend_topics(&mut state, targets, floors, options, still_quiet);
     if state.copies > 0 && facts.part.len() <= REPLICAS_TRIMMED && !options.is_limited() {
         trim(&mut state, targets, floors, options);
     }
     let mut lists = lists(&state);
-    let (copies, mut rating) = (state.copies, rate(&state, targets, floors, options, quiet));
+    let (copies, (mut excess, cost)) = (state.copies, rate(&state, targets, floors, options, quiet));
+    let unevenness = unevenness(&state);
     drop(state);
     if options.leaders {
-        rating.0 += balance_leaders(facts, &mut lists, options, quiet && copies == 0);
+        excess += balance_leaders(facts, &mut lists, options, quiet && copies == 0);
     }
-    Ok(Try { lists, copies, is_quiet: quiet && copies == 0, rating })
+    Ok(Try {
+        lists,
+        copies,
+        is_quiet: quiet && copies == 0,
+        rating: (excess >> EXCESS_SHIFT, unevenness, excess, cost),
+    })
 }
 
 fn too_small(model: &Model, order: &[u32], facts: &Facts, homeless: &[u32]) -> Infeasible {

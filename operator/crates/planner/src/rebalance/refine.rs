@@ -87,16 +87,12 @@ pub(super) fn refine(
     let members = members(state, targets);
     let mut rng = SplitMix64::new(options.seed, 1 << 32);
     let small = state.cur.len() <= REPLICAS_SMALL;
-    let efforts = match (quiet, small) {
-        (true, true) => EFFORTS_QUIET_SMALL,
-        (true, false) => EFFORTS_QUIET,
-        (false, true) => EFFORTS_SMALL,
-        (false, false) => EFFORTS,
-    };
+    let efforts = efforts(quiet, small);
     let mut travellers = Travellers::new(state);
     let mut steps = 0;
     let mut gain_part = GAIN_PART_MIN;
     let mut has_improved = false;
+    let mut strict = true;
     let mut lightest = Lightest(vec![Vec::new(); state.facts.brokers()]);
     for _ in 0..ROUNDS_MAX {
         if steps > 0 && steps * TRAVELLERS_PART >= state.copies {
@@ -110,7 +106,8 @@ pub(super) fn refine(
             let mut densest = Densest::default();
             for _ in 0..STEPS_PER_TURN {
                 let group = targets.count.group[broker as usize].map_or(0, |g| g as usize);
-                let mut choice = Choice::new(state, targets, &band, options, broker, (quiet, gain_part));
+                let mut choice =
+                    Choice::new(state, targets, &band, options, broker, (quiet, gain_part, strict));
                 densest.renew((state, &band), broker, choice.copy_cost, &mut rng);
                 let mut known = Known {
                     members: &members[group],
@@ -135,9 +132,23 @@ pub(super) fn refine(
             // plans after plans.
             gain_part *= 10;
             if gain_part > GAIN_PART_LEAST || !has_improved {
-                break;
+                if !strict {
+                    break;
+                }
+                // Even bytes come before even topics.
+                (strict, gain_part) = (false, GAIN_PART_MIN);
             }
         }
+    }
+}
+
+/// How much is looked at, first and then.
+fn efforts(quiet: bool, small: bool) -> [Effort; 2] {
+    match (quiet, small) {
+        (true, true) => EFFORTS_QUIET_SMALL,
+        (true, false) => EFFORTS_QUIET,
+        (false, true) => EFFORTS_SMALL,
+        (false, false) => EFFORTS,
     }
 }
 
@@ -209,6 +220,8 @@ struct Choice<'c, 'f> {
     copy_cost: i64,
     gain_min: i64,
     gain_good: i64,
+    /// Whether no topic may get less even.
+    strict: bool,
     /// Whether the step brings a good part of what is asked for, how cheaply it does so, and the step.
     best: Option<((bool, i64), Step)>,
 }
@@ -220,7 +233,7 @@ impl<'c, 'f> Choice<'c, 'f> {
         band: &'c Band,
         options: &'c Options,
         broker: u32,
-        (quiet, gain_part): (bool, i64),
+        (quiet, gain_part, strict): (bool, i64, bool),
     ) -> Choice<'c, 'f> {
         let load = state.load[broker as usize];
         let own = (band.excess(broker as usize, load), band.penalty(broker as usize, load));
@@ -239,6 +252,7 @@ impl<'c, 'f> Choice<'c, 'f> {
             copy_cost,
             gain_min,
             gain_good,
+            strict,
             best: None,
         }
     }
@@ -369,6 +383,16 @@ impl<'c, 'f> Choice<'c, 'f> {
         }
     }
 
+    /// Whether topics stay as even as they are; when bytes cannot be evened out otherwise, whether none gets crowded.
+    fn spares_topics(&self, step: Step) -> bool {
+        let state = self.state;
+        match (self.strict, step.back) {
+            (true, Some(back)) => state.crowding_of_swap(step.slot, back) <= 0,
+            (true, None) => state.crowding(step.slot, state.cur[step.slot as usize], step.to) <= 0,
+            (false, _) => !state.crowds(step.slot, step.to),
+        }
+    }
+
     fn is_legal(&self, step: Step) -> bool {
         let state = self.state;
         let legal = match step.back {
@@ -381,7 +405,7 @@ impl<'c, 'f> Choice<'c, 'f> {
             }
             None => state.may_go(step.slot, step.to),
         };
-        if !legal || state.crowds(step.slot, step.to) {
+        if !legal || !self.spares_topics(step) {
             return false;
         }
         let mut copies = state.copies_added(step.slot, step.to);

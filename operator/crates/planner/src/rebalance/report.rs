@@ -86,6 +86,11 @@ pub fn to_json(plan: &Plan) -> Value {
         "balance": dimensions,
         "racksCrowded": pair(score.racks_crowded),
         "topicsCrowded": pair(score.topics_crowded),
+        "topicsLedUnevenly": pair(score.topics_led_unevenly),
+        "newBrokers": score.new_brokers.map(|new| json!({
+            "bytesToShare": new.bytes.value(),
+            "leadersToShare": new.leaders.value(),
+        })),
         "brokers": brokers,
         "partitions": plan.moves().iter().map(step).collect::<Vec<_>>(),
         "notes": plan.notes().iter().map(ToString::to_string).collect::<Vec<_>>(),

@@ -7,6 +7,7 @@ use super::bounds::{Floors, LowerBounds};
 use super::facts::{Facts, SCALE};
 use super::leaders::shares;
 use super::target::{Targets, share};
+use super::topic_leaders::TopicLeaders;
 
 /// A ratio in parts of ten thousand, so that equal scores are equal values; shown with three digits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -90,6 +91,15 @@ pub struct DimensionScore {
     pub max_to_floor: Ratio,
 }
 
+/// What those of the new brokers carry that carry the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NewBrokers {
+    /// Bytes relative to the broker's share.
+    pub bytes: Ratio,
+    /// Preferred leaders relative to the broker's share.
+    pub leaders: Ratio,
+}
+
 /// The judgement of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Score {
@@ -103,6 +113,8 @@ pub struct Score {
     pub bytes: i64,
     /// The fewest that any plan to this balance copies.
     pub bytes_min: i64,
+    /// The fewest copies and bytes of plans to even loads, where the spread of topics does not matter.
+    pub loads_min: (i64, i64),
     /// Partitions whose preferred leader changes.
     pub leader_transfers: i64,
     /// The fewest preferred leaders that must change for even leaderships.
@@ -111,8 +123,13 @@ pub struct Score {
     pub racks_crowded: (i64, i64),
     /// Partitions with more replicas too many in a rack than before.
     pub racks_crowded_added: i64,
-    /// Topics of which some broker holds more than its share and one, before and after.
+    /// Topics worth copies of which some broker holds more or less than its share by more than one replica and five
+    /// percent, before and after.
     pub topics_crowded: (i64, i64),
+    /// The same of their preferred leaders.
+    pub topics_led_unevenly: (i64, i64),
+    /// What the brokers that came without replicas carry after, relative to an even share; `None` without such brokers.
+    pub new_brokers: Option<NewBrokers>,
     /// Partitions that end with another number of replicas than asked for.
     pub replication_factors_wrong: i64,
     /// The most bytes that any broker holds while old and new replicas are both there, relative to its bytes before;
@@ -203,17 +220,36 @@ pub(super) fn score(
         moves_min: bounds.moves,
         bytes: 0,
         bytes_min: bounds.bytes,
+        loads_min: (bounds.moves_of_loads, bounds.bytes_of_loads),
         leader_transfers: 0,
         leader_transfers_min: over.max(under),
         racks_crowded: (0, 0),
         racks_crowded_added: 0,
         topics_crowded: (topics_crowded(facts, before), topics_crowded(facts, after)),
+        topics_led_unevenly: (
+            TopicLeaders::new(facts, before).uneven(facts),
+            TopicLeaders::new(facts, after).uneven(facts),
+        ),
+        new_brokers: new_brokers(facts, loads_after, &shares_of[1], &leaders.even),
         replication_factors_wrong: 0,
         transient_max: Ratio(10_000),
         bytes_across_racks: 0,
     };
     add_costs(facts, before, after, &mut score);
     score
+}
+
+/// What the least laden of the new brokers carries.
+fn new_brokers(facts: &Facts, loads: &Loads, bytes: &[i64], leaders: &[f64]) -> Option<NewBrokers> {
+    let new = || (0..facts.brokers()).filter(|b| facts.is_new[*b]);
+    let led = |b: usize| match leaders[b] > 0.0 {
+        true => Ratio((loads[4][b] as f64 / leaders[b] * 10_000.0).round() as i64),
+        false => Ratio(10_000),
+    };
+    Some(NewBrokers {
+        bytes: new().map(|b| Ratio::of(loads[1][b], bytes[b])).min()?,
+        leaders: new().map(led).min()?,
+    })
 }
 
 /// The least that the broker sends which leads the heaviest partition: it also leads what the others may not.
@@ -273,23 +309,18 @@ fn crowded(facts: &Facts, list: &[u32], wanted: usize) -> i64 {
     (0..racks.len()).filter(above).count() as i64
 }
 
-/// Topics of which some broker that stays holds more than the topic's limit.
+/// Topics worth copies of which some broker that stays holds more or less than its band.
 fn topics_crowded(facts: &Facts, placement: Placement<'_>) -> i64 {
     let mut held = vec![0_u32; facts.brokers()];
-    let mut touched: Vec<u32> = Vec::new();
     let mut crowded = 0;
-    let mut first = 0;
-    while first < facts.partitions() {
-        let topic = facts.entry[first].topic;
-        let end = first + facts.entry[first..].partition_point(|entry| entry.topic == topic);
-        for &broker in &placement.list[placement.start[first] as usize..placement.start[end] as usize] {
-            held[broker as usize] += 1;
-            touched.push(broker);
-        }
-        let limit = facts.topic_limit(topic);
-        crowded += i64::from(touched.iter().any(|b| facts.stays[*b as usize] && held[*b as usize] > limit));
-        touched.drain(..).for_each(|b| held[b as usize] = 0);
-        first = end;
+    for &topic in facts.topics.by_weight() {
+        let range = facts.topics.partitions(topic);
+        let lists =
+            placement.start[range.start as usize] as usize..placement.start[range.end as usize] as usize;
+        placement.list[lists].iter().for_each(|broker| held[*broker as usize] += 1);
+        let outside = |b: &usize| facts.topics.limits(topic, *b as u32).outside(held[*b]) > 0;
+        crowded += i64::from((0..facts.brokers()).filter(|b| facts.stays[*b]).any(|b| outside(&b)));
+        held.fill(0);
     }
     crowded
 }

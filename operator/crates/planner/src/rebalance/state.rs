@@ -123,6 +123,9 @@ impl<'f> State<'f> {
         if !facts.stays[broker as usize] || facts.entry[partition as usize].pinned {
             return false;
         }
+        if !facts.takes_copies(broker) && !self.need_not_ask(slot, broker) {
+            return false;
+        }
         let rack = facts.rack[broker as usize];
         let mut neighbours = 0;
         let slots = facts.slots(partition);
@@ -137,6 +140,15 @@ impl<'f> State<'f> {
             }
         }
         neighbours < limit
+    }
+
+    /// Whether a copy of the slot may go also to a broker that takes no copies for the sake of balance: home, or because
+    /// it must be copied to a broker of that kind anyway.
+    fn need_not_ask(&self, slot: u32, broker: u32) -> bool {
+        let at = self.cur[slot as usize];
+        at == NOWHERE
+            || self.is_original(slot, broker)
+            || (self.is_paid(slot) && !self.facts.takes_copies(at))
     }
 
     /// Whether the broker's disk has room for a copy while everything that it had is still there.
@@ -187,10 +199,54 @@ impl<'f> State<'f> {
         i64::from(!self.is_original(slot, broker)) - i64::from(self.is_paid(slot))
     }
 
+    /// The topic of a slot.
+    pub(super) fn topic(&self, slot: u32) -> u32 {
+        self.facts.entry[self.facts.part[slot as usize] as usize].topic
+    }
+
     /// Whether the topic would be crowded on `broker` with one replica more.
     pub(super) fn crowds(&self, slot: u32, broker: u32) -> bool {
-        let topic = self.facts.entry[self.facts.part[slot as usize] as usize].topic;
-        self.spread.get(topic, broker) >= self.facts.topic_limit(topic)
+        let topic = self.topic(slot);
+        self.spread.get(topic, broker) >= self.facts.topics.limits(topic, broker).high
+    }
+
+    /// How many more replicas of the slot's topic are outside of its bands once the slot has left `from`, which may be
+    /// [`NOWHERE`], for `to`; below zero where the topic gets more even.
+    pub(super) fn crowding(&self, slot: u32, from: u32, to: u32) -> i64 {
+        let topic = self.topic(slot);
+        let outside =
+            |broker: u32, held: u32| i64::from(self.facts.topics.limits(topic, broker).outside(held));
+        let held = self.spread.get(topic, to);
+        let there = outside(to, held + 1) - outside(to, held);
+        if from == NOWHERE {
+            return there;
+        }
+        let held = self.spread.get(topic, from);
+        there + outside(from, held.saturating_sub(1)) - outside(from, held)
+    }
+
+    /// The same once two slots have traded places.
+    pub(super) fn crowding_of_swap(&self, a: u32, b: u32) -> i64 {
+        if self.topic(a) == self.topic(b) {
+            return 0;
+        }
+        let (at_a, at_b) = (self.cur[a as usize], self.cur[b as usize]);
+        self.crowding(a, at_a, at_b) + self.crowding(b, at_b, at_a)
+    }
+
+    /// How much farther from its share the topic is on `to` than on `from` once the slot has moved, in thousandths of a
+    /// replica; below zero where it gets more even.
+    pub(super) fn unevenness(&self, slot: u32, from: u32, to: u32) -> i64 {
+        let (topic, topics) = (self.topic(slot), &self.facts.topics);
+        let above = |broker: u32| f64::from(self.spread.get(topic, broker)) - topics.share(topic, broker);
+        ((above(to) - above(from) + 1.0) * 1000.0) as i64
+    }
+
+    /// How well a move serves the topic's spread, less is better: first what brings a topic worth copies into its bands,
+    /// then what makes such a topic more even, then all that does no harm.
+    pub(super) fn topic_rank(&self, slot: u32, from: u32, to: u32) -> i64 {
+        let makes_even = self.facts.topics.is_heavy(self.topic(slot)) && self.unevenness(slot, from, to) <= 0;
+        2 * self.crowding(slot, from, to) + i64::from(!makes_even)
     }
 
     /// Puts the slot on `broker`, which may be [`NOWHERE`].

@@ -139,9 +139,18 @@ impl Table<'_> {
             pair(f, "rack violations", score.racks_crowded)?;
         }
         pair(f, "crowded topics", score.topics_crowded)?;
+        pair(f, "topics led unevenly", score.topics_led_unevenly)?;
+        if let Some(new) = score.new_brokers {
+            let (bytes, leaders) = (new.bytes, new.leaders);
+            writeln!(
+                f,
+                "{:<20} {:>12} {bytes} of an even share of bytes, {leaders} of leaders",
+                "new brokers", ""
+            )?;
+        }
         writeln!(
             f,
-            "(1.000 is an even share, and 1.000 of the floor cannot be beaten;\n a topic is crowded where a broker holds two more of it than its share)"
+            "(1.000 is an even share, and 1.000 of the floor cannot be beaten; a topic is crowded where a\n broker holds more or less of it than its share by over one replica and 5 %)"
         )
     }
 

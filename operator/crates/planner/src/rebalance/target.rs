@@ -14,6 +14,8 @@ pub(super) struct Fill {
     pub(super) group: Vec<Option<u32>>,
     /// The load that each group ends with.
     pub(super) group_total: Vec<i64>,
+    /// The share itself.
+    pub(super) exact: Vec<f64>,
 }
 
 /// Shares per dimension.
@@ -56,6 +58,7 @@ pub(super) fn share(facts: &Facts, per_replica: impl Fn(u32) -> i128, limit: Opt
         high: vec![0; facts.brokers()],
         group: vec![None; facts.brokers()],
         group_total: Vec::new(),
+        exact: vec![0.0; facts.brokers()],
     };
     while !open.is_empty() {
         let base = most(facts, &classes, &fixed);
@@ -109,6 +112,7 @@ fn fix_group(
             let full: Vec<usize> = members.iter().copied().filter(above).collect();
             for broker in &full {
                 (fill.low[*broker], fill.high[*broker]) = (limit as i64, limit as i64);
+                fill.exact[*broker] = limit as f64;
                 total -= limit;
                 weight -= i128::from(facts.weight[*broker]);
             }
@@ -120,6 +124,7 @@ fn fix_group(
     }
     for broker in members {
         let share = total * i128::from(facts.weight[broker]);
+        fill.exact[broker] = share as f64 / weight as f64;
         fill.low[broker] = share.div_euclid(weight) as i64;
         fill.high[broker] = (share + weight - 1).div_euclid(weight) as i64;
     }

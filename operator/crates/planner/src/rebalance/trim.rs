@@ -57,7 +57,7 @@ fn smaller(state: &State<'_>, band: &Band, slot: u32, rng: &mut SplitMix64) -> O
                 && facts.part[slot as usize] != facts.part[back as usize]
                 && state.may_go(back, here)
                 && state.fits(slot, home)
-                && !state.crowds(back, here)
+                && state.crowding_of_swap(slot, back) <= 0
             {
                 best = Some((bytes, back));
             }

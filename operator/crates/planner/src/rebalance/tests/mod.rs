@@ -8,5 +8,6 @@ mod golden;
 mod oracle;
 mod random;
 mod scale;
+mod serve;
 mod soak;
 mod wild;
