@@ -171,6 +171,9 @@ pub struct RebalanceStatus {
     /// Brokers and racks that replicas were last evened out for, as 0=rack,1=rack.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub balanced_for: Option<String>,
+    /// Brokers, racks and removals that the plan was made for, in the same words: for others, another is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub planned_for: Option<String>,
     /// Identifies the plan.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plan_hash: Option<String>,

@@ -8,7 +8,7 @@ use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 
 use super::{Input, Plan, plan, plan_failed, plan_invalid, question};
 use crate::action::Action;
-use crate::facts::{ClaimFacts, NoAnswer, Observed};
+use crate::facts::{ClaimFacts, KeptPlan, NoAnswer, Observed};
 use crate::testing::{build, cluster_of, defaults, healthy, object, partition, topic_partition};
 
 const ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
@@ -355,14 +355,38 @@ fn scaling_down_says_what_it_waits_for_and_keeps_the_pods() {
         _ => None,
     });
     assert_eq!(pods, Some(5));
+    let mut observed = observed;
+    keep(&mut observed, &plan);
+    let plan = plan_of(&cluster_of("replicas: 3"), &plan.status, &observed);
     assert!(todo(&plan).iter().any(|action| action.starts_with("move ")), "{:?}", todo(&plan));
+}
+
+/// Keeps the plan of moves that was made, as the API server does.
+fn keep(observed: &mut Observed, plan: &Plan) {
+    let chunks = plan.resources().filter_map(|resource| match resource {
+        crate::resources::Resource::ConfigMap(map) => {
+            let hash = map.metadata.labels.as_ref()?.get(crate::names::PLAN_LABEL)?.clone();
+            let chunk = map.binary_data.as_ref()?.get(crate::names::PLAN_CHUNK)?.0.clone();
+            Some((map.metadata.name.clone()?, hash, chunk))
+        }
+        _ => None,
+    });
+    let mut kept = KeptPlan::default();
+    for (number, (name, hash, chunk)) in chunks.enumerate() {
+        kept.names.insert(name);
+        kept.chunks.insert(number, chunk);
+        (kept.hash, kept.count) = (hash, number + 1);
+    }
+    observed.plan = Some(kept);
 }
 
 #[test]
 fn a_drain_that_is_taken_back_cancels_what_runs_and_starts_nothing_more() {
     let five = cluster_of("replicas: 5");
     let (mut observed, status) = at_rest(&five);
-    let drain = plan_of(&cluster_of("replicas: 3"), &status, &observed);
+    let made = plan_of(&cluster_of("replicas: 3"), &status, &observed);
+    keep(&mut observed, &made);
+    let drain = plan_of(&cluster_of("replicas: 3"), &made.status, &observed);
     let start = drain.actions.iter().find_map(|action| match action {
         Action::Reassign(moves) => Some(moves.clone()),
         _ => None,
@@ -392,6 +416,8 @@ fn a_drain_that_is_taken_back_cancels_what_runs_and_starts_nothing_more() {
     for id in [3, 4].map(NodeId) {
         kafka.brokers.get_mut(&id).expect("it is registered").cordoned = Some(false);
     }
+    // The plan of the drain is let go, too.
+    observed.plan = None;
     let after = plan_of(&five, &back.status, &observed);
     assert_eq!((todo(&after), reason(&after)), (vec![], "Ready"));
     assert_eq!(after.status.drain, None);

@@ -22,15 +22,12 @@ pub(super) struct Admitted {
     pub(super) start: Vec<Reassignment>,
     /// Why a task had to wait, if one did.
     pub(super) waits: Option<String>,
-    /// Whether a task had to wait for the budget.
-    pub(super) exhausted: bool,
 }
 
-/// Picks tasks in their order, as slots, safety and `budget` (replicas) allow.
-pub(super) fn admit(kafka: &KafkaFacts, tasks: &[Task], budget: Option<usize>) -> Admitted {
+/// Picks tasks in their order, as slots and safety allow.
+pub(super) fn admit(kafka: &KafkaFacts, tasks: &[Task]) -> Admitted {
     let mut admitted = Admitted::default();
     let mut slots = Slots::of(kafka);
-    let mut budget = budget.unwrap_or(usize::MAX);
     let mut reorderings = 0;
     for task in tasks {
         let Some(facts) = kafka.partitions.get(&task.partition) else { continue };
@@ -43,15 +40,8 @@ pub(super) fn admit(kafka: &KafkaFacts, tasks: &[Task], budget: Option<usize>) -
                 continue;
             }
             reorderings += 1;
-        } else {
-            if task.arriving.len() > budget {
-                admitted.exhausted = true;
-                continue;
-            }
-            if !slots.take(task, facts) {
-                continue;
-            }
-            budget -= task.arriving.len();
+        } else if !slots.take(task, facts) {
+            continue;
         }
         let (partition, replicas) = (task.partition.clone(), task.target.clone());
         admitted.start.push(Reassignment { partition, replicas });

@@ -1,11 +1,13 @@
-//! Which replicas move now: the plan of `rebalance` admitted a little at a time. Pure.
+//! Which replicas move now: a plan of `rebalance`, made once, kept, and admitted a little at a time. Pure.
 //!
-//! The plan is made anew from what is seen, with everything that is under way counted as done: whoever restarts
-//! the operator, or moves replicas by hand meanwhile, changes nothing about where this ends. In Manual mode the plan that
-//! a person has approved is kept instead, and nothing else is carried out; drains need no approval, they were asked for.
+//! A plan is made for what is asked for (brokers, racks, removals) with the sizes that partitions have then, and kept until
+//! it is carried out: sizes grow all the time, and a plan made anew from each look would move replicas to and fro. Whoever
+//! restarts the operator, or moves replicas by hand meanwhile, changes nothing about where it ends. In Manual mode the plan
+//! waits for a person's approval of exactly its hash; drains need none, they were asked for.
 
 mod admit;
 mod approval;
+mod kept;
 mod model;
 
 use std::collections::BTreeSet;
@@ -16,7 +18,7 @@ use ottla_operator_crd::cluster::{RebalanceMode, RebalancePhase, RebalanceStatus
 
 use crate::action::Action;
 use crate::facts::{KafkaFacts, Observed};
-use crate::rebalance;
+use crate::rebalance::{self, CHUNK_BYTES_MAX};
 
 /// Elections asked for at once; the rest follows with the next look.
 const ELECTIONS_MAX: usize = 1000;
@@ -47,7 +49,7 @@ pub struct Moves {
     pub status: Option<RebalanceStatus>,
     /// Whether replicas move or are about to.
     pub busy: bool,
-    /// A plan to keep, since it was approved.
+    /// A plan to keep until it is carried out.
     pub keep: Option<Kept>,
     /// Why there is no plan that could work.
     pub failed: Option<String>,
@@ -67,11 +69,7 @@ pub fn moves(input: &MovesInput<'_>) -> Moves {
     let Some(kafka) = input.observed.kafka() else {
         return Moves { status: input.former.cloned(), ..Moves::default() };
     };
-    let mut moves = decide(input, kafka);
-    if input.cluster.rebalance.mode != RebalanceMode::Manual || !input.leaving.is_empty() {
-        moves.actions.extend(approval::forget(input, 0));
-    }
-    moves
+    decide(input, kafka)
 }
 
 fn decide(input: &MovesInput<'_>, kafka: &KafkaFacts) -> Moves {
@@ -82,17 +80,21 @@ fn decide(input: &MovesInput<'_>, kafka: &KafkaFacts) -> Moves {
     let balanced = former.as_ref().is_some_and(|status| status.balanced_for.as_deref() == Some(&key));
     let off = input.cluster.rebalance.mode == RebalanceMode::Off;
     let manual = input.cluster.rebalance.mode == RebalanceMode::Manual && !draining;
-    if let Some(kept) = approval::kept(input).filter(|_| manual) {
-        return approval::carry_out(input, kafka, key, kept);
+    let purpose = Purpose { planned_for: planned_for(&key, input), key };
+    let kept = kept::find(input, &purpose);
+    if let Some(kept) = kept.as_ref().filter(|_| manual) {
+        return approval::go_on(input, kafka, &purpose, kept);
     }
     if !draining && (balanced || off) {
-        return Moves { status: settled(former, running), busy: running > 0, ..Moves::default() };
+        let actions = kept::forget(input, 0);
+        return Moves { status: settled(former, running), busy: running > 0, actions, ..Moves::default() };
     }
     if !input.returning.is_empty() {
         // Whatever is planned now would count moves as done that are being cancelled.
         let ids: Vec<String> = input.returning.iter().map(NodeId::to_string).collect();
         let message = format!("waiting until moves off brokers {} are cancelled", ids.join(", "));
-        let status = RebalanceStatus { message, balanced_for: None, ..former.unwrap_or_default() };
+        let status =
+            RebalanceStatus { message, balanced_for: None, planned_for: None, ..former.unwrap_or_default() };
         return Moves { status: Some(status), busy: true, ..Moves::default() };
     }
     if let Some(missing) = (0..input.staying).map(NodeId).find(|id| !kafka.serves(*id)) {
@@ -108,14 +110,47 @@ fn decide(input: &MovesInput<'_>, kafka: &KafkaFacts) -> Moves {
         let status = RebalanceStatus { phase, message, ..former.unwrap_or_default() };
         return Moves { status: Some(status), busy: true, ..Moves::default() };
     }
+    if let Some(kept) = &kept {
+        return kept::go_on(input, kafka, &purpose, kept);
+    }
     let model = model::model(input.observed, kafka, input.leaving, input.staying);
-    let limit = input.cluster.rebalance.moves_max.filter(|_| manual);
-    let moves_max = limit.map(|max| i64::try_from(max).unwrap_or(i64::MAX));
-    match rebalance::plan(&model, &rebalance::Options { moves_max, ..rebalance::Options::default() }) {
-        Ok(plan) if manual => approval::propose(input, kafka, &model, &plan, key),
-        Ok(plan) => carry_out(input, kafka, &Planned { model, plan }, key),
+    let moves_max = input.cluster.rebalance.moves_max.filter(|_| !draining);
+    let options = rebalance::Options {
+        moves_max: moves_max.map(|max| i64::try_from(max).unwrap_or(i64::MAX)),
+        only_onto: newcomers(input).filter(|_| !draining),
+        ..rebalance::Options::default()
+    };
+    match rebalance::plan(&model, &options) {
+        Ok(plan) if manual => approval::propose(input, kafka, &plan, purpose),
+        Ok(plan) => begin(input, kafka, &plan, purpose),
         Err(infeasible) => failed(former, infeasible.to_string()),
     }
+}
+
+/// What a plan is made for.
+struct Purpose {
+    /// The brokers that stay and their racks.
+    key: String,
+    /// The same with those that leave.
+    planned_for: String,
+}
+
+fn planned_for(key: &str, input: &MovesInput<'_>) -> String {
+    if input.leaving.is_empty() {
+        return key.to_owned();
+    }
+    let leaving: Vec<String> = input.leaving.iter().map(NodeId::to_string).collect();
+    format!("{key} without {}", leaving.join(","))
+}
+
+/// Brokers that have come since replicas were evened out last: only they get copies then, since whatever is uneven among
+/// the others was so before. `None` if that is not known, or if none has come.
+fn newcomers(input: &MovesInput<'_>) -> Option<BTreeSet<NodeId>> {
+    let former = input.former?.balanced_for.as_deref()?;
+    let ids = former.split(',').filter_map(|pair| pair.split('=').next()?.parse().ok().map(NodeId));
+    let known: BTreeSet<NodeId> = ids.collect();
+    let new: BTreeSet<NodeId> = (0..input.staying).map(NodeId).filter(|id| !known.contains(id)).collect();
+    (!new.is_empty()).then_some(new)
 }
 
 /// A broker whose rack is not known while others' are: evened out now, replicas would have to move again.
@@ -126,105 +161,82 @@ fn unplaced(input: &MovesInput<'_>) -> Option<NodeId> {
     ids.find(|id| some_known && input.observed.rack(*id).is_none())
 }
 
-/// A plan and what it was made from.
-struct Planned {
-    model: rebalance::Model,
-    plan: rebalance::Plan,
-}
-
-/// Starts what may start and counts what is left.
-fn carry_out(input: &MovesInput<'_>, kafka: &KafkaFacts, planned: &Planned, key: String) -> Moves {
+/// Keeps a plan, so that the next look carries it out; without anything to do, says so.
+fn begin(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan, purpose: Purpose) -> Moves {
     let draining = !input.leaving.is_empty();
-    let mut former = input.former.cloned().unwrap_or_default();
-    if draining {
-        // Should the brokers stay after all, they are owed what has left them.
-        former.balanced_for = None;
-    }
-    let mut tasks = model::tasks(kafka, planned.plan.moves(), input.leaving);
+    let former = input.former.cloned().unwrap_or_default();
+    // Should the brokers stay after all, they are owed what has left them.
+    let balanced_for = former.balanced_for.clone().filter(|_| !draining);
+    let mut steps = plan.moves().to_vec();
     if input.cluster.rebalance.mode != RebalanceMode::Auto {
         // Asked for was that brokers leave, not that others are evened out.
-        tasks.retain(|task| task.drains);
+        steps.retain(|step| step.removing().any(|id| input.leaving.contains(&id)));
     }
     let running = kafka.partitions.values().filter(|partition| partition.moves()).count();
     let arriving: usize = kafka.partitions.values().map(|partition| partition.adding.len()).sum();
-    let left = tasks.iter().map(|task| task.arriving.len()).sum::<usize>() + arriving;
-    let progress = progress(&former, kafka, planned, left);
-    if tasks.is_empty() && running == 0 {
-        let message = match progress.moves {
+    let left = steps.iter().map(|step| step.adding().count()).sum::<usize>() + arriving;
+    let moves_running = count(running);
+    if steps.is_empty() && running > 0 {
+        let message = format!("{left} replicas still move");
+        let phase = RebalancePhase::Executing;
+        let status = RebalanceStatus { phase, moves_running, balanced_for, message, ..former };
+        return Moves { status: Some(status), busy: true, ..Moves::default() };
+    }
+    if steps.is_empty() {
+        let moves = former.moves.min(former.moves_done);
+        let message = match moves {
             0 => "every broker holds its share".to_owned(),
             moves => format!("every broker holds its share after {moves} moves"),
         };
-        let balanced_for = Some(key).filter(|_| !draining);
-        let status = RebalanceStatus { phase: RebalancePhase::Done, balanced_for, message, ..progress };
-        return Moves { status: Some(status), ..Moves::default() };
+        let balanced_for = Some(purpose.key).filter(|_| !draining);
+        let (phase, percent) = (RebalancePhase::Done, 100);
+        let status = RebalanceStatus {
+            phase,
+            percent,
+            balanced_for,
+            planned_for: None,
+            message,
+            moves_running,
+            ..former
+        };
+        return Moves { status: Some(status), actions: kept::forget(input, 0), ..Moves::default() };
     }
+    let all = steps.len() == plan.moves().len();
+    let moves = count(steps.iter().map(|step| step.adding().count()).sum());
+    let known = kafka.partitions.values().any(|partition| partition.bytes.is_some());
+    let hash = hash_text(rebalance::hash(&steps));
+    let status = RebalanceStatus {
+        phase: RebalancePhase::Executing,
+        balanced_for,
+        planned_for: Some(purpose.planned_for),
+        plan_hash: Some(hash.clone()),
+        moves,
+        lower_bound_moves: plan.lower_bound_moves().min(moves),
+        bytes: Some(plan.bytes_moved()).filter(|_| known && all),
+        lower_bound_bytes: Some(plan.lower_bound_bytes().min(plan.bytes_moved())).filter(|_| known && all),
+        leader_transfers: plan.leader_transfers(),
+        executed_hash: former.executed_hash,
+        moves_running,
+        message: format!("{left} replicas still move"),
+        ..RebalanceStatus::default()
+    };
     if input.cluster.rollout.paused {
         let message = format!("{left} replicas wait: spec.rollout.paused is true");
-        let status = RebalanceStatus { phase: RebalancePhase::Paused, message, ..progress };
+        let status = RebalanceStatus { phase: RebalancePhase::Paused, message, ..status };
         return Moves { status: Some(status), busy: true, ..Moves::default() };
     }
-    let budget = input.cluster.rebalance.moves_max.filter(|_| !draining);
-    let admitted = admit::admit(kafka, &tasks, budget.map(|max| remaining_budget(max, &progress)));
-    let message = match admitted.waits.as_deref() {
-        Some(reason) if running == 0 && admitted.start.is_empty() => reason.to_owned(),
-        _ => format!("{left} replicas still move"),
-    };
-    if budget.is_some() && admitted.exhausted && running == 0 {
-        let message = format!("stopped at the budget of moves with {left} replicas to go");
-        let status =
-            RebalanceStatus { phase: RebalancePhase::Done, balanced_for: Some(key), message, ..progress };
-        return Moves { status: Some(status), ..Moves::default() };
-    }
-    let moves_running = i64::try_from(running + admitted.start.len()).unwrap_or(i64::MAX);
-    let status = RebalanceStatus { phase: RebalancePhase::Executing, moves_running, message, ..progress };
-    let actions = if admitted.start.is_empty() { vec![] } else { vec![Action::Reassign(admitted.start)] };
-    Moves { actions, status: Some(status), busy: true, ..Moves::default() }
-}
-
-fn remaining_budget(max: u64, progress: &RebalanceStatus) -> usize {
-    let done = u64::try_from(progress.moves_done + progress.moves_running).unwrap_or(0);
-    usize::try_from(max.saturating_sub(done)).unwrap_or(usize::MAX)
-}
-
-/// Counts: the first plan of a run says how many moves there are, later ones what is left of them.
-fn progress(former: &RebalanceStatus, kafka: &KafkaFacts, planned: &Planned, left: usize) -> RebalanceStatus {
-    let plan = &planned.plan;
-    let left = i64::try_from(left).unwrap_or(i64::MAX);
-    let goes_on =
-        matches!(former.phase, RebalancePhase::Executing | RebalancePhase::Paused) && former.moves >= left;
-    let (moves, lower_bound_moves, plan_hash) = if goes_on {
-        (former.moves, former.lower_bound_moves, former.plan_hash.clone())
-    } else {
-        // Less is carried out than was planned where only a drain was asked for.
-        (left, plan.lower_bound_moves().min(left), Some(hash_text(plan)))
-    };
-    let leader_transfers = if goes_on { former.leader_transfers } else { plan.leader_transfers() };
-    let (bytes, lower_bound_bytes) = match goes_on {
-        true => (former.bytes, former.lower_bound_bytes),
-        false if left == plan.replicas_moved() => approval::sizes(kafka, &planned.model, plan),
-        false => (None, None),
-    };
-    let moves_done = moves - left;
-    let percent = if moves == 0 { 100 } else { i32::try_from(moves_done * 100 / moves).unwrap_or(0) };
-    RebalanceStatus {
-        moves,
-        lower_bound_moves,
-        bytes,
-        lower_bound_bytes,
-        leader_transfers,
-        executed_hash: former.executed_hash.clone(),
-        plan_hash,
-        moves_done,
-        moves_running: 0,
-        percent,
-        balanced_for: former.balanced_for.clone(),
-        ..RebalanceStatus::default()
-    }
+    let keep = Kept { hash, chunks: rebalance::store(&steps, CHUNK_BYTES_MAX) };
+    let actions = kept::forget(input, keep.chunks.len());
+    Moves { actions, status: Some(status), busy: true, keep: Some(keep), failed: None }
 }
 
 /// What identifies a plan, as a person sees it.
-fn hash_text(plan: &rebalance::Plan) -> String {
-    format!("{:016x}", plan.hash())
+fn hash_text(hash: u64) -> String {
+    format!("{hash:016x}")
+}
+
+fn count(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 fn settled(former: Option<RebalanceStatus>, running: usize) -> Option<RebalanceStatus> {

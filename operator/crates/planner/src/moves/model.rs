@@ -47,21 +47,10 @@ pub(super) fn model(
     let partitions = kafka.partitions.iter().map(|(name, facts)| {
         let mut partition = Partition::new(name.topic.clone(), name.partition, facts.target());
         partition.reassigning = facts.moves();
+        partition.bytes = i64::try_from(facts.bytes.unwrap_or(0)).unwrap_or(i64::MAX);
         partition
     });
     Model { brokers: brokers.collect(), partitions: partitions.collect() }
-}
-
-/// The same with the sizes of partitions. Plans are made without: sizes change all the time, and with them the plan and
-/// its hash would.
-pub(super) fn with_sizes(kafka: &KafkaFacts, model: &Model) -> Model {
-    let mut model = model.clone();
-    for partition in &mut model.partitions {
-        let name = TopicPartition { topic: partition.topic.clone(), partition: partition.index };
-        let bytes = kafka.partitions.get(&name).and_then(|facts| facts.bytes).unwrap_or(0);
-        partition.bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
-    }
-    model
 }
 
 /// The plan's changes, those off leaving or dead brokers first, then those that copy, then mere changes of order.

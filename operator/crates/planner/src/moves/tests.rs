@@ -7,7 +7,7 @@ use ottla_operator_crd::cluster::{RebalancePhase, RebalanceStatus};
 
 use super::{Moves, MovesInput, misled, moves};
 use crate::action::{Action, Reassignment};
-use crate::facts::{BrokerFacts, KeptPlan, Observed};
+use crate::facts::{BrokerFacts, KeptPlan, Observed, PartitionFacts};
 use crate::testing::{cluster_of, healthy, partition, topic_partition};
 
 /// Three brokers with twelve partitions of three replicas, and two new brokers without any.
@@ -29,20 +29,34 @@ fn decide(observed: &Observed, spec: &str, leaving: &[i32], former: Option<&Reba
     moves(&MovesInput { cluster: &cluster, observed, leaving: &leaving, returning, staying, former })
 }
 
-fn started(moves: &Moves) -> Vec<Reassignment> {
-    match moves.actions.as_slice() {
-        [] => vec![],
-        [Action::Reassign(start)] => start.clone(),
-        other => panic!("{other:?}"),
-    }
+/// The step after a plan was made: it is kept then, and its first moves start.
+fn begin(observed: &mut Observed, spec: &str, leaving: &[i32]) -> Moves {
+    let made = decide(observed, spec, leaving, None);
+    assert!(made.keep.is_some() && started(&made).is_empty(), "it is kept before anything moves: {made:?}");
+    keep(observed, &made);
+    decide(observed, spec, leaving, made.status.as_ref())
 }
 
-/// Executes what was started, at once.
+fn started(moves: &Moves) -> Vec<Reassignment> {
+    let start = moves.actions.iter().find_map(|action| match action {
+        Action::Reassign(start) => Some(start.clone()),
+        _ => None,
+    });
+    start.unwrap_or_default()
+}
+
+/// Executes what was started, at once, and keeps what is to be kept. Replicas have grown meanwhile.
 fn execute(observed: &mut Observed, moves: &Moves) {
+    keep(observed, moves);
     let kafka = observed.kafka.as_mut().expect("brokers answer");
     for change in started(moves) {
         let ids: Vec<i32> = change.replicas.iter().map(|id| id.get()).collect();
-        kafka.partitions.insert(change.partition, partition(&ids, &ids));
+        let bytes = kafka.partitions[&change.partition].bytes;
+        let moved = PartitionFacts { bytes, ..partition(&ids, &ids) };
+        kafka.partitions.insert(change.partition, moved);
+    }
+    for (at, facts) in kafka.partitions.values_mut().enumerate() {
+        facts.bytes = facts.bytes.map(|bytes| (bytes + bytes / 3 * (at as u64 % 5)).min(1 << 40));
     }
 }
 
@@ -88,6 +102,45 @@ fn new_brokers_get_their_share_with_the_fewest_moves() {
 }
 
 #[test]
+fn sizes_that_grow_while_replicas_move_change_nothing_about_where_they_go() {
+    let mut observed = grown();
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    for (at, facts) in (1..).zip(kafka.partitions.values_mut()) {
+        facts.bytes = Some(at * at << 20);
+    }
+    let (status, moved) = run(&mut observed, "replicas: 5", &[]);
+    assert_eq!(i64::try_from(moved).ok(), Some(status.moves), "a replica moved twice");
+}
+
+#[test]
+fn a_scale_up_copies_onto_new_brokers_only() {
+    let mut observed = grown();
+    let kafka = observed.kafka.as_mut().expect("brokers answer");
+    // What broker 0 has beside the topic is uneven already.
+    for index in 0..6 {
+        let facts = PartitionFacts { bytes: Some(1 << 20), ..partition(&[0, 1], &[0, 1]) };
+        kafka.partitions.insert(topic_partition("uneven", index), facts);
+    }
+    let former = RebalanceStatus { balanced_for: Some("0=,1=,2=".to_owned()), ..Default::default() };
+    let mut former = Some(former);
+    for _ in 0..100 {
+        let step = decide(&observed, "replicas: 5", &[], former.as_ref());
+        for change in started(&step) {
+            let now = &observed.kafka().expect("brokers answer").partitions[&change.partition].replicas;
+            let onto: Vec<i32> =
+                change.replicas.iter().filter(|id| !now.contains(id)).map(|id| id.get()).collect();
+            assert!(onto.iter().all(|id| *id >= 3), "{change:?} from {now:?}");
+        }
+        execute(&mut observed, &step);
+        former = step.status;
+        if former.as_ref().is_some_and(|status| status.phase == RebalancePhase::Done) {
+            break;
+        }
+    }
+    assert!(counts(&observed, 5)[3..].iter().all(|count| *count >= 9), "{:?}", counts(&observed, 5));
+}
+
+#[test]
 fn leaving_brokers_end_empty() {
     let mut observed = healthy(5, "new");
     run(&mut observed, "replicas: 3", &[3, 4]);
@@ -101,7 +154,7 @@ fn only_a_few_moves_run_at_once() {
     for index in 12..300 {
         kafka.partitions.insert(topic_partition("t", index), partition(&[0, 1, 2], &[0, 1, 2]));
     }
-    let first = decide(&observed, "replicas: 5", &[], None);
+    let first = begin(&mut observed, "replicas: 5", &[]);
     let copies = started(&first).iter().filter(|c| c.replicas.iter().any(|id| id.get() >= 3)).count();
     assert!((1..=10).contains(&copies), "{copies}");
 }
@@ -113,7 +166,7 @@ fn a_partition_that_is_behind_waits() {
     for facts in kafka.partitions.values_mut() {
         facts.isr.remove(&NodeId(0));
     }
-    let step = decide(&observed, "replicas: 5", &[], None);
+    let step = begin(&mut observed, "replicas: 5", &[]);
     for change in started(&step) {
         assert!(!change.replicas.contains(&NodeId(0)), "{change:?}");
     }
@@ -165,14 +218,6 @@ fn keep(observed: &mut Observed, moves: &Moves) {
     }
 }
 
-fn rest(moves: &Moves) -> Vec<Reassignment> {
-    let start = moves.actions.iter().find_map(|action| match action {
-        Action::Reassign(start) => Some(start.clone()),
-        _ => None,
-    });
-    start.unwrap_or_default()
-}
-
 #[test]
 fn a_plan_moves_nothing_before_its_own_hash_is_approved() {
     let mut observed = grown();
@@ -185,6 +230,7 @@ fn a_plan_moves_nothing_before_its_own_hash_is_approved() {
     assert_eq!((status.bytes, status.lower_bound_bytes), (Some(14 << 30), Some(14 << 30)));
     let hash = status.plan_hash.clone().expect("it has a hash");
     assert!(status.message.contains(&hash) && status.message.contains("14.0 GiB"), "{}", status.message);
+    keep(&mut observed, &shown);
     assert_eq!(decide_manual(&observed, None, Some(&status)).status, Some(status.clone()));
     for wrong in ["0000000000000000", "yes"] {
         let refused = decide_manual(&observed, Some(wrong), Some(&status));
@@ -197,19 +243,44 @@ fn a_plan_moves_nothing_before_its_own_hash_is_approved() {
         assert!(told.message.contains(&format!("the approval of {wrong} is refused")), "{}", told.message);
     }
     let approved = decide_manual(&observed, Some(&hash), Some(&status));
-    assert!(approved.actions.is_empty() && approved.busy, "it is kept before anything moves");
-    assert_eq!(approved.keep.as_ref().map(|keep| keep.hash.as_str()), Some(hash.as_str()));
-    keep(&mut observed, &approved);
-    assert!(!started(&decide_manual(&observed, Some(&hash), approved.status.as_ref())).is_empty());
+    assert!(!started(&approved).is_empty() && approved.busy, "{approved:?}");
+}
+
+#[test]
+fn a_plan_that_is_shown_stays_the_same_while_partitions_grow() {
+    let mut observed = grown();
+    let sizes = |observed: &mut Observed, factor: u64| {
+        let partitions = &mut observed.kafka.as_mut().expect("brokers answer").partitions;
+        for (at, facts) in (1..).zip(partitions.values_mut()) {
+            facts.bytes = Some((1 << 20) + at * at * factor);
+        }
+    };
+    sizes(&mut observed, 1 << 20);
+    let shown = decide_manual(&observed, None, None);
+    keep(&mut observed, &shown);
+    let status = shown.status.expect("it is shown");
+    for factor in [1 << 10, 1 << 30, 7] {
+        sizes(&mut observed, factor);
+        assert_eq!(decide_manual(&observed, None, Some(&status)).status.as_ref(), Some(&status));
+    }
+    let approved = decide_manual(&observed, status.plan_hash.as_deref(), Some(&status));
+    assert!(!started(&approved).is_empty(), "{approved:?}");
+    // Replicas that somebody has moved meanwhile make it another plan.
+    let partitions = &mut observed.kafka.as_mut().expect("brokers answer").partitions;
+    partitions.values_mut().for_each(|facts| facts.replicas.reverse());
+    let outdated = decide_manual(&observed, None, Some(&status));
+    keep(&mut observed, &outdated);
+    let again = decide_manual(&observed, None, outdated.status.as_ref());
+    assert!(again.keep.is_some_and(|kept| Some(kept.hash) != status.plan_hash));
 }
 
 #[test]
 fn what_was_approved_is_carried_out_whatever_comes_meanwhile_and_once() {
     let mut observed = grown();
-    let shown = decide_manual(&observed, None, None).status.expect("it is shown");
+    let shown = decide_manual(&observed, None, None);
+    keep(&mut observed, &shown);
+    let shown = shown.status.expect("it is shown");
     let hash = shown.plan_hash.clone().expect("it has a hash");
-    let approved = decide_manual(&observed, Some(&hash), Some(&shown));
-    keep(&mut observed, &approved);
     let kept = observed.plan.clone().expect("it is kept");
     let planned = crate::rebalance::load(&kept.chunks.values().collect::<Vec<_>>()).expect("it is whole");
     let partitions = &mut observed.kafka.as_mut().expect("brokers answer").partitions;
@@ -219,10 +290,10 @@ fn what_was_approved_is_carried_out_whatever_comes_meanwhile_and_once() {
     }
     let gone = planned.iter().find(|step| !step.is_reorder()).expect("something moves");
     partitions.remove(&topic_partition("t", gone.partition.get()));
-    let mut former = approved.status;
+    let mut former = Some(shown);
     for _ in 0..100 {
         let step = decide_manual(&observed, Some(&hash), former.as_ref());
-        for change in rest(&step) {
+        for change in started(&step) {
             let asked = planned.iter().any(|step| {
                 change.partition == topic_partition("t", step.partition.get())
                     && change.replicas == step.target
@@ -243,15 +314,18 @@ fn what_was_approved_is_carried_out_whatever_comes_meanwhile_and_once() {
     assert!(over.message.contains("1 partitions had changed meanwhile"), "{}", over.message);
     // What is left is another plan, and the approval was of this one.
     let next = decide_manual(&observed, Some(&hash), Some(&over));
+    keep(&mut observed, &next);
     let told = next.status.expect("it is shown");
-    assert_eq!((told.phase, next.actions.len()), (RebalancePhase::ProposalReady, 0));
-    assert_eq!((next.keep, told.refused_approval), (None, None));
+    assert_eq!((told.phase, &told.refused_approval), (RebalancePhase::ProposalReady, &None));
+    assert!(started(&decide_manual(&observed, Some(&hash), Some(&told))).is_empty());
 }
 
 #[test]
 fn an_approval_that_was_used_starts_the_same_plan_not_again() {
-    let observed = grown();
-    let shown = decide_manual(&observed, None, None).status.expect("it is shown");
+    let mut observed = grown();
+    let shown = decide_manual(&observed, None, None);
+    keep(&mut observed, &shown);
+    let shown = shown.status.expect("it is shown");
     let hash = shown.plan_hash.clone();
     let used = RebalanceStatus { executed_hash: hash.clone(), ..shown };
     let again = decide_manual(&observed, hash.as_deref(), Some(&used));
@@ -260,18 +334,19 @@ fn an_approval_that_was_used_starts_the_same_plan_not_again() {
     assert!(told.message.contains("its approval has been used"), "{}", told.message);
     // Taken off and set once more, it counts.
     let off = decide_manual(&observed, None, Some(&told)).status.expect("it is shown");
-    assert!(decide_manual(&observed, hash.as_deref(), Some(&off)).keep.is_some());
+    assert!(!started(&decide_manual(&observed, hash.as_deref(), Some(&off))).is_empty());
 }
 
 #[test]
 fn an_approval_taken_back_starts_nothing_more() {
     let mut observed = grown();
-    let shown = decide_manual(&observed, None, None).status.expect("it is shown");
+    let shown = decide_manual(&observed, None, None);
+    keep(&mut observed, &shown);
+    let shown = shown.status.expect("it is shown");
     let hash = shown.plan_hash.clone();
     let approved = decide_manual(&observed, hash.as_deref(), Some(&shown));
-    keep(&mut observed, &approved);
     let back = decide_manual(&observed, None, approved.status.as_ref());
-    assert!(rest(&back).is_empty() && !back.actions.is_empty());
+    assert!(started(&back).is_empty() && !back.actions.is_empty());
     assert!(back.status.as_ref().is_some_and(|told| told.message.contains("was taken back")));
     keep(&mut observed, &back);
     let next = decide_manual(&observed, None, back.status.as_ref());
@@ -281,19 +356,18 @@ fn an_approval_taken_back_starts_nothing_more() {
 #[test]
 fn a_plan_of_which_a_chunk_is_missing_is_kept_again_and_a_damaged_one_is_dropped() {
     let mut observed = grown();
-    let shown = decide_manual(&observed, None, None).status.expect("it is shown");
-    let hash = shown.plan_hash.clone();
-    let approved = decide_manual(&observed, hash.as_deref(), Some(&shown));
+    let approved = decide_manual(&observed, None, None);
     keep(&mut observed, &approved);
+    let hash = approved.status.as_ref().and_then(|told| told.plan_hash.clone());
     let kept = observed.plan.clone().expect("it is kept");
     observed.plan.as_mut().expect("it is kept").count = 2;
     let again = decide_manual(&observed, hash.as_deref(), approved.status.as_ref());
-    assert!(again.keep.is_some() && rest(&again).is_empty());
+    assert!(again.keep.is_some() && started(&again).is_empty());
     let mut damaged = kept;
     damaged.chunks.insert(0, vec![1, 2, 3]);
     observed.plan = Some(damaged);
     let dropped = decide_manual(&observed, hash.as_deref(), approved.status.as_ref());
-    assert!(rest(&dropped).is_empty() && !dropped.actions.is_empty());
+    assert!(started(&dropped).is_empty() && !dropped.actions.is_empty());
     assert!(dropped.status.is_some_and(|told| told.message.contains("cannot be read")));
 }
 
@@ -310,7 +384,7 @@ fn drains_need_no_approval_and_move_nothing_else() {
             Some(KeptPlan { names: BTreeSet::from(["demo-plan-0".to_owned()]), ..KeptPlan::default() });
         let spec = format!("replicas: 3\nrebalance: {{mode: {mode}}}");
         let first = decide(&observed, &spec, &[3, 4], None);
-        assert!(first.actions.contains(&Action::DeleteConfigMap { name: "demo-plan-0".to_owned() }));
+        assert!(first.keep.is_some(), "it takes the place of the plan that was kept");
         observed.plan = None;
         run(&mut observed, &spec, &[3, 4]);
         assert_eq!(counts(&observed, 5)[3..], [0, 0], "{mode}");
@@ -324,10 +398,10 @@ fn another_mode_lets_go_of_a_plan_that_was_kept() {
     let mut observed = grown();
     observed.plan =
         Some(KeptPlan { names: BTreeSet::from(["demo-plan-0".to_owned()]), ..KeptPlan::default() });
-    for mode in ["Auto", "Off"] {
-        let step = decide(&observed, &format!("replicas: 5\nrebalance: {{mode: {mode}}}"), &[], None);
-        assert!(step.actions.contains(&Action::DeleteConfigMap { name: "demo-plan-0".to_owned() }), "{mode}");
-    }
+    let off = decide(&observed, "replicas: 5\nrebalance: {mode: Off}", &[], None);
+    assert!(off.actions.contains(&Action::DeleteConfigMap { name: "demo-plan-0".to_owned() }));
+    // Another plan takes its place at once.
+    assert!(decide(&observed, "replicas: 5", &[], None).keep.is_some());
 }
 
 #[test]
@@ -338,7 +412,7 @@ fn moves_of_others_are_left_alone() {
     foreign.adding = vec![NodeId(3)];
     foreign.removing = vec![NodeId(2)];
     kafka.partitions.insert(topic_partition("t", 0), foreign);
-    let step = decide(&observed, "replicas: 5", &[], None);
+    let step = begin(&mut observed, "replicas: 5", &[]);
     assert!(started(&step).iter().all(|change| change.partition != topic_partition("t", 0)));
 }
 
@@ -374,7 +448,7 @@ fn nothing_moves_while_only_some_racks_are_known() {
     assert!(step.actions.is_empty() && step.busy);
     assert!(step.status.is_some_and(|status| status.message.contains("the rack of broker 4")));
     observed.pods.get_mut(&NodeId(4)).expect("it is there").node_rack = Some("b".to_owned());
-    assert!(!decide(&observed, spec, &[], None).actions.is_empty());
+    assert!(decide(&observed, spec, &[], None).keep.is_some());
 }
 
 #[test]
