@@ -20,6 +20,7 @@ mod nodes;
 mod process;
 mod relay;
 mod requirement;
+mod shares;
 mod wait;
 
 pub use apache::ApacheBrokers;
@@ -37,4 +38,5 @@ pub use nodes::{Fault, Node};
 pub use process::Process;
 pub use relay::Relays;
 pub use requirement::unmet;
+pub use shares::{Placed, SIZED_TOPICS, Shares, sized_input};
 pub use wait::{Waited, until};

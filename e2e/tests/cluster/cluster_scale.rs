@@ -115,7 +115,7 @@ fn ending_pods_are_empty(metadata: &Metadata, ended: &BTreeSet<String>) {
     }
 }
 
-fn at_rest(status: &KafkaClusterStatus, replicas: i32) -> bool {
+pub(crate) fn at_rest(status: &KafkaClusterStatus, replicas: i32) -> bool {
     conditions::holds(&status.conditions, conditions::READY)
         && !conditions::holds(&status.conditions, conditions::RECONCILING)
         && status.ready_replicas == replicas

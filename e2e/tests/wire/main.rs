@@ -16,6 +16,7 @@ mod wire_plan;
 mod wire_rack;
 mod wire_restart;
 mod wire_scale;
+mod wire_scale_shares;
 mod wire_settings;
 mod wire_tools;
 mod wire_versions;

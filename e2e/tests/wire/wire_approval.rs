@@ -19,7 +19,7 @@ async fn a_plan_moves_nothing_until_its_hash_is_approved_and_a_drain_needs_no_ap
     let _turn = beside_others().await;
     let folder = tempfile::Builder::new().prefix("ottla-approval-").tempdir()?;
     let port = free_port_base()?;
-    let local = start_local(folder.path(), port).await?;
+    let local = start_local(folder.path(), port, true).await?;
     let endpoint = Endpoint { host: "127.0.0.1".to_owned(), port };
     let admin = AdminClient::new(vec![endpoint], Duration::from_secs(10));
     let before = placement(&admin).await?;

@@ -34,7 +34,7 @@ async fn scaling_from_3_to_5_to_3_loses_and_doubles_nothing() -> Result<()> {
     let _turn = beside_others().await;
     let folder = tempfile::Builder::new().prefix("ottla-scale-").tempdir()?;
     let port = free_port_base()?;
-    let mut local = start_local(folder.path(), port).await?;
+    let mut local = start_local(folder.path(), port, true).await?;
     let bootstrap = format!("127.0.0.1:{port},127.0.0.1:{},127.0.0.1:{}", port + 1, port + 2);
     let client = || kcat.command(&Place::here(), &bootstrap);
 
@@ -158,10 +158,18 @@ fn check_moves(log: &str, lower_bound: usize) -> Result<()> {
     Ok(())
 }
 
-pub(crate) async fn start_local(folder: &Path, port: u16) -> Result<Process> {
+/// Local mode of the example, with its racks or without.
+pub(crate) async fn start_local(folder: &Path, port: u16, racks: bool) -> Result<Process> {
     for name in ["cluster.yaml", "topic.yaml"] {
         std::fs::copy(checkout().join("examples/flights").join(name), folder.join(name))
             .context("copy manifests")?;
+    }
+    if !racks {
+        let path = folder.join("cluster.yaml");
+        let text = std::fs::read_to_string(&path)?;
+        let rack = |line: &&str| !line.trim_start().starts_with("rack:") && !line.contains("topologyKey:");
+        let lines: Vec<&str> = text.lines().filter(rack).collect();
+        std::fs::write(&path, lines.join("\n") + "\n").context("edit the manifest")?;
     }
     let data = folder.join("data").display().to_string();
     let port = port.to_string();
@@ -191,7 +199,11 @@ pub(crate) fn set_replicas(folder: &Path, count: usize) -> Result<()> {
 }
 
 /// Waits until local mode has said, after its first `told` lines, that `count` brokers serve and nothing is left to do.
-/// `look` is done, too, as often as that is looked for.
+pub(crate) async fn until_scaled(local: &mut Process, count: usize, told: usize) -> Result<()> {
+    until_serving(local, count, told, async || Ok(())).await
+}
+
+/// The same, and `look` is done, too, as often as that is looked for.
 async fn until_serving(
     local: &mut Process,
     count: usize,
