@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use ottla_broker_config::{BrokerConfig, ConfigMap, Listener, load_broker, parse_override, parse_properties};
-use ottla_broker_log::{Disk, METADATA_DIR, RealDisk};
+use ottla_broker_log::{Disk, METADATA_DIR, PacedDisk};
 use ottla_broker_quorum::{InitializeError, MetadataLog, Quorum, QuorumOptions, Timing, VoterId, WriteMode};
 use ottla_broker_types::NodeId;
 use tokio::net::TcpListener;
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -21,9 +22,11 @@ use crate::controller::{self, Active, Controller, RaftTransport};
 use crate::groups::{self, Groups};
 use crate::health::Health;
 use crate::identity;
-use crate::listener::{self, ByteBudget, ListenerSettings};
+use crate::listener::{self, Budgets, ByteBudget, ListenerSettings};
 use crate::membership;
+use crate::memory::{self, MemoryShares};
 use crate::metrics::Metrics;
+use crate::net::SocketOptions;
 use crate::partitions::{self, Opener, Partitions};
 use crate::peers::{PeerAddress, Peers};
 use crate::stop::Fatal;
@@ -44,14 +47,21 @@ pub struct Arguments {
     pub node_id_from_hostname: bool,
 }
 
-/// Runs a broker until it is told to stop, or fails.
-pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
+/// Runs a broker until it is told to stop, or fails. Its clients and its copying are served on the threads of `data`,
+/// and what controls on those of the caller.
+pub async fn run(arguments: Arguments, data: Handle) -> anyhow::Result<()> {
     let mut config = settings(&arguments)?;
-    let disk: Arc<dyn Disk> = Arc::new(RealDisk);
+    let (disk, writebacks) = PacedDisk::new();
+    let disk: Arc<dyn Disk> = Arc::new(disk);
+    std::thread::Builder::new()
+        .name("writeback".to_owned())
+        .spawn(move || writebacks.run())
+        .context("start the thread for writeback")?;
     let dir = the_log_dir(&config)?;
     let (identity, _lock) = identity::establish(&*disk, &dir, &config)?;
     membership::check(&*disk, &dir, &config)?;
-    let sockets = Sockets::bind(&config).await?;
+    let shares = shares(&config);
+    let sockets = Sockets::bind(&config, &shares, &data).await?;
     sockets.complete(&mut config.advertised_listeners).await?;
     let opener = Opener::new(disk, &dir)?;
     let disk = opener.disk();
@@ -78,6 +88,8 @@ pub async fn run(arguments: Arguments) -> anyhow::Result<()> {
         partitions: Partitions::new(opener, fatal.clone()),
         config,
         seed: u64::from_le_bytes(clock::entropy()),
+        connections_max: shares.connections_max,
+        data: data.clone(),
     };
     let broker = Broker::new(parts, metrics);
     tracing::info!(node = broker.node_id.0, cluster = %broker.cluster_id, dir = %dir.display(), "starting");
@@ -99,14 +111,15 @@ async fn serve(
     let (drain, draining) = watch::channel(false);
     let (leave, leaving) = watch::channel(false);
     let mut tasks = JoinSet::new();
+    broker.settings_changed();
     sockets.serve(&broker, &draining, &mut tasks);
     tasks.spawn(controller::run_duties(Arc::clone(&broker)));
     tasks.spawn(partitions::run_isr_sender(Arc::clone(&broker)));
-    tasks.spawn(groups::run_timers(Arc::clone(&broker)));
-    let upkeep = tokio::spawn(partitions::run_upkeep(Arc::clone(&broker)));
-    let flushes = tokio::spawn(partitions::run_flushes(Arc::clone(&broker)));
-    let syncs = tokio::spawn(partitions::run_syncs(Arc::clone(&broker)));
-    let removals = tokio::spawn(partitions::run_removals(Arc::clone(&broker)));
+    tasks.spawn_on(groups::run_timers(Arc::clone(&broker)), &broker.data);
+    let upkeep = broker.data.spawn(partitions::run_upkeep(Arc::clone(&broker)));
+    let flushes = broker.data.spawn(partitions::run_flushes(Arc::clone(&broker)));
+    let removals = broker.data.spawn(partitions::run_removals(Arc::clone(&broker)));
+    let syncs = broker.data.spawn(partitions::run_syncs(Arc::clone(&broker)));
     let mut follow = tokio::spawn(controller::run_follow(Arc::clone(&broker)));
     if let Some(log) = log.clone() {
         tasks.spawn(form_quorum(Arc::clone(&broker), log));
@@ -122,9 +135,14 @@ async fn serve(
         // Nothing may be written any more, and nothing can be handed over: the next start recovers.
         return failure.and_then(|()| bail!("the metadata log ended unexpectedly"));
     }
-    tracing::info!("stopping: handing leaderships over");
-    leave.send_replace(true);
-    registration.await.context("leave the cluster")?;
+    if broker.config.replication.controlled_shutdown {
+        tracing::info!("stopping: handing leaderships over");
+        leave.send_replace(true);
+        registration.await.context("leave the cluster")?;
+    } else {
+        tracing::info!("stopping without handing leaderships over: controlled.shutdown.enable is false");
+        registration.abort();
+    }
     broker.groups.stop();
     drain.send_replace(true);
     broker.stop();
@@ -139,7 +157,10 @@ async fn serve(
     if tokio::time::timeout(STOP_TIMEOUT, ended).await.is_err() {
         tracing::warn!("some tasks did not end in time");
     }
-    tokio::task::block_in_place(|| partitions::close(&broker));
+    tokio::task::block_in_place(|| {
+        let _settled = broker.partitions.until_settled();
+        partitions::close(&broker);
+    });
     tracing::info!("stopped");
     Ok(())
 }
@@ -192,6 +213,24 @@ fn settings(arguments: &Arguments) -> anyhow::Result<BrokerConfig> {
         );
     }
     Ok(config)
+}
+
+/// What others may make this broker hold, said where that is less than the settings allow.
+fn shares(config: &BrokerConfig) -> MemoryShares {
+    let network = &config.network;
+    let (queued, frame) = (network.queued_bytes_max, u64::from(network.socket_request_bytes_max));
+    let limit_bytes = memory::limit_bytes();
+    let shares = MemoryShares::of(limit_bytes, queued, frame);
+    if (shares.frame_max as u64) < frame {
+        tracing::info!(
+            limit_mib = limit_bytes >> 20,
+            largest_request_mib = shares.frame_max >> 20,
+            requests_mib = shares.client_frames >> 20,
+            connections = shares.connections_max,
+            "memory is short: less is taken at once than the settings allow"
+        );
+    }
+    shares
 }
 
 fn node_id_from_hostname() -> anyhow::Result<NodeId> {
@@ -266,14 +305,23 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn bind(config: &BrokerConfig) -> anyhow::Result<Sockets> {
-        let budget_bytes = usize::try_from(config.network.queued_bytes_max).unwrap_or(usize::MAX);
+    async fn bind(config: &BrokerConfig, shares: &MemoryShares, data: &Handle) -> anyhow::Result<Sockets> {
+        let budgets = |frames, leftovers| Budgets {
+            frames: ByteBudget::new(frames),
+            leftovers: ByteBudget::new(leftovers),
+        };
         // Clients that take all of theirs must not hold up the metadata and the copies of the brokers.
-        let (budget, private_budget) = (ByteBudget::new(budget_bytes), ByteBudget::new(budget_bytes));
+        let for_clients = budgets(shares.client_frames, shares.client_leftovers);
+        let for_brokers = budgets(shares.broker_frames, shares.broker_leftovers);
+        let options = SocketOptions {
+            backlog: config.network.listen_backlog,
+            send_buffer_bytes: config.network.socket_send_buffer_bytes,
+            receive_buffer_bytes: config.network.socket_receive_buffer_bytes,
+        };
         let private = private_listener(config);
         let mut kafka = Vec::new();
         for bound in &config.listeners {
-            let socket = crate::net::listen(&bound.host, bound.port)
+            let socket = crate::net::listen(&bound.host, bound.port, options)
                 .await
                 .with_context(|| format!("open listener {}", bound.name))?;
             let idle_max = config.network.connections_idle_ms_max;
@@ -282,15 +330,16 @@ impl Sockets {
                 name: bound.name.as_str().into(),
                 internal,
                 admission: None,
-                frame_bytes_max: config.network.socket_request_bytes_max as usize,
+                frame_bytes_max: shares.frame_max,
                 idle_max: idle_max.map_or(Duration::MAX, |idle| idle.to_std()),
-                budget: if internal { private_budget.clone() } else { budget.clone() },
+                budgets: if internal { for_brokers.clone() } else { for_clients.clone() },
+                data: data.clone(),
             };
             kafka.push((socket, settings));
         }
         let http = match &config.network.metrics_listener {
             Some(address) => Some(
-                crate::net::listen(&address.host, address.port)
+                crate::net::listen(&address.host, address.port, SocketOptions::default())
                     .await
                     .context("open ottla.metrics.listener")?,
             ),

@@ -1,20 +1,26 @@
 //! The running broker: everything that its parts share, wired once by `boot`.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ottla_broker_config::{BrokerConfig, BrokerLayers, ConfigMap, DynamicBrokerConfig};
 use ottla_broker_types::{ClusterId, DirectoryId, NodeId, Offset};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::controller::Controller;
+use crate::disk_access::DiskAccess;
 use crate::fetch::FetchSessions;
 use crate::groups::Groups;
 use crate::listener::{Admission, ConnectionLimits};
 use crate::metrics::Metrics;
+use crate::net;
 use crate::partitions::Partitions;
 use crate::peers::Peers;
 use crate::producer_ids::ProducerIds;
@@ -50,6 +56,12 @@ pub struct Broker {
     pub admission: Arc<Admission>,
     /// Where what takes long is checked.
     pub checks: Checks,
+    /// The threads on which partitions are read and written.
+    pub data: Handle,
+    /// Turns at the data disk.
+    pub disk: Arc<DiskAccess>,
+    connections_max: usize,
+    hosting_behind: AtomicBool,
     view: ArcSwap<View>,
     applied_end: watch::Sender<Offset>,
     stopping: watch::Sender<bool>,
@@ -77,6 +89,10 @@ pub struct Parts {
     pub controller: Controller,
     /// A seed for ids that must not be guessed.
     pub seed: u64,
+    /// Connections of clients that the memory allows.
+    pub connections_max: usize,
+    /// See [`Broker::data`].
+    pub data: Handle,
 }
 
 impl Broker {
@@ -84,7 +100,7 @@ impl Broker {
     pub fn new(parts: Parts, metrics: Arc<Metrics>) -> Arc<Broker> {
         let slots_max = parts.config.fetch.session_slots_max as usize;
         let nothing = ConfigMap::new();
-        let limits = connection_limits(parts.config.layers(&nothing, &nothing));
+        let (limits, _) = connection_limits(parts.config.layers(&nothing, &nothing), parts.connections_max);
         Arc::new(Broker {
             node_id: parts.node_id,
             cluster_id: parts.cluster_id,
@@ -100,6 +116,10 @@ impl Broker {
             producer_ids: ProducerIds::default(),
             admission: Admission::new(limits),
             checks: Checks::default(),
+            disk: DiskAccess::new(parts.clock, parts.data.clone()),
+            data: parts.data,
+            connections_max: parts.connections_max,
+            hosting_behind: AtomicBool::new(false),
             view: ArcSwap::default(),
             applied_end: watch::Sender::new(Offset::ZERO),
             stopping: watch::Sender::new(false),
@@ -121,7 +141,34 @@ impl Broker {
     /// Takes over those settings that the parts of the broker do not ask for each time.
     pub fn settings_changed(&self) {
         let view = self.view();
-        self.admission.set_limits(connection_limits(view.broker_layers(self.node_id, &self.config.statics)));
+        let layers = view.broker_layers(self.node_id, &self.config.statics);
+        let (limits, named) = connection_limits(layers, self.connections_max);
+        let generation = self.admission.set_limits(limits);
+        for (host, limit) in named {
+            let admission = Arc::clone(&self.admission);
+            tokio::spawn(async move {
+                match net::address_of(&host).await {
+                    Ok(ip) => admission.add_override(generation, ip, limit),
+                    Err(error) => {
+                        let error = format!("{error:#}");
+                        tracing::warn!(
+                            error,
+                            "max.connections.per.ip.overrides: the limit of a host has no effect"
+                        );
+                    }
+                }
+            });
+        }
+    }
+
+    /// Notes whether the hosted partitions lag behind the published metadata, since a disk holds them up.
+    pub fn hosting_is_behind(&self, behind: bool) {
+        self.hosting_behind.store(behind, Ordering::Release);
+    }
+
+    /// Whether they do.
+    pub fn is_hosting_behind(&self) -> bool {
+        self.hosting_behind.load(Ordering::Acquire)
     }
 
     /// Waits until everything below `end` is applied here.
@@ -154,7 +201,22 @@ impl Broker {
     }
 }
 
-fn connection_limits(layers: BrokerLayers<'_>) -> ConnectionLimits {
+/// The limits, and those of hosts whose addresses have to be looked up.
+fn connection_limits(
+    layers: BrokerLayers<'_>,
+    connections_max: usize,
+) -> (ConnectionLimits, Vec<(String, usize)>) {
     let config = DynamicBrokerConfig::resolve(layers);
-    ConnectionLimits { all: config.connections_max as usize, per_ip: config.connections_per_ip_max as usize }
+    let mut overrides = BTreeMap::new();
+    let mut named = Vec::new();
+    for (host, limit) in config.connections_per_ip_overrides {
+        match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+            Ok(ip) => {
+                overrides.insert(ip.to_canonical(), limit as usize);
+            }
+            Err(_) => named.push((host, limit as usize)),
+        }
+    }
+    let all = (config.connections_max as usize).min(connections_max);
+    (ConnectionLimits { all, per_ip: config.connections_per_ip_max as usize, overrides }, named)
 }

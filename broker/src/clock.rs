@@ -19,6 +19,14 @@ impl Clock {
         Clock { started: Instant::now() }
     }
 
+    /// A clock as it would be some time after its start.
+    #[cfg(test)]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the monotonic clock")]
+    pub fn started_before(age: std::time::Duration) -> Clock {
+        let now = Instant::now();
+        Clock { started: now.checked_sub(age).unwrap_or(now) }
+    }
+
     /// Both clocks, read together.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clocks")]
     pub fn now(&self) -> Now {

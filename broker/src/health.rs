@@ -40,11 +40,28 @@ impl Health {
 }
 
 impl Facts for Health {
+    fn alive(&self) -> String {
+        match self.broker.disk.stuck_for() {
+            None => "ok\n".to_owned(),
+            Some(time) => {
+                let dirs: Vec<_> =
+                    self.broker.config.logs.dirs.iter().map(|dir| dir.display().to_string()).collect();
+                let (dirs, seconds) = (dirs.join(", "), time.as_secs());
+                format!(
+                    "ok, but the disk under {dirs} has not taken a write for {seconds} s: check the volume\n"
+                )
+            }
+        }
+    }
+
     fn ready(&self) -> Result<(), String> {
         let standing = *self.broker.controller.standing().borrow();
         match standing {
             Standing::Active => Ok(()),
             Standing::Starting => Err("not registered with a controller yet".to_owned()),
+            Standing::Fenced if self.broker.disk.stuck_for().is_some() => {
+                Err("out of service: the data disk takes no writes".to_owned())
+            }
             Standing::Fenced => Err("registered, but still catching up with the metadata".to_owned()),
             Standing::Leaving | Standing::Left => Err("shutting down".to_owned()),
         }

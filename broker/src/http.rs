@@ -1,8 +1,14 @@
 //! The HTTP listener: `/healthz`, `/readyz`, `/v1/restart-safety` and `/metrics`.
+//!
+//! A probe is always answered: of too many connections the oldest gives way, a client that stops reading is cut, and
+//! the pages that cost something are made for a few at a time.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
+use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -14,17 +20,29 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use ottla_broker_types::NodeId;
-use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::AbortHandle;
+use tokio::time::Sleep;
 
 use crate::stop::until_true;
 
-/// Connections served at once: probes and one or two scrapers; more wait in the accept queue.
-const CONNECTIONS_MAX: usize = 32;
+/// Connections served at once: probes and one or two scrapers. One more ends the oldest, which for a probe or a scrape
+/// was over long ago.
+const CONNECTIONS_MAX: usize = 64;
+/// Pages other than probes' that are made or read at once: one may take megabytes. More are told to come again.
+const PAGES_MAX: usize = 8;
+/// A client that takes nothing of its answer for as long is cut.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause after the system refused a socket (out of descriptors), so that the loop does not spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// A client that has not sent its headers by then is dropped.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 /// What would suffer if the brokers named stopped now.
 const RESTART_SAFETY: &str = "/v1/restart-safety";
+/// Counters and gauges.
+const METRICS: &str = "/metrics";
 /// Ids in one restart-safety question; a larger set than any cluster has.
 const BROKERS_MAX: usize = 10_000;
 
@@ -41,6 +59,8 @@ pub struct Page {
 
 /// What the endpoints ask of the broker.
 pub trait Facts: Send + Sync + 'static {
+    /// What a probe of liveness hears. It waits for no disk: another process would not have a better one.
+    fn alive(&self) -> String;
     /// `Err` with what is missing until the broker is registered, unfenced and caught up.
     fn ready(&self) -> Result<(), String>;
     /// JSON: what would suffer if these brokers stopped now; `Err` when it cannot be known.
@@ -51,38 +71,145 @@ pub trait Facts: Send + Sync + 'static {
 
 /// Serves until `drain` turns true.
 pub async fn serve<F: Facts>(listener: TcpListener, facts: Arc<F>, mut drain: watch::Receiver<bool>) {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let pages = Arc::new(Semaphore::new(PAGES_MAX));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
         let accepted = tokio::select! {
             () = until_true(&mut drain) => return,
             accepted = listener.accept() => accepted,
         };
-        let Ok((stream, address)) = accepted else { continue };
-        let facts = Arc::clone(&facts);
-        tokio::spawn(async move {
+        let Ok((stream, address)) = accepted else {
+            tokio::time::sleep(ACCEPT_RETRY).await;
+            continue;
+        };
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS_MAX
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        let (facts, pages) = (Arc::clone(&facts), Arc::clone(&pages));
+        let connection = tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let page = answer(&*facts, request.method(), request.uri().path(), request.uri().query());
-                async move { Ok::<_, Infallible>(to_response(page.await)) }
+                let (facts, pages) = (Arc::clone(&facts), Arc::clone(&pages));
+                async move { Ok::<_, Infallible>(respond(facts, &pages, &request).await) }
             });
             let served = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER_TIMEOUT)
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(Timed { stream, deadline: None }), service)
                 .await;
             if let Err(error) = served {
                 tracing::debug!(%address, %error, "http connection ended early");
             }
-            drop(slot);
         });
+        open.push_back(connection.abort_handle());
     }
 }
 
-fn to_response(page: Page) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(page.body)));
+async fn respond<F: Facts>(
+    facts: Arc<F>,
+    pages: &Arc<Semaphore>,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let (method, path) = (request.method().clone(), request.uri().path());
+    if path != METRICS && path != RESTART_SAFETY {
+        return to_response(answer_now(&*facts, &method, path), None);
+    }
+    let Ok(place) = Arc::clone(pages).try_acquire_owned() else {
+        return to_response(text(503, "too many such pages are read just now: ask again\n"), None);
+    };
+    let page = if path == METRICS {
+        // Thousands of partitions take their time, which the other connections need not wait for.
+        let page = tokio::task::spawn_blocking(move || answer_now(&*facts, &method, METRICS));
+        page.await.unwrap_or_else(|_| text(500, "the page cannot be made\n"))
+    } else {
+        answer(&*facts, &method, path, request.uri().query()).await
+    };
+    to_response(page, Some(place))
+}
+
+/// A body that keeps its place among the pages until it is sent.
+struct Held {
+    body: String,
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.body.as_bytes()
+    }
+}
+
+fn to_response(page: Page, place: Option<OwnedSemaphorePermit>) -> Response<Full<Bytes>> {
+    let body = Bytes::from_owner(Held { body: page.body, _place: place });
+    let mut response = Response::new(Full::new(body));
     *response.status_mut() = StatusCode::from_u16(page.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static(page.content_type));
     response
+}
+
+/// A socket on which a write that goes on for too long fails.
+struct Timed {
+    stream: TcpStream,
+    /// While a write waits.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl Timed {
+    fn poll_timed<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut TcpStream>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Poll::Ready(done) = poll(Pin::new(&mut self.stream), context) {
+            self.deadline = None;
+            return Poll::Ready(done);
+        }
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(WRITE_TIMEOUT)));
+        ready!(deadline.as_mut().poll(context));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl AsyncRead for Timed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for Timed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_timed(context, |stream, context| stream.poll_write(context, bytes))
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_timed(context, |stream, context| stream.poll_write_vectored(context, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_timed(context, |stream, context| stream.poll_flush(context))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_timed(context, |stream, context| stream.poll_shutdown(context))
+    }
 }
 
 /// The page for a request.
@@ -110,12 +237,12 @@ fn answer_now<F: Facts>(facts: &F, method: &Method, path: &str) -> Page {
         return text(405, "only GET is served here\n");
     }
     match path {
-        "/healthz" => text(200, "ok\n"),
+        "/healthz" => text(200, &facts.alive()),
         "/readyz" => match facts.ready() {
             Ok(()) => text(200, "ready\n"),
             Err(missing) => text(503, &format!("not ready: {missing}\n")),
         },
-        "/metrics" => Page {
+        METRICS => Page {
             status: 200,
             content_type: "text/plain; version=0.0.4; charset=utf-8",
             body: facts.metrics(),
@@ -152,6 +279,9 @@ mod tests {
     struct Fixed;
 
     impl Facts for Fixed {
+        fn alive(&self) -> String {
+            "ok\n".to_owned()
+        }
         fn ready(&self) -> Result<(), String> {
             Err("not registered yet".to_owned())
         }
@@ -159,12 +289,41 @@ mod tests {
             std::future::ready(Ok(brokers.len().to_string())).boxed()
         }
         fn metrics(&self) -> String {
-            String::new()
+            "x".repeat(16 << 20)
         }
     }
 
     fn get(path: &str, query: Option<&str>) -> Page {
         answer(&Fixed, &Method::GET, path, query).now_or_never().unwrap()
+    }
+
+    /// 80 connections ask for a page and read nothing of it; the next one still hears that the broker lives.
+    #[tokio::test]
+    async fn clients_that_do_not_read_leave_probes_their_place() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+        let listener =
+            crate::net::listen("127.0.0.1", 0, crate::net::SocketOptions::default()).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_drain, draining) = watch::channel(false);
+        let serving = tokio::spawn(serve(listener, Arc::new(Fixed), draining));
+        let mut silent = Vec::new();
+        for _ in 0..CONNECTIONS_MAX + 16 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+            silent.push(client);
+        }
+        let probe = async {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+            let mut answer = String::new();
+            client.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let answer =
+            tokio::time::timeout(Duration::from_secs(5), probe).await.expect("the probe is answered");
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        serving.abort();
     }
 
     #[test]

@@ -11,13 +11,17 @@ mod checks;
 mod clock;
 mod controller;
 mod dir_lock;
+mod disk_access;
 mod fetch;
+#[cfg(test)]
+mod frozen_disk;
 mod groups;
 mod health;
 mod http;
 mod identity;
 mod listener;
 mod membership;
+mod memory;
 mod metrics;
 mod net;
 mod partitions;

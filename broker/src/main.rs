@@ -6,11 +6,15 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use ottla_broker::boot;
+use tokio::runtime::Runtime;
 
-/// Worker threads of the runtime: more than the machine has cores would only compete.
-const WORKER_THREADS_MAX: usize = 16;
-/// Threads for calls that block (opening logs, syncing); more would only queue at the disk.
-const BLOCKING_THREADS_MAX: usize = 16;
+/// Worker threads for clients' requests: more than the machine has cores would only compete.
+const DATA_THREADS_MAX: usize = 16;
+/// Worker threads for what controls: it waits for little and needs little.
+const CONTROL_THREADS: usize = 2;
+/// Threads for calls that block (appends of much, opening logs, syncing). A disk that hangs holds a bounded number of
+/// them, see `ottla_broker::blocking`; the rest is for who waits for a partition's lock meanwhile.
+const BLOCKING_THREADS_MAX: usize = 64;
 
 /// A Kafka broker.
 #[derive(Debug, Parser)]
@@ -51,15 +55,15 @@ fn main() -> ExitCode {
         node_id_from_hostname: arguments.node_id_from_hostname,
     };
     raise_file_limit();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(WORKER_THREADS_MAX);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads.max(2))
-        .max_blocking_threads(BLOCKING_THREADS_MAX)
-        .enable_all()
-        .build();
-    let outcome = match runtime {
-        Ok(runtime) => runtime.block_on(boot::run(settings)),
-        Err(error) => Err(anyhow::Error::from(error).context("start the runtime")),
+    let outcome = match Runtimes::start() {
+        Ok(runtimes) => {
+            let outcome = runtimes.control.block_on(boot::run(settings, runtimes.data.handle().clone()));
+            // What still hangs on a disk must not keep the process.
+            runtimes.data.shutdown_background();
+            runtimes.control.shutdown_background();
+            outcome
+        }
+        Err(error) => Err(anyhow::Error::from(error).context("start the runtimes")),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -67,6 +71,31 @@ fn main() -> ExitCode {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Threads of two kinds, so that no data disk and no crowd of clients can stop the heartbeats.
+struct Runtimes {
+    /// Heartbeats, the quorum, the controller, HTTP, accepting connections.
+    control: Runtime,
+    /// Requests that read and write partitions, and all other requests of clients.
+    data: Runtime,
+}
+
+impl Runtimes {
+    fn start() -> std::io::Result<Runtimes> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        // One more than there are cores: a write that the disk holds up stops one, and the others go on.
+        let data = cores.clamp(2, DATA_THREADS_MAX) + 1;
+        let build = |name: &str, threads: usize| {
+            tokio::runtime::Builder::new_multi_thread()
+                .thread_name(name)
+                .worker_threads(threads)
+                .max_blocking_threads(BLOCKING_THREADS_MAX)
+                .enable_all()
+                .build()
+        };
+        Ok(Runtimes { control: build("control", CONTROL_THREADS)?, data: build("data", data)? })
     }
 }
 

@@ -11,10 +11,10 @@ use hickory_resolver::proto::rr::RData;
 use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// Connections that wait to be accepted, as many as the standard library lets.
-const BACKLOG: u32 = 1024;
 /// A name that does not resolve in this time counts as unknown; the caller retries.
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
+/// More than any kernel's `net.core.somaxconn` is by default; the kernel cuts it to that.
+const BACKLOG_MAX: u32 = 65_535;
 /// A peer in the same cluster answers a SYN in milliseconds. Shorter than the second after which the kernel sends it
 /// again, so that a healed network is found by the next attempt.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
@@ -61,32 +61,41 @@ pub fn end_when_unreachable(stream: &TcpStream, other: OtherEnd) -> std::io::Res
     Ok(())
 }
 
+/// What a listening socket asks of the kernel; the sockets that it accepts inherit the buffers.
+#[derive(Clone, Copy, Debug)]
+pub struct SocketOptions {
+    /// Connections that the kernel holds until they are accepted; it allows at most `net.core.somaxconn`.
+    pub backlog: u32,
+    /// Bytes of the send buffer; `None` lets the kernel size it by need.
+    pub send_buffer_bytes: Option<u32>,
+    /// Bytes of the receive buffer; `None` lets the kernel size it by need.
+    pub receive_buffer_bytes: Option<u32>,
+}
+
+impl Default for SocketOptions {
+    /// All that the kernel allows.
+    fn default() -> SocketOptions {
+        SocketOptions { backlog: BACKLOG_MAX, send_buffer_bytes: None, receive_buffer_bytes: None }
+    }
+}
+
 /// Opens a listening socket; an empty `host` listens on every address, of IPv6 too where the machine has it.
-pub async fn listen(host: &str, port: u16) -> anyhow::Result<TcpListener> {
+pub async fn listen(host: &str, port: u16, options: SocketOptions) -> anyhow::Result<TcpListener> {
     let opened = if host.is_empty() {
-        listen_everywhere(port).await
+        listen_everywhere(port, options)
     } else {
-        TcpListener::bind(resolve(host, port).await?).await
+        listen_at(resolve(host, port).await?, options)
     };
     opened.with_context(|| format!("listen on {host}:{port}; is another process using the port?"))
 }
 
-async fn listen_everywhere(port: u16) -> io::Result<TcpListener> {
-    match listen_on_both(port) {
+fn listen_everywhere(port: u16, options: SocketOptions) -> io::Result<TcpListener> {
+    match listen_at((Ipv6Addr::UNSPECIFIED, port).into(), options) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
         // A machine without IPv6.
-        Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await,
+        Err(_) => listen_at((Ipv4Addr::UNSPECIFIED, port).into(), options),
         listening => listening,
     }
-}
-
-fn listen_on_both(port: u16) -> io::Result<TcpListener> {
-    let socket = TcpSocket::new_v6()?;
-    socket.set_reuseaddr(true)?;
-    // Some machines are set to the contrary.
-    sockopt::set_ipv6_v6only(&socket, false)?;
-    socket.bind((Ipv6Addr::UNSPECIFIED, port).into())?;
-    socket.listen(BACKLOG)
 }
 
 /// This machine's name as others may know it, as Java's canonical host name: what its own name resolves to, read back.
@@ -109,6 +118,29 @@ async fn canonical_name(name: &str) -> anyhow::Result<Option<String>> {
         _ => None,
     });
     Ok(names.max_by_key(|name| (name.len(), name.clone())))
+}
+
+fn listen_at(address: SocketAddr, options: SocketOptions) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
+        // Every address is meant; some machines are set to the contrary.
+        sockopt::set_ipv6_v6only(&socket, false)?;
+    }
+    // A port whose former connections have just ended may be taken again.
+    socket.set_reuseaddr(true)?;
+    if let Some(bytes) = options.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    socket.bind(address)?;
+    socket.listen(options.backlog.min(BACKLOG_MAX))
+}
+
+/// The address of a name or of an address in text.
+pub async fn address_of(host: &str) -> anyhow::Result<IpAddr> {
+    Ok(resolve(host, 0).await?.ip())
 }
 
 /// Connects to another broker at `host:port` with Nagle's algorithm off.

@@ -1,7 +1,7 @@
 //! A broker for tests: node 1, on a folder of its own, with metadata that the test makes up. No socket, no controller.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_broker_config::load_broker;
@@ -14,6 +14,7 @@ use ottla_broker_types::{
     ClusterId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName, Uuid,
 };
 use tempfile::TempDir;
+use tokio::runtime::{Handle, Runtime};
 
 use crate::api::Api;
 use crate::broker::{Broker, Parts};
@@ -53,6 +54,11 @@ impl Rig {
         Rig::on(folder, Arc::new(disk.clone()), settings)
     }
 
+    /// A broker without topics on another disk.
+    pub(crate) fn on_disk(disk: Arc<dyn Disk>) -> Rig {
+        Rig::on(tempfile::tempdir().unwrap(), disk, &[])
+    }
+
     /// The next run on the same folder, after a crash unless the former one was closed. It knows of no topic yet.
     pub(crate) fn restart(self) -> Rig {
         Rig::on(self.folder, self.disk, &[])
@@ -85,6 +91,8 @@ impl Rig {
             groups: Groups::new(&config.groups, 1),
             controller: Controller::new(NodeId(1), None, active, None),
             seed: 1,
+            connections_max: usize::MAX,
+            data: data(),
             config,
         };
         Rig { broker: Broker::new(parts, Arc::default()), image: Image::default(), folder, disk, fatal }
@@ -140,9 +148,13 @@ impl Rig {
 
     /// Asks as a client; the body of the answer, or why the connection ends.
     pub(crate) async fn ask<R: Request>(&self, request: &R, version: i16) -> Result<Bytes, &'static str> {
-        let reply = match self.handle(&Rig::peer(), request, version) {
-            Handled::Now(reply) => reply,
-            Handled::Later(reply) => reply.await,
+        let mut handled = self.handle(&Rig::peer(), request, version);
+        let reply = loop {
+            match handled {
+                Handled::Now(reply) => break reply,
+                Handled::Later(reply) => break reply.await,
+                Handled::Elsewhere(later) => handled = later.await,
+            }
         };
         Rig::body::<R>(reply, version)
     }
@@ -188,6 +200,14 @@ impl Rig {
         let body_at = answer.len() - reader.remaining();
         Ok(Bytes::from(answer).slice(body_at..))
     }
+}
+
+/// Threads for all rigs, also for those of tests without a runtime.
+fn data() -> Handle {
+    static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+    let start =
+        || tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    RUNTIME.get_or_init(start).handle().clone()
 }
 
 /// One record in a batch.

@@ -97,7 +97,8 @@ async fn wait_for_followers(broker: &Broker, rows: &mut [Row], wait: Duration) {
             let State::Deleting { partition, low_watermark, .. } = &mut row.state else { continue };
             // Armed before the look, so that no move between the two is missed.
             partition.arm_low_watermark(&waiter, place);
-            match partition.low_watermark(&broker.view()) {
+            let (looked_at, view) = (Arc::clone(partition), broker.view());
+            match broker.disk.run(false, move || looked_at.low_watermark(&view)).await {
                 Ok(reached) => *low_watermark = reached,
                 Err(code) => row.state = State::Failed(code),
             }

@@ -1,5 +1,6 @@
 //! From a frame to the file of its API, with the checks that all APIs share.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use ottla_broker_protocol::ApiKey;
@@ -8,6 +9,8 @@ use super::answer::{Answer, Malformed};
 use super::call::Call;
 use super::{api_versions, served};
 use crate::broker::Broker;
+use crate::controller::Standing;
+use crate::disk_access::LARGE_BYTES;
 use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply};
 
 /// Answers requests of all listeners.
@@ -21,7 +24,7 @@ impl Api {
         Api { broker }
     }
 
-    fn answer(&self, peer: &PeerInfo, frame: Frame) -> Result<Answer, Malformed> {
+    fn answer(&self, peer: &PeerInfo, frame: Frame, now: u64) -> Result<Answer, Malformed> {
         let Some((key, version)) = key_and_version(&frame.bytes) else {
             return Ok(Answer::close("the frame is shorter than a request header"));
         };
@@ -36,7 +39,39 @@ impl Api {
             return Ok(Answer::close("the version of the API is not served"));
         }
         let call = Call::open(peer, frame, api)?;
-        served::handle(&self.broker, call)
+        if !served::touches_logs(api) {
+            return served::handle(&self.broker, call);
+        }
+        let large = api == ApiKey::Produce && call.body.len() >= LARGE_BYTES;
+        if !large && let Some(_turn) = self.broker.disk.try_turn(now) {
+            return served::handle(&self.broker, call);
+        }
+        Ok(Answer(Handled::Elsewhere(Box::pin(elsewhere(Arc::clone(&self.broker), call, peer.address, key)))))
+    }
+}
+
+/// Carries a request out where it may take long. If that is because the disk is stuck, and others lead by now what this
+/// broker led, the connection ends: whatever the disk takes of it one day, nobody will read, and the client asks there.
+async fn elsewhere(broker: Arc<Broker>, call: Call, address: SocketAddr, key: i16) -> Handled {
+    let (disk, serving) = (Arc::clone(&broker.disk), Arc::clone(&broker));
+    let work = disk.elsewhere(move || handled(served::handle(&serving, call), address, key));
+    tokio::select! {
+        biased;
+        handled = work => handled,
+        () = out_of_service(&broker) => Handled::Now(Reply::Close("the data disk is stuck, and others lead")),
+    }
+}
+
+/// Resolves when this broker is fenced because its disk is stuck.
+async fn out_of_service(broker: &Broker) {
+    let mut standing = broker.controller.standing();
+    loop {
+        if *standing.borrow_and_update() == Standing::Fenced && broker.disk.stuck_for().is_some() {
+            return;
+        }
+        if standing.changed().await.is_err() {
+            return std::future::pending().await;
+        }
     }
 }
 
@@ -46,34 +81,148 @@ fn key_and_version(frame: &[u8]) -> Option<(i16, i16)> {
     Some((i16::from_be_bytes(*key), i16::from_be_bytes(*version)))
 }
 
+fn handled(answer: Result<Answer, Malformed>, address: SocketAddr, api_key: i16) -> Handled {
+    match answer {
+        Ok(Answer(handled)) => handled,
+        Err(malformed) => {
+            tracing::info!(%address, api_key, %malformed, "malformed request");
+            Handled::Now(Reply::Close("the request is malformed"))
+        }
+    }
+}
+
+/// Counts the time from `started` to the answer.
+fn timed(broker: Arc<Broker>, key: i16, started: u64, handled: Handled) -> Handled {
+    match handled {
+        Handled::Now(reply) => {
+            broker.metrics.request(key, broker.clock.micros().saturating_sub(started));
+            Handled::Now(reply)
+        }
+        Handled::Later(future) => Handled::Later(Box::pin(async move {
+            let reply = future.await;
+            broker.metrics.request(key, broker.clock.micros().saturating_sub(started));
+            reply
+        })),
+        Handled::Elsewhere(future) => {
+            Handled::Elsewhere(Box::pin(async move { timed(broker, key, started, future.await) }))
+        }
+    }
+}
+
 impl Handler for Api {
     fn handle(&self, peer: &PeerInfo, frame: Frame) -> Handled {
         let started = self.broker.clock.micros();
         let key = key_and_version(&frame.bytes).map_or(-1, |(key, _)| key);
-        let handled = match self.answer(peer, frame) {
-            Ok(Answer(handled)) => handled,
-            Err(malformed) => {
-                tracing::info!(address = %peer.address, api_key = key, %malformed, "malformed request");
-                Handled::Now(Reply::Close("the request is malformed"))
-            }
-        };
-        let broker = Arc::clone(&self.broker);
-        match handled {
-            Handled::Now(reply) => {
-                broker.metrics.request(key, broker.clock.micros().saturating_sub(started));
-                Handled::Now(reply)
-            }
-            Handled::Later(future) => Handled::Later(Box::pin(async move {
-                let reply = future.await;
-                broker.metrics.request(key, broker.clock.micros().saturating_sub(started));
-                reply
-            })),
-        }
+        let handled = handled(self.answer(peer, frame, started), peer.address, key);
+        timed(Arc::clone(&self.broker), key, started, handled)
     }
 
     fn connection_count(&self, peer: &PeerInfo, change: i64) {
         let metrics = &self.broker.metrics;
         let gauge = if peer.internal { &metrics.broker_connections } else { &metrics.client_connections };
         gauge.fetch_add(change, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::borrow::Cow;
+    use std::time::Duration;
+
+    use ottla_broker_protocol::batch::Compression;
+    use ottla_broker_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+    use ottla_broker_protocol::messages::metadata_request::MetadataRequest;
+    use ottla_broker_protocol::messages::produce_request::{
+        PartitionProduceData, ProduceRequest, TopicProduceData,
+    };
+    use ottla_broker_protocol::messages::produce_response::ProduceResponse;
+    use ottla_broker_protocol::{Decode, Reader, Records};
+
+    use super::*;
+    use crate::frozen_disk::{Freezer, FrozenDisk};
+    use crate::testing::{Rig, batch};
+
+    /// A wait that a working broker ends much earlier.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    /// More than the broker has threads for.
+    const CLIENTS: usize = 60;
+
+    async fn produce(rig: &Rig) -> i64 {
+        let batch = batch(Compression::None);
+        let partition =
+            PartitionProduceData { records: Some(Records::Borrowed(&batch)), ..Default::default() };
+        let topic = TopicProduceData {
+            name: Cow::Borrowed("t"),
+            partition_data: vec![partition],
+            ..Default::default()
+        };
+        let request =
+            ProduceRequest { acks: 1, timeout_ms: 1_000, topic_data: vec![topic], ..Default::default() };
+        let body = rig.ask(&request, 9).await.unwrap();
+        let response = ProduceResponse::decode(&mut Reader::new(&body), 9).unwrap();
+        let answer = &response.responses[0].partition_responses[0];
+        assert_eq!(answer.error_code, 0);
+        answer.base_offset
+    }
+
+    async fn fetch(rig: &Rig) {
+        let partition =
+            FetchPartition { current_leader_epoch: -1, partition_max_bytes: 1 << 20, ..Default::default() };
+        let topic =
+            FetchTopic { topic: Cow::Borrowed("t"), partitions: vec![partition], ..Default::default() };
+        let request = FetchRequest {
+            replica_id: -1,
+            max_wait_ms: 10,
+            min_bytes: 1,
+            max_bytes: 1 << 20,
+            session_epoch: -1,
+            topics: vec![topic],
+            ..Default::default()
+        };
+        rig.ask(&request, 11).await.unwrap();
+    }
+
+    /// Producers and consumers of a partition whose disk hangs, more of them than there are threads: clients go on to
+    /// hear where partitions are, and when the disk is back, everything is done once.
+    #[test]
+    fn a_frozen_disk_stops_those_only_that_use_it() {
+        let freezer = Freezer::default();
+        let mut rig = Rig::on_disk(Arc::new(FrozenDisk(freezer.clone())));
+        rig.topic("t", &[1]);
+        let rig = Arc::new(rig);
+        let data = rig.broker.data.clone();
+        freezer.freeze();
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|number| {
+                let rig = Arc::clone(&rig);
+                data.spawn(async move {
+                    if number % 2 == 0 {
+                        return Some(produce(&rig).await);
+                    }
+                    fetch(&rig).await;
+                    None
+                })
+            })
+            .collect();
+        let asking = Arc::clone(&rig);
+        let asked = data.spawn(async move {
+            while freezer.hanging() == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            asking.ask(&MetadataRequest::default(), 9).await.unwrap();
+            assert_eq!(asking.broker.partitions.facts().len(), 0, "none were known before");
+            freezer.thaw();
+        });
+        data.block_on(async {
+            tokio::time::timeout(PATIENCE, asked).await.expect("metadata is answered").unwrap();
+            let mut offsets = Vec::new();
+            for client in clients {
+                let offset =
+                    tokio::time::timeout(PATIENCE, client).await.expect("everybody is answered").unwrap();
+                offsets.extend(offset);
+            }
+            offsets.sort_unstable();
+            assert_eq!(offsets, (0..CLIENTS as i64 / 2).collect::<Vec<_>>());
+        });
     }
 }

@@ -81,15 +81,16 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     };
     let read_committed = request.isolation_level == READ_COMMITTED;
     let reads_zstd = call.version >= old_clients::ZSTD_FROM_FETCH_VERSION;
-    let fetching = Fetching { fetcher, wait, bytes_min, bytes_max, plan, reads_zstd, read_committed };
+    let fetching =
+        Arc::new(Fetching { fetcher, wait, bytes_min, bytes_max, plan, reads_zstd, read_committed });
     let waiter = Arc::new(FetchWaiter::default());
-    let mut parts = read_all(broker, &fetching, (!fetching.wait.is_zero()).then_some(&waiter));
+    let parts = read_all(broker, &fetching, (!fetching.wait.is_zero()).then_some(&waiter));
     if fetching.wait.is_zero() || is_enough(&fetching, &parts) {
         return Ok(Answer::now(call.reply(&response(broker, &call, &fetching, parts))));
     }
     let broker = Arc::clone(broker);
     Ok(call.later(|call| async move {
-        wait_for_records(&broker, &fetching, &waiter, &mut parts).await;
+        let parts = wait_for_records(&broker, &fetching, &waiter, parts).await;
         call.reply(&response(&broker, &call, &fetching, parts))
     }))
 }
@@ -261,11 +262,11 @@ fn is_behind(target: &FetchTarget, read: &FetchRead) -> bool {
 
 /// Waits until `parts` are an answer, which is at the latest when the time is over.
 async fn wait_for_records(
-    broker: &Broker,
-    fetching: &Fetching,
+    broker: &Arc<Broker>,
+    fetching: &Arc<Fetching>,
     waiter: &Arc<FetchWaiter>,
-    parts: &mut [Part],
-) {
+    mut parts: Vec<Part>,
+) -> Vec<Part> {
     let mut deadline = Box::pin(tokio::time::sleep(fetching.wait));
     loop {
         parts.iter_mut().for_each(Part::let_files_go);
@@ -274,9 +275,15 @@ async fn wait_for_records(
             () = waiter.woken() => false,
             () = &mut deadline => true,
         };
-        read_again(broker, fetching, parts, &waiter.take_moved(), (!timed_out).then_some(waiter));
-        if timed_out || is_enough(fetching, parts) {
-            return;
+        let moved = waiter.take_moved();
+        let (reading, fetched, again) = (Arc::clone(broker), Arc::clone(fetching), Arc::clone(waiter));
+        let read = move || {
+            read_again(&reading, &fetched, &mut parts, &moved, (!timed_out).then_some(&again));
+            parts
+        };
+        parts = broker.disk.run(false, read).await;
+        if timed_out || is_enough(fetching, &parts) {
+            return parts;
         }
     }
 }

@@ -23,6 +23,7 @@ use super::call::Call;
 use super::{Answer, Malformed, old_clients};
 use crate::broker::Broker;
 use crate::checks;
+use crate::disk_access::LARGE_BYTES;
 use crate::listener::{Reply, Turn};
 use crate::partitions::{AppendFailure, HostedPartition, ProduceWait, RequiredAcks};
 use crate::view::View;
@@ -115,9 +116,13 @@ async fn append_in_turn(
     }
     turn.come().await;
     let (mut produce, _) = checked?;
-    let outcomes = produce.append(&broker);
-    produce.call.let_body_go();
-    Some((produce, outcomes))
+    let (here, large) = (Arc::clone(&broker), produce.call.body.len() >= LARGE_BYTES);
+    let append = move || {
+        let outcomes = produce.append(&here);
+        produce.call.let_body_go();
+        (produce, outcomes)
+    };
+    Some(broker.disk.run(large, append).await)
 }
 
 async fn check_elsewhere(
@@ -167,7 +172,7 @@ impl Produce {
 
     /// Answers once the batches are committed.
     async fn answered(self, broker: Arc<Broker>, outcomes: Vec<Outcome>) -> Reply {
-        let outcomes = wait_for_commit(&self.call, outcomes, self.timeout).await;
+        let outcomes = wait_for_commit(&broker, &self.call, outcomes, self.timeout).await;
         self.reply(&broker, outcomes)
     }
 
@@ -328,7 +333,12 @@ fn failed(part: &Part, failure: AppendFailure) -> Outcome {
     Outcome { topic: part.topic, response, wait: None }
 }
 
-async fn wait_for_commit(call: &Call, outcomes: Vec<Outcome>, timeout: Duration) -> Vec<Outcome> {
+async fn wait_for_commit(
+    broker: &Broker,
+    call: &Call,
+    outcomes: Vec<Outcome>,
+    timeout: Duration,
+) -> Vec<Outcome> {
     let deadline = Box::pin(tokio::time::sleep(timeout));
     let deadline = futures::FutureExt::shared(deadline);
     join_all(outcomes.into_iter().map(|mut outcome| {
@@ -338,7 +348,10 @@ async fn wait_for_commit(call: &Call, outcomes: Vec<Outcome>, timeout: Duration)
                 let code = tokio::select! {
                     biased;
                     ended = ended => match ended {
-                        Ok(ProduceWait::Committed) => partition.check_min_isr_after_commit(),
+                        Ok(ProduceWait::Committed) => {
+                            let looked_at = Arc::clone(&partition);
+                            broker.disk.run(false, move || looked_at.check_min_isr_after_commit()).await
+                        }
                         Ok(ProduceWait::LeadershipLost) | Err(_) => ErrorCode::NotLeaderOrFollower,
                     },
                     () = deadline => ErrorCode::RequestTimedOut,
@@ -505,6 +518,7 @@ mod tests {
         let to_metadata = produced_to(&rig, "__cluster_metadata", &batch(Compression::None), 9).await;
         assert_eq!(to_metadata, ErrorCode::InvalidTopicException);
     }
+
     /// A batch of producer 7 with one record that unfolds beyond what is checked in passing.
     fn of_producer(compression: Compression, sequence: i32, value_bytes: usize) -> Vec<u8> {
         let options = BatchOptions {
@@ -530,10 +544,13 @@ mod tests {
         ProduceRequest { acks: 1, timeout_ms: 1_000, topic_data: vec![topic], ..Default::default() }
     }
 
-    async fn answer_of(handled: Handled) -> PartitionProduceResponse<'static> {
-        let reply = match handled {
-            Handled::Now(reply) => reply,
-            Handled::Later(reply) => reply.await,
+    async fn answer_of(mut handled: Handled) -> PartitionProduceResponse<'static> {
+        let reply = loop {
+            match handled {
+                Handled::Now(reply) => break reply,
+                Handled::Later(reply) => break reply.await,
+                Handled::Elsewhere(later) => handled = later.await,
+            }
         };
         let body = Rig::body::<ProduceRequest<'_>>(reply, 9).unwrap();
         let response = ProduceResponse::decode(&mut Reader::new(&body), 9).unwrap();

@@ -85,6 +85,29 @@ pub fn versions(api: ApiKey) -> RangeInclusive<i16> {
     api.versions()
 }
 
+/// Whether answering may read or write partitions, or wait for who does: groups keep their state in one.
+pub fn touches_logs(api: ApiKey) -> bool {
+    matches!(
+        api,
+        ApiKey::Produce
+            | ApiKey::Fetch
+            | ApiKey::ListOffsets
+            | ApiKey::OffsetForLeaderEpoch
+            | ApiKey::DescribeLogDirs
+            | ApiKey::DeleteRecords
+            | ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::JoinGroup
+            | ApiKey::Heartbeat
+            | ApiKey::LeaveGroup
+            | ApiKey::SyncGroup
+            | ApiKey::DescribeGroups
+            | ApiKey::ListGroups
+            | ApiKey::DeleteGroups
+            | ApiKey::OffsetDelete
+    )
+}
+
 /// Hands a call to its file.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     match call.key {

@@ -76,9 +76,10 @@ async fn follow(broker: &Arc<Broker>) -> anyhow::Result<()> {
     }
 }
 
-/// The own log, if this node is a member of the quorum.
+/// The own log, if this node is a member of the quorum and its disk goes on taking what is committed: one that is stuck
+/// must not keep from clients who leads elsewhere by now.
 fn local_log(broker: &Broker) -> Option<&Arc<dyn MetadataLog>> {
-    let log = broker.controller.log.as_ref()?;
+    let log = broker.controller.log.as_ref().filter(|_| broker.disk.stuck_for().is_none())?;
     let membership = log.membership();
     let is_self = |id: &ottla_broker_quorum::Member| {
         id.id.node == broker.node_id && id.id.directory == broker.directory_id

@@ -1,16 +1,22 @@
 //! Brings what this broker hosts in line with the metadata, and then lets everybody see the new state. Beside the
 //! following of the metadata: opening logs takes its time, and no decision waits for it.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_broker_metadata::Image;
+use tokio::sync::oneshot;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::broker::Broker;
 use crate::view::View;
 
 /// How often it is looked whether there are logs to open that could not be before.
 const REOPEN_CHECK: Duration = Duration::from_millis(500);
+
+/// How often it is looked at whether the disk is stuck, while the hosted partitions are brought in line.
+const STUCK_CHECK: Duration = Duration::from_millis(250);
 
 /// Runs for as long as the broker does.
 pub async fn run(broker: Arc<Broker>) {
@@ -19,10 +25,11 @@ pub async fn run(broker: Arc<Broker>) {
     let mut hosting = Hosting::default();
     loop {
         let view = View::clone(&newest.borrow_and_update());
-        hosting.publish(&broker, view);
+        hosting.publish(&broker, view).await;
         let changed = tokio::select! {
             changed = newest.changed() => changed,
             changed = registrations.changed() => changed,
+            () = hosting.in_line() => Ok(()),
             () = tokio::time::sleep(REOPEN_CHECK) => Ok(()),
         };
         if changed.is_err() {
@@ -31,37 +38,100 @@ pub async fn run(broker: Arc<Broker>) {
     }
 }
 
-/// What the hosted partitions and groups have been brought in line with.
+/// What the hosted partitions and groups have been brought in line with, or are just being.
 ///
 /// They follow no image from before this run registered: in it a broker that lost power would lead its old epoch
 /// again without the records that it lost, and its followers would cut theirs. The registration ends that epoch.
 #[derive(Default)]
 struct Hosting {
     image: Image,
+    /// While `image` is still being carried out, because the disk is stuck.
+    working: Option<JoinHandle<()>>,
 }
 
 impl Hosting {
-    /// Brings what is hosted in line, as far as it may be, and lets everybody see the new state.
-    fn publish(&mut self, broker: &Arc<Broker>, view: View) {
-        let registered = broker.controller.broker_epoch();
-        let is_current = registered.is_some() && view.broker_epoch(broker.node_id) == registered;
-        let has_logs_to_open = broker.partitions.has_due_unopened(broker.clock.now().mono);
-        let is_unchanged = self.image.applied_end() == view.applied_end() && !has_logs_to_open;
-        if !is_current || is_unchanged {
-            if broker.view().applied_end() != view.applied_end() {
-                broker.publish(view);
-            }
+    /// Resolves when what was held up is done; never, if nothing is.
+    async fn in_line(&mut self) {
+        let Some(working) = &mut self.working else { return std::future::pending().await };
+        let ended = working.await;
+        self.working = None;
+        carried_out(ended);
+    }
+
+    /// Brings what is hosted in line, as far as it may be, and lets everybody see the new state: before, if a stuck
+    /// disk holds that up. A client that comes too early is told to ask again.
+    async fn publish(&mut self, broker: &Arc<Broker>, view: View) {
+        if let Some(working) = self.working.take_if(|working| working.is_finished()) {
+            carried_out(working.await);
+        }
+        broker.hosting_is_behind(self.working.is_some());
+        if self.working.is_some() || !self.is_due(broker, &view) {
+            publish(broker, view);
             return;
         }
         let changes = view.changes_since(&self.image);
         self.image = Image::clone(&view);
+        let (applied, is_applied) = oneshot::channel();
+        let (published, is_published) = oneshot::channel();
+        let (hosting, next) = (Arc::clone(broker), view.clone());
         // Logs are opened and deleted here, which takes longer than a task may hold its thread.
-        let became = tokio::task::block_in_place(|| broker.partitions.apply(broker, &view, &changes));
-        broker.publish(view);
-        if !changes.configs.is_empty() {
-            broker.settings_changed();
+        let mut working = tokio::task::spawn_blocking(move || {
+            let became = hosting.partitions.apply(&hosting, &next, &changes);
+            // Who waits for either may have given up, which changes nothing here.
+            let _ = applied.send(());
+            let _ = is_published.blocking_recv();
+            if !changes.configs.is_empty() {
+                hosting.settings_changed();
+            }
+            hosting.partitions.registrations_changed(&hosting, &hosting.view(), &changes);
+            hosting.groups.apply(&hosting, &changes, &became);
+        });
+        let in_time = unless_stuck(broker, is_applied).await;
+        broker.hosting_is_behind(in_time.is_none());
+        publish(broker, view);
+        let _ = published.send(());
+        match unless_stuck(broker, &mut working).await {
+            Some(ended) => carried_out(ended),
+            None => {
+                tracing::warn!("hosted partitions are not in line with the metadata: the data disk is stuck");
+                broker.hosting_is_behind(true);
+                self.working = Some(working);
+            }
         }
-        broker.partitions.registrations_changed(broker, &broker.view(), &changes);
-        broker.groups.apply(broker, &changes, &became);
+    }
+
+    fn is_due(&self, broker: &Broker, view: &View) -> bool {
+        let registered = broker.controller.broker_epoch();
+        let is_current = registered.is_some() && view.broker_epoch(broker.node_id) == registered;
+        let has_logs_to_open = || broker.partitions.has_due_unopened(broker.clock.now().mono);
+        is_current && (self.image.applied_end() != view.applied_end() || has_logs_to_open())
+    }
+}
+
+/// Lets everybody see the state, unless they do already.
+fn publish(broker: &Broker, view: View) {
+    if broker.view().applied_end() != view.applied_end() {
+        broker.publish(view);
+    }
+}
+
+/// Waits for `done`; `None` if the disk is found stuck before.
+async fn unless_stuck<T>(broker: &Broker, done: impl Future<Output = T>) -> Option<T> {
+    let mut done = std::pin::pin!(done);
+    loop {
+        if let Ok(value) = tokio::time::timeout(STUCK_CHECK, done.as_mut()).await {
+            return Some(value);
+        }
+        if broker.disk.stuck_for().is_some() {
+            return None;
+        }
+    }
+}
+
+/// A panic must not leave partitions behind the metadata in silence: it ends this task, and with it the broker.
+fn carried_out(ended: Result<(), JoinError>) {
+    // Without a panic the process is ending.
+    if let Err(Ok(panic)) = ended.map_err(JoinError::try_into_panic) {
+        std::panic::resume_unwind(panic);
     }
 }

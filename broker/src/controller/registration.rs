@@ -254,6 +254,13 @@ async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<Registratio
     }
 }
 
+/// Whether other brokers had better serve: this one's data disk is stuck, or was and its partitions still have to be
+/// brought in line, and there are others.
+fn wants_fence(broker: &Broker) -> bool {
+    (broker.disk.stuck_for().is_some() || broker.is_hosting_behind())
+        && broker.view().brokers().any(|other| other.id != broker.node_id && !other.fenced)
+}
+
 enum Beat {
     RegisterAgain,
     NoController,
@@ -265,7 +272,7 @@ async fn beat(broker: &Arc<Broker>, epoch: BrokerEpoch, leaving: bool) -> Result
         broker_id: broker.node_id.0,
         broker_epoch: epoch.0,
         current_metadata_offset: broker.view().applied_end().get(),
-        want_fence: false,
+        want_fence: !leaving && wants_fence(broker),
         want_shut_down: leaving,
         ..Default::default()
     };

@@ -29,7 +29,8 @@ const RECHECK: Duration = Duration::from_secs(1);
 /// Loads the shard after `pause`, on a task of its own that ends when the shard is given up.
 pub(super) fn spawn(broker: &Arc<Broker>, shard: &Arc<HostedShard>, pause: DurationMs) {
     let (broker, hosted) = (Arc::clone(broker), Arc::clone(shard));
-    tokio::spawn(async move {
+    let data = broker.data.clone();
+    data.spawn(async move {
         tokio::time::sleep(pause.to_std()).await;
         // Until this broker has caught up, its metadata may show leaderships and topics of the past.
         let caught_up =

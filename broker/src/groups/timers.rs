@@ -16,7 +16,8 @@ pub async fn run(broker: Arc<Broker>) {
     let mut stopping = broker.stopping();
     while !*stopping.borrow() {
         let now = broker.clock.now().mono;
-        let next = tick_due(&broker, now);
+        let ticking = Arc::clone(&broker);
+        let next = broker.disk.run(false, move || tick_due(&ticking, now)).await;
         let sleep = next.map_or(SLEEP_MAX, |next| next.since(now).to_std().min(SLEEP_MAX));
         tokio::select! {
             () = tokio::time::sleep(sleep) => {}

@@ -1,17 +1,20 @@
 //! Accepts connections of one listener and drains them when the broker stops.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
+use ottla_broker_protocol::ApiKey;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::admission::{Admission, Admitted};
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Handler, PeerInfo};
-use super::limits::{ByteBudget, STALLED_FRAME_MAX};
+use super::limits::{Budgets, STALLED_FRAME_MAX};
 use crate::net::{OtherEnd, end_when_unreachable};
 use crate::stop::until_true;
 
@@ -33,9 +36,15 @@ pub struct ListenerSettings {
     pub frame_bytes_max: usize,
     /// `connections.max.idle.ms`.
     pub idle_max: Duration,
-    /// Shared by all listeners.
-    pub budget: ByteBudget,
+    /// Shared by all listeners of a kind.
+    pub budgets: Budgets,
+    /// Whose threads serve connections that read and write partitions; the private listener's others stay with those
+    /// that accept them.
+    pub data: Handle,
 }
+
+/// Bytes of a request's length and key.
+const HEAD_BYTES: usize = 6;
 
 /// Accepts until `drain` turns true, then waits for open answers, at most [`DRAIN_TIMEOUT`].
 pub async fn serve<H: Handler>(
@@ -48,7 +57,7 @@ pub async fn serve<H: Handler>(
         frame_bytes_max: settings.frame_bytes_max,
         idle_max: settings.idle_max,
         stalled_frame_max: STALLED_FRAME_MAX,
-        budget: settings.budget.clone(),
+        budgets: settings.budgets.clone(),
     };
     let mut connections = JoinSet::new();
     let draining = drain.clone();
@@ -83,10 +92,16 @@ pub async fn serve<H: Handler>(
                     let handler = Arc::clone(&handler);
                     let drain = draining.clone();
                     let connection_settings = connection_settings.clone();
-                    connections.spawn(async move {
+                    let connection = move |stream| async move {
                         let _admitted = admitted;
                         log_end(address, &connection::run(stream, peer, handler, connection_settings, drain).await);
-                    });
+                    };
+                    let data = settings.data.clone();
+                    if settings.internal {
+                        connections.spawn(place(stream, data, connection));
+                    } else if let Some(stream) = unregistered(stream) {
+                        connections.spawn_on(async move { connection(registered(stream)?).await; Some(()) }, &data);
+                    }
                 }
                 Err(error) => {
                     tracing::warn!(%error, listener = %settings.name, "accept fails; is the limit of open files reached?");
@@ -100,6 +115,45 @@ pub async fn serve<H: Handler>(
     if tokio::time::timeout(DRAIN_TIMEOUT, all_ended).await.is_err() {
         tracing::info!(listener = %settings.name, "connections are cut: their answers took too long");
     }
+}
+
+/// Serves a connection between brokers where its first request belongs.
+async fn place<F: Future<Output = ()> + Send + 'static>(
+    stream: TcpStream,
+    data: Handle,
+    connection: impl FnOnce(TcpStream) -> F + Send + 'static,
+) -> Option<()> {
+    if !asks_for_data(&stream).await {
+        connection(stream).await;
+        return Some(());
+    }
+    let stream = unregistered(stream)?;
+    let serving = data.spawn(async move {
+        connection(registered(stream)?).await;
+        Some(())
+    });
+    serving.await.ok()?
+}
+
+/// Whether the first request of a connection reads or writes partitions.
+async fn asks_for_data(stream: &TcpStream) -> bool {
+    let mut head = [0; HEAD_BYTES];
+    // A head that comes in pieces is none of a broker's: such a connection stays where it is.
+    let Ok(HEAD_BYTES) = stream.peek(&mut head).await else { return false };
+    let key = ApiKey::from_i16(i16::from_be_bytes([head[4], head[5]]));
+    matches!(key, Some(ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::OffsetForLeaderEpoch))
+}
+
+/// Takes a socket from the threads that look after it.
+fn unregistered(stream: TcpStream) -> Option<std::net::TcpStream> {
+    stream.into_std().inspect_err(|error| tracing::warn!(%error, "a connection cannot be handed on")).ok()
+}
+
+/// Lets the threads of the caller's runtime look after a socket.
+fn registered(stream: std::net::TcpStream) -> Option<TcpStream> {
+    TcpStream::from_std(stream)
+        .inspect_err(|error| tracing::warn!(%error, "a connection cannot be taken on"))
+        .ok()
 }
 
 /// The connection's place among the limited ones, if they are.
@@ -120,6 +174,9 @@ fn log_end(address: SocketAddr, ended: &Ended) {
     match ended {
         Ended::ByPeer | Ended::Idle | Ended::Drained => tracing::trace!(%address, %ended, "connection ended"),
         Ended::Io(error) => tracing::debug!(%address, %error, "connection lost"),
+        Ended::Crowded { .. } => {
+            tracing::info!(%address, %ended, "connection closed: the memory for slow peers is used up");
+        }
         Ended::FrameSize { .. } | Ended::Stalled { .. } | Ended::Refused(_) => {
             tracing::info!(%address, %ended, "connection closed: the peer sent what cannot be served");
         }

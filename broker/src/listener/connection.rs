@@ -1,6 +1,7 @@
 //! One connection: a task that reads frames, has them handled in order, and writes the answers in order.
 //!
-//! Invariants: answers leave in the order of their requests; at most [`IN_FLIGHT_REQUESTS_MAX`] requests are
+//! Invariants: answers leave in the order of their requests, and effects of those carried out elsewhere come in that
+//! order, too; at most [`IN_FLIGHT_REQUESTS_MAX`] requests are
 //! unanswered and about [`QUEUED_ANSWER_BYTES_MAX`] answer bytes wait; beyond either, reading stops, and so it does
 //! while the input holds a complete frame. A frame above [`UNRESERVED_FRAME_BYTES_MAX`] holds about twice of what has
 //! arrived of it, out of a budget that all connections share, and not for ever.
@@ -21,10 +22,12 @@ use tokio::time::Sleep;
 
 use super::handler::{Frame, Handled, Handler, PeerInfo, Reply};
 use super::limits::{
-    ByteBudget, FIRST_GRANT_BYTES, FRAME_BYTES_PER_SECOND_MIN, IN_FLIGHT_REQUESTS_MAX, KEPT_BUFFER_BYTES_MAX,
-    QUEUED_ANSWER_BYTES_MAX, Reservation, UNRESERVED_FRAME_BYTES_MAX,
+    Budgets, FIRST_GRANT_BYTES, FRAME_BYTES_PER_SECOND_MIN, IN_FLIGHT_REQUESTS_MAX, KEPT_BUFFER_BYTES_MAX,
+    QUEUED_ANSWER_BYTES_MAX, QUIET_AFTER, READ_BYTES_MAX, READ_BYTES_MIN, Reservation,
+    UNCOUNTED_REQUESTS_MAX, UNRESERVED_FRAME_BYTES_MAX, WAITING_REQUEST_BYTES,
 };
 use super::outbox::Outbox;
+use crate::stop::until_true;
 
 /// The length in front of every frame.
 const LENGTH_BYTES: usize = 4;
@@ -39,7 +42,7 @@ pub struct ConnectionSettings {
     /// How long the granted bytes of a large frame may take to arrive.
     pub stalled_frame_max: Duration,
     /// Shared by all connections.
-    pub budget: ByteBudget,
+    pub budgets: Budgets,
 }
 
 /// Why a connection ended.
@@ -68,6 +71,12 @@ pub enum Ended {
         /// What is there of it.
         arrived: usize,
     },
+    /// The connections together hold too much for slow peers, and this is one of them.
+    #[error("{held} bytes are kept for a slow peer while memory is short")]
+    Crowded {
+        /// What this one holds.
+        held: usize,
+    },
     /// The handler refused the connection.
     #[error("{0}")]
     Refused(&'static str),
@@ -78,13 +87,20 @@ pub enum Ended {
 
 enum Slot {
     Ready(Reply),
-    Waiting(BoxFuture<'static, Reply>),
+    Waiting {
+        reply: BoxFuture<'static, Reply>,
+        /// What it counts as, if it does.
+        _counted: Option<Reservation>,
+    },
+    /// Only the last one.
+    Elsewhere(BoxFuture<'static, Handled>),
 }
 
 enum Event {
     Readable,
     Writable,
     FrontDone(Reply),
+    LastDone(Handled),
     Reserved(Reservation),
     FrameStalled,
     IdleTimer,
@@ -124,7 +140,29 @@ struct Connection<H> {
     grant: Option<Grant>,
     /// The next part of it, while the budget has no room.
     growing: Option<BoxFuture<'static, Reservation>>,
+    /// What is counted of the input and the outbox while the peer is slow.
+    leftover: Option<Reservation>,
+    /// Room for the next read.
+    read_bytes: usize,
+    /// Whether something arrived since the timer was set.
     active: bool,
+    /// Whether the peer has closed its side while a request was carried out elsewhere.
+    ended: bool,
+}
+
+/// When to look at a silent connection again.
+struct Idle {
+    timer: Pin<Box<Sleep>>,
+    /// For how long nothing has arrived when the timer was set.
+    before: Duration,
+    /// What the timer was set to.
+    waits: Duration,
+}
+
+impl Idle {
+    fn new(before: Duration, waits: Duration) -> Idle {
+        Idle { timer: Box::pin(tokio::time::sleep(waits)), before, waits }
+    }
 }
 
 impl<H: Handler> Connection<H> {
@@ -139,53 +177,131 @@ impl<H: Handler> Connection<H> {
             outbox: Outbox::default(),
             grant: None,
             growing: None,
+            leftover: None,
+            read_bytes: READ_BYTES_MIN,
             active: false,
+            ended: false,
         }
     }
 
-    async fn serve(&mut self, mut drain: watch::Receiver<bool>) -> Result<(), Ended> {
-        let mut idle = Box::pin(tokio::time::sleep(self.settings.idle_max));
+    async fn serve(&mut self, drain: watch::Receiver<bool>) -> Result<(), Ended> {
+        let quiet_after = QUIET_AFTER.min(self.settings.idle_max);
+        let mut idle = Idle::new(Duration::ZERO, quiet_after);
+        let mut told = drain.clone();
+        let mut drained = std::pin::pin!(until_true(&mut told));
         loop {
             self.handle_frames()?;
             self.collect_answers()?;
             if !self.outbox.is_empty() {
                 self.outbox.write_to(&self.stream)?;
             }
-            if *drain.borrow() && self.slots.is_empty() && self.outbox.is_empty() {
+            self.count_leftovers()?;
+            let draining = *drain.borrow();
+            if draining && self.slots.is_empty() && self.outbox.is_empty() {
                 return Ok(());
             }
-            if self.has_room() && self.holds_frame()? {
+            let waits_for_turn = self.is_held_up() && self.holds_frame()?;
+            if self.ended && !self.is_held_up() && !self.holds_frame()? {
+                return Err(Ended::ByPeer);
+            }
+            if self.has_room() && !self.is_held_up() && self.holds_frame()? {
                 // More frames than may be unanswered came at once. They go first: reading on beside them would let a
                 // client that sends and sends fill the memory.
                 tokio::task::yield_now().await;
                 continue;
             }
-            match self.next_event(&mut idle, &mut drain).await? {
-                Event::Readable => self.fill()?,
+            let event = std::future::poll_fn(|context| {
+                self.poll_event(context, &mut idle, (!draining).then_some(drained.as_mut()), waits_for_turn)
+            });
+            match event.await? {
+                Event::Readable => {
+                    self.fill()?;
+                    if idle.waits > quiet_after {
+                        idle = Idle::new(Duration::ZERO, quiet_after);
+                    }
+                }
                 Event::Writable | Event::Drain => {}
                 Event::FrontDone(reply) => {
                     if let Some(front) = self.slots.front_mut() {
                         *front = Slot::Ready(reply);
                     }
                 }
+                Event::LastDone(handled) => {
+                    self.slots.pop_back();
+                    self.push_slot(handled)?;
+                }
                 Event::Reserved(more) => {
                     self.growing = None;
                     self.grant(more);
                 }
                 Event::FrameStalled => return Err(Ended::Stalled { arrived: self.input.len() }),
-                Event::IdleTimer => {
-                    if !self.active && self.slots.is_empty() {
-                        return Err(Ended::Idle);
-                    }
-                    self.active = false;
-                    idle = Box::pin(tokio::time::sleep(self.settings.idle_max));
-                }
+                Event::IdleTimer => idle = self.look_at_idle(&idle, quiet_after)?,
             }
         }
     }
 
+    /// Gives back what a quiet connection does not need, and ends one that is idle for too long.
+    fn look_at_idle(&mut self, idle: &Idle, quiet_after: Duration) -> Result<Idle, Ended> {
+        if std::mem::take(&mut self.active) || !self.slots.is_empty() {
+            return Ok(Idle::new(Duration::ZERO, quiet_after));
+        }
+        let silent = idle.before.saturating_add(idle.waits);
+        if silent >= self.settings.idle_max {
+            return Err(Ended::Idle);
+        }
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+            self.read_bytes = READ_BYTES_MIN;
+        }
+        self.slots = VecDeque::new();
+        self.outbox.shrink();
+        Ok(Idle::new(silent, self.settings.idle_max.saturating_sub(silent).max(quiet_after)))
+    }
+
     fn has_room(&self) -> bool {
         self.slots.len() < IN_FLIGHT_REQUESTS_MAX && self.outbox.queued_bytes() < QUEUED_ANSWER_BYTES_MAX
+    }
+
+    /// Whether a request is carried out elsewhere, so that later ones wait for their turn.
+    fn is_held_up(&self) -> bool {
+        matches!(self.slots.back(), Some(Slot::Elsewhere(_)))
+    }
+
+    fn push_slot(&mut self, handled: Handled) -> Result<(), Ended> {
+        let slot = match handled {
+            Handled::Now(reply) => Slot::Ready(reply),
+            Handled::Later(future) => {
+                let mut counted = None;
+                if self.slots.len() >= UNCOUNTED_REQUESTS_MAX {
+                    counted = self.settings.budgets.leftovers.try_reserve(None, WAITING_REQUEST_BYTES);
+                    if counted.is_none() {
+                        return Err(Ended::Crowded { held: self.slots.len() * WAITING_REQUEST_BYTES });
+                    }
+                }
+                Slot::Waiting { reply: future, _counted: counted }
+            }
+            Handled::Elsewhere(future) => Slot::Elsewhere(future),
+        };
+        self.slots.push_back(slot);
+        Ok(())
+    }
+
+    /// Counts what stays because the peer is slow: a piece of a small request, answers that the socket does not take.
+    fn count_leftovers(&mut self) -> Result<(), Ended> {
+        let piece = if self.grant.is_none() { self.input.len() } else { 0 };
+        let held = piece + self.outbox.memory_bytes();
+        let counted = self.leftover.as_ref().map_or(0, Reservation::bytes);
+        if held == 0 {
+            self.leftover = None;
+        } else if held > counted || counted > 2 * held.max(WAITING_REQUEST_BYTES) {
+            self.leftover = None;
+            let whole = held.next_multiple_of(WAITING_REQUEST_BYTES);
+            self.leftover = self.settings.budgets.leftovers.try_reserve(None, whole);
+            if self.leftover.is_none() {
+                return Err(Ended::Crowded { held });
+            }
+        }
+        Ok(())
     }
 
     /// Hands every complete frame to the handler, as far as the limits allow.
@@ -196,14 +312,14 @@ impl<H: Handler> Connection<H> {
                 self.prepare_for(len);
                 return Ok(());
             }
+            if self.is_held_up() {
+                return Ok(());
+            }
             self.input.advance(LENGTH_BYTES);
             let held = self.grant.take().map(|grant| grant.reservation);
             let frame = Frame { bytes: self.input.split_to(len), held };
-            let slot = match self.handler.handle(&self.peer, frame) {
-                Handled::Now(reply) => Slot::Ready(reply),
-                Handled::Later(future) => Slot::Waiting(future),
-            };
-            self.slots.push_back(slot);
+            let handled = self.handler.handle(&self.peer, frame);
+            self.push_slot(handled)?;
         }
         if self.input.is_empty() && self.input.capacity() > KEPT_BUFFER_BYTES_MAX {
             self.input = BytesMut::new();
@@ -240,7 +356,7 @@ impl<H: Handler> Connection<H> {
             return;
         }
         let more = whole.min((2 * arrived).max(FIRST_GRANT_BYTES)) - granted;
-        let budget = &self.settings.budget;
+        let budget = &self.settings.budgets.frames;
         match budget.try_reserve(self.grant.as_ref().map(|grant| &grant.reservation), more) {
             Some(more) => self.grant(more),
             None => self.growing = Some(Box::pin(budget.clone().reserve(more))),
@@ -282,49 +398,63 @@ impl<H: Handler> Connection<H> {
 
     fn fill(&mut self) -> Result<(), Ended> {
         self.active = true;
-        if self.input.capacity() - self.input.len() < 512 {
-            self.input.reserve(8 << 10);
+        if self.input.capacity() - self.input.len() < READ_BYTES_MIN / 2 {
+            self.input.reserve(self.read_bytes);
         }
         match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) if self.is_held_up() => {
+                self.ended = true;
+                Ok(())
+            }
             Ok(0) => Err(Ended::ByPeer),
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                if self.input.len() == self.input.capacity() {
+                    self.read_bytes = (2 * self.read_bytes).min(READ_BYTES_MAX);
+                }
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(()),
             Err(error) => Err(error.into()),
         }
     }
 
-    async fn next_event(
+    fn poll_event(
         &mut self,
-        idle: &mut Pin<Box<Sleep>>,
-        drain: &mut watch::Receiver<bool>,
-    ) -> Result<Event, Ended> {
-        let draining = *drain.borrow();
-        let mut changed = Box::pin(drain.changed());
-        std::future::poll_fn(|context| {
-            if let Poll::Ready(event) = self.poll_own(context, draining) {
-                return Poll::Ready(event);
-            }
-            if let (None, Some(grant)) = (&self.growing, &mut self.grant)
-                && grant.deadline.as_mut().poll(context).is_ready()
-            {
-                return Poll::Ready(Ok(Event::FrameStalled));
-            }
-            if !draining && changed.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Ok(Event::Drain));
-            }
-            if idle.as_mut().poll(context).is_ready() {
-                return Poll::Ready(Ok(Event::IdleTimer));
-            }
-            Poll::Pending
-        })
-        .await
+        context: &mut Context<'_>,
+        idle: &mut Idle,
+        drained: Option<Pin<&mut impl Future<Output = ()>>>,
+        waits_for_turn: bool,
+    ) -> Poll<Result<Event, Ended>> {
+        let reads = drained.is_some() && !self.ended && !waits_for_turn;
+        if let Poll::Ready(event) = self.poll_own(context, reads) {
+            return Poll::Ready(event);
+        }
+        if let (None, Some(grant), false) = (&self.growing, &mut self.grant, waits_for_turn)
+            && grant.deadline.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Ok(Event::FrameStalled));
+        }
+        if let Some(drained) = drained
+            && drained.poll(context).is_ready()
+        {
+            return Poll::Ready(Ok(Event::Drain));
+        }
+        if idle.timer.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Ok(Event::IdleTimer));
+        }
+        Poll::Pending
     }
 
-    fn poll_own(&mut self, context: &mut Context<'_>, draining: bool) -> Poll<Result<Event, Ended>> {
-        if let Some(Slot::Waiting(future)) = self.slots.front_mut()
-            && let Poll::Ready(reply) = future.as_mut().poll(context)
+    fn poll_own(&mut self, context: &mut Context<'_>, reads: bool) -> Poll<Result<Event, Ended>> {
+        if let Some(Slot::Waiting { reply, .. }) = self.slots.front_mut()
+            && let Poll::Ready(reply) = reply.as_mut().poll(context)
         {
             return Poll::Ready(Ok(Event::FrontDone(reply)));
+        }
+        if let Some(Slot::Elsewhere(future)) = self.slots.back_mut()
+            && let Poll::Ready(handled) = future.as_mut().poll(context)
+        {
+            return Poll::Ready(Ok(Event::LastDone(handled)));
         }
         if !self.outbox.is_empty()
             && let Poll::Ready(ready) = self.stream.poll_write_ready(context)
@@ -337,7 +467,7 @@ impl<H: Handler> Connection<H> {
                 return Poll::Ready(Ok(Event::Reserved(more)));
             }
         } else if self.has_room()
-            && !draining
+            && reads
             && let Poll::Ready(ready) = self.stream.poll_read_ready(context)
         {
             return Poll::Ready(ready.map(|()| Event::Readable).map_err(Ended::from));

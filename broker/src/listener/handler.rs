@@ -53,6 +53,9 @@ pub enum Handled {
     Now(Reply),
     /// The answer comes later; requests behind it go on being handled, answers keep the order.
     Later(BoxFuture<'static, Reply>),
+    /// The request is carried out elsewhere, because it may take long; requests behind it are not handled before, so
+    /// that their effects keep the order, too.
+    Elsewhere(BoxFuture<'static, Handled>),
 }
 
 /// Handles frames in the order of their arrival.

@@ -25,8 +25,28 @@ pub const STALLED_FRAME_MAX: Duration = Duration::from_secs(30);
 pub const FRAME_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 /// Capacity above which an empty read buffer is given back.
 pub const KEPT_BUFFER_BYTES_MAX: usize = 64 << 10;
+/// Room of the first read buffer: most connections are idle and have sent a few small requests.
+pub const READ_BYTES_MIN: usize = 1 << 10;
+/// Room that a read buffer grows to while reads fill it.
+pub const READ_BYTES_MAX: usize = 8 << 10;
+/// A connection that was silent for as long gives its buffers back: it may stay so for minutes.
+pub const QUIET_AFTER: Duration = Duration::from_secs(2);
+/// Requests of one connection that may wait and count for nothing: as many as Kafka's clients keep in flight.
+pub const UNCOUNTED_REQUESTS_MAX: usize = 5;
+/// What a request that waits is counted as: it holds what it asked for, but not its body.
+pub const WAITING_REQUEST_BYTES: usize = 4 << 10;
 /// The budget counts in pages of this size, because a semaphore's permits are 32-bit.
 const BUDGET_PAGE_BYTES: usize = 4 << 10;
+
+/// What the connections of one kind of listener may hold together; clones share it.
+#[derive(Clone, Debug)]
+pub struct Budgets {
+    /// Bytes of request bodies above [`UNRESERVED_FRAME_BYTES_MAX`].
+    pub frames: ByteBudget,
+    /// What is left over because the other side is slow: pieces of small requests, answers that are not read, requests
+    /// that wait. A connection that has no room in it ends, since it costs the others what it does not use.
+    pub leftovers: ByteBudget,
+}
 
 /// Bytes of request bodies that all connections together may hold (`ottla.queued.max.bytes`).
 ///

@@ -13,5 +13,5 @@ mod tests;
 pub use accept::{ListenerSettings, serve};
 pub use admission::{Admission, ConnectionLimits};
 pub use handler::{Frame, Handled, Handler, PeerInfo, Reply};
-pub use limits::{ByteBudget, Reservation};
+pub use limits::{Budgets, ByteBudget, Reservation};
 pub use order::Turn;

@@ -20,18 +20,21 @@ const COPY_BYTES_MAX: usize = 64 << 10;
 pub struct Outbox {
     segments: VecDeque<Segment>,
     queued_bytes: usize,
+    /// Of these, what lies in this process's memory.
+    memory_bytes: usize,
 }
 
 impl Outbox {
     /// Queues a whole frame.
     pub fn push(&mut self, frame: Vec<Segment>) {
         for segment in frame {
-            let len = match &segment {
-                Segment::Bytes(bytes) => bytes.len(),
-                Segment::File(range) => range.len,
+            let (len, memory) = match &segment {
+                Segment::Bytes(bytes) => (bytes.len(), bytes.len()),
+                Segment::File(range) => (range.len, 0),
             };
             if len > 0 {
                 self.queued_bytes += len;
+                self.memory_bytes += memory;
                 self.segments.push_back(segment);
             }
         }
@@ -40,6 +43,18 @@ impl Outbox {
     /// Bytes that are not written yet.
     pub fn queued_bytes(&self) -> usize {
         self.queued_bytes
+    }
+
+    /// Bytes that are not written yet and lie in memory.
+    pub fn memory_bytes(&self) -> usize {
+        self.memory_bytes
+    }
+
+    /// Gives back what an empty queue holds.
+    pub fn shrink(&mut self) {
+        if self.segments.is_empty() {
+            self.segments = VecDeque::new();
+        }
     }
 
     /// Whether everything is written.
@@ -85,7 +100,10 @@ impl Outbox {
         while count > 0 {
             let Some(front) = self.segments.front_mut() else { return };
             let len = match front {
-                Segment::Bytes(bytes) => bytes.len(),
+                Segment::Bytes(bytes) => {
+                    self.memory_bytes = self.memory_bytes.saturating_sub(count.min(bytes.len()));
+                    bytes.len()
+                }
                 Segment::File(range) => range.len,
             };
             if count >= len {

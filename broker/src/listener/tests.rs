@@ -12,11 +12,13 @@ use tokio::task::JoinHandle;
 
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Frame, Handled, Handler, PeerInfo, Reply};
-use super::limits::{ByteBudget, FIRST_GRANT_BYTES};
+use super::limits::{Budgets, ByteBudget, FIRST_GRANT_BYTES};
+use crate::net::SocketOptions;
 
 /// A wait that a working broker ends much earlier.
 const PATIENCE: Duration = Duration::from_secs(20);
 const BUDGET_BYTES: usize = 4 << 20;
+const LEFTOVER_BYTES: usize = 64 << 10;
 
 /// Answers each frame by its length.
 struct Lengths;
@@ -32,6 +34,7 @@ impl Handler for Lengths {
 
 struct Rig {
     budget: ByteBudget,
+    leftovers: ByteBudget,
     stalled_frame_max: Duration,
     _drain: watch::Sender<bool>,
     draining: watch::Receiver<bool>,
@@ -40,18 +43,19 @@ struct Rig {
 impl Rig {
     fn new(stalled_frame_max: Duration) -> Rig {
         let (drain, draining) = watch::channel(false);
-        Rig { budget: ByteBudget::new(BUDGET_BYTES), stalled_frame_max, _drain: drain, draining }
+        let leftovers = ByteBudget::new(LEFTOVER_BYTES);
+        Rig { budget: ByteBudget::new(BUDGET_BYTES), leftovers, stalled_frame_max, _drain: drain, draining }
     }
 
     async fn connect(&self) -> (TcpStream, JoinHandle<Ended>) {
-        let listener = crate::net::listen("127.0.0.1", 0).await.unwrap();
+        let listener = crate::net::listen("127.0.0.1", 0, SocketOptions::default()).await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, address) = listener.accept().await.unwrap();
         let settings = ConnectionSettings {
             frame_bytes_max: 100 << 20,
             idle_max: Duration::from_secs(600),
             stalled_frame_max: self.stalled_frame_max,
-            budget: self.budget.clone(),
+            budgets: Budgets { frames: self.budget.clone(), leftovers: self.leftovers.clone() },
         };
         let peer = PeerInfo {
             address,
@@ -151,4 +155,33 @@ async fn silent_clients_leave_the_budget_to_others() {
     announce(&mut client, len).await;
     client.write_all(&vec![7; len]).await.unwrap();
     assert_eq!(answer(&mut client).await, len);
+}
+
+/// Each sends a piece of a small request and then nothing: such pieces are counted, and too many of them end.
+#[tokio::test]
+async fn pieces_of_small_requests_do_not_fill_the_memory() {
+    let rig = Rig::new(PATIENCE);
+    let mut held = Vec::new();
+    for _ in 0..LEFTOVER_BYTES / (8 << 10) {
+        let (mut client, serving) = rig.connect().await;
+        announce(&mut client, 16 << 10).await;
+        client.write_all(&[7; 6 << 10]).await.unwrap();
+        held.push((client, serving));
+    }
+    let full = async {
+        while rig.leftovers.free_bytes() > 0 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, full).await.expect("they are counted");
+    let (mut client, serving) = rig.connect().await;
+    announce(&mut client, 16 << 10).await;
+    let ended = tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+    assert!(matches!(ended, Ended::Crowded { .. }), "{ended}");
+    let (mut first, _serving) = held.remove(0);
+    first.write_all(&vec![7; 10 << 10]).await.unwrap();
+    assert_eq!(answer(&mut first).await, 16 << 10);
+    let (mut whole, _serving) = rig.connect().await;
+    whole.write_all(&[&100_u32.to_be_bytes()[..], &[7; 100]].concat()).await.unwrap();
+    assert_eq!(answer(&mut whole).await, 100);
 }

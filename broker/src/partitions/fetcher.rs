@@ -24,6 +24,7 @@ use super::hosted::HostedPartition;
 use super::sync::sync_all;
 use crate::broker::Broker;
 use crate::clock;
+use crate::disk_access::LARGE_BYTES;
 use crate::peers::{self, PeerConnection};
 use crate::stop::until_true;
 
@@ -64,7 +65,7 @@ impl Fetchers {
         let Some(leader) = leader else { return };
         let group = leaders.entry(leader).or_insert_with(|| {
             let group = Arc::new(Group::default());
-            tokio::spawn(run(Arc::clone(broker), leader, Arc::clone(&group)));
+            broker.data.spawn(run(Arc::clone(broker), leader, Arc::clone(&group)));
             group
         });
         group.members.lock().insert(key, Arc::clone(partition));
@@ -81,10 +82,11 @@ async fn run(broker: Arc<Broker>, leader: NodeId, group: Arc<Group>) {
     }
 }
 
-async fn fetch_forever(broker: &Broker, leader: NodeId, group: &Group) {
+async fn fetch_forever(broker: &Arc<Broker>, leader: NodeId, group: &Arc<Group>) {
     let mut connection: Option<Arc<PeerConnection>> = None;
     loop {
-        let wanted = positions(group, leader);
+        let asking = Arc::clone(group);
+        let wanted = Arc::new(broker.disk.run(false, move || positions(&asking, leader)).await);
         if wanted.is_empty() {
             group.changed.notified().await;
             continue;
@@ -126,10 +128,12 @@ async fn pause(group: &Group, longest: Duration) {
 type Wanted = BTreeMap<(TopicId, PartitionIndex), (Arc<HostedPartition>, FetchPosition)>;
 
 fn positions(group: &Group, leader: NodeId) -> Wanted {
-    let members = group.members.lock();
-    let wanted = members.iter().filter_map(|(key, partition)| {
+    // Whoever changes the members must not wait for a partition that waits for its disk.
+    let members: Vec<_> =
+        group.members.lock().iter().map(|(key, partition)| (*key, Arc::clone(partition))).collect();
+    let wanted = members.into_iter().filter_map(|(key, partition)| {
         let position = partition.fetch_position().filter(|position| position.leader == leader)?;
-        Some((*key, (Arc::clone(partition), position)))
+        Some((key, (partition, position)))
     });
     wanted.collect()
 }
@@ -142,22 +146,43 @@ enum Next {
 }
 
 async fn fetch_once(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     connection: &PeerConnection,
-    wanted: &Wanted,
+    wanted: &Arc<Wanted>,
 ) -> Result<Next, peers::CallError> {
     if broker.config.logs.flush_before_ack {
         // The fetch tells the leader that all before its offsets is written here.
-        tokio::task::block_in_place(|| sync_all(broker, &undurable(wanted)));
+        let (syncing, asked) = (Arc::clone(broker), Arc::clone(wanted));
+        broker.disk.elsewhere(move || sync_all(&syncing, &undurable(&asked))).await;
     }
     let wait = broker.config.replication.fetch_wait_ms_max.to_std();
     let request = request(broker, wanted);
     let body = connection.call_silent(&request, FETCH_VERSION, wait + ANSWER_GRACE).await?;
-    let response: FetchResponse<'_> = peers::decode(&body, FETCH_VERSION)?;
+    let (applying, asked) = (Arc::clone(broker), Arc::clone(wanted));
+    let large = body.len() >= LARGE_BYTES;
+    let Applied { mut next, outside } =
+        broker.disk.run(large, move || apply(&applying, &asked, &body)).await?;
+    for key in outside {
+        let Some((partition, position)) = wanted.get(&key) else { continue };
+        next.push(learn_leader_range(broker, connection, partition, position).await?);
+    }
+    // One partition that goes on keeps the others' requests going, too: the leader paces them by its long poll.
+    Ok(next.into_iter().min().unwrap_or(Next::AtOnce))
+}
+
+/// What became of an answer.
+struct Applied {
+    next: Vec<Next>,
+    /// The partitions whose fetch was outside of the leader's log.
+    outside: Vec<(TopicId, PartitionIndex)>,
+}
+
+fn apply(broker: &Broker, wanted: &Wanted, body: &[u8]) -> Result<Applied, peers::CallError> {
+    let response: FetchResponse<'_> = peers::decode(body, FETCH_VERSION)?;
     if response.error_code != 0 {
         let code = ErrorCode::from_wire(response.error_code);
         tracing::warn!(code = code.name(), "the leader refuses the whole fetch");
-        return Ok(Next::BackOff);
+        return Ok(Applied { next: vec![Next::BackOff], outside: Vec::new() });
     }
     let mut next = Vec::new();
     let mut outside = Vec::new();
@@ -168,18 +193,14 @@ async fn fetch_once(
             let Some((partition, position)) = wanted.get(&key) else { continue };
             match partition.apply_fetched(broker.clock.now(), position, fetched(data)) {
                 Some(FollowerStep::Continue | FollowerStep::Stale) => next.push(Next::AtOnce),
-                Some(FollowerStep::NeedLeaderOffsets) => outside.push((partition, position)),
+                Some(FollowerStep::NeedLeaderOffsets) => outside.push(key),
                 Some(FollowerStep::BackOff) => next.push(Next::BackOff),
                 Some(FollowerStep::AwaitMetadata) => next.push(Next::AwaitMetadata),
                 None => {}
             }
         }
     }
-    for (partition, position) in outside {
-        next.push(learn_leader_range(broker, connection, partition, position).await?);
-    }
-    // One partition that goes on keeps the others' requests going, too: the leader paces them by its long poll.
-    Ok(next.into_iter().min().unwrap_or(Next::AtOnce))
+    Ok(Applied { next, outside })
 }
 
 /// The partitions that hold records which are not durable.
@@ -243,9 +264,9 @@ fn request(broker: &Broker, wanted: &Wanted) -> FetchRequest<'static> {
 
 /// After a fetch outside of the leader's log: asks for its range and lets the replica decide.
 async fn learn_leader_range(
-    broker: &Broker,
+    broker: &Arc<Broker>,
     connection: &PeerConnection,
-    partition: &HostedPartition,
+    partition: &Arc<HostedPartition>,
     position: &FetchPosition,
 ) -> Result<Next, peers::CallError> {
     let mut ends = [None; 2];
@@ -269,7 +290,9 @@ async fn learn_leader_range(
         *slot = answer.filter(|answer| answer.error_code == 0).and_then(|answer| Offset::new(answer.offset));
     }
     let [Some(start), Some(end)] = ends else { return Ok(Next::BackOff) };
-    let step = partition.apply_leader_offsets(broker.clock.now(), position, LeaderOffsets { start, end });
+    let (partition, position, now) = (Arc::clone(partition), *position, broker.clock.now());
+    let learn = move || partition.apply_leader_offsets(now, &position, LeaderOffsets { start, end });
+    let step = broker.disk.run(false, learn).await;
     Ok(match step {
         Some(FollowerStep::Continue | FollowerStep::Stale) | None => Next::AtOnce,
         Some(FollowerStep::NeedLeaderOffsets | FollowerStep::BackOff) => Next::BackOff,

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use ottla_broker_log::{BatchRules, CheckedBatch, FlushPlan, LogConfig, LogError, RejectedRecord};
 use ottla_broker_protocol::{ErrorCode, Segment};
@@ -21,6 +22,7 @@ use tokio::sync::oneshot;
 
 use super::codes;
 use super::isr_sender::IsrQueue;
+use super::manager::PartitionFacts;
 use super::space::Space;
 use super::sync::SyncQueue;
 use super::waiters::{FetchWaiter, ProduceWait, Waiters};
@@ -139,10 +141,13 @@ pub struct FetchRead {
     pub diverging: Option<(LeaderEpoch, Offset)>,
 }
 
+/// A partition is written to for so long that the disk must hold it up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StillBusy;
+
 struct State {
     /// `None` once the partition is closed or its log has failed.
     replica: Option<Replica>,
-    waiters: Waiters,
 }
 
 /// One partition hosted by this broker.
@@ -151,7 +156,12 @@ pub struct HostedPartition {
     pub id: TopicPartition,
     /// The life of its topic.
     pub topic_id: TopicId,
+    /// Held while the disk is read and written.
     state: Mutex<State>,
+    /// Never held while the disk is; taken after `state` by who needs both.
+    waiters: Mutex<Waiters>,
+    /// Its facts when they were last read, for as long as they cannot be.
+    last_facts: Mutex<Option<PartitionFacts>>,
     counters: Arc<TopicCounters>,
     metrics: Arc<Metrics>,
     isr_queue: IsrQueue,
@@ -173,17 +183,35 @@ impl HostedPartition {
         fatal: Fatal,
     ) -> HostedPartition {
         let counters = metrics.topic(id.topic.as_str());
-        let state = Mutex::new(State { replica, waiters: Waiters::default() });
+        let (state, waiters) = (Mutex::new(State { replica }), Mutex::default());
         HostedPartition {
             id,
             topic_id,
             state,
+            waiters,
+            last_facts: Mutex::default(),
             counters,
             metrics: Arc::clone(metrics),
             isr_queue,
             space,
             sync_queue: None,
             fatal,
+        }
+    }
+
+    /// Its facts, or the last ones known if it is written to for longer than `patience`, which is none from then on;
+    /// `None` if the log does not work.
+    pub fn facts(&self, patience: &mut Duration) -> Option<PartitionFacts> {
+        let read = self.read_within(*patience, |replica| PartitionFacts::of(&self.id, replica));
+        match read {
+            Ok(facts) => {
+                self.last_facts.lock().clone_from(&facts);
+                facts
+            }
+            Err(StillBusy) => {
+                *patience = Duration::ZERO;
+                self.last_facts.lock().clone()
+            }
         }
     }
 
@@ -270,8 +298,7 @@ impl HostedPartition {
     ) -> Result<AppendedBatch, AppendFailure> {
         self.take_space(batch_bytes)?;
         let mut guard = self.state.lock();
-        let State { replica, waiters } = &mut *guard;
-        let hosted = replica.as_mut().ok_or_else(|| AppendFailure::of(ErrorCode::KafkaStorageError))?;
+        let hosted = guard.replica.as_mut().ok_or_else(|| AppendFailure::of(ErrorCode::KafkaStorageError))?;
         if epoch.is_some() && hosted.leader_epoch() != epoch {
             return Err(AppendFailure::of(ErrorCode::NotLeaderOrFollower));
         }
@@ -291,7 +318,7 @@ impl HostedPartition {
         let wait = match acks {
             // Armed before the lock is given back, so that no advance is missed.
             RequiredAcks::All if high_watermark < produced.wait.end => {
-                Some(waiters.wait_committed(produced.wait.end))
+                Some(self.waiters.lock().wait_committed(produced.wait.end))
             }
             _ => None,
         };
@@ -308,7 +335,7 @@ impl HostedPartition {
             log_start: hosted.log().log_start(),
             wait: wait.flatten(),
         };
-        self.settle(&mut guard.waiters, produced.effects);
+        self.settle(produced.effects);
         if let Some(queue) = &self.sync_queue {
             queue.push(&self.id);
         }
@@ -339,13 +366,13 @@ impl HostedPartition {
 
     /// Wakes `waiter` at the next advance that `fetcher` can see; `place` is this partition's within the fetch.
     pub fn arm_fetch(&self, waiter: &Arc<FetchWaiter>, place: usize, fetcher: Fetcher) {
-        self.state.lock().waiters.arm_fetch(waiter, place, fetcher.is_follower());
+        self.waiters.lock().arm_fetch(waiter, place, fetcher.is_follower());
     }
 
     /// Fetches that wait for it.
     #[cfg(test)]
     pub fn armed_count(&self) -> usize {
-        self.state.lock().waiters.armed_count()
+        self.waiters.lock().armed_count()
     }
 
     /// Answers one partition of a Fetch.
@@ -385,9 +412,12 @@ impl HostedPartition {
             log_start: outcome.log_start,
             diverging: outcome.diverging.map(|end| (end.epoch, end.end)),
         };
-        self.settle(&mut guard.waiters, outcome.effects);
-        if fetcher.is_follower() && guard.waiters.awaits_low_watermark() {
-            guard.waiters.followers_moved();
+        self.settle(outcome.effects);
+        if fetcher.is_follower() {
+            let mut waiters = self.waiters.lock();
+            if waiters.awaits_low_watermark() {
+                waiters.followers_moved();
+            }
         }
         Ok(read)
     }
@@ -403,7 +433,7 @@ impl HostedPartition {
         }
         let until = before.unwrap_or_else(|| replica.high_watermark());
         let effects = replica.delete_records(Some(until)).map_err(codes::delete_records)?;
-        self.settle(&mut guard.waiters, effects);
+        self.settle(effects);
         Ok(until)
     }
 
@@ -417,7 +447,7 @@ impl HostedPartition {
 
     /// Wakes `waiter` when the low watermark may have moved; `place` is this partition's within the request.
     pub fn arm_low_watermark(&self, waiter: &Arc<FetchWaiter>, place: usize) {
-        self.state.lock().waiters.arm_low_watermark(waiter, place);
+        self.waiters.lock().arm_low_watermark(waiter, place);
     }
 
     /// Counts what left for a fetcher.
@@ -486,7 +516,7 @@ impl HostedPartition {
         self.change(|replica| {
             replica.registrations_changed(now, |node, epoch| view.is_isr_eligible(node, epoch))
         });
-        self.state.lock().waiters.followers_moved();
+        self.waiters.lock().followers_moved();
     }
 
     /// Periodic: ISR members that lag leave.
@@ -562,7 +592,7 @@ impl HostedPartition {
     ) -> Option<FollowerStep> {
         match result {
             Ok((step, effects)) => {
-                self.settle(&mut guard.waiters, effects);
+                self.settle(effects);
                 Some(step)
             }
             Err(error) => {
@@ -585,6 +615,17 @@ impl HostedPartition {
         self.state.lock().replica.as_ref().map(read)
     }
 
+    /// Reads facts of the replica as [`HostedPartition::read`] does, but waits for at most `patience` for who writes to
+    /// it just now.
+    pub fn read_within<T>(
+        &self,
+        patience: Duration,
+        read: impl FnOnce(&Replica) -> T,
+    ) -> Result<Option<T>, StillBusy> {
+        let guard = self.state.try_lock_for(patience).ok_or(StillBusy)?;
+        Ok(guard.replica.as_ref().map(read))
+    }
+
     /// Runs upkeep that may fail on the disk (retention, flush).
     pub fn maintain<T>(
         &self,
@@ -594,7 +635,7 @@ impl HostedPartition {
         let mut guard = self.state.lock();
         match act(guard.replica.as_mut()?) {
             Ok((value, effects)) => {
-                self.settle(&mut guard.waiters, effects);
+                self.settle(effects);
                 Some(value)
             }
             Err(error) if codes::is_final_log(&error) => {
@@ -625,7 +666,7 @@ impl HostedPartition {
     /// Takes the replica out, for closing or deletion; everything that waits is told.
     pub fn take(&self) -> Option<Replica> {
         let mut guard = self.state.lock();
-        guard.waiters.leadership_lost();
+        self.waiters.lock().leadership_lost();
         guard.replica.take()
     }
 
@@ -638,11 +679,12 @@ impl HostedPartition {
         let mut guard = self.state.lock();
         let effects = act(guard.replica.as_mut()?);
         let became = effects.became;
-        self.settle(&mut guard.waiters, effects);
+        self.settle(effects);
         became
     }
 
-    fn settle(&self, waiters: &mut Waiters, effects: Effects) {
+    fn settle(&self, effects: Effects) {
+        let mut waiters = self.waiters.lock();
         if effects.log_end.is_some() {
             waiters.log_end_advanced();
         }
@@ -666,7 +708,7 @@ impl HostedPartition {
         let separator = if advice.is_empty() { "" } else { "; " };
         self.fatal.report(format!("{what} of {}: {error}{separator}{advice}", self.id));
         state.replica = None;
-        state.waiters.leadership_lost();
+        self.waiters.lock().leadership_lost();
         self.metrics.offline_log_partitions.fetch_add(1, Ordering::Relaxed);
     }
 }
@@ -748,6 +790,21 @@ mod tests {
         assert_eq!(range, Some((Offset::clamped(1), Offset::clamped(1))));
     }
 
+    /// An append that the disk holds up keeps the replica; who only looks, or waits for news, is not kept.
+    #[test]
+    fn a_partition_that_waits_for_its_disk_can_be_looked_at_and_waited_for() {
+        let mut rig = Rig::new();
+        let hosted = rig.topic("t", &[1]);
+        let before = rig.broker.partitions.facts();
+        let _writes = hosted.state.lock();
+        let waiter = Arc::new(FetchWaiter::default());
+        hosted.arm_fetch(&waiter, 0, Fetcher::Consumer);
+        assert_eq!(hosted.armed_count(), 1);
+        let facts = rig.broker.partitions.facts();
+        assert_eq!(facts.len(), 1);
+        assert_eq!((&facts[0].id, facts[0].is_leader), (&before[0].id, true));
+    }
+
     #[test]
     fn followers_hear_of_a_batch_whose_producer_cannot_wait() {
         let mut rig = Rig::new();
@@ -755,7 +812,7 @@ mod tests {
         let fill = |waiters: &mut Waiters| {
             (0..PRODUCE_WAITERS_MAX).map(|_| waiters.wait_committed(Offset::MAX)).collect()
         };
-        let full: Vec<_> = fill(&mut hosted.state.lock().waiters);
+        let full: Vec<_> = fill(&mut hosted.waiters.lock());
         let waiter = Arc::new(FetchWaiter::default());
         let follower = Fetcher::Follower { node: NodeId(2), epoch: None, isr_eligible: true };
         hosted.arm_fetch(&waiter, 0, follower);

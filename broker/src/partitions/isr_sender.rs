@@ -22,6 +22,9 @@ const PARTITIONS_PER_REQUEST_MAX: usize = 500;
 /// Pause before a request is sent again that reached no controller.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long the others' answers wait for a partition that is written to.
+const BUSY_MAX: Duration = Duration::from_millis(5);
+
 /// Proposals on their way; a partition has at most one, so the queue is bounded by the partitions hosted.
 #[derive(Clone, Default)]
 pub struct IsrQueue {
@@ -160,7 +163,13 @@ fn settle(
         let PartitionIndex(index) = id.partition;
         let result = results.remove(&(topic_id.0, index)).unwrap_or(Err(ErrorCode::UnknownServerError));
         if let Some(hosted) = broker.partitions.find_life(id, *topic_id) {
-            hosted.isr_decided(now, proposal, result);
+            if hosted.read_within(BUSY_MAX, |_| ()).is_ok() {
+                hosted.isr_decided(now, proposal, result);
+                continue;
+            }
+            // One that the disk holds up must not keep the others' answers. It has no other proposal meanwhile.
+            let proposal = proposal.clone();
+            tokio::task::spawn_blocking(move || hosted.isr_decided(now, &proposal, result));
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ottla_broker_log::{Trouble, advice, trouble};
 use ottla_broker_metadata::image::PartitionRef;
@@ -10,7 +11,7 @@ use ottla_broker_metadata::{ImageChanges, Partition};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{Assignment, Became, Replica};
 use ottla_broker_types::{DurationMs, MonotonicMs, PartitionIndex, TopicId, TopicName, TopicPartition};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{Mutex, MutexGuard, RwLock};
 
 use super::fetcher::Fetchers;
 use super::hosted::HostedPartition;
@@ -21,6 +22,9 @@ use super::sync::SyncQueue;
 use crate::broker::Broker;
 use crate::stop::Fatal;
 use crate::view::View;
+
+/// How long one look at all partitions waits for those that are written to; an append of a large batch takes less.
+const FACTS_PATIENCE: Duration = Duration::from_millis(100);
 
 /// Facts of one hosted partition, for metrics and DescribeLogDirs.
 #[derive(Clone, Debug)]
@@ -43,6 +47,23 @@ pub struct PartitionFacts {
     pub is_at_min_isr: bool,
     /// Whether it leads it with too few in sync for acks=all.
     pub is_under_min_isr: bool,
+}
+
+impl PartitionFacts {
+    /// The facts of `id` now.
+    pub fn of(id: &TopicPartition, replica: &Replica) -> PartitionFacts {
+        PartitionFacts {
+            id: id.clone(),
+            size_bytes: replica.log().size_bytes(),
+            log_start: replica.log().log_start().get(),
+            log_end: replica.log().log_end().get(),
+            high_watermark: replica.high_watermark().get(),
+            is_leader: replica.is_leader(),
+            is_under_replicated: replica.is_under_replicated(),
+            is_at_min_isr: replica.is_at_min_isr(),
+            is_under_min_isr: replica.is_under_min_isr(),
+        }
+    }
 }
 
 /// Following it costs nothing: while another broker leads, this copy is made anew from that one's.
@@ -112,6 +133,11 @@ impl Partitions {
         self.hosted.read().contains_key(id)
     }
 
+    /// Waits until no partition comes or goes, and lets none while the guard is held.
+    pub fn until_settled(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock()
+    }
+
     /// Sets the logs aside that are not hosted; false if partitions come or go just now, so that nobody can tell.
     pub fn set_strays_aside(&self, now: MonotonicMs) -> io::Result<bool> {
         let Some(_unchanging) = self.changing.try_lock() else { return Ok(false) };
@@ -147,20 +173,8 @@ impl Partitions {
 
     /// Facts of every hosted partition whose log works, in the order of names.
     pub fn facts(&self) -> Vec<PartitionFacts> {
-        let facts = self.all().into_iter().filter_map(|hosted| {
-            hosted.read(|replica| PartitionFacts {
-                id: hosted.id.clone(),
-                size_bytes: replica.log().size_bytes(),
-                log_start: replica.log().log_start().get(),
-                log_end: replica.log().log_end().get(),
-                high_watermark: replica.high_watermark().get(),
-                is_leader: replica.is_leader(),
-                is_under_replicated: replica.is_under_replicated(),
-                is_at_min_isr: replica.is_at_min_isr(),
-                is_under_min_isr: replica.is_under_min_isr(),
-            })
-        });
-        facts.collect()
+        let mut patience = FACTS_PATIENCE;
+        self.all().into_iter().filter_map(|hosted| hosted.facts(&mut patience)).collect()
     }
 
     /// Brings the hosted set in line with a new view. Opens and deletes logs, so it must run where it may block.

@@ -18,5 +18,6 @@ mod wire_restart;
 mod wire_scale;
 mod wire_scale_shares;
 mod wire_settings;
+mod wire_stall;
 mod wire_tools;
 mod wire_versions;

@@ -26,7 +26,8 @@ pub use checkpoint::{
 };
 pub use config::{CleanupPolicy, LogConfig};
 pub use disk::{
-    Disk, DiskFile, OpenMode, RESERVE_FILE, RealDisk, ReservedDisk, Trouble, advice, replace_file, trouble,
+    Disk, DiskFile, OpenMode, PacedDisk, RESERVE_FILE, RealDisk, ReservedDisk, Trouble, Writebacks, advice,
+    replace_file, trouble,
 };
 #[cfg(any(test, feature = "testing"))]
 pub use disk::{SimDisk, SimError, SimFault, SimOp};

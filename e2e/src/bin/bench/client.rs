@@ -54,6 +54,11 @@ impl Client {
         }
     }
 
+    /// Another handle to the connection, for a thread that receives while this one sends.
+    pub fn share(&self) -> Result<Client> {
+        Ok(Client { stream: self.stream.try_clone().context("share a connection")?, answer: Vec::new() })
+    }
+
     /// Sends a whole frame.
     pub fn send(&mut self, frame: &[u8]) -> Result<()> {
         self.stream.write_all(frame).context("send a request")
@@ -184,6 +189,15 @@ pub fn produced(answer: &[u8]) -> Result<i16> {
     let (_, response) = frame::decode_response::<ProduceRequest<'_>>(answer, PRODUCE_VERSION)?;
     let topic = response.responses.first().context("an answer without a topic")?;
     Ok(topic.partition_responses.first().context("an answer without a partition")?.error_code)
+}
+
+/// Bytes of the records in an answered Fetch of one partition.
+pub fn fetched_bytes(answer: &[u8]) -> Result<usize> {
+    let (_, response) = frame::decode_response::<FetchRequest<'_>>(answer, FETCH_VERSION)?;
+    let topic = response.responses.first().context("an answer without a topic")?;
+    let partition = topic.partitions.first().context("an answer without a partition")?;
+    ensure!(partition.error_code == 0, "a fetch failed with code {}", partition.error_code);
+    Ok(partition.records.as_ref().and_then(|records| records.as_borrowed()).map_or(0, <[u8]>::len))
 }
 
 /// A Fetch of at most `bytes_max` from partition 0 of `topic`.

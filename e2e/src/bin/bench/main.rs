@@ -4,12 +4,14 @@
 //! cost of a process is counted from outside. It writes to one temporary folder, about three times the bytes of all
 //! bulk rounds, and leaves nothing behind.
 
+mod beside;
 mod client;
 mod floor;
 mod load;
 mod local;
 mod meter;
 mod starts;
+mod storms;
 mod subject;
 mod table;
 
@@ -17,18 +19,28 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
+use beside::Beside;
 use load::{Cost, Loaded, Size};
 use meter::Unit;
 use starts::Start;
+use storms::Storm;
 use subject::{Apache, Broker, Ottla};
 use table::{Figures, Table};
 
-const USAGE: &str = "bench [--rounds N] [--mib N] [--requests N] [--without-kafka] [--markdown FILE]";
+/// Clients that come at once.
+const STORMS: [usize; 2] = [1_500, 10_000];
+/// Storms of a size; their figures differ by retries of whole seconds, if at all.
+const STORM_ROUNDS_MAX: usize = 3;
+const USAGE: &str = "bench [--rounds N] [--mib N] [--requests N] [--seconds N] [--only PART] [--without-kafka] [--markdown FILE]";
 
 struct Options {
     rounds: usize,
     size: Size,
     kafka: bool,
+    /// Seconds of small traffic beside bulk writes.
+    seconds: u64,
+    /// The one part that is run: starts, load, beside, storms or local.
+    only: Option<String>,
     markdown: Option<PathBuf>,
 }
 
@@ -50,7 +62,7 @@ fn main() -> Result<()> {
 
 fn options(arguments: &[String]) -> Result<Options> {
     let size = Size { bulk_bytes: 1 << 30, single_requests: 50_000 };
-    let mut options = Options { rounds: 5, size, kafka: true, markdown: None };
+    let mut options = Options { rounds: 5, size, kafka: true, seconds: 15, only: None, markdown: None };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value; {USAGE}"));
@@ -58,6 +70,8 @@ fn options(arguments: &[String]) -> Result<Options> {
             "--rounds" => options.rounds = value()?.parse().context(USAGE)?,
             "--mib" => options.size.bulk_bytes = value()?.parse::<u64>().context(USAGE)? << 20,
             "--requests" => options.size.single_requests = value()?.parse().context(USAGE)?,
+            "--seconds" => options.seconds = value()?.parse().context(USAGE)?,
+            "--only" => options.only = Some(value()?.clone()),
             "--without-kafka" => options.kafka = false,
             "--markdown" => options.markdown = Some(value()?.into()),
             _ => bail!("{argument} is unknown; {USAGE}"),
@@ -76,9 +90,22 @@ fn bench(options: &Options, folder: &Path) -> Result<(String, Result<()>)> {
         None => eprintln!("SKIPPED Apache Kafka: to run it beside Ottla, e2e/clients/install"),
     }
     let mut table = Table::new();
-    starts_rows(options, &brokers, folder, &mut table)?;
-    load_rows(options, unit, &brokers, folder, &mut table)?;
-    let local = local_rows(folder, &mut table);
+    let runs = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
+    if runs("starts") {
+        starts_rows(options, &brokers, folder, &mut table)?;
+    }
+    if runs("load") {
+        load_rows(options, unit, &brokers, folder, &mut table)?;
+    }
+    if runs("beside") {
+        beside_rows(options, &brokers, folder, &mut table)?;
+    }
+    if runs("storms") {
+        for clients in STORMS {
+            storm_rows(options, &brokers, folder, clients, &mut table)?;
+        }
+    }
+    let local = if runs("local") { local_rows(folder, &mut table) } else { Ok(()) };
     let notes = match &local {
         Ok(()) => "The operator's memory is that of local mode, a stand-in for its memory in Kubernetes.",
         Err(_) => "FAILED: the local cluster, whose rows are missing.",
@@ -184,6 +211,65 @@ fn load_rows(
     let (memory, none) = ([memory], Figures::default());
     let what = "most resident memory under these loads, MB";
     table.row(what, 1, &pick(&memory, 0, |mb| *mb), "", &none, &pick(&memory, 1, |mb| *mb));
+    Ok(())
+}
+
+fn beside_rows(options: &Options, brokers: &[&dyn Broker], folder: &Path, table: &mut Table) -> Result<()> {
+    let mut rounds: Vec<Vec<Beside>> = Vec::new();
+    for round in 0..options.rounds {
+        eprintln!("small traffic beside bulk writes, round {} of {}", round + 1, options.rounds);
+        let figures = brokers.iter().map(|broker| {
+            let place = folder.join(format!("beside-{}-{round}", broker.name()));
+            let beside = beside::round(*broker, &place, options.seconds).context(broker.name())?;
+            eprintln!("  {}: {beside:?}", broker.name());
+            Ok(beside)
+        });
+        rounds.push(figures.collect::<Result<_>>()?);
+    }
+    let none = Figures::default();
+    let mut row = |what: &str, decimals: usize, aim: &str, field: fn(&Beside) -> f64| {
+        table.row(what, decimals, &pick(&rounds, 0, field), aim, &none, &pick(&rounds, 1, field));
+    };
+    row("5,000 small records a second beside bulk writes, end to end, p50 ms", 2, "", |round| round.p50_ms);
+    row("the same, p99 ms", 2, "≤ 4", |round| round.p99_ms);
+    row("the same, p99.9 ms", 2, "≤ 10", |round| round.p999_ms);
+    row("the bulk writes, MiB per second", 0, "", |round| round.bulk_mib_per_s);
+    Ok(())
+}
+
+fn storm_rows(
+    options: &Options,
+    brokers: &[&dyn Broker],
+    folder: &Path,
+    clients: usize,
+    table: &mut Table,
+) -> Result<()> {
+    let mut rounds: Vec<Vec<Storm>> = Vec::new();
+    for round in 0..options.rounds.min(STORM_ROUNDS_MAX) {
+        eprintln!("a storm of {clients} clients, round {}", round + 1);
+        let mut storms = Vec::new();
+        for broker in brokers {
+            let place = folder.join(format!("storm-{}-{clients}-{round}", broker.name()));
+            match storms::round(*broker, &place, clients).context(broker.name())? {
+                Some(storm) => storms.push(storm),
+                None => {
+                    eprintln!("SKIPPED: the limit of open files (ulimit -Hn) is below {clients}");
+                    return Ok(());
+                }
+            }
+        }
+        eprintln!("  {storms:?}");
+        rounds.push(storms);
+    }
+    let none = Figures::default();
+    let mut row = |what: &str, decimals: usize, aim: &str, field: fn(&Storm) -> f64| {
+        table.row(what, decimals, &pick(&rounds, 0, field), aim, &none, &pick(&rounds, 1, field));
+    };
+    row(&format!("{clients} clients connect at once, s to the last answer"), 2, "", |storm| storm.come_s);
+    row(&format!("{clients} clients are back after SIGKILL, s"), 2, "≤ 2", |storm| storm.back_s);
+    row(&format!("memory of each of {clients} idle connections, bytes"), 0, "≤ 4000", |storm| {
+        storm.idle_bytes
+    });
     Ok(())
 }
 

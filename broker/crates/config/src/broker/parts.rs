@@ -7,6 +7,7 @@ use ottla_broker_types::DurationMs;
 use crate::effective::BrokerLayers;
 use crate::listeners::{HostPort, Voter};
 use crate::typed::Typed;
+use crate::value::split_list;
 
 /// Sockets and their limits; sizes are in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +22,7 @@ pub struct NetworkConfig {
     pub listen_backlog: u32,
     /// `connections.max.idle.ms`; `None` is never.
     pub connections_idle_ms_max: Option<DurationMs>,
-    /// `ottla.queued.max.bytes`: requests and answers in memory over all connections.
+    /// `ottla.queued.max.bytes`: requests in memory over all connections of clients.
     pub queued_bytes_max: u64,
     /// `ottla.metrics.listener`; `None` switches it off.
     pub metrics_listener: Option<HostPort>,
@@ -171,6 +172,8 @@ pub struct DynamicBrokerConfig {
     pub connections_max: u32,
     /// `max.connections.per.ip`.
     pub connections_per_ip_max: u32,
+    /// `max.connections.per.ip.overrides`: the host, as written, and its limit; of two for one host the last counts.
+    pub connections_per_ip_overrides: Vec<(String, u32)>,
     /// `leader.replication.throttled.rate` in bytes a second; `None` is no limit.
     pub leader_throttled_bytes_per_second: Option<u64>,
     /// `follower.replication.throttled.rate` in bytes a second; `None` is no limit.
@@ -188,12 +191,22 @@ impl DynamicBrokerConfig {
         DynamicBrokerConfig {
             connections_max: typed.u32("max.connections"),
             connections_per_ip_max: typed.u32("max.connections.per.ip"),
+            connections_per_ip_overrides: overrides(&typed.text("max.connections.per.ip.overrides")),
             leader_throttled_bytes_per_second: typed.limit("leader.replication.throttled.rate"),
             follower_throttled_bytes_per_second: typed.limit("follower.replication.throttled.rate"),
             producer_expiration_ms: typed.duration("producer.id.expiration.ms"),
             cordoned_log_dirs: typed.list("cordoned.log.dirs"),
         }
     }
+}
+
+/// The `host:limit` pairs of a text that was checked when it was set; the address of a host may hold colons.
+fn overrides(text: &Option<String>) -> Vec<(String, u32)> {
+    let pairs = split_list(text.as_deref().unwrap_or_default()).into_iter().filter_map(|pair| {
+        let (host, limit) = pair.rsplit_once(':')?;
+        Some((host.trim().to_owned(), limit.trim().parse().ok()?))
+    });
+    pairs.collect()
 }
 
 const HEARTBEATS_PER_LEASE: u64 = 5;

@@ -16,7 +16,6 @@ pub(crate) const THREADS: &str = "threads and connections between brokers are si
 pub(crate) const BUDGET: &str = "what may wait is bounded in bytes, by ottla.queued.max.bytes";
 pub(crate) const OWN_TIMES: &str = "brokers time their requests by their lease, broker.session.timeout.ms";
 pub(crate) const KERNEL: &str = "the system's own size is used";
-pub(crate) const HANDOVER: &str = "a stopping broker always hands its leaderships over";
 pub(crate) const PROMETHEUS: &str = "metrics are served over HTTP, see ottla.metrics.listener";
 pub(crate) const RELEASED_ONLY: &str = "only released versions are offered";
 pub(crate) const QUOTAS: &str = "there are no client quotas yet";
@@ -38,8 +37,6 @@ pub(crate) const AUTHORIZER: &str = "there is no authorizer yet, so everybody ma
 
 // Refused: said after "… cannot be VALUE: "; each names a way out.
 pub(crate) const NO_TIERS: &str = "there is no remote tier, and records would stay on local disks: drop it";
-pub(crate) const NO_OVERRIDES: &str =
-    "addresses have no limits of their own yet: drop it and set max.connections.per.ip";
 pub(crate) const NO_RATE: &str =
     "new connections are not limited by rate yet: drop it and set max.connections or max.connections.per.ip";
 pub(crate) const NO_PLUGINS: &str = "Java classes cannot be loaded, and nothing would do their work: drop it";

@@ -1,6 +1,7 @@
 //! The disk under a log: a small trait, the operating system's files behind it, and a simulated one.
 
 mod files;
+mod paced;
 mod real;
 mod reserve;
 #[cfg(any(test, feature = "testing"))]
@@ -10,6 +11,7 @@ mod trouble;
 
 pub use files::replace_file;
 pub(crate) use files::{read_whole, remove_if_exists};
+pub use paced::{PacedDisk, Writebacks};
 pub use real::RealDisk;
 pub use reserve::{RESERVE_FILE, ReservedDisk};
 #[cfg(any(test, feature = "testing"))]

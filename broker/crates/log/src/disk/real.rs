@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 
 use ottla_broker_protocol::FileSource;
 use rustix::fs::{Advice, FallocateFlags};
@@ -19,11 +20,18 @@ use super::{Disk, DiskFile, OpenMode};
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
-impl Disk for RealDisk {
-    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+impl RealDisk {
+    pub(super) fn open_file(path: &Path, mode: OpenMode) -> io::Result<File> {
         let mut options = OpenOptions::new();
         options.read(true).write(mode != OpenMode::Read).create(mode == OpenMode::Create);
-        Ok(Arc::new(RealFile { file: options.open(path)? }))
+        options.open(path)
+    }
+}
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let file = Arc::new(RealDisk::open_file(path, mode)?);
+        Ok(Arc::new(RealFile { file, writebacks: None }))
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
@@ -63,8 +71,10 @@ impl Disk for RealDisk {
     }
 }
 
-struct RealFile {
-    file: File,
+pub(super) struct RealFile {
+    pub(super) file: Arc<File>,
+    /// Who starts writeback instead of the caller.
+    pub(super) writebacks: Option<SyncSender<Writeback>>,
 }
 
 impl FileSource for RealFile {
@@ -102,9 +112,29 @@ impl DiskFile for RealFile {
     }
 
     fn start_writeback(&self, range: Range<u64>) -> io::Result<()> {
+        let writeback = Writeback { file: Arc::clone(&self.file), range };
+        match &self.writebacks {
+            // When too many wait, the kernel's own flusher does without the hint.
+            Some(writebacks) => writebacks.try_send(writeback).map_err(|_| io::ErrorKind::WouldBlock.into()),
+            None => writeback.start(),
+        }
+    }
+}
+
+/// A range of a file that the kernel shall begin to write out.
+pub(super) struct Writeback {
+    file: Arc<File>,
+    range: Range<u64>,
+}
+
+impl Writeback {
+    /// Asks the kernel; waits while the disk's queue is full.
+    pub(super) fn start(&self) -> io::Result<()> {
         // Linux starts writing dirty pages of the range and drops only its clean ones. A range that was just
         // written has none of these, so readers of the log's tail keep finding it in memory.
-        let Some(len) = NonZeroU64::new(range.end.saturating_sub(range.start)) else { return Ok(()) };
-        Ok(rustix::fs::fadvise(&self.file, range.start, Some(len), Advice::DontNeed)?)
+        let Some(len) = NonZeroU64::new(self.range.end.saturating_sub(self.range.start)) else {
+            return Ok(());
+        };
+        Ok(rustix::fs::fadvise(&self.file, self.range.start, Some(len), Advice::DontNeed)?)
     }
 }
