@@ -1,6 +1,7 @@
 //! A cluster of broker processes on loopback, for tests that need no Kubernetes.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsString;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,6 +14,8 @@ use crate::process::Process;
 use crate::relay::Relays;
 use crate::wait::{Waited, until};
 
+/// Mounts a volume in memory where only this process sees it, then becomes the program that is named after it.
+const ON_VOLUME: &str = "mount -t tmpfs -o \"$1\" tmpfs \"$2\" && shift 2 && exec \"$@\"";
 /// How long a broker may take to serve or to stop, beside other work on a small machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -27,6 +30,8 @@ pub struct BrokersOptions {
     pub settings: Vec<(String, String)>,
     /// Whether brokers reach each other through relays that can be cut.
     pub relayed: bool,
+    /// Bytes of the volume under each broker's data, which nobody else sees; without it the data lies in a folder.
+    pub volume_bytes: Option<u64>,
 }
 
 impl BrokersOptions {
@@ -40,7 +45,7 @@ impl BrokersOptions {
             ("min.insync.replicas", if count >= 3 { "2" } else { "1" }),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        BrokersOptions { count, voters, settings: settings.into(), relayed: false }
+        BrokersOptions { count, voters, settings: settings.into(), relayed: false, volume_bytes: None }
     }
 
     /// With a network between the brokers that can be cut.
@@ -52,6 +57,12 @@ impl BrokersOptions {
     /// With one more setting.
     pub fn with(mut self, name: &str, value: &str) -> BrokersOptions {
         self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// With a volume of its own in memory for each broker; it is gone when the broker ends.
+    pub fn on_volumes(mut self, bytes: u64) -> BrokersOptions {
+        self.volume_bytes = Some(bytes);
         self
     }
 }
@@ -74,6 +85,7 @@ pub struct Brokers {
     ports: Vec<Ports>,
     processes: Vec<Option<Process>>,
     relays: Option<Relays>,
+    volume_bytes: Option<u64>,
 }
 
 impl Brokers {
@@ -83,7 +95,8 @@ impl Brokers {
         let ports = free_ports(options.count).await?;
         let targets: Vec<u16> = ports.iter().map(|ports| ports.internal).collect();
         let relays = if options.relayed { Some(Relays::start(&targets).await?) } else { None };
-        let mut brokers = Brokers { dir, ports, processes: Vec::new(), relays };
+        let volume_bytes = options.volume_bytes;
+        let mut brokers = Brokers { dir, ports, processes: Vec::new(), relays, volume_bytes };
         for id in 0..options.count {
             let folder = brokers.folder(id);
             std::fs::create_dir_all(folder.join("data")).context("make the data folder")?;
@@ -137,8 +150,17 @@ impl Brokers {
     pub fn start_broker(&mut self, id: usize) -> Result<()> {
         let folder = self.folder(id);
         let config = folder.join("server.properties");
-        let arguments = [Path::new("--config").as_os_str().to_owned(), config.into_os_string()];
-        let process = Process::start(&binary("ottla-broker")?, &arguments, &folder.join("log"))?;
+        let broker = binary("ottla-broker")?;
+        let mut arguments = vec![OsString::from("--config"), config.into_os_string()];
+        let mut program = broker;
+        if let Some(bytes) = self.volume_bytes {
+            let before =
+                ["--user", "--map-root-user", "--mount", "sh", "-c", ON_VOLUME, "sh"].map(OsString::from);
+            let volume = [OsString::from(format!("size={bytes}")), folder.join("data").into_os_string()];
+            arguments.splice(0..0, before.into_iter().chain(volume).chain([program.into_os_string()]));
+            program = PathBuf::from("unshare");
+        }
+        let process = Process::start(&program, &arguments, &folder.join("log"))?;
         self.processes[id] = Some(process);
         Ok(())
     }

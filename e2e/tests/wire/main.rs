@@ -8,6 +8,7 @@ mod wire_approval;
 mod wire_controller;
 mod wire_differences;
 mod wire_directories;
+mod wire_disk;
 mod wire_failover;
 mod wire_flights;
 mod wire_hostile;
