@@ -7,6 +7,8 @@ use anyhow::{Result, ensure};
 
 /// A topic may have so much more or less than its share on a broker, as a part of it; one at least.
 const BAND: f64 = 0.05;
+/// A broker may lead so much more or less than its share, beside one, as a part of it.
+const LEADERS_BAND: f64 = 0.02;
 /// The least that a broker which has just come carries of an even share.
 const SERVES: f64 = 0.95;
 
@@ -144,13 +146,14 @@ impl Shares {
         self.racks.keys().map(|broker| (*broker, of(*broker))).collect()
     }
 
-    /// Leaders of all topics together: one more or less than even.
+    /// Leaders of all topics together: one more or less than even, and two percent.
     fn check_leaders(&self, new: &[i32]) -> Result<()> {
         let even = self.partitions.len() as f64 / self.racks.len() as f64;
         let led = self.count(|broker| self.partitions.iter().filter(|each| each.leader == broker).count());
         println!("leaders {:?}", led.values());
         for (broker, led) in led {
-            ensure!((led as f64 - even).abs() <= 1.0, "broker {broker} leads {led}, its share is {even:.2}");
+            let band = 1.0 + even * LEADERS_BAND;
+            ensure!((led as f64 - even).abs() <= band, "broker {broker} leads {led}, its share is {even:.2}");
             let serves = !new.contains(&broker) || led as f64 >= (even * SERVES).floor();
             ensure!(serves, "new broker {broker} leads {led} of {even:.2}");
         }
