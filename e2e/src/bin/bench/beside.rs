@@ -106,7 +106,7 @@ fn deliver(port: u16, small: &Produce, count: u64) -> Result<Vec<f64>> {
                 let code = client::produced(answers.receive()?)?;
                 ensure!(code == 0, "a small produce failed with code {code}");
             }
-            Ok(())
+            Ok::<_, anyhow::Error>(())
         });
         let consumed =
             scope.spawn(move || consume(port, small, count, |number| (started.elapsed(), due(number))));
