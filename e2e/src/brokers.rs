@@ -226,9 +226,10 @@ impl Brokers {
         let listeners = |internal| format!("INTERNAL://127.0.0.1:{internal},PLAINTEXT://127.0.0.1:{kafka}");
         let (listeners, advertised) = (listeners(internal), listeners(self.reached_at(id)));
         let rack = ["a", "b", "c"][id % 3];
+        let roles = if id < options.voters { "broker,controller" } else { "broker" };
         let data = self.folder(id).join("data");
         let mut text = format!(
-            "process.roles=broker,controller\nnode.id={id}\nbroker.rack={rack}\n\
+            "process.roles={roles}\nnode.id={id}\nbroker.rack={rack}\n\
              controller.quorum.voters={}\nlisteners={listeners}\nadvertised.listeners={advertised}\n\
              listener.security.protocol.map=INTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              inter.broker.listener.name=INTERNAL\ncontroller.listener.names=INTERNAL\n\
