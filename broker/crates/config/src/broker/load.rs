@@ -267,8 +267,8 @@ mod tests {
         let (config, warnings) = load("node.id=3").expect("it loads");
         assert_eq!(config.node_id, NodeId(3));
         assert_eq!(config.topics.partitions, 1);
-        assert_eq!(config.quorum.broker_lease_ms, DurationMs(500));
-        assert_eq!(config.quorum.heartbeat_interval_ms, DurationMs(100));
+        assert_eq!(config.quorum.broker_lease_ms, DurationMs(1500));
+        assert_eq!(config.quorum.heartbeat_interval_ms, DurationMs(300));
         assert_eq!(config.network.metrics_listener.map(|at| at.port), Some(9404));
         assert_eq!(config.groups.offsets_partitions, 50);
         assert_eq!(config.logs.metadata_dir, std::path::PathBuf::from("/tmp/kafka-logs"));

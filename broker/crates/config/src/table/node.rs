@@ -82,7 +82,7 @@ pub(crate) const QUORUM: &[Setting] = &[
     int("controller.performance.sample.period.ms", "60000", "How often slow controller events are reported.").at_least(1).inert(why::PROMETHEUS),
     long("controller.performance.always.log.threshold.ms", "2000", "From how long on a controller event is always reported.").at_least(1).inert(why::PROMETHEUS),
     int("broker.heartbeat.interval.ms", "2000", "How often a broker sends a heartbeat to the controller; at least five times per broker.session.timeout.ms.").at_least(1).kip(631).works(),
-    int("broker.session.timeout.ms", "500", "The lease: a broker of which the controller has heard nothing for so long is fenced, and others take its partitions over.").between(100, 3_600_000).kip(631).works(),
+    int("broker.session.timeout.ms", "1500", "The lease: a broker of which the controller has heard nothing for so long is fenced, and others take its partitions over.").between(100, 3_600_000).kip(631).works(),
     int("initial.broker.registration.timeout.ms", "60000", "How long a starting broker tries to register.").at_least(1).kip(631).inert(why::FOR_EVER),
     unset("metadata.log.dir", ValueType::String, "Where the metadata log lies; unset, in the first of log.dirs.").kip(631).inert(why::FIRST_DIR),
     long("metadata.log.max.record.bytes.between.snapshots", "20971520", "Bytes of metadata records after which a snapshot is written, but no fewer than the last one has.").at_least(1).kip(630).works(),
