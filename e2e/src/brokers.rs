@@ -1,7 +1,8 @@
 //! A cluster of broker processes on loopback, for tests that need no Kubernetes.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::binaries::binary;
+use crate::hosts::Hosts;
 use crate::process::Process;
 use crate::relay::Relays;
 use crate::wait::{Waited, until};
@@ -67,9 +69,11 @@ impl BrokersOptions {
     }
 }
 
-/// One broker's ports on 127.0.0.1.
+/// Where one broker listens.
 #[derive(Clone, Copy, Debug)]
 pub struct Ports {
+    /// Loopback, or the broker's own host.
+    pub address: Ipv4Addr,
     /// For clients.
     pub kafka: u16,
     /// Between brokers.
@@ -83,6 +87,8 @@ pub struct Ports {
 pub struct Brokers {
     dir: TempDir,
     ports: Vec<Ports>,
+    /// Broker and host have the same number.
+    hosts: Option<Hosts>,
     processes: Vec<Option<Process>>,
     relays: Option<Relays>,
     volume_bytes: Option<u64>,
@@ -91,12 +97,28 @@ pub struct Brokers {
 impl Brokers {
     /// Starts the cluster and waits until every broker is in service.
     pub async fn start(options: BrokersOptions) -> Result<Brokers> {
-        let dir = tempfile::Builder::new().prefix("ottla-brokers-").tempdir().context("make a folder")?;
         let ports = free_ports(options.count).await?;
+        Brokers::start_at(options, ports, None).await
+    }
+
+    /// Starts the cluster with each broker on a host of its own.
+    pub async fn start_on(hosts: Hosts, options: BrokersOptions) -> Result<Brokers> {
+        let ports = (0..options.count).map(|id| Ports {
+            address: hosts.address(id),
+            kafka: 9092,
+            internal: 9091,
+            http: 9404,
+        });
+        let ports = ports.collect();
+        Brokers::start_at(options, ports, Some(hosts)).await
+    }
+
+    async fn start_at(options: BrokersOptions, ports: Vec<Ports>, hosts: Option<Hosts>) -> Result<Brokers> {
+        let dir = tempfile::Builder::new().prefix("ottla-brokers-").tempdir().context("make a folder")?;
         let targets: Vec<u16> = ports.iter().map(|ports| ports.internal).collect();
         let relays = if options.relayed { Some(Relays::start(&targets).await?) } else { None };
         let volume_bytes = options.volume_bytes;
-        let mut brokers = Brokers { dir, ports, processes: Vec::new(), relays, volume_bytes };
+        let mut brokers = Brokers { dir, ports, hosts, processes: Vec::new(), relays, volume_bytes };
         for id in 0..options.count {
             let folder = brokers.folder(id);
             std::fs::create_dir_all(folder.join("data")).context("make the data folder")?;
@@ -133,16 +155,31 @@ impl Brokers {
         self.relays.as_ref().map_or(self.ports[id].internal, |relays| relays.port(id))
     }
 
+    /// The brokers' hosts; none on loopback.
+    pub fn hosts(&self) -> Option<&Hosts> {
+        self.hosts.as_ref()
+    }
+
     /// Where clients begin: every broker.
     pub fn bootstrap(&self) -> String {
-        let each = self.ports.iter().map(|ports| format!("127.0.0.1:{}", ports.kafka));
+        self.bootstrap_of(0..self.ports.len())
+    }
+
+    /// Where clients begin that know only some of the brokers.
+    pub fn bootstrap_of(&self, ids: impl IntoIterator<Item = usize>) -> String {
+        let each = ids.into_iter().map(|id| format!("{}:{}", self.ports[id].address, self.ports[id].kafka));
         each.collect::<Vec<_>>().join(",")
     }
 
     /// An admin client of the cluster.
     pub fn admin(&self) -> AdminClient {
-        let endpoints =
-            self.ports.iter().map(|ports| Endpoint { host: "127.0.0.1".to_owned(), port: ports.kafka });
+        self.admin_of(0..self.ports.len())
+    }
+
+    /// An admin client that asks only these brokers.
+    pub fn admin_of(&self, ids: impl IntoIterator<Item = usize>) -> AdminClient {
+        let endpoint = |ports: &Ports| Endpoint { host: ports.address.to_string(), port: ports.kafka };
+        let endpoints = ids.into_iter().map(|id| endpoint(&self.ports[id]));
         AdminClient::new(endpoints.collect(), Duration::from_secs(10))
     }
 
@@ -150,17 +187,17 @@ impl Brokers {
     pub fn start_broker(&mut self, id: usize) -> Result<()> {
         let folder = self.folder(id);
         let config = folder.join("server.properties");
-        let broker = binary("ottla-broker")?;
-        let mut arguments = vec![OsString::from("--config"), config.into_os_string()];
-        let mut program = broker;
+        let mut words: Vec<OsString> = match &self.hosts {
+            Some(hosts) => hosts.enter(id)?.into_iter().map(OsString::from).collect(),
+            None => Vec::new(),
+        };
         if let Some(bytes) = self.volume_bytes {
-            let before =
-                ["--user", "--map-root-user", "--mount", "sh", "-c", ON_VOLUME, "sh"].map(OsString::from);
-            let volume = [OsString::from(format!("size={bytes}")), folder.join("data").into_os_string()];
-            arguments.splice(0..0, before.into_iter().chain(volume).chain([program.into_os_string()]));
-            program = PathBuf::from("unshare");
+            let before = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", ON_VOLUME, "sh"];
+            words.extend(before.map(OsString::from));
+            words.extend([format!("size={bytes}").into(), folder.join("data").into_os_string()]);
         }
-        let process = Process::start(&program, &arguments, &folder.join("log"))?;
+        words.extend([binary("ottla-broker")?.into_os_string(), "--config".into(), config.into_os_string()]);
+        let process = Process::start(Path::new(&words[0]), &words[1..], &folder.join("log"))?;
         self.processes[id] = Some(process);
         Ok(())
     }
@@ -180,14 +217,14 @@ impl Brokers {
 
     /// Waits until a broker says that it is in service.
     pub async fn until_ready(&mut self, id: usize) -> Result<()> {
-        let port = self.ports[id].http;
+        let (address, port) = (self.ports[id].address, self.ports[id].http);
         until(&format!("broker {id} in service"), PATIENCE, async || {
             if let Some(process) = &mut self.processes[id]
                 && let Some(status) = process.ended()?
             {
                 anyhow::bail!("broker {id} ended with {status}:\n{}", process.log());
             }
-            match http_get(port, "/readyz").await {
+            match http_get_at(address, port, "/readyz").await {
                 Ok(page) if page.starts_with("ready") => Ok(Waited::Done(())),
                 Ok(page) => Ok(Waited::not_yet(page)),
                 Err(error) => Ok(Waited::not_yet(error)),
@@ -221,9 +258,10 @@ impl Brokers {
     }
 
     fn properties(&self, id: usize, options: &BrokersOptions) -> String {
-        let Ports { kafka, internal, http } = self.ports[id];
-        let voters = (0..options.voters).map(|id| format!("{id}@127.0.0.1:{}", self.reached_at(id)));
-        let listeners = |internal| format!("INTERNAL://127.0.0.1:{internal},PLAINTEXT://127.0.0.1:{kafka}");
+        let Ports { address, kafka, internal, http } = self.ports[id];
+        let voter = |id: usize| format!("{id}@{}:{}", self.ports[id].address, self.reached_at(id));
+        let voters = (0..options.voters).map(voter);
+        let listeners = |internal| format!("INTERNAL://{address}:{internal},PLAINTEXT://{address}:{kafka}");
         let (listeners, advertised) = (listeners(internal), listeners(self.reached_at(id)));
         let rack = ["a", "b", "c"][id % 3];
         let roles = if id < options.voters { "broker,controller" } else { "broker" };
@@ -233,7 +271,7 @@ impl Brokers {
              controller.quorum.voters={}\nlisteners={listeners}\nadvertised.listeners={advertised}\n\
              listener.security.protocol.map=INTERNAL:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
              inter.broker.listener.name=INTERNAL\ncontroller.listener.names=INTERNAL\n\
-             log.dirs={}\nottla.cluster.id=ottla-test-cluster-000\nottla.metrics.listener=127.0.0.1:{http}\n",
+             log.dirs={}\nottla.cluster.id=ottla-test-cluster-000\nottla.metrics.listener={address}:{http}\n",
             voters.collect::<Vec<_>>().join(","),
             data.display(),
         );
@@ -246,9 +284,13 @@ impl Brokers {
 
 /// GETs a page of a process on loopback and gives its body.
 pub async fn http_get(port: u16, path: &str) -> Result<String> {
+    http_get_at(Ipv4Addr::LOCALHOST, port, path).await
+}
+
+async fn http_get_at(address: Ipv4Addr, port: u16, path: &str) -> Result<String> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let exchange = async {
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut stream = tokio::net::TcpStream::connect((address, port)).await?;
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
@@ -270,5 +312,7 @@ pub(crate) async fn free_ports(count: usize) -> Result<Vec<Ports>> {
     }
     let numbers: Result<Vec<u16>> = held.iter().map(|socket| Ok(socket.local_addr()?.port())).collect();
     let numbers = numbers?;
-    Ok(numbers.chunks(3).map(|each| Ports { kafka: each[0], internal: each[1], http: each[2] }).collect())
+    let address = Ipv4Addr::LOCALHOST;
+    let ports = |each: &[u16]| Ports { address, kafka: each[0], internal: each[1], http: each[2] };
+    Ok(numbers.chunks(3).map(ports).collect())
 }
