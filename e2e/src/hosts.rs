@@ -43,9 +43,13 @@ impl Hosts {
     /// # Errors
     /// When the kernel refuses a part of it.
     pub async fn new(count: usize) -> Result<Option<Hosts>> {
-        let tools = std::process::Command::new("sh").args(["-c", "command -v ip iptables tc nsenter"]).output();
+        let tools =
+            std::process::Command::new("sh").args(["-c", "command -v ip iptables tc nsenter"]).output();
         if !rustix::process::geteuid().is_root() || !tools.is_ok_and(|found| found.status.success()) {
-            unmet("hosts of one machine need network namespaces", "as root: apt-get install -y iproute2 iptables");
+            unmet(
+                "hosts of one machine need network namespaces",
+                "as root: apt-get install -y iproute2 iptables",
+            );
             return Ok(None);
         }
         let folder = TempDir::new().context("make a folder for the namespaces' holders")?;
@@ -167,7 +171,8 @@ impl Hosts {
         // The bridge knows the process by the number that this side sees: both are in one process namespace.
         let script = format!("ip link add dev port{index} type veth peer name eth0 netns {pid}");
         inside(&self.switch, &script).await?;
-        inside(&self.switch, &format!("ip link set port{index} master br0 && ip link set port{index} up")).await?;
+        inside(&self.switch, &format!("ip link set port{index} master br0 && ip link set port{index} up"))
+            .await?;
         let address = self.address(index);
         let script =
             format!("ip link set lo up && ip address add {address}/24 dev eth0 && ip link set eth0 up");
@@ -216,10 +221,8 @@ mod tests {
 
     async fn reaches(hosts: &Hosts, from: usize, to: usize) -> bool {
         // Nobody listens there: a host that is reached refuses at once, one that is not says nothing.
-        let script = format!(
-            "timeout 1 bash -c 'echo > /dev/tcp/{}/9' 2> /dev/null; [ $? = 1 ]",
-            hosts.address(to)
-        );
+        let script =
+            format!("timeout 1 bash -c 'echo > /dev/tcp/{}/9' 2> /dev/null; [ $? = 1 ]", hosts.address(to));
         hosts.on(from, &script).await.is_ok()
     }
 

@@ -9,10 +9,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use ottla_broker_types::{NodeId, PartitionIndex};
 use ottla_e2e::{
     Brokers, BrokersOptions, Hosts, Kcat, Place, Process, Stopwatch, Waited, kcat, output, until,
 };
-use ottla_broker_types::{NodeId, PartitionIndex};
 use ottla_operator_kafka_admin::{PartitionDescription, Reassignment};
 
 use crate::clients::{Counter, create_topic, describe, kcat_to, read_all};
@@ -194,8 +194,10 @@ impl Trial {
             Fault::Halves => {
                 let beside = beside(victim);
                 let far = others.iter().filter(|other| **other != beside);
-                try_all(far.flat_map(|other| [hosts.cut_both(victim, *other), hosts.cut_both(beside, *other)]))
-                    .await
+                try_all(
+                    far.flat_map(|other| [hosts.cut_both(victim, *other), hosts.cut_both(beside, *other)]),
+                )
+                .await
             }
             Fault::Bridge => hosts.cut_both(victim, others[0]).await,
             Fault::Flapping => {
@@ -245,17 +247,15 @@ impl Trial {
     async fn move_replicas(&self, round: usize, victim: usize) {
         let count = COUNT as i32;
         let first = (victim as i32 + round as i32) % count;
-        let factor = if describe(&self.brokers, MOVING).await.is_ok_and(|t| t.partitions[0].replicas.len() > 2) {
-            2
-        } else {
-            3
-        };
+        let factor =
+            if describe(&self.brokers, MOVING).await.is_ok_and(|t| t.partitions[0].replicas.len() > 2) {
+                2
+            } else {
+                3
+            };
         let replicas = (0..factor).map(|step| NodeId((first + step) % count)).collect();
-        let change = Reassignment {
-            topic: MOVING.to_owned(),
-            partition: PartitionIndex(0),
-            replicas: Some(replicas),
-        };
+        let change =
+            Reassignment { topic: MOVING.to_owned(), partition: PartitionIndex(0), replicas: Some(replicas) };
         let others = (0..COUNT).filter(|id| *id != victim);
         let admin = self.brokers.admin_of(others);
         let asked = tokio::time::timeout(Duration::from_secs(3), admin.alter_reassignments(&[change])).await;
@@ -327,7 +327,8 @@ impl Trial {
     /// A reader that ran all the time has got what is in the log, and nothing else.
     async fn check_readers(&self, topic: &str, stored: &[(i64, String)]) -> Result<()> {
         let reader = &self.readers[topic];
-        let expected: Vec<String> = stored.iter().map(|(offset, value)| format!("{offset} {value}")).collect();
+        let expected: Vec<String> =
+            stored.iter().map(|(offset, value)| format!("{offset} {value}")).collect();
         until("the reader to have everything", PATIENCE, async || {
             let got = reader.log().lines().count();
             Ok(if got >= expected.len() { Waited::Done(()) } else { Waited::not_yet(got) })
@@ -344,7 +345,8 @@ impl Trial {
         let mut seen: Option<(usize, Vec<u8>)> = None;
         let mut copies = 0;
         for id in 0..COUNT {
-            let Some(bytes) = log_bytes(self.brokers.folder(id).join("data").join(format!("{topic}-0")))? else {
+            let Some(bytes) = log_bytes(self.brokers.folder(id).join("data").join(format!("{topic}-0")))?
+            else {
                 continue;
             };
             copies += 1;
@@ -403,7 +405,8 @@ fn log_bytes(folder: PathBuf) -> Result<Option<Vec<u8>>> {
 fn difference<A: AsRef<str>, B: AsRef<str>>(got: &[A], expected: &[B]) -> String {
     let place = got.iter().zip(expected).position(|(a, b)| a.as_ref() != b.as_ref());
     let at = place.unwrap_or(got.len().min(expected.len()));
-    let around = |list: Vec<&str>| list.into_iter().skip(at.saturating_sub(2)).take(6).collect::<Vec<_>>().join(", ");
+    let around =
+        |list: Vec<&str>| list.into_iter().skip(at.saturating_sub(2)).take(6).collect::<Vec<_>>().join(", ");
     format!(
         "{} instead of {}; at {at} there is [{}] instead of [{}]",
         got.len(),
