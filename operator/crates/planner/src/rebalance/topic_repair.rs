@@ -31,6 +31,9 @@ struct Effort {
 const EFFORT_SMALL: Effort = Effort { replicas: 16, brokers: 32, partners: 128 };
 const EFFORT: Effort = Effort { replicas: 4, brokers: 8, partners: 16 };
 
+/// What a step costs, the least first: copies added, topics drawn together, bytes copied; the slot tells equals apart.
+type Rating = (i64, i64, i64, u32);
+
 /// One change: a slot goes to a broker, and perhaps another comes back for it.
 #[derive(Clone, Copy)]
 struct Step {
@@ -186,7 +189,7 @@ impl Search<'_> {
         slots: &[u32],
         (from, to): (u32, u32),
         allowed: i64,
-        best: &mut Option<((i64, i64, i64, u32), Step)>,
+        best: &mut Option<(Rating, Step)>,
     ) {
         let Some(first) = slots.first() else { return };
         let crowding = state.crowding(*first, from, to);
@@ -220,7 +223,7 @@ impl Search<'_> {
         step: Step,
         crowding: i64,
         allowed: i64,
-        best: &mut Option<((i64, i64, i64, u32), Step)>,
+        best: &mut Option<(Rating, Step)>,
     ) {
         let from = state.cur[step.slot as usize];
         let mut copies = state.copies_added(step.slot, step.to);
