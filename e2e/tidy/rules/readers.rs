@@ -142,7 +142,7 @@ fn reads(source: &Shipped, field: &str) -> Vec<Read> {
     // A method of the same name is something else.
     let read = dotted.filter(|at| !code[at + field.len()..].starts_with('('));
     read.filter_map(|at| {
-        let function = functions.iter().filter(|function| function.body.contains(&at)).next_back()?;
+        let function = functions.iter().rfind(|function| function.body.contains(&at))?;
         let line = &code[code[..at].rfind('\n').map_or(0, |end| end + 1)..at];
         let ends = code[at + field.len()..].trim_start().starts_with(',');
         match line.trim().split_once(": ") {

@@ -43,7 +43,7 @@ pub fn split_batches<T, K: Ord>(
 
 /// One part with all items.
 pub(crate) fn whole<T>(items: &[T]) -> Vec<Range<usize>> {
-    if items.is_empty() { Vec::new() } else { vec![0..items.len()] }
+    (!items.is_empty()).then_some(0..items.len()).into_iter().collect()
 }
 
 #[cfg(test)]

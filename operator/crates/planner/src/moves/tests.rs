@@ -106,7 +106,7 @@ fn sizes_that_grow_while_replicas_move_change_nothing_about_where_they_go() {
     let mut observed = grown();
     let kafka = observed.kafka.as_mut().expect("brokers answer");
     for (at, facts) in (1..).zip(kafka.partitions.values_mut()) {
-        facts.bytes = Some(at * at << 20);
+        facts.bytes = Some((at * at) << 20);
     }
     let (status, moved) = run(&mut observed, "replicas: 5", &[]);
     assert_eq!(i64::try_from(moved).ok(), Some(status.moves), "a replica moved twice");
