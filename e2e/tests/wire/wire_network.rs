@@ -38,7 +38,8 @@ const IN_SYNC_MAX: Duration = Duration::from_secs(2);
 const HOLD: Duration = Duration::from_millis(2_500);
 /// A machine that does other things at the same time makes everything slower, but nothing wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// `OTTLA_NETWORK_ROUNDS`: how many times the table of faults is gone through; one in CI.
+/// `OTTLA_NETWORK_ROUNDS`: how many times the table of faults is gone through, on a machine that does nothing else, so that
+/// the times are held to their limits, too. Without it the table is gone through once, and times are only told.
 const ROUNDS: &str = "OTTLA_NETWORK_ROUNDS";
 
 /// What is done to a broker.
@@ -103,13 +104,13 @@ async fn whatever_is_cut_nothing_acknowledged_is_lost_or_doubled_and_writes_go_o
     let Some(hosts) = Hosts::new(COUNT).await? else { return Ok(()) };
     let brokers = Brokers::start_on(hosts, BrokersOptions::new(COUNT)).await?;
     let mut trial = Trial::start(kcat, brokers).await?;
-    let rounds = std::env::var(ROUNDS).ok().and_then(|text| text.parse().ok()).unwrap_or(1);
-    for round in 0..rounds {
+    let rounds: Option<usize> = std::env::var(ROUNDS).ok().and_then(|text| text.parse().ok());
+    for round in 0..rounds.unwrap_or(1) {
         for (fault, victim) in TABLE {
             trial.suffer(round, fault, victim).await.with_context(|| format!("{fault:?} {victim:?}"))?;
         }
     }
-    trial.judge().await
+    trial.judge(rounds.is_some()).await
 }
 
 struct Trial {
@@ -303,7 +304,7 @@ impl Trial {
     }
 
     /// What is in the logs is what was acknowledged and what was read, and every replica has the same bytes.
-    async fn judge(mut self) -> Result<()> {
+    async fn judge(mut self, times_count: bool) -> Result<()> {
         for (topic, counter) in std::mem::take(&mut self.counters) {
             let sent = counter.stop().await.with_context(|| topic.to_owned())?;
             let found = read_all(kcat_to(&self.kcat, &self.brokers), topic).await?;
@@ -320,7 +321,9 @@ impl Trial {
         for topic in TOPICS.into_iter().chain([MOVING]) {
             self.check_replicas(topic)?;
         }
-        ensure!(self.late.is_empty(), "too late:\n{}", self.late.join("\n"));
+        let late = self.late.join("\n");
+        println!("network: {} of the times are beyond their limits\n{late}", self.late.len());
+        ensure!(!times_count || self.late.is_empty(), "too late:\n{late}");
         Ok(())
     }
 
