@@ -103,8 +103,10 @@ impl Rig {
         let before = self.image.clone();
         self.image.apply_batch(records, before.applied_end()).unwrap();
         let view = View::new(self.image.clone());
-        self.broker.partitions.apply(&self.broker, &view, &self.image.changes_since(&before));
+        let changes = self.image.changes_since(&before);
+        self.broker.partitions.apply(&self.broker, &view, &changes);
         self.broker.publish(view);
+        self.broker.partitions.registrations_changed(&self.broker, &self.broker.view(), &changes);
     }
 
     /// Makes a topic with one partition on `replicas`, all in sync and led by the first.

@@ -19,7 +19,7 @@ use super::call::Call;
 use super::{Answer, Malformed, old_clients};
 use crate::broker::Broker;
 use crate::fetch::{FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
-use crate::partitions::{FetchRead, FetchWaiter, Fetcher, HostedPartition};
+use crate::partitions::{FetchRead, FetchWaiter, Fetcher, HostedPartition, ReadLimits};
 use crate::view::View;
 
 /// The longest a long poll may wait, whatever the client asks.
@@ -65,7 +65,7 @@ impl Part {
 /// Handles a Fetch.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: FetchRequest<'_> = call.request()?;
-    let fetcher = match fetcher(broker, &call, &request) {
+    let fetcher = match fetcher(&call, &request) {
         Ok(fetcher) => fetcher,
         Err(refused) => return Ok(Answer::close(refused)),
     };
@@ -96,7 +96,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
 }
 
 /// Who fetches. On the client listener nobody may claim to be a replica (CVE-2018-1288).
-fn fetcher(broker: &Broker, call: &Call, request: &FetchRequest<'_>) -> Result<Fetcher, &'static str> {
+fn fetcher(call: &Call, request: &FetchRequest<'_>) -> Result<Fetcher, &'static str> {
     let (replica, epoch) = if call.version >= 15 {
         (request.replica_state.replica_id, request.replica_state.replica_epoch)
     } else {
@@ -105,9 +105,7 @@ fn fetcher(broker: &Broker, call: &Call, request: &FetchRequest<'_>) -> Result<F
     match NodeId::from_wire(replica) {
         None => Ok(Fetcher::Consumer),
         Some(node) if call.peer.internal => {
-            let epoch = BrokerEpoch::from_wire(epoch);
-            let isr_eligible = broker.view().is_isr_eligible(node, epoch);
-            Ok(Fetcher::Follower { node, epoch, isr_eligible })
+            Ok(Fetcher::Follower { node, epoch: BrokerEpoch::from_wire(epoch) })
         }
         Some(_) => Err("a client's fetch claims a replica id"),
     }
@@ -192,9 +190,9 @@ impl<'a> Reading<'a> {
                     partition.arm_fetch(waiter, place, self.fetching.fetcher);
                 }
                 let bytes_max = usize::try_from(target.bytes_max).unwrap_or(0).min(self.room);
-                // The first batch is served even if it is larger than the limits (KIP-74).
-                let read =
-                    partition.fetch(self.now, self.fetching.fetcher, target, bytes_max, !self.any_records);
+                let limits = ReadLimits { bytes_max, at_least_one: !self.any_records };
+                let is_eligible = |node, epoch| self.broker.view().is_isr_eligible(node, epoch);
+                let read = partition.fetch(self.now, self.fetching.fetcher, target, limits, is_eligible);
                 (Some(partition), read.and_then(|read| self.readable(read)))
             }
             Err(code) => (None, Err(code)),

@@ -76,8 +76,6 @@ pub enum Fetcher {
         node: NodeId,
         /// The registration under which it fetches.
         epoch: Option<BrokerEpoch>,
-        /// Whether the metadata shows it live under that registration.
-        isr_eligible: bool,
     },
 }
 
@@ -122,6 +120,15 @@ impl AppendFailure {
     pub fn with(code: ErrorCode, message: impl Into<String>) -> AppendFailure {
         AppendFailure { message: Some(message.into()), ..AppendFailure::of(code) }
     }
+}
+
+/// How much of a partition a fetch may read.
+#[derive(Clone, Copy, Debug)]
+pub struct ReadLimits {
+    /// Bytes of records.
+    pub bytes_max: usize,
+    /// Whether the first batch is read even if it is larger (KIP-74).
+    pub at_least_one: bool,
 }
 
 /// What a fetch found.
@@ -375,20 +382,24 @@ impl HostedPartition {
         self.waiters.lock().armed_count()
     }
 
-    /// Answers one partition of a Fetch.
+    /// Answers one partition of a Fetch. `is_isr_eligible` says whether the newest metadata shows a follower live under
+    /// its registration. It is asked while the replica is held: a follower that has left since its fetch arrived must
+    /// not count as live again, or producers would wait for it.
     pub fn fetch(
         &self,
         now: Now,
         fetcher: Fetcher,
         target: &FetchTarget,
-        bytes_max: usize,
-        at_least_one: bool,
+        limits: ReadLimits,
+        is_isr_eligible: impl FnOnce(NodeId, Option<BrokerEpoch>) -> bool,
     ) -> Result<FetchRead, ErrorCode> {
         let fetch_offset = Offset::new(target.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
+        let mut guard = self.state.lock();
         let (replica_id, isolation) = match fetcher {
             Fetcher::Consumer => (None, Isolation::ReadUncommitted),
-            Fetcher::Follower { node, epoch, isr_eligible } => {
-                (Some(FollowerId { node, broker_epoch: epoch, isr_eligible }), Isolation::LogEnd)
+            Fetcher::Follower { node, epoch: broker_epoch } => {
+                let isr_eligible = is_isr_eligible(node, broker_epoch);
+                (Some(FollowerId { node, broker_epoch, isr_eligible }), Isolation::LogEnd)
             }
         };
         let facts = FetchFacts {
@@ -397,11 +408,10 @@ impl HostedPartition {
             current_leader_epoch: target.current_leader_epoch,
             last_fetched_epoch: target.last_fetched_epoch,
             log_start: target.log_start,
-            max_bytes: bytes_max,
-            at_least_one,
+            max_bytes: limits.bytes_max,
+            at_least_one: limits.at_least_one,
             isolation,
         };
-        let mut guard = self.state.lock();
         let replica = guard.replica.as_mut().ok_or(ErrorCode::KafkaStorageError)?;
         let outcome = replica.handle_fetch(now, &facts).map_err(|error| codes::fetch(&error))?;
         let read = FetchRead {

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use ottla_broker_metadata::Record;
+use ottla_broker_metadata::record::{BrokerRegistrationChange, PartitionChange, RegisterBroker};
 use ottla_broker_protocol::batch::Compression;
-use ottla_broker_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use ottla_broker_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ReplicaState};
 use ottla_broker_protocol::{Decode, Reader};
 
 use super::*;
+use crate::listener::{Handled, PeerInfo};
 use crate::partitions::RequiredAcks;
 use crate::testing::{Rig, batch};
 
@@ -95,4 +98,52 @@ async fn old_clients_get_what_lies_in_front_of_zstd() {
     asked.topics[0].partitions[0].fetch_offset = 2;
     assert_eq!(fetch(&rig, &asked, 9).await, [(ErrorCode::UnsupportedCompressionType, 0)]);
     assert_eq!(fetch(&rig, &asked, 10).await, [(ErrorCode::None, zstd)]);
+}
+
+/// Broker 2, in service.
+fn registered() -> Record {
+    Record::RegisterBroker(RegisterBroker {
+        broker: NodeId(2),
+        incarnation: Uuid([2; 16]),
+        epoch: Some(BrokerEpoch(7)),
+        endpoints: Vec::new(),
+        features: Vec::new(),
+        rack: None,
+        fenced: false,
+        in_controlled_shutdown: false,
+        log_dirs: Vec::new(),
+    })
+}
+
+/// It is about to stop, and so the leader alone is in sync.
+fn leaving(topic: TopicId) -> [Record; 2] {
+    let change =
+        PartitionChange { isr: Some(vec![NodeId(1)]), ..PartitionChange::none(topic, PartitionIndex(0)) };
+    let leaves = BrokerRegistrationChange {
+        broker: NodeId(2),
+        epoch: BrokerEpoch(7),
+        fenced: None,
+        in_controlled_shutdown: Some(true),
+        log_dirs: None,
+    };
+    [Record::PartitionChange(change), Record::BrokerRegistrationChange(leaves)]
+}
+
+#[tokio::test]
+async fn producers_do_not_wait_for_a_follower_that_leaves_while_its_fetch_waits() {
+    let mut rig = Rig::new();
+    rig.commit(&[registered()]);
+    let hosted = rig.topic("t", &[1, 2]);
+    let mut asked = request(&["t"], 1);
+    asked.replica_state = ReplicaState { replica_id: 2, replica_epoch: 7, ..Default::default() };
+    asked.topics[0].topic_id = hosted.topic_id.0;
+    let peer = PeerInfo { internal: true, ..Rig::peer() };
+    let Handled::Later(waiting) = rig.handle(&peer, &asked, 17) else { panic!("the fetch waits") };
+    let waiting = tokio::spawn(waiting);
+    rig.commit(&leaving(hosted.topic_id));
+    append(&rig, &hosted, Compression::None);
+    tokio::time::timeout(PATIENCE, waiting).await.expect("an answer in time").unwrap();
+    let mut batch = batch(Compression::None);
+    let appended = hosted.append(rig.broker.clock.now(), &mut batch, RequiredAcks::All).unwrap();
+    assert!(appended.wait.is_none(), "a producer waits for a broker that has left");
 }

@@ -99,7 +99,7 @@ fn followers_hear_of_a_batch_whose_producer_cannot_wait() {
     };
     let full: Vec<_> = fill(&mut hosted.waiters.lock());
     let waiter = Arc::new(FetchWaiter::default());
-    let follower = Fetcher::Follower { node: NodeId(2), epoch: None, isr_eligible: true };
+    let follower = Fetcher::Follower { node: NodeId(2), epoch: None };
     hosted.arm_fetch(&waiter, 0, follower);
     let mut batch = batch(Compression::None);
     let failure = hosted.append(rig.broker.clock.now(), &mut batch, RequiredAcks::All).unwrap_err();
