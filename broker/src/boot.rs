@@ -67,7 +67,7 @@ pub async fn run(arguments: Arguments, data: Handle) -> anyhow::Result<()> {
     let disk = opener.disk();
 
     let clock = Clock::start();
-    let peers = Arc::new(Peers::new(config.node_id));
+    let peers = Arc::new(Peers::new(config.node_id, clock, config.quorum.broker_lease_ms));
     for voter in &config.quorum.voters {
         let address = PeerAddress { host: voter.address.host.clone(), port: voter.address.port };
         peers.set_address(voter.id, address);

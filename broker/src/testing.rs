@@ -81,12 +81,13 @@ impl Rig {
         let fatal = Fatal::default();
         let active = Active::new(config.node_id, None, config.quorum.broker_lease_ms);
         let opener = Opener::new(Arc::clone(&disk), folder.path()).unwrap();
+        let clock = Clock::start();
         let parts = Parts {
             node_id: NodeId(1),
             cluster_id: ClusterId("test".to_owned()),
             directory_id: DirectoryId(Uuid([1; 16])),
-            clock: Clock::start(),
-            peers: Arc::new(Peers::new(NodeId(1))),
+            clock,
+            peers: Arc::new(Peers::new(NodeId(1), clock, config.quorum.broker_lease_ms)),
             partitions: Partitions::new(opener, fatal.clone()),
             groups: Groups::new(&config.groups, 1),
             controller: Controller::new(NodeId(1), None, active, None),

@@ -10,7 +10,7 @@ use ottla_broker_protocol::messages::describe_topic_partitions_response::{
     Cursor, DescribeTopicPartitionsResponse, DescribeTopicPartitionsResponsePartition,
     DescribeTopicPartitionsResponseTopic,
 };
-use ottla_broker_types::{PartitionIndex, TopicName};
+use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
 use super::call::Call;
 use super::{Answer, Malformed, authorized_operations, topic_rows};
@@ -20,7 +20,7 @@ use crate::view::View;
 /// Handles a DescribeTopicPartitions.
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: DescribeTopicPartitionsRequest<'_> = call.request()?;
-    let view = broker.view();
+    let (view, suspects) = (broker.view(), broker.peers.suspects());
     let asked_max = usize::try_from(request.response_partition_limit).unwrap_or(0);
     let mut room = asked_max.min(broker.config.fetch.described_partitions_max as usize).max(1);
     let from = request.cursor.as_ref().map(|cursor| (cursor.topic_name.as_ref(), cursor.partition_index));
@@ -52,7 +52,7 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
             response.topics.push(unknown(name));
             continue;
         };
-        let (row, next) = page(&view, topic, start, &call.peer.listener, room);
+        let (row, next) = page(&view, &suspects, topic, start, &call.peer.listener, room);
         room -= row.partitions.len();
         response.topics.push(row);
         if let Some(index) = next {
@@ -88,6 +88,7 @@ fn failed(name: &str, code: ErrorCode) -> DescribeTopicPartitionsResponseTopic<'
 /// As many partitions of a topic as there is room for, and where to go on.
 fn page(
     view: &View,
+    suspects: &[NodeId],
     topic: &Topic,
     start: i32,
     listener: &str,
@@ -95,7 +96,7 @@ fn page(
 ) -> (DescribeTopicPartitionsResponseTopic<'static>, Option<PartitionIndex>) {
     let mut rest = topic.partitions.range(PartitionIndex(start)..);
     let partitions = rest.by_ref().take(room).map(|(index, partition)| {
-        let (leader_id, code) = topic_rows::leader(view, partition, listener);
+        let (leader_id, code) = topic_rows::leader(view, partition, listener, suspects);
         DescribeTopicPartitionsResponsePartition {
             error_code: code.code(),
             partition_index: index.0,

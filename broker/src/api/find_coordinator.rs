@@ -78,7 +78,9 @@ fn find(broker: &Broker, call: &Call, key: &str, key_type: i8) -> Coordinator<'s
         KEY_TYPE_TRANSACTION => Some(broker.node_id),
         _ => return failed(ErrorCode::InvalidRequest),
     };
-    let endpoint = coordinator.and_then(|node| view.endpoint(node, &call.peer.listener));
+    // As with leaders: asked again in a moment, there is a new one.
+    let alive = coordinator.filter(|node| !broker.peers.suspects().contains(node));
+    let endpoint = alive.and_then(|node| view.endpoint(node, &call.peer.listener));
     match endpoint {
         Some(endpoint) => Coordinator {
             key: Cow::Owned(key.to_owned()),

@@ -10,7 +10,7 @@ use ottla_broker_protocol::messages::metadata_request::MetadataRequest;
 use ottla_broker_protocol::messages::metadata_response::{
     MetadataResponse, MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
-use ottla_broker_types::{TopicId, TopicName};
+use ottla_broker_types::{NodeId, TopicId, TopicName};
 
 use super::call::Call;
 use super::{Answer, Malformed, authorized_operations, auto_create, topic_rows};
@@ -49,8 +49,8 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         topics: request.include_topic_authorized_operations,
     };
     if all {
-        let view = broker.view();
-        let rows = view.topics().map(|topic| row(&view, topic, &call, operations)).collect();
+        let (view, suspects) = (broker.view(), broker.peers.suspects());
+        let rows = view.topics().map(|topic| row(&view, &suspects, topic, &call, operations)).collect();
         return Ok(Answer::now(reply(broker, &call, &view, rows, operations)));
     }
     if call.version < IDS_FROM_VERSION
@@ -103,10 +103,10 @@ fn missing(view: &View, asked: &[Asked]) -> Vec<TopicName> {
 }
 
 fn answer(broker: &Broker, call: &Call, asked: &[Asked], operations: OperationsAsked) -> Reply {
-    let view = broker.view();
+    let (view, suspects) = (broker.view(), broker.peers.suspects());
     let rows = asked.iter().map(|asked| match asked {
         Asked::Name(name) => match view.topic(name) {
-            Some(topic) => row(&view, topic, call, operations),
+            Some(topic) => row(&view, &suspects, topic, call, operations),
             None => {
                 let code = match TopicName::new(name) {
                     Ok(_) => ErrorCode::UnknownTopicOrPartition,
@@ -121,7 +121,7 @@ fn answer(broker: &Broker, call: &Call, asked: &[Asked], operations: OperationsA
             }
         },
         Asked::Id(id) => match view.topic_by_id(*id) {
-            Some(topic) => row(&view, topic, call, operations),
+            Some(topic) => row(&view, &suspects, topic, call, operations),
             None => MetadataResponseTopic {
                 error_code: ErrorCode::UnknownTopicId.code(),
                 name: (call.version < 12).then_some(Cow::Borrowed("")),
@@ -137,12 +137,13 @@ fn answer(broker: &Broker, call: &Call, asked: &[Asked], operations: OperationsA
 
 fn row(
     view: &View,
+    suspects: &[NodeId],
     topic: &Topic,
     call: &Call,
     operations: OperationsAsked,
 ) -> MetadataResponseTopic<'static> {
     let partitions = topic.partitions.iter().map(|(index, partition)| {
-        let (leader_id, code) = topic_rows::leader(view, partition, &call.peer.listener);
+        let (leader_id, code) = topic_rows::leader(view, partition, &call.peer.listener, suspects);
         MetadataResponsePartition {
             error_code: code.code(),
             partition_index: index.0,

@@ -88,12 +88,25 @@ pub struct PeerConnection {
 }
 
 impl PeerConnection {
-    /// Connects to `host:port`; `client_id` names this broker in the other's logs.
-    pub async fn open(host: &str, port: u16, client_id: Arc<str>) -> Result<Arc<PeerConnection>, CallError> {
+    /// Connects to `host:port`; `client_id` names this broker in the other's logs. `ended` is called if the other end
+    /// or the network ends the connection, but not if this broker gives it up.
+    pub async fn open(
+        host: &str,
+        port: u16,
+        client_id: Arc<str>,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<Arc<PeerConnection>, CallError> {
         let stream = crate::net::connect(host, port).await.map_err(CallError::Unreachable)?;
         let (read_half, write_half) = stream.into_split();
         let shared = Arc::new(Shared::default());
-        let reader = tokio::spawn(read_answers(read_half, Arc::clone(&shared))).abort_handle();
+        let reading = Arc::clone(&shared);
+        let reader = tokio::spawn(async move {
+            read_answers(read_half, &reading).await;
+            // First, so that nobody hears of it who then is sent to a broker that may be dead.
+            ended();
+            reading.lose();
+        });
+        let reader = reader.abort_handle();
         Ok(Arc::new(PeerConnection {
             writer: tokio::sync::Mutex::new(write_half),
             shared,
@@ -235,7 +248,8 @@ fn skip_response_header(body: &mut Bytes, key: ApiKey, version: i16) -> Result<(
     Ok(())
 }
 
-async fn read_answers(mut stream: OwnedReadHalf, shared: Arc<Shared>) {
+/// Hands answers to who waits for them, until the stream ends.
+async fn read_answers(mut stream: OwnedReadHalf, shared: &Shared) {
     let mut input = BytesMut::with_capacity(4 << 10);
     while let Some(frame) = next_frame(&mut stream, &mut input, &shared.received).await {
         let Some(correlation) = frame.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes)) else {
@@ -246,7 +260,6 @@ async fn read_answers(mut stream: OwnedReadHalf, shared: Arc<Shared>) {
             let _ = sender.send(frame);
         }
     }
-    shared.lose();
 }
 
 /// The next whole frame; `None` at the end of the stream or if the peer breaks the framing.

@@ -2,6 +2,7 @@
 
 mod connection;
 mod pool;
+mod sight;
 
 pub use connection::{CallError, PeerConnection, decode};
 pub use pool::{Lane, PeerAddress, Peers};

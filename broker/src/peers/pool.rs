@@ -6,10 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_broker_protocol::Request;
-use ottla_broker_types::NodeId;
+use ottla_broker_types::{DurationMs, NodeId};
 use parking_lot::Mutex;
 
 use super::connection::{CallError, PeerConnection};
+use super::sight::Sight;
+use crate::clock::Clock;
 
 /// Where a broker's private listener is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +41,7 @@ pub enum Lane {
 pub struct Peers {
     client_id: Arc<str>,
     state: Arc<Mutex<BTreeMap<NodeId, Peer>>>,
+    sight: Arc<Sight>,
 }
 
 #[derive(Debug)]
@@ -65,9 +68,16 @@ fn unknown(node: NodeId) -> CallError {
 }
 
 impl Peers {
-    /// No peers yet.
-    pub fn new(self_id: NodeId) -> Peers {
-        Peers { client_id: format!("broker-{self_id}").into(), state: Arc::default() }
+    /// No peers yet. A controller needs up to `lease` to find out that one is dead.
+    pub fn new(self_id: NodeId, clock: Clock, lease: DurationMs) -> Peers {
+        let sight = Arc::new(Sight::new(clock, lease));
+        Peers { client_id: format!("broker-{self_id}").into(), state: Arc::default(), sight }
+    }
+
+    /// The brokers that may be dead without any controller having found out: a connection to them has ended, and none
+    /// was opened since.
+    pub fn suspects(&self) -> Vec<NodeId> {
+        self.sight.suspects()
     }
 
     /// Sets or changes where a broker is; a changed address drops the old connections.
@@ -98,10 +108,11 @@ impl Peers {
             Arc::clone(&slot.connecting)
         };
         let (state, client_id) = (Arc::clone(&self.state), Arc::clone(&self.client_id));
+        let sight = Arc::clone(&self.sight);
         // A task of its own: a caller with little patience must not end an attempt that the next one would repeat.
         let opening = tokio::spawn(async move {
             let _guard = connecting.lock().await;
-            open(&state, client_id, node, lane).await
+            open(&state, client_id, &sight, node, lane).await
         });
         opening.await.map_err(|_| CallError::Lost)?
     }
@@ -109,7 +120,7 @@ impl Peers {
     /// A connection of its own, for traffic that must not wait behind other requests (fetchers).
     pub async fn dedicated(&self, node: NodeId) -> Result<Arc<PeerConnection>, CallError> {
         let address = self.address(node).ok_or_else(|| unknown(node))?;
-        PeerConnection::open(&address.host, address.port, Arc::clone(&self.client_id)).await
+        self.sight.open(node, &address, Arc::clone(&self.client_id)).await
     }
 
     /// Sends one request to `node` and waits for the body of its answer, at most `timeout` with the connecting.
@@ -129,6 +140,7 @@ impl Peers {
 async fn open(
     state: &Mutex<BTreeMap<NodeId, Peer>>,
     client_id: Arc<str>,
+    sight: &Arc<Sight>,
     node: NodeId,
     lane: Lane,
 ) -> Result<Arc<PeerConnection>, CallError> {
@@ -140,7 +152,7 @@ async fn open(
         }
         peer.address.clone()
     };
-    let opened = PeerConnection::open(&address.host, address.port, client_id).await?;
+    let opened = sight.open(node, &address, client_id).await?;
     if let Some(peer) = state.lock().get_mut(&node)
         && peer.address == address
     {
@@ -161,7 +173,7 @@ mod tests {
 
     async fn deaf() -> (TcpListener, Peers) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let peers = Peers::new(NodeId(1));
+        let peers = Peers::new(NodeId(1), Clock::start(), DurationMs(500));
         let port = listener.local_addr().unwrap().port();
         peers.set_address(NodeId(2), PeerAddress { host: "127.0.0.1".to_owned(), port });
         (listener, peers)
@@ -190,6 +202,24 @@ mod tests {
         let call = connection.call(&request, 1, Duration::from_secs(60));
         assert!(tokio::time::timeout(SHORT, call).await.is_err());
         assert!(connection.is_lost());
+    }
+
+    #[tokio::test]
+    async fn a_broker_is_suspected_from_the_end_of_its_connection_until_it_takes_another() {
+        let (listener, peers) = deaf().await;
+        let address = listener.local_addr().unwrap();
+        let connection = peers.dedicated(NodeId(2)).await.unwrap();
+        let (accepted, _) = listener.accept().await.unwrap();
+        assert_eq!(peers.suspects(), []);
+        // As when its process is killed: whoever connects again is refused.
+        drop((listener, accepted));
+        connection.until_lost().await;
+        assert_eq!(peers.suspects(), [NodeId(2)]);
+        let again = TcpListener::bind(address).await.unwrap();
+        again.accept().await.unwrap();
+        while !peers.suspects().is_empty() {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

@@ -1,10 +1,12 @@
-//! What a broker decides beside its partitions and its metadata: who counts as alive, when it is cut off itself, when
-//! leaderships go back. Pure: time is an argument.
+//! What a broker decides beside its partitions and its metadata: who counts as alive, when it is cut off itself, which
+//! others may be dead, when leaderships go back. Pure: time is an argument.
 
 mod heartbeats;
 mod leader_return;
 mod leases;
+mod suspects;
 
 pub use heartbeats::{Contact, Heartbeats};
 pub use leader_return::{LeaderReturn, Left};
 pub use leases::Leases;
+pub use suspects::Suspects;

@@ -1,0 +1,71 @@
+//! Watches for other brokers whose connections end, and finds out whether they are dead.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ottla_broker_node::Suspects;
+use ottla_broker_types::{DurationMs, NodeId};
+use parking_lot::Mutex;
+
+use super::connection::{CallError, PeerConnection};
+use super::pool::PeerAddress;
+use crate::clock::{Clock, jittered};
+use crate::net;
+
+/// Leases for which a broker stays suspected that cannot be reached: after one a controller has fenced it, and the
+/// second is for this broker to learn of it.
+const LEASES: u64 = 2;
+/// Between two attempts to reach a suspected broker: a live one answers the first.
+const ATTEMPT_PAUSE: Duration = Duration::from_millis(20);
+
+/// What this broker's connections tell of the others.
+#[derive(Debug)]
+pub struct Sight {
+    clock: Clock,
+    suspects: Mutex<Suspects>,
+}
+
+impl Sight {
+    /// Suspects nobody.
+    pub fn new(clock: Clock, lease: DurationMs) -> Sight {
+        let suspects = Suspects::new(DurationMs(lease.0.saturating_mul(LEASES)));
+        Sight { clock, suspects: Mutex::new(suspects) }
+    }
+
+    /// The brokers that may be dead.
+    pub fn suspects(&self) -> Vec<NodeId> {
+        self.suspects.lock().all(self.clock.now().mono)
+    }
+
+    /// Connects to a broker, and suspects it once that connection has ended.
+    pub async fn open(
+        self: &Arc<Sight>,
+        node: NodeId,
+        address: &PeerAddress,
+        client_id: Arc<str>,
+    ) -> Result<Arc<PeerConnection>, CallError> {
+        let (sight, there) = (Arc::clone(self), address.clone());
+        let ended = move || sight.lost(node, there);
+        let opened = PeerConnection::open(&address.host, address.port, client_id, ended).await?;
+        self.suspects.lock().reached(node);
+        Ok(opened)
+    }
+
+    fn lost(self: Arc<Sight>, node: NodeId, address: PeerAddress) {
+        let is_new = self.suspects.lock().lost(self.clock.now().mono, node);
+        if is_new {
+            tokio::spawn(async move { self.find_out(node, &address).await });
+        }
+    }
+
+    /// Tries to reach the broker for as long as it is suspected.
+    async fn find_out(&self, node: NodeId, address: &PeerAddress) {
+        while self.suspects.lock().is_suspected(self.clock.now().mono, node) {
+            if net::connect(&address.host, address.port).await.is_ok() {
+                self.suspects.lock().reached(node);
+                return;
+            }
+            tokio::time::sleep(jittered(ATTEMPT_PAUSE)).await;
+        }
+    }
+}
