@@ -61,12 +61,12 @@ pub async fn run(arguments: Arguments, data: Handle) -> anyhow::Result<()> {
     let (identity, _lock) = identity::establish(&*disk, &dir, &config)?;
     membership::check(&*disk, &dir, &config)?;
     let shares = shares(&config);
-    let sockets = Sockets::bind(&config, &shares, &data).await?;
+    let clock = Clock::start();
+    let sockets = Sockets::bind(&config, &shares, clock, &data).await?;
     sockets.complete(&mut config.advertised_listeners).await?;
     let opener = Opener::new(disk, &dir)?;
     let disk = opener.disk();
 
-    let clock = Clock::start();
     let peers = Arc::new(Peers::new(config.node_id, clock, config.quorum.broker_lease_ms));
     for voter in &config.quorum.voters {
         let address = PeerAddress { host: voter.address.host.clone(), port: voter.address.port };
@@ -305,7 +305,12 @@ struct Sockets {
 }
 
 impl Sockets {
-    async fn bind(config: &BrokerConfig, shares: &MemoryShares, data: &Handle) -> anyhow::Result<Sockets> {
+    async fn bind(
+        config: &BrokerConfig,
+        shares: &MemoryShares,
+        clock: Clock,
+        data: &Handle,
+    ) -> anyhow::Result<Sockets> {
         let budgets = |frames, leftovers| Budgets {
             frames: ByteBudget::new(frames),
             leftovers: ByteBudget::new(leftovers),
@@ -333,6 +338,7 @@ impl Sockets {
                 frame_bytes_max: shares.frame_max,
                 idle_max: idle_max.map_or(Duration::MAX, |idle| idle.to_std()),
                 budgets: if internal { for_brokers.clone() } else { for_clients.clone() },
+                clock,
                 data: data.clone(),
             };
             kafka.push((socket, settings));

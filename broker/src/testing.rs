@@ -11,7 +11,8 @@ use ottla_broker_metadata::{Image, Record};
 use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, Compression};
 use ottla_broker_protocol::{Reader, Request, ResponseHeader, Segment, frame};
 use ottla_broker_types::{
-    ClusterId, DirectoryId, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName, Uuid,
+    ClusterId, DirectoryId, LeaderEpoch, MonotonicMs, NodeId, PartitionEpoch, PartitionIndex, TopicId,
+    TopicName, Uuid,
 };
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
@@ -168,6 +169,7 @@ impl Rig {
             address: ([127, 0, 0, 1], 1).into(),
             listener: "TEST".into(),
             internal: false,
+            accepted: MonotonicMs::default(),
             order: Arc::default(),
             refusals: Arc::default(),
         }

@@ -13,7 +13,7 @@ use ottla_broker_protocol::messages::metadata_response::{
 use ottla_broker_types::{NodeId, TopicId, TopicName};
 
 use super::call::Call;
-use super::{Answer, Malformed, authorized_operations, auto_create, topic_rows};
+use super::{Answer, Malformed, authorized_operations, auto_create, succession, topic_rows};
 use crate::broker::Broker;
 use crate::listener::Reply;
 use crate::view::View;
@@ -72,15 +72,30 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     }
     let may_create = request.allow_auto_topic_creation && broker.config.topics.auto_create;
     let missing = if may_create { missing(&broker.view(), &asked) } else { Vec::new() };
-    if missing.is_empty() {
+    let (view, asks_again) = (broker.view(), succession::may_ask_again(broker, &call.peer));
+    let depends = asks_again && succession::depends_on_others(broker, topics(&view, &asked));
+    if missing.is_empty() && !depends {
         return Ok(Answer::now(answer(broker, &call, &asked, operations)));
     }
     let broker = Arc::clone(broker);
-    Ok(call.later(|call| async move {
-        // Kafka answers "not yet" first and creates in the background; answering with the topic saves a round trip.
-        auto_create::create(&broker, missing).await;
+    Ok(call.later(move |call| async move {
+        if !missing.is_empty() {
+            // Kafka answers "not yet" first and creates in the background; answering with the topic saves a round trip.
+            auto_create::create(&broker, missing).await;
+        }
+        if depends {
+            succession::await_leaders(&broker, |view| topics(view, &asked)).await;
+        }
         answer(&broker, &call, &asked, operations)
     }))
+}
+
+fn topics<'v>(view: &'v View, asked: &[Asked]) -> Vec<&'v Topic> {
+    let topics = asked.iter().filter_map(|asked| match asked {
+        Asked::Name(name) => view.topic(name),
+        Asked::Id(id) => view.topic_by_id(*id),
+    });
+    topics.collect()
 }
 
 /// The answer to ids in a version that has no meaning for them.

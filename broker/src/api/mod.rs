@@ -37,6 +37,7 @@ mod old_clients;
 mod parts;
 mod produce;
 mod served;
+mod succession;
 mod topic_rows;
 mod unregister_broker;
 

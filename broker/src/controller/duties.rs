@@ -26,7 +26,7 @@ const PROBES_MAX: usize = 3;
 /// Leaders that one round of rebalancing returns; the rest follows in the next.
 const ELECTIONS_MAX: usize = 1_000;
 /// Pause between probes.
-const PROBE_PAUSE: Duration = Duration::from_millis(20);
+const PROBE_PAUSE: Duration = Duration::from_millis(5);
 /// Pause before a broker that could not be reached is watched again.
 const WATCH_PAUSE: Duration = Duration::from_millis(500);
 

@@ -15,6 +15,7 @@ use super::admission::{Admission, Admitted};
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Handler, PeerInfo};
 use super::limits::{Budgets, STALLED_FRAME_MAX};
+use crate::clock::Clock;
 use crate::net::{OtherEnd, end_when_unreachable};
 use crate::stop::until_true;
 
@@ -38,6 +39,8 @@ pub struct ListenerSettings {
     pub idle_max: Duration,
     /// Shared by all listeners of a kind.
     pub budgets: Budgets,
+    /// Tells when a connection was accepted.
+    pub clock: Clock,
     /// Whose threads serve connections that read and write partitions; the private listener's others stay with those
     /// that accept them.
     pub data: Handle,
@@ -86,6 +89,7 @@ pub async fn serve<H: Handler>(
                         address,
                         listener: Arc::clone(&settings.name),
                         internal: settings.internal,
+                        accepted: settings.clock.now().mono,
                         order: Arc::default(),
                         refusals: Arc::default(),
                     };

@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use futures::future::BoxFuture;
 use ottla_broker_protocol::Segment;
 use ottla_broker_replication::Refusals;
+use ottla_broker_types::MonotonicMs;
 use parking_lot::Mutex;
 
 use super::limits::Reservation;
@@ -21,6 +22,8 @@ pub struct PeerInfo {
     pub listener: Arc<str>,
     /// Whether the listener is the private one between brokers.
     pub internal: bool,
+    /// When the connection was accepted.
+    pub accepted: MonotonicMs,
     /// Turns of its requests, for those that are not done when they have been handled.
     pub order: Arc<RequestOrder>,
     /// What its producers were refused.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_broker_protocol::Segment;
+use ottla_broker_types::MonotonicMs;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -61,6 +62,7 @@ impl Rig {
             address,
             listener: "TEST".into(),
             internal: false,
+            accepted: MonotonicMs::default(),
             order: Arc::default(),
             refusals: Arc::default(),
         };

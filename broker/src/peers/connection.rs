@@ -11,8 +11,8 @@ use std::time::Duration;
 use bytes::{Buf, Bytes, BytesMut};
 use ottla_broker_protocol::{ApiKey, Decode, DecodeError, Reader, Request, ResponseHeader, frame};
 use parking_lot::Mutex;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use rustix::net::RecvFlags;
+use tokio::net::TcpStream;
 use tokio::sync::{Notify, oneshot};
 
 /// Unanswered requests on one connection; raft and admin forwarding keep far fewer.
@@ -80,7 +80,9 @@ impl Shared {
 /// An open connection; it ends when the last handle is dropped, when the peer closes, or when a call times out.
 #[derive(Debug)]
 pub struct PeerConnection {
-    writer: tokio::sync::Mutex<OwnedWriteHalf>,
+    stream: Arc<TcpStream>,
+    /// Held by who writes a request, so that requests do not mix.
+    writing: tokio::sync::Mutex<()>,
     shared: Arc<Shared>,
     next_correlation: AtomicI32,
     reader: tokio::task::AbortHandle,
@@ -97,18 +99,19 @@ impl PeerConnection {
         ended: impl FnOnce() + Send + 'static,
     ) -> Result<Arc<PeerConnection>, CallError> {
         let stream = crate::net::connect(host, port).await.map_err(CallError::Unreachable)?;
-        let (read_half, write_half) = stream.into_split();
+        let stream = Arc::new(stream);
         let shared = Arc::new(Shared::default());
-        let reading = Arc::clone(&shared);
+        let (reading, source) = (Arc::clone(&shared), Arc::clone(&stream));
         let reader = tokio::spawn(async move {
-            read_answers(read_half, &reading).await;
+            read_answers(&source, &reading).await;
             // First, so that nobody hears of it who then is sent to a broker that may be dead.
             ended();
             reading.lose();
         });
         let reader = reader.abort_handle();
         Ok(Arc::new(PeerConnection {
-            writer: tokio::sync::Mutex::new(write_half),
+            stream,
+            writing: tokio::sync::Mutex::default(),
             shared,
             next_correlation: AtomicI32::new(1),
             reader,
@@ -119,6 +122,15 @@ impl PeerConnection {
     /// Whether the connection has ended.
     pub fn is_lost(&self) -> bool {
         self.shared.lost.load(Ordering::Acquire)
+    }
+
+    /// Whether the kernel knows already that the other end has ended the connection, or has the connection ended.
+    pub fn is_ending(&self) -> bool {
+        let peeked = rustix::net::recv(&*self.stream, &mut [0_u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT);
+        match peeked {
+            Ok((bytes, _)) => bytes == 0,
+            Err(error) => error != rustix::io::Errno::AGAIN && error != rustix::io::Errno::INTR,
+        }
     }
 
     /// Resolves when the connection ends.
@@ -193,9 +205,9 @@ impl PeerConnection {
         }
         let mut pending = Pending { connection: self, correlation, received: self.received(), cut: false };
         let send = async {
-            let mut writer = self.writer.lock().await;
+            let _turn = self.writing.lock().await;
             pending.cut = true;
-            let sent = writer.write_all(&bytes).await;
+            let sent = write_all(&self.stream, &bytes).await;
             pending.cut = false;
             sent.map_err(|_| CallError::Lost)
         };
@@ -248,10 +260,22 @@ fn skip_response_header(body: &mut Bytes, key: ApiKey, version: i16) -> Result<(
     Ok(())
 }
 
+async fn write_all(stream: &TcpStream, mut bytes: &[u8]) -> std::io::Result<()> {
+    while !bytes.is_empty() {
+        stream.writable().await?;
+        match stream.try_write(bytes) {
+            Ok(written) => bytes = &bytes[written..],
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
 /// Hands answers to who waits for them, until the stream ends.
-async fn read_answers(mut stream: OwnedReadHalf, shared: &Shared) {
+async fn read_answers(stream: &TcpStream, shared: &Shared) {
     let mut input = BytesMut::with_capacity(4 << 10);
-    while let Some(frame) = next_frame(&mut stream, &mut input, &shared.received).await {
+    while let Some(frame) = next_frame(stream, &mut input, &shared.received).await {
         let Some(correlation) = frame.first_chunk::<4>().map(|bytes| i32::from_be_bytes(*bytes)) else {
             break;
         };
@@ -263,7 +287,7 @@ async fn read_answers(mut stream: OwnedReadHalf, shared: &Shared) {
 }
 
 /// The next whole frame; `None` at the end of the stream or if the peer breaks the framing.
-async fn next_frame(stream: &mut OwnedReadHalf, input: &mut BytesMut, received: &AtomicU64) -> Option<Bytes> {
+async fn next_frame(stream: &TcpStream, input: &mut BytesMut, received: &AtomicU64) -> Option<Bytes> {
     loop {
         if let Some(prefix) = input.first_chunk::<4>() {
             let len =
@@ -281,10 +305,13 @@ async fn next_frame(stream: &mut OwnedReadHalf, input: &mut BytesMut, received: 
         } else {
             input.reserve(4 << 10);
         }
-        let arrived = stream.read_buf(input).await.ok()?;
-        if arrived == 0 {
-            return None;
-        }
+        stream.readable().await.ok()?;
+        let arrived = match stream.try_read_buf(input) {
+            Ok(0) => return None,
+            Ok(arrived) => arrived,
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => continue,
+            Err(_) => return None,
+        };
         received.fetch_add(arrived as u64, Ordering::Relaxed);
     }
 }

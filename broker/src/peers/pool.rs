@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ottla_broker_protocol::Request;
-use ottla_broker_types::{DurationMs, NodeId};
+use ottla_broker_types::{DurationMs, MonotonicMs, NodeId};
 use parking_lot::Mutex;
 
 use super::connection::{CallError, PeerConnection};
@@ -72,6 +72,11 @@ impl Peers {
     pub fn new(self_id: NodeId, clock: Clock, lease: DurationMs) -> Peers {
         let sight = Arc::new(Sight::new(clock, lease));
         Peers { client_id: format!("broker-{self_id}").into(), state: Arc::default(), sight }
+    }
+
+    /// Since when the broker may be dead without any controller having found out; `None`: nothing speaks for it.
+    pub fn suspected_since(&self, node: NodeId) -> Option<MonotonicMs> {
+        self.sight.suspected_since(node)
     }
 
     /// The brokers that may be dead without any controller having found out: a connection to them has ended, and none
