@@ -28,7 +28,7 @@ pub use apache::ApacheBrokers;
 pub use binaries::{binary, checkout};
 pub use brokers::{Brokers, BrokersOptions, Ports, http_get};
 pub use clients::{Ack, Got, History, Kafka, Kcat, Load, Place, Readers, kafka, kcat, longest_pause};
-pub use clock::Stopwatch;
+pub use clock::{Stopwatch, unix_ms};
 pub use cluster::Cluster;
 pub use command::{Output, output, run};
 pub use flights::{FLIGHTS_COUNT, check_flights, flights_input, keyed_flights};

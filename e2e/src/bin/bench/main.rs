@@ -6,6 +6,7 @@
 
 mod beside;
 mod client;
+mod failover;
 mod floor;
 mod load;
 mod local;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use beside::Beside;
+use failover::{End, Producer};
 use load::{Cost, Loaded, Size};
 use meter::Unit;
 use starts::Start;
@@ -31,7 +33,7 @@ use table::{Figures, Table};
 const STORMS: [usize; 2] = [1_500, 10_000];
 /// Storms of a size; their figures differ by retries of whole seconds, if at all.
 const STORM_ROUNDS_MAX: usize = 3;
-const USAGE: &str = "bench [--rounds N] [--mib N] [--requests N] [--seconds N] [--only PART] [--without-kafka] [--markdown FILE]";
+const USAGE: &str = "bench [--rounds N] [--mib N] [--requests N] [--seconds N] [--ends N] [--only PART] [--without-kafka] [--markdown FILE]";
 
 struct Options {
     rounds: usize,
@@ -39,7 +41,9 @@ struct Options {
     kafka: bool,
     /// Seconds of small traffic beside bulk writes.
     seconds: u64,
-    /// The one part that is run: starts, load, beside, storms or local.
+    /// Brokers killed beneath each producer, and again as many stopped.
+    ends: usize,
+    /// The one part that is run: starts, load, beside, storms, failover, one of its parts as Java-killed, or local.
     only: Option<String>,
     markdown: Option<PathBuf>,
 }
@@ -62,7 +66,8 @@ fn main() -> Result<()> {
 
 fn options(arguments: &[String]) -> Result<Options> {
     let size = Size { bulk_bytes: 1 << 30, single_requests: 50_000 };
-    let mut options = Options { rounds: 5, size, kafka: true, seconds: 15, only: None, markdown: None };
+    let mut options =
+        Options { rounds: 5, size, kafka: true, seconds: 15, ends: 30, only: None, markdown: None };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value; {USAGE}"));
@@ -71,6 +76,7 @@ fn options(arguments: &[String]) -> Result<Options> {
             "--mib" => options.size.bulk_bytes = value()?.parse::<u64>().context(USAGE)? << 20,
             "--requests" => options.size.single_requests = value()?.parse().context(USAGE)?,
             "--seconds" => options.seconds = value()?.parse().context(USAGE)?,
+            "--ends" => options.ends = value()?.parse().context(USAGE)?,
             "--only" => options.only = Some(value()?.clone()),
             "--without-kafka" => options.kafka = false,
             "--markdown" => options.markdown = Some(value()?.into()),
@@ -105,6 +111,7 @@ fn bench(options: &Options, folder: &Path) -> Result<(String, Result<()>)> {
             storm_rows(options, &brokers, folder, clients, &mut table)?;
         }
     }
+    failover_rows(options, &mut table)?;
     let local = if runs("local") { local_rows(folder, &mut table) } else { Ok(()) };
     let notes = match &local {
         Ok(()) => "The operator's memory is that of local mode, a stand-in for its memory in Kubernetes.",
@@ -270,6 +277,33 @@ fn storm_rows(
     row(&format!("memory of each of {clients} idle connections, bytes"), 0, "≤ 4000", |storm| {
         storm.idle_bytes
     });
+    Ok(())
+}
+
+fn failover_rows(options: &Options, table: &mut Table) -> Result<()> {
+    let Some(kcat) = ottla_e2e::kcat() else { return Ok(()) };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let java = ottla_e2e::kafka().map(Producer::Java);
+    for producer in [Some(Producer::Librdkafka(kcat)), java].into_iter().flatten() {
+        for end in [End::Killed, End::Stopped] {
+            let part = format!("{}-{}", producer.name(), end.name());
+            if options.only.as_ref().is_some_and(|only| only != "failover" && *only != part) {
+                continue;
+            }
+            eprintln!("{}: {} brokers {}", producer.name(), options.ends, end.name());
+            let pauses = runtime.block_on(failover::rounds(&producer, kcat, end, options.ends))?;
+            for (role, pauses) in pauses {
+                eprintln!("  {}: {pauses:?}", role.name());
+                let what = format!(
+                    "{}, {} {}: longest pause of writes, ms",
+                    producer.name(),
+                    role.name(),
+                    end.name()
+                );
+                table.row(&what, 0, &Figures(pauses), end.aim(), &Figures::default(), &Figures::default());
+            }
+        }
+    }
     Ok(())
 }
 
