@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::api::Api;
 use crate::broker::{Broker, Parts};
 use crate::clock::{self, Clock};
-use crate::controller::{self, Active, Controller, RaftTransport};
+use crate::controller::{self, Active, Controller, RaftTransport, Standing};
 use crate::groups::{self, Groups};
 use crate::health::Health;
 use crate::identity;
@@ -29,7 +29,7 @@ use crate::metrics::Metrics;
 use crate::net::SocketOptions;
 use crate::partitions::{self, Opener, Partitions};
 use crate::peers::{PeerAddress, Peers};
-use crate::stop::Fatal;
+use crate::stop::{Fatal, until_true};
 
 /// Pause between attempts to form the first quorum while voters are still starting.
 const INITIALIZE_PAUSE: Duration = Duration::from_millis(100);
@@ -374,13 +374,30 @@ impl Sockets {
         let api = Arc::new(Api::new(Arc::clone(broker)));
         for (socket, mut settings) in self.kafka {
             settings.admission = (!settings.internal).then(|| Arc::clone(&broker.admission));
-            tasks.spawn(listener::serve(socket, settings, Arc::clone(&api), drain.clone()));
+            let (api, mut drain) = (Arc::clone(&api), drain.clone());
+            let for_clients = (!settings.internal).then(|| in_service(broker.controller.standing()));
+            tasks.spawn(async move {
+                if let Some(in_service) = for_clients {
+                    tokio::select! {
+                        () = listener::until_in_service(&socket, in_service) => {}
+                        () = until_true(&mut drain) => return,
+                    }
+                }
+                listener::serve(socket, settings, api, drain).await;
+            });
         }
         if let Some(socket) = self.http {
             let health = Arc::new(Health::new(Arc::clone(broker)));
             tasks.spawn(crate::http::serve(socket, health, drain.clone()));
         }
     }
+}
+
+/// Resolves when the broker was in service once.
+async fn in_service(mut standing: watch::Receiver<Standing>) {
+    let has_begun = |standing: &Standing| !matches!(standing, Standing::Starting | Standing::Fenced);
+    // The sender lives as long as the broker, so the wait cannot fail.
+    let _ = standing.wait_for(has_begun).await;
 }
 
 /// The listener between brokers: the inter-broker one if clients have another, else the controllers'. A broker

@@ -3,6 +3,7 @@
 mod accept;
 mod admission;
 mod connection;
+mod gate;
 mod handler;
 mod limits;
 mod order;
@@ -12,6 +13,7 @@ mod tests;
 
 pub use accept::{ListenerSettings, serve};
 pub use admission::{Admission, ConnectionLimits};
+pub use gate::until_in_service;
 pub use handler::{Frame, Handled, Handler, PeerInfo, Reply};
 pub use limits::{Budgets, ByteBudget, Reservation};
 pub use order::Turn;
