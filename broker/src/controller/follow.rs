@@ -1,5 +1,5 @@
 //! Follows the committed metadata and publishes each state: from the own log where this node takes part in the
-//! quorum, else from a voter over the private listener.
+//! quorum and hears of it, else from a voter over the private listener.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,14 +49,20 @@ async fn follow(broker: &Arc<Broker>) -> anyhow::Result<()> {
     let mut image = Image::default();
     let mut voters = Voters::default();
     loop {
+        let from = image.applied_end();
         let parts = match local_log(broker) {
-            Some(log) => read_local(log, image.applied_end()).await?,
-            None => {
+            Some(log) if !broker.controller.is_cut_off() => read_local(log, from).await?,
+            own => {
                 tokio::select! {
                     biased;
                     // Only the quorum that this node takes part in moves its own log's end.
-                    () = until_local(broker, image.applied_end()) => Vec::new(),
-                    parts = voters.poll(broker, image.applied_end()) => parts,
+                    () = until_local(broker, from) => match own {
+                        Some(log) => read_local(log, from).await?,
+                        None => Vec::new(),
+                    },
+                    // A voter that its leader does not reach may reach another one: told of its own fencing, it sends
+                    // clients to those who lead now.
+                    parts = voters.poll(broker, from) => parts,
                 }
             }
         };
@@ -70,6 +76,7 @@ async fn follow(broker: &Arc<Broker>) -> anyhow::Result<()> {
         }
         if let Some(log) = local_log(broker)
             && log.snapshot_due()
+            && *log.committed_end().borrow() >= image.applied_end()
         {
             offer_snapshot(log, &image).await;
         }
