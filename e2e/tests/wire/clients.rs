@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -114,6 +114,8 @@ pub async fn dump_log(kafka: &Kafka, data: &Path, partitions: &[String]) -> Resu
 pub struct Counter {
     writing: Arc<AtomicBool>,
     acked: Arc<AtomicUsize>,
+    /// What it said beside that.
+    said: Arc<Mutex<String>>,
     task: JoinHandle<Result<usize>>,
 }
 
@@ -125,18 +127,21 @@ impl Counter {
         kcat.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let client = kcat.spawn().context("start kcat")?;
         let (writing, acked) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
-        let task = tokio::spawn(count(client, Arc::clone(&writing), Arc::clone(&acked)));
-        Ok(Counter { writing, acked, task })
+        let said = Arc::default();
+        let task = tokio::spawn(count(client, Arc::clone(&writing), Arc::clone(&acked), Arc::clone(&said)));
+        Ok(Counter { writing, acked, said, task })
     }
 
     /// Waits until `count` more numbers are acknowledged.
     pub async fn goes_on(&self, count: usize) -> Result<()> {
         let before = self.acked.load(Ordering::Acquire);
         until("acknowledged numbers", PATIENCE, async || {
+            ensure!(!self.task.is_finished(), "the producer has ended: {}", last_lines(&locked(&self.said)));
             let more = self.acked.load(Ordering::Acquire) - before;
             Ok(if more >= count { Waited::Done(()) } else { Waited::not_yet(more) })
         })
         .await
+        .with_context(|| format!("the producer said: {}", last_lines(&locked(&self.said))))
     }
 
     /// How many numbers were sent; all of them are acknowledged.
@@ -149,7 +154,17 @@ impl Counter {
     }
 }
 
-async fn count(mut client: Child, writing: Arc<AtomicBool>, acked: Arc<AtomicUsize>) -> Result<usize> {
+fn last_lines(said: &str) -> String {
+    let lines: Vec<&str> = said.lines().collect();
+    lines[lines.len().saturating_sub(20)..].join("\n")
+}
+
+async fn count(
+    mut client: Child,
+    writing: Arc<AtomicBool>,
+    acked: Arc<AtomicUsize>,
+    others: Arc<Mutex<String>>,
+) -> Result<usize> {
     let mut input = client.stdin.take().context("no input")?;
     let said = BufReader::new(client.stderr.take().context("no output")?);
     let write = async {
@@ -165,17 +180,22 @@ async fn count(mut client: Child, writing: Arc<AtomicBool>, acked: Arc<AtomicUsi
         Ok::<_, std::io::Error>(next)
     };
     let listen = async {
-        let (mut lines, mut others) = (said.lines(), String::new());
+        let mut lines = said.lines();
         while let Some(line) = lines.next_line().await? {
             match line.contains("Message delivered") {
                 true => drop(acked.fetch_add(1, Ordering::AcqRel)),
-                false => others += &(line + "\n"),
+                false => *locked(&others) += &(line + "\n"),
             }
         }
-        Ok::<_, std::io::Error>(others)
+        Ok::<_, std::io::Error>(())
     };
-    let (sent, others) = tokio::join!(write, listen);
+    let (sent, listened) = tokio::join!(write, listen);
+    listened?;
     let ended = client.wait().await?;
-    ensure!(ended.success(), "the producer failed: {}", others?);
+    ensure!(ended.success(), "the producer failed: {}", last_lines(&locked(&others)));
     Ok(sent?)
+}
+
+fn locked(text: &Mutex<String>) -> MutexGuard<'_, String> {
+    text.lock().unwrap_or_else(PoisonError::into_inner)
 }

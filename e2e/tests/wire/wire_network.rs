@@ -150,12 +150,15 @@ impl Trial {
         let victim = self.victim(role).await?;
         let watch = Stopwatch::start();
         self.begin(fault, victim).await?;
-        self.move_replicas(round, victim).await;
-        let resumed = match fault {
-            // The link works, more or less: nobody has to take over.
-            Fault::Flapping | Fault::Loss | Fault::Slow => None,
-            _ => Some(self.until_written(victim, fault, &watch).await?),
+        let written = async {
+            match fault {
+                // The link works, more or less: nobody has to take over.
+                Fault::Flapping | Fault::Loss | Fault::Slow => Ok(None),
+                _ => self.until_written(victim, fault, &watch).await.map(Some),
+            }
         };
+        let (resumed, ()) = tokio::join!(written, self.move_replicas(round, victim));
+        let resumed = resumed?;
         tokio::time::sleep(HOLD.saturating_sub(watch.elapsed())).await;
         self.end(fault, victim).await?;
         let healed = Stopwatch::start();
@@ -248,17 +251,13 @@ impl Trial {
     async fn move_replicas(&self, round: usize, victim: usize) {
         let count = COUNT as i32;
         let first = (victim as i32 + round as i32) % count;
-        let factor =
-            if describe(&self.brokers, MOVING).await.is_ok_and(|t| t.partitions[0].replicas.len() > 2) {
-                2
-            } else {
-                3
-            };
+        let admin = self.brokers.admin_of((0..COUNT).filter(|id| *id != victim));
+        let described = admin.describe_topics(Some(&[MOVING.to_owned()])).await.unwrap_or_default();
+        let has_three = described.first().is_some_and(|topic| topic.partitions[0].replicas.len() > 2);
+        let factor = if has_three { 2 } else { 3 };
         let replicas = (0..factor).map(|step| NodeId((first + step) % count)).collect();
         let change =
             Reassignment { topic: MOVING.to_owned(), partition: PartitionIndex(0), replicas: Some(replicas) };
-        let others = (0..COUNT).filter(|id| *id != victim);
-        let admin = self.brokers.admin_of(others);
         let asked = tokio::time::timeout(Duration::from_secs(3), admin.alter_reassignments(&[change])).await;
         println!("network: replicas of {MOVING} move: {}", asked.is_ok_and(|answer| answer.is_ok()));
     }
