@@ -44,6 +44,7 @@ pub(super) fn lift_forced(state: &mut State<'_>, targets: &Targets) -> Vec<u32> 
             let fullest = there.max_by_key(|slot| {
                 let broker = state.cur[*slot as usize];
                 (
+                    -state.crowding_of_departure(*slot),
                     pressure(state, targets, broker, facts.entry[partition as usize].load.map(i64::from)),
                     Reverse(*slot),
                 )

@@ -176,10 +176,11 @@ fn attempt(facts: &Facts, targets: &Targets, floors: &Floors, options: &Options)
         return Err(homeless);
     }
     balance_counts(&mut state, targets, options);
+    let copies_base = state.copies;
     let quiet = lifted.is_empty() && state.copies == 0 && facts.orig.len() == facts.part.len();
     refine(&mut state, targets, floors, options, quiet);
     let still_quiet = quiet && state.copies == 0;
-    mend_topics(&mut state, targets, floors, options, still_quiet);
+    mend_topics(&mut state, targets, floors, options, (still_quiet, copies_base));
     if state.copies > 0 && facts.part.len() <= REPLICAS_TRIMMED && !options.is_limited() {
         trim(&mut state, targets, floors, options);
     }

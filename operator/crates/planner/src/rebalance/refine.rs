@@ -220,6 +220,7 @@ struct Choice<'c, 'f> {
     copy_cost: i64,
     gain_min: i64,
     gain_good: i64,
+    is_small: bool,
     /// Whether no topic may get less even.
     strict: bool,
     /// Whether the step brings a good part of what is asked for, how cheaply it does so, and the step.
@@ -252,6 +253,7 @@ impl<'c, 'f> Choice<'c, 'f> {
             copy_cost,
             gain_min,
             gain_good,
+            is_small: state.cur.len() <= REPLICAS_SMALL,
             strict,
             best: None,
         }
@@ -267,8 +269,16 @@ impl<'c, 'f> Choice<'c, 'f> {
         mine.extend(known.densest.of(state, self.broker, effort.aimed));
         for _ in 0..departed.len().min(DEPARTED_PER_REPLICA * effort.replicas) {
             let back = Candidate::new(state, departed[rng.below(departed.len())]);
-            if back.is_paid && state.is_original(back.slot, self.broker) {
+            if state.is_original(back.slot, self.broker) {
                 mine.iter().for_each(|out| self.consider_swap(*out, back, true));
+            }
+            let there = state.cur[back.slot as usize] as usize;
+            if self.is_small {
+                for &out in &known.travellers.departed[there] {
+                    if state.cur[out as usize] == self.broker {
+                        self.consider_swap(Candidate::new(state, out), back, true);
+                    }
+                }
             }
         }
         for at in 0..members.len().min(effort.partners) {
@@ -368,8 +378,16 @@ impl<'c, 'f> Choice<'c, 'f> {
         if gain < self.gain_min {
             return;
         }
-        let copies_out = 1 - i64::from(out.is_paid);
-        let copies_back = back.map_or(0, |back| i64::from(!goes_home) - i64::from(back.is_paid));
+        let added = |moved: Candidate, to: u32| match self.is_small {
+            true => self.state.copies_added(moved.slot, to),
+            false => 1 - i64::from(moved.is_paid),
+        };
+        let copies_out = added(out, to);
+        let copies_back = match back {
+            Some(back) if goes_home => -i64::from(back.is_paid),
+            Some(back) => added(back, from),
+            None => 0,
+        };
         let bytes = copies_out * out.load[0] + copies_back * back_load[0];
         let relief = self.own.0 + self.partner.1 - excess_own - band.excess(other, new_other);
         if bytes > PRICE_MAX * relief {

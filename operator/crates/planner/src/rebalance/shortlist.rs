@@ -2,7 +2,7 @@
 //! most for their bytes, the lightest, and some at random. No I/O.
 
 use super::band::Band;
-use super::facts::DIMENSIONS;
+use super::facts::{DIMENSIONS, NOWHERE};
 use super::rng::SplitMix64;
 use super::state::{Held, State};
 
@@ -27,7 +27,8 @@ impl Candidate {
 
 /// Slots that move anyway, as they were when they were listed last.
 pub(super) struct Travellers {
-    /// Those that left each broker.
+    /// Those that left each broker, and those that may come back for one that left the rack: replicas of the same
+    /// partition that stay there on another broker.
     pub(super) departed: Vec<Vec<u32>>,
     /// Those that came to each broker, the lightest first.
     arrived: Vec<Vec<u32>>,
@@ -44,6 +45,7 @@ impl Travellers {
             for &home in facts.original(partition) {
                 if facts.stays[home as usize] && !state.cur[facts.slots(partition)].contains(&home) {
                     departed[home as usize].push(slot);
+                    departed[home as usize].extend(siblings(state, slot, home));
                 }
             }
         }
@@ -82,6 +84,19 @@ impl Travellers {
         sampled.extend(others);
         sampled
     }
+}
+
+/// Replicas of the slot's partition that stayed in the rack of `home`, which the slot itself has left.
+fn siblings<'s>(state: &'s State<'_>, slot: u32, home: u32) -> impl Iterator<Item = u32> + 's {
+    let facts = state.facts;
+    let rack = facts.rack[home as usize];
+    let rack_of = |slot: &u32| facts.rack[state.cur[*slot as usize] as usize];
+    let has_left = rack_of(&slot) != rack;
+    let slots = facts.slots(facts.part[slot as usize]).map(|slot| slot as u32);
+    slots.filter(move |other| {
+        let at = state.cur[*other as usize];
+        has_left && at != NOWHERE && facts.rack[at as usize] == rack && !state.is_paid(*other)
+    })
 }
 
 /// Which replicas are wanted most.

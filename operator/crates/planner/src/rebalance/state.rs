@@ -210,12 +210,11 @@ impl<'f> State<'f> {
         self.spread.get(topic, broker) >= self.facts.topics.limits(topic, broker).high
     }
 
-    /// How many more replicas of the slot's topic are outside of its bands once the slot has left `from`, which may be
-    /// [`NOWHERE`], for `to`; below zero where the topic gets more even.
+    /// By how much the squares of what the slot's topic has outside of its bands grow once the slot has left `from`, which
+    /// may be [`NOWHERE`], for `to`; below zero where the topic gets more even.
     pub(super) fn crowding(&self, slot: u32, from: u32, to: u32) -> i64 {
         let topic = self.topic(slot);
-        let outside =
-            |broker: u32, held: u32| i64::from(self.facts.topics.limits(topic, broker).outside(held));
+        let outside = |broker: u32, held: u32| square(self.facts.topics.limits(topic, broker).outside(held));
         let held = self.spread.get(topic, to);
         let there = outside(to, held + 1) - outside(to, held);
         if from == NOWHERE {
@@ -223,6 +222,13 @@ impl<'f> State<'f> {
         }
         let held = self.spread.get(topic, from);
         there + outside(from, held.saturating_sub(1)) - outside(from, held)
+    }
+
+    /// The same once the slot has left its broker.
+    pub(super) fn crowding_of_departure(&self, slot: u32) -> i64 {
+        let (topic, from) = (self.topic(slot), self.cur[slot as usize]);
+        let (limits, held) = (self.facts.topics.limits(topic, from), self.spread.get(topic, from));
+        square(limits.outside(held.saturating_sub(1))) - square(limits.outside(held))
     }
 
     /// The same once two slots have traded places.
@@ -303,4 +309,8 @@ impl<'f> State<'f> {
         self.put(a, at_b);
         self.put(b, at_a);
     }
+}
+
+fn square(outside: u32) -> i64 {
+    i64::from(outside) * i64::from(outside)
 }

@@ -12,11 +12,11 @@ use super::target::Targets;
 /// Replicas up to which a cluster is mended; beyond, one replica more or less of a topic is nothing that anyone feels.
 const REPLICAS_MENDED: usize = 40_000;
 /// Replicas up to which a cluster is searched in full, or nearly so.
-const REPLICAS_SMALL: usize = 4_000;
+const REPLICAS_SMALL: usize = 8_000;
 /// Rounds over all topics; each makes what the next can still gain much smaller.
 const ROUNDS_MAX: usize = 3;
 /// Copies that evening topics out may add, as a part of those that are made anyway, where it is not worth them by itself.
-const EXTRA_PART: i64 = 25;
+const EXTRA_PART: i64 = 26;
 /// And so many at least.
 const EXTRA_LEAST: i64 = 4;
 
@@ -30,9 +30,18 @@ struct Effort {
 
 const EFFORT_SMALL: Effort = Effort { replicas: 16, brokers: 32, partners: 128 };
 const EFFORT: Effort = Effort { replicas: 4, brokers: 8, partners: 16 };
+/// Whether a topic that is worth copies by itself can get more even does not depend on luck, or on the order of replicas:
+/// else a plan after the plan would find what this one missed.
+const EFFORT_FULL: Effort = Effort { replicas: usize::MAX, brokers: usize::MAX, partners: usize::MAX };
 
-/// What a step costs, the least first: copies added, topics drawn together, bytes copied; the slot tells equals apart.
+/// What a step costs, the least first: copies added for what topics gain, topics drawn together, bytes copied; the slot
+/// tells equals apart.
 type Rating = (i64, i64, i64, u32);
+
+/// Copies for each time that topics gain one, in thousandths.
+fn price(copies: i64, crowding: i64) -> i64 {
+    if copies > 0 { copies * 1000 / (-crowding).max(1) } else { copies * 1000 }
+}
 
 /// One change: a slot goes to a broker, and perhaps another comes back for it.
 #[derive(Clone, Copy)]
@@ -47,6 +56,17 @@ struct Step {
 pub(super) fn is_worth_copies(facts: &Facts, topic: u32, broker: u32, held: u32) -> bool {
     (facts.is_new[broker as usize] && held < facts.topics.limits(topic, broker).low)
         || (facts.part.len() <= REPLICAS_MENDED && facts.topics.is_far(topic, broker, held))
+}
+
+/// Whether a move would make the slot's topic so uneven on one of the two brokers that a later plan mends it.
+pub(super) fn draws_far(state: &State<'_>, slot: u32, to: u32) -> bool {
+    let (facts, topic, from) = (state.facts, state.topic(slot), state.cur[slot as usize]);
+    let (at_from, at_to) = (state.spread.get(topic, from), state.spread.get(topic, to));
+    let turns = |broker: u32, before: u32, after: u32| {
+        is_worth_copies(facts, topic, broker, after) && !is_worth_copies(facts, topic, broker, before)
+    };
+    facts.topics.is_heavy(topic)
+        && (turns(from, at_from, at_from.saturating_sub(1)) || turns(to, at_to, at_to + 1))
 }
 
 /// Replicas of topics worth copies that are outside of their bands.
@@ -70,7 +90,7 @@ pub(super) fn mend_topics(
     targets: &Targets,
     floors: &Floors,
     options: &Options,
-    quiet: bool,
+    (quiet, copies_base): (bool, i64),
 ) {
     let facts = state.facts;
     if facts.part.len() > REPLICAS_MENDED {
@@ -78,7 +98,7 @@ pub(super) fn mend_topics(
     }
     let effort = if facts.part.len() <= REPLICAS_SMALL { EFFORT_SMALL } else { EFFORT };
     let band = Band::new(state, targets, floors, options.load_permille_max);
-    let copies_max = state.copies + if quiet { 0 } else { (state.copies / EXTRA_PART).max(EXTRA_LEAST) };
+    let copies_max = copies_base + if quiet { 0 } else { (copies_base / EXTRA_PART).max(EXTRA_LEAST) };
     let mut search = Search {
         targets,
         band,
@@ -106,7 +126,14 @@ struct Search<'a> {
     options: &'a Options,
     effort: Effort,
     rng: SplitMix64,
-    spared: Vec<u32>,
+    spared: Vec<Partner>,
+}
+
+/// A replica that may come back in exchange: what topics gain then, and the copies that it adds.
+struct Partner {
+    slot: u32,
+    crowding: i64,
+    copies: i64,
 }
 
 impl Search<'_> {
@@ -127,14 +154,12 @@ impl Search<'_> {
         if quiet && !is_worth_copies {
             return false;
         }
-        let mut improved = false;
+        let (mut improved, effort) = (false, self.effort);
         while limits.outside(held(state)) > 0 {
             let allowed = if is_worth_copies { i64::MAX } else { (copies_max - state.copies).max(0) };
-            let step = match held(state) > limits.high {
-                true => self.away(state, (topic, broker), allowed),
-                false => self.here(state, (topic, broker), allowed),
-            };
-            let Some(step) = step else { break };
+            let step = self.step(state, (topic, broker), (allowed, effort));
+            let full = || self.step(state, (topic, broker), (allowed, EFFORT_FULL));
+            let Some(step) = step.or_else(|| is_worth_copies.then(full).flatten()) else { break };
             match step.back {
                 Some(back) => state.swap(step.slot, back),
                 None => state.put(step.slot, step.to),
@@ -144,42 +169,39 @@ impl Search<'_> {
         improved
     }
 
-    /// The best step that takes a replica of the topic off the broker.
-    fn away(&mut self, state: &State<'_>, (topic, broker): (u32, u32), allowed: i64) -> Option<Step> {
-        let mine = self.replicas(state, topic, broker);
+    /// The best step that brings the topic nearer to its band on the broker.
+    fn step(
+        &mut self,
+        state: &State<'_>,
+        (topic, broker): (u32, u32),
+        (allowed, effort): (i64, Effort),
+    ) -> Option<Step> {
+        let is_crowded = state.spread.get(topic, broker) > state.facts.topics.limits(topic, broker).high;
         let mut best = None;
-        for to in self.others(state, broker) {
-            self.consider(state, &mine, (broker, to), allowed, &mut best);
-        }
-        best.map(|(_, step)| step)
-    }
-
-    /// The best step that brings a replica of the topic to the broker.
-    fn here(&mut self, state: &State<'_>, (topic, broker): (u32, u32), allowed: i64) -> Option<Step> {
-        let mut best = None;
-        for from in self.others(state, broker) {
-            if state.spread.get(topic, from) > 0 {
-                let theirs = self.replicas(state, topic, from);
-                self.consider(state, &theirs, (from, broker), allowed, &mut best);
+        for other in self.others(state, broker, effort) {
+            let lane = if is_crowded { (broker, other) } else { (other, broker) };
+            if state.spread.get(topic, lane.0) > 0 {
+                let slots = self.replicas(state, (topic, lane.0), effort);
+                self.consider(state, &slots, lane, (allowed, effort), &mut best);
             }
         }
         best.map(|(_, step)| step)
     }
 
     /// Some replicas of a topic on a broker.
-    fn replicas(&mut self, state: &State<'_>, topic: u32, broker: u32) -> Vec<u32> {
+    fn replicas(&mut self, state: &State<'_>, (topic, broker): (u32, u32), effort: Effort) -> Vec<u32> {
         let held = &state.on[broker as usize];
         let (front, back) = held.split_at(self.rng.below(held.len()));
         let slots = back.iter().chain(front).map(|held| held.slot);
-        slots.filter(|slot| state.topic(*slot) == topic).take(self.effort.replicas).collect()
+        slots.filter(|slot| state.topic(*slot) == topic).take(effort.replicas).collect()
     }
 
     /// Some other brokers that stay.
-    fn others(&mut self, state: &State<'_>, broker: u32) -> Vec<u32> {
+    fn others(&mut self, state: &State<'_>, broker: u32, effort: Effort) -> Vec<u32> {
         let brokers = state.facts.brokers();
         let first = self.rng.below(brokers);
         let all = (0..brokers).map(|n| ((first + n) % brokers) as u32);
-        all.filter(|b| *b != broker && state.facts.stays[*b as usize]).take(self.effort.brokers).collect()
+        all.filter(|b| *b != broker && state.facts.stays[*b as usize]).take(effort.brokers).collect()
     }
 
     /// Rates moves of `slots` from one broker to another, alone and in exchange.
@@ -188,7 +210,7 @@ impl Search<'_> {
         state: &State<'_>,
         slots: &[u32],
         (from, to): (u32, u32),
-        allowed: i64,
+        (allowed, effort): (i64, Effort),
         best: &mut Option<(Rating, Step)>,
     ) {
         let Some(first) = slots.first() else { return };
@@ -196,23 +218,27 @@ impl Search<'_> {
         if crowding >= 0 {
             return;
         }
+        let least = slots.iter().map(|slot| state.copies_added(*slot, to)).min().unwrap_or(0);
         let there = &state.on[to as usize];
         self.spared.clear();
         let start = self.rng.below(there.len());
         let around = (0..there.len()).map(|n| there[(start + n) % there.len()].slot);
-        self.spared.extend(around.take(self.effort.partners));
+        self.spared.extend(around.take(effort.partners).filter_map(|back| {
+            let copies = state.copies_added(back, from);
+            let crowding = if least + copies > allowed { 0 } else { state.crowding_of_swap(*first, back) };
+            (crowding < 0).then_some(Partner { slot: back, crowding, copies })
+        }));
         let count = &self.targets.count;
         let may_shift = state.count(from as usize) > count.low[from as usize]
             && state.count(to as usize) < count.high[to as usize];
         for &slot in slots {
+            let copies = state.copies_added(slot, to);
             if may_shift {
-                self.rate(state, Step { slot, to, back: None }, crowding, allowed, best);
+                self.rate(state, Step { slot, to, back: None }, (copies, crowding), allowed, best);
             }
-            for &back in &self.spared {
-                let sum = state.crowding_of_swap(slot, back);
-                if sum < 0 {
-                    self.rate(state, Step { slot, to, back: Some(back) }, sum, allowed, best);
-                }
+            for partner in &self.spared {
+                let step = Step { slot, to, back: Some(partner.slot) };
+                self.rate(state, step, (copies + partner.copies, partner.crowding), allowed, best);
             }
         }
     }
@@ -221,25 +247,26 @@ impl Search<'_> {
         &self,
         state: &State<'_>,
         step: Step,
-        crowding: i64,
+        (copies, crowding): (i64, i64),
         allowed: i64,
         best: &mut Option<(Rating, Step)>,
     ) {
-        let from = state.cur[step.slot as usize];
-        let mut copies = state.copies_added(step.slot, step.to);
-        let mut bytes = copies * state.slot_bytes(step.slot);
-        if let Some(back) = step.back {
-            let added = state.copies_added(back, from);
-            copies += added;
-            bytes += added * state.slot_bytes(back);
-        }
-        let rating = (copies, crowding, bytes, step.slot);
-        if copies > allowed || best.as_ref().is_some_and(|(least, _)| rating >= *least) {
+        let is_best = |rating: Rating| best.as_ref().is_none_or(|(least, _)| rating < *least);
+        let price = price(copies, crowding);
+        if copies > allowed || !is_best((price, crowding, i64::MIN, 0)) {
             return;
         }
+        let from = state.cur[step.slot as usize];
+        let cost = |slot: u32, to: u32| state.copies_added(slot, to) * state.slot_bytes(slot);
+        let bytes = cost(step.slot, step.to) + step.back.map_or(0, |back| cost(back, from));
+        let rating = (price, crowding, bytes, step.slot);
         let within_limits = (copies <= 0 && bytes <= 0)
             || self.options.allows(state.copies + copies, state.bytes_copied + bytes);
-        if within_limits && self.keeps_bands(state, step, from) && is_legal(state, step, from) {
+        if is_best(rating)
+            && within_limits
+            && self.keeps_bands(state, step, from)
+            && is_legal(state, step, from)
+        {
             *best = Some((rating, step));
         }
     }
@@ -261,13 +288,14 @@ impl Search<'_> {
     }
 }
 
+/// Whether both replicas may go where the step puts them, without another topic that would have to be mended then.
 fn is_legal(state: &State<'_>, step: Step, from: u32) -> bool {
-    match step.back {
-        Some(back) => {
-            state.facts.part[step.slot as usize] != state.facts.part[back as usize]
-                && state.may_go(step.slot, step.to)
-                && state.may_go(back, from)
-        }
-        None => state.may_go(step.slot, step.to),
-    }
+    let may_come_back = |back: u32| {
+        state.facts.part[step.slot as usize] != state.facts.part[back as usize]
+            && state.may_go(back, from)
+            && !draws_far(state, back, from)
+    };
+    state.may_go(step.slot, step.to)
+        && !draws_far(state, step.slot, step.to)
+        && step.back.is_none_or(may_come_back)
 }

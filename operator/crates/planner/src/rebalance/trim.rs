@@ -7,9 +7,14 @@ use super::options::Options;
 use super::rng::SplitMix64;
 use super::state::State;
 use super::target::Targets;
+use super::topic_repair::draws_far;
 
 /// Replicas that copies could be exchanged for, looked at for each copy.
 const REPLICAS_SAMPLED: usize = 24;
+/// The same in a small cluster.
+const REPLICAS_SAMPLED_SMALL: usize = 160;
+/// Replicas up to which a cluster is small.
+const REPLICAS_SMALL: usize = 8_000;
 /// Rounds over all copies; each makes what the next can still gain much smaller.
 const ROUNDS_MAX: usize = 4;
 
@@ -43,8 +48,9 @@ fn smaller(state: &State<'_>, band: &Band, slot: u32, rng: &mut SplitMix64) -> O
         if !facts.stays[home as usize] || there.is_empty() || !state.placeable(slot, home) {
             continue;
         }
-        for at in 0..there.len().min(REPLICAS_SAMPLED) {
-            let sampled = there.len() > REPLICAS_SAMPLED;
+        let few = if state.cur.len() <= REPLICAS_SMALL { REPLICAS_SAMPLED_SMALL } else { REPLICAS_SAMPLED };
+        for at in 0..there.len().min(few) {
+            let sampled = there.len() > few;
             let back = there[if sampled { rng.below(there.len()) } else { at }].slot;
             // Most are larger and need a copy, too; whether they would go home is not worth looking up.
             if !state.is_paid(back) && state.slot_bytes(back) >= state.slot_bytes(slot) {
@@ -58,6 +64,8 @@ fn smaller(state: &State<'_>, band: &Band, slot: u32, rng: &mut SplitMix64) -> O
                 && state.may_go(back, here)
                 && state.fits(slot, home)
                 && state.crowding_of_swap(slot, back) <= 0
+                && !draws_far(state, slot, home)
+                && !draws_far(state, back, here)
             {
                 best = Some((bytes, back));
             }
