@@ -3,15 +3,21 @@
 
 use super::facts::{Facts, SCALE, scaled};
 use super::handover::hand_over;
+use super::leader_flow::mend_leaders;
 use super::options::Options;
 use super::order::lead;
 use super::score::Placement;
 use super::target::share;
-use super::topic_leaders::{Care, TopicLeaders, spread_topics};
+use super::topic_leaders::{Care, TopicLeaders, is_small, spread_topics};
 use super::topics::root;
 
-/// A broker may lead so much more than its share before leaderships move, in per mille.
-const BAND_PERMILLE: i64 = 20;
+/// Where nothing else moves, a broker may lead so much more or less than its share before leaderships do, in per mille;
+/// in large clusters always.
+const BAND_PERMILLE: f64 = 20.0;
+/// Replicas above which a few leaderships more or less are nothing that anyone feels.
+const REPLICAS_LARGE: usize = 40_000;
+/// Sums of fractions are a little off.
+const EPSILON: f64 = 1e-6;
 /// Leaderships looked at for each one that is handed over directly.
 const PARTITIONS_SAMPLED: usize = 64;
 /// A handover must be worth this part of a broker's share.
@@ -40,7 +46,8 @@ pub(super) struct Leaders<'a> {
     care: Care,
 }
 
-/// The band of leaderships per broker, and the limit of what it sends.
+/// The band of leaderships per broker, which is within one of its share, and the limit of what it sends.
+#[derive(Clone)]
 pub(super) struct Shares {
     /// The share itself.
     pub(super) even: Vec<f64>,
@@ -58,14 +65,10 @@ pub(super) fn balance_leaders(facts: &Facts, lists: &mut [u32], options: &Option
     let share = shares(facts, Placement { start: &facts.start, list: lists });
     let mut leaders = Leaders::new(facts, lists, share);
     spread_topics(&mut leaders, quiet);
-    for broker in 0..facts.brokers() {
-        while leaders.count(broker) > leaders.share.high[broker] && leaders.hand_over_directly(broker) {}
+    if !quiet || !leaders.are_even_enough() {
+        leaders.even_out();
     }
-    for care in [Care::Even, Care::Band, Care::None] {
-        leaders.care = care;
-        hand_over(&mut leaders, |l, b| l.count(b) - l.share.high[b], |l, b| l.share.high[b] - l.count(b));
-        hand_over(&mut leaders, |l, b| l.count(b) - l.share.low[b], |l, b| l.share.low[b] - l.count(b));
-    }
+    mend_leaders(&mut leaders, |topic| is_small(facts) || facts.topics.is_heavy(topic));
     leaders.care = Care::Band;
     leaders.balance_out(options, quiet);
     let high = |b: usize| leaders.share.out[b] / 1000 * (1000 + options.load_permille_max);
@@ -93,23 +96,36 @@ pub(super) fn shares(facts: &Facts, placement: Placement<'_>) -> Shares {
     let leads = |level: f64, b: usize| (level * f64::from(facts.weight[b])).clamp(forced[b], held[b]);
     let level = root(|level| (0..facts.brokers()).map(|b| leads(level, b)).sum(), facts.partitions() as f64);
     let even: Vec<f64> = (0..facts.brokers()).map(|b| leads(level, b)).collect();
-    const EPSILON: f64 = 1e-6;
-    let band = BAND_PERMILLE as f64 / 1000.0;
-    let low = |b: usize| (even[b] * (1.0 - band) + EPSILON).floor() as i64;
     let exact = |b: usize| (even[b] - EPSILON).ceil() as i64;
-    let high = |b: usize| exact(b).max((even[b] * (1.0 + band) + EPSILON).floor() as i64);
+    // One less where the share is a whole number, so that topics have some choice.
+    let low = |b: usize| (exact(b) - 1).max(0);
     let out = share(facts, |p| i128::from(scaled_out(facts, p)), None);
     let replicas = |p: u32| facts.slots(p).len() as i64;
     let total: i64 = (0..facts.partitions() as u32).map(|p| scaled_out(facts, p)).sum();
     let weighted: i64 = (0..facts.partitions() as u32).map(|p| scaled_out(facts, p) * replicas(p)).sum();
     let part_of =
         |b: usize| (i128::from(out.high[b]) * i128::from(total) / i128::from(weighted.max(1))) as i64;
-    Shares {
+    let mut shares = Shares {
         exact: (0..facts.brokers()).map(exact).collect(),
         low: (0..facts.brokers()).map(low).collect(),
-        high: (0..facts.brokers()).map(high).collect(),
+        high: (0..facts.brokers()).map(exact).collect(),
         out: (0..facts.brokers()).map(part_of).collect(),
         even,
+    };
+    if facts.part.len() > REPLICAS_LARGE {
+        shares.loosen();
+    }
+    shares
+}
+
+impl Shares {
+    /// Widens the band to what is not worth a handover for itself.
+    fn loosen(&mut self) {
+        let band = BAND_PERMILLE / 1000.0;
+        for (broker, even) in self.even.iter().enumerate() {
+            self.low[broker] = self.low[broker].min((even * (1.0 - band) - EPSILON).ceil() as i64);
+            self.high[broker] = self.high[broker].max((even * (1.0 + band) + EPSILON).floor() as i64);
+        }
     }
 }
 
@@ -133,6 +149,25 @@ impl<'a> Leaders<'a> {
         let per_share = share.out.iter().map(|share| SCALE / share.max(&PER_SHARE_LEAST)).collect();
         let topics = TopicLeaders::new(facts, Placement { start: &facts.start, list: lists });
         Leaders { facts, lists, led, pos, sent, out, per_share, share, topics, care: Care::Even }
+    }
+
+    /// Whether no broker leads so much more or less than its share that this alone is worth handovers.
+    fn are_even_enough(&self) -> bool {
+        let mut share = self.share.clone();
+        share.loosen();
+        (0..self.facts.brokers()).all(|b| (share.low[b]..=share.high[b]).contains(&self.count(b)))
+    }
+
+    /// Brings every broker to its share, with as little harm to topics as that takes.
+    fn even_out(&mut self) {
+        for broker in 0..self.facts.brokers() {
+            while self.count(broker) > self.share.high[broker] && self.hand_over_directly(broker) {}
+        }
+        for care in [Care::Even, Care::Band, Care::None] {
+            self.care = care;
+            hand_over(self, |l, b| l.count(b) - l.share.high[b], |l, b| l.share.high[b] - l.count(b));
+            hand_over(self, |l, b| l.count(b) - l.share.low[b], |l, b| l.share.low[b] - l.count(b));
+        }
     }
 
     /// How far above its share a broker leads.
@@ -258,8 +293,8 @@ impl<'a> Leaders<'a> {
         let Some((relief, partition, to)) = best else { return false };
         self.set(partition, to);
         let budget = relief / 2;
-        let pushed = (self.count(to) > self.share.high[to]).then(|| self.push(to, from, budget));
-        let pulled = (self.count(from) < self.share.low[from]).then(|| self.pull(from, to, follows, budget));
+        let pushed = (self.count(to) > self.share.high[to]).then(|| self.push(to, budget));
+        let pulled = (self.count(from) < self.share.low[from]).then(|| self.pull(from, follows, budget));
         if pushed == Some(None) || pulled == Some(None) {
             if let Some(Some((back, home))) = pulled {
                 self.set(back, home);
@@ -273,13 +308,13 @@ impl<'a> Leaders<'a> {
         true
     }
 
-    /// Hands one leadership of `from` to a third broker that may lead more, at the least cost in balance.
-    fn push(&mut self, from: usize, but: usize, budget: i64) -> Option<(u32, usize)> {
+    /// Hands one leadership of `from` to a broker that may lead more, at the least cost in balance.
+    fn push(&mut self, from: usize, budget: i64) -> Option<(u32, usize)> {
         let mut best: Option<(i64, u32, usize)> = None;
         for &partition in self.led[from].iter().filter(|p| !self.facts.entry[**p as usize].pinned) {
             for &to in &self.list(partition)[1..] {
                 let to = to as usize;
-                if to == but || !self.facts.stays[to] || self.count(to) >= self.share.high[to] {
+                if !self.facts.stays[to] || self.count(to) >= self.share.high[to] {
                     continue;
                 }
                 let relief = self.relief(partition, from, to);
@@ -295,12 +330,12 @@ impl<'a> Leaders<'a> {
         })
     }
 
-    /// Takes one leadership for `to`, which follows the partitions `follows`, from a third broker that can give.
-    fn pull(&mut self, to: usize, but: usize, follows: &[u32], budget: i64) -> Option<(u32, usize)> {
+    /// Takes one leadership for `to`, which follows the partitions `follows`, from a broker that can give.
+    fn pull(&mut self, to: usize, follows: &[u32], budget: i64) -> Option<(u32, usize)> {
         let mut best: Option<(i64, u32, usize)> = None;
         for &partition in follows.iter().filter(|p| !self.facts.entry[**p as usize].pinned) {
             let from = self.list(partition)[0] as usize;
-            if from == but || from == to || self.count(from) <= self.share.low[from] {
+            if from == to || self.count(from) <= self.share.low[from] {
                 continue;
             }
             let relief = self.relief(partition, from, to);

@@ -16,6 +16,7 @@ mod finish;
 mod forced;
 mod handover;
 mod index;
+mod leader_flow;
 mod leaders;
 mod lint;
 mod model;

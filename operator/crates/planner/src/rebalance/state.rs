@@ -214,7 +214,7 @@ impl<'f> State<'f> {
     /// may be [`NOWHERE`], for `to`; below zero where the topic gets more even.
     pub(super) fn crowding(&self, slot: u32, from: u32, to: u32) -> i64 {
         let topic = self.topic(slot);
-        let outside = |broker: u32, held: u32| square(self.facts.topics.limits(topic, broker).outside(held));
+        let outside = |broker: u32, held: u32| square(self.facts.topics.aim(topic, broker).outside(held));
         let held = self.spread.get(topic, to);
         let there = outside(to, held + 1) - outside(to, held);
         if from == NOWHERE {
@@ -227,7 +227,7 @@ impl<'f> State<'f> {
     /// The same once the slot has left its broker.
     pub(super) fn crowding_of_departure(&self, slot: u32) -> i64 {
         let (topic, from) = (self.topic(slot), self.cur[slot as usize]);
-        let (limits, held) = (self.facts.topics.limits(topic, from), self.spread.get(topic, from));
+        let (limits, held) = (self.facts.topics.aim(topic, from), self.spread.get(topic, from));
         square(limits.outside(held.saturating_sub(1))) - square(limits.outside(held))
     }
 

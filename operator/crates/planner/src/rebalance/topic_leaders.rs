@@ -10,6 +10,11 @@ use super::topics::{Limits, band, nearest, root};
 /// Replicas up to which every topic's leaders are evened out, whatever the topic carries: there it costs nothing.
 const REPLICAS_SMALL: usize = 4_000;
 
+/// Whether topics that are not worth copies are led evenly, too.
+pub(super) fn is_small(facts: &Facts) -> bool {
+    facts.part.len() <= REPLICAS_SMALL
+}
+
 /// How much handovers care for the spread of a topic's leaders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Care {
@@ -59,7 +64,7 @@ impl TopicLeaders {
         self.counts.add(topic, to as u32);
     }
 
-    fn held(&self, topic: u32, broker: usize) -> u32 {
+    pub(super) fn held(&self, topic: u32, broker: usize) -> u32 {
         self.counts.get(topic, broker as u32)
     }
 
@@ -67,7 +72,7 @@ impl TopicLeaders {
         self.per_weight[topic as usize] * f64::from(facts.weight[broker])
     }
 
-    fn limits(&self, facts: &Facts, topic: u32, broker: usize, care: Care) -> Limits {
+    pub(super) fn limits(&self, facts: &Facts, topic: u32, broker: usize, care: Care) -> Limits {
         let share = self.share(facts, topic, broker);
         match care {
             Care::Even => nearest(share),
@@ -121,7 +126,7 @@ fn level(facts: &Facts, holders: &[u32], held: &[u32], partitions: usize) -> f64
 /// farther from its share of all leaderships, so that evening those out later and this never undo each other.
 pub(super) fn spread_topics(leaders: &mut Leaders<'_>, quiet: bool) {
     let facts = leaders.facts;
-    let small = facts.part.len() <= REPLICAS_SMALL;
+    let small = is_small(facts);
     let care = if small && !quiet { Care::Even } else { Care::Band };
     let mut search =
         Search { care, led: vec![Vec::new(); facts.brokers()], came: vec![None; facts.brokers()] };

@@ -19,6 +19,9 @@ const FAR_PART: f64 = 5.0;
 const FAR_REPLICAS: f64 = 2.0;
 /// ...and that is felt: a whole replica of the topic is at least this part of what a broker carries.
 const FELT_PART: i128 = 200;
+/// A replica of this part of what a broker carries is too much to be held by chance: where it is free, topics of such
+/// replicas are brought to the whole numbers next to their shares, so that brokers stay even while those topics grow.
+const WEIGHTY_PART: i128 = 50;
 /// Sums of fractions are a little off.
 const EPSILON: f64 = 1e-6;
 /// Rounds in which the racks' shares of partitions with different numbers of replicas are brought together.
@@ -37,6 +40,8 @@ pub(super) struct Topics {
     heavy: Vec<bool>,
     /// Whether one replica of a topic more or less is felt by a broker.
     felt: Vec<bool>,
+    /// Whether a replica of a topic is a large part of what a broker carries.
+    weighty: Vec<bool>,
     /// The topics worth copies, the heaviest first.
     order: Vec<u32>,
     /// The first partition of each topic, and the end of the last.
@@ -109,13 +114,14 @@ impl Topics {
         let mut heavy = vec![false; topics];
         order.iter().for_each(|topic| heavy[*topic as usize] = true);
         let staying = facts.stays.iter().filter(|stays| **stays).count() as i128;
-        let felt = (0..topics).map(|topic| {
+        let is_part = |topic: usize, part: i128| {
             let replicas = i128::from(facts.topic_slots[topic].max(1));
-            load[topic] * staying * FELT_PART >= total * replicas
-        });
+            load[topic] * staying * part >= total * replicas
+        };
         Topics {
             fraction: fractions(facts, count, &classes),
-            felt: felt.collect(),
+            felt: (0..topics).map(|topic| is_part(topic, FELT_PART)).collect(),
+            weighty: (0..topics).map(|topic| heavy[topic] && is_part(topic, WEIGHTY_PART)).collect(),
             parts,
             heavy,
             order,
@@ -152,6 +158,14 @@ impl Topics {
         match self.is_heavy(topic) {
             true => band(share),
             false => Limits { low: 0, high: (share - EPSILON).ceil().max(0.0) as u32 + 1 },
+        }
+    }
+
+    /// What choices among equals aim at: the band, or nearer to the share where each replica weighs much.
+    pub(super) fn aim(&self, topic: u32, broker: u32) -> Limits {
+        match self.weighty[topic as usize] {
+            true => nearest(self.share(topic, broker)),
+            false => self.limits(topic, broker),
         }
     }
 

@@ -15,18 +15,24 @@ const REPLICAS_SAMPLED: usize = 24;
 const REPLICAS_SAMPLED_SMALL: usize = 160;
 /// Replicas up to which a cluster is small.
 const REPLICAS_SMALL: usize = 8_000;
+/// Replicas up to which a cluster is so small that sizes which grow while replicas move are felt.
+const REPLICAS_FEW: usize = 2_000;
+/// Of the band, in per mille of the share, so much is left to that growth.
+const GROWTH_PERMILLE: i64 = 20;
 /// Rounds over all copies; each makes what the next can still gain much smaller.
 const ROUNDS_MAX: usize = 4;
 
 /// Lets copied replicas go home in exchange for smaller ones, as long as no broker leaves its band.
 pub(super) fn trim(state: &mut State<'_>, targets: &Targets, floors: &Floors, options: &Options) {
-    let band = Band::new(state, targets, floors, options.load_permille_max);
+    let margin = if state.cur.len() <= REPLICAS_FEW { GROWTH_PERMILLE } else { 0 };
+    let band = |permille: i64| Band::new(state, targets, floors, permille.max(0));
+    let bands = [band(options.load_permille_max), band(options.load_permille_max - margin)];
     let mut rng = SplitMix64::new(options.seed, 1 << 33);
     for _ in 0..ROUNDS_MAX {
         let mut improved = false;
         for slot in 0..state.cur.len() as u32 {
             if state.is_paid(slot)
-                && let Some(back) = smaller(state, &band, slot, &mut rng)
+                && let Some(back) = smaller(state, &bands, slot, &mut rng)
             {
                 state.swap(slot, back);
                 improved = true;
@@ -39,7 +45,7 @@ pub(super) fn trim(state: &mut State<'_>, targets: &Targets, floors: &Floors, op
 }
 
 /// The replica at one of the slot's homes that can take its place with the fewest bytes.
-fn smaller(state: &State<'_>, band: &Band, slot: u32, rng: &mut SplitMix64) -> Option<u32> {
+fn smaller(state: &State<'_>, bands: &[Band; 2], slot: u32, rng: &mut SplitMix64) -> Option<u32> {
     let facts = state.facts;
     let here = state.cur[slot as usize];
     let mut best: Option<(i64, u32)> = None;
@@ -59,7 +65,7 @@ fn smaller(state: &State<'_>, band: &Band, slot: u32, rng: &mut SplitMix64) -> O
             let bytes = state.copies_added(back, here) * state.slot_bytes(back) - state.slot_bytes(slot);
             if best.is_none_or(|(least, _)| bytes < least)
                 && bytes < 0
-                && stays_within(state, band, (slot, here), (back, home))
+                && bands.iter().all(|band| stays_within(state, band, (slot, here), (back, home)))
                 && facts.part[slot as usize] != facts.part[back as usize]
                 && state.may_go(back, here)
                 && state.fits(slot, home)
