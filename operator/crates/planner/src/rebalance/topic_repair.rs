@@ -16,7 +16,7 @@ const REPLICAS_SMALL: usize = 8_000;
 /// Rounds over all topics; each makes what the next can still gain much smaller.
 const ROUNDS_MAX: usize = 3;
 /// Copies that evening topics out may add, as a part of those that are made anyway, where it is not worth them by itself.
-const EXTRA_PART: i64 = 26;
+const EXTRA_PART: i64 = 32;
 /// And so many at least.
 const EXTRA_LEAST: i64 = 4;
 
