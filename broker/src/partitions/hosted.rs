@@ -325,7 +325,7 @@ impl HostedPartition {
         let wait = match acks {
             // Armed before the lock is given back, so that no advance is missed.
             RequiredAcks::All if high_watermark < produced.wait.end => {
-                Some(self.waiters.lock().wait_committed(produced.wait.end))
+                Some(self.waiters.lock().wait_committed(produced.wait))
             }
             _ => None,
         };
@@ -342,7 +342,7 @@ impl HostedPartition {
             log_start: hosted.log().log_start(),
             wait: wait.flatten(),
         };
-        self.settle(produced.effects);
+        self.settle(hosted, produced.effects);
         if let Some(queue) = &self.sync_queue {
             queue.push(&self.id);
         }
@@ -365,7 +365,7 @@ impl HostedPartition {
     /// Whether an append that the high watermark has passed may be acknowledged as asked.
     pub fn check_min_isr_after_commit(&self) -> ErrorCode {
         match &self.state.lock().replica {
-            Some(replica) if replica.is_under_min_isr() => ErrorCode::NotEnoughReplicasAfterAppend,
+            Some(replica) if replica.lacks_replicas_after_commit() => ErrorCode::NotEnoughReplicasAfterAppend,
             Some(_) => ErrorCode::None,
             None => ErrorCode::KafkaStorageError,
         }
@@ -422,7 +422,7 @@ impl HostedPartition {
             log_start: outcome.log_start,
             diverging: outcome.diverging.map(|end| (end.epoch, end.end)),
         };
-        self.settle(outcome.effects);
+        self.settle(replica, outcome.effects);
         if fetcher.is_follower() {
             let mut waiters = self.waiters.lock();
             if waiters.awaits_low_watermark() {
@@ -443,7 +443,7 @@ impl HostedPartition {
         }
         let until = before.unwrap_or_else(|| replica.high_watermark());
         let effects = replica.delete_records(Some(until)).map_err(codes::delete_records)?;
-        self.settle(effects);
+        self.settle(replica, effects);
         Ok(until)
     }
 
@@ -602,7 +602,7 @@ impl HostedPartition {
     ) -> Option<FollowerStep> {
         match result {
             Ok((step, effects)) => {
-                self.settle(effects);
+                self.settle(guard.replica.as_ref()?, effects);
                 Some(step)
             }
             Err(error) => {
@@ -643,9 +643,10 @@ impl HostedPartition {
         act: impl FnOnce(&mut Replica) -> Result<(T, Effects), LogError>,
     ) -> Option<T> {
         let mut guard = self.state.lock();
-        match act(guard.replica.as_mut()?) {
+        let replica = guard.replica.as_mut()?;
+        match act(replica) {
             Ok((value, effects)) => {
-                self.settle(effects);
+                self.settle(replica, effects);
                 Some(value)
             }
             Err(error) if codes::is_final_log(&error) => {
@@ -687,13 +688,14 @@ impl HostedPartition {
 
     fn change(&self, act: impl FnOnce(&mut Replica) -> Effects) -> Option<Became> {
         let mut guard = self.state.lock();
-        let effects = act(guard.replica.as_mut()?);
+        let replica = guard.replica.as_mut()?;
+        let effects = act(replica);
         let became = effects.became;
-        self.settle(effects);
+        self.settle(replica, effects);
         became
     }
 
-    fn settle(&self, effects: Effects) {
+    fn settle(&self, replica: &Replica, effects: Effects) {
         let mut waiters = self.waiters.lock();
         if effects.log_end.is_some() {
             waiters.log_end_advanced();
@@ -701,8 +703,8 @@ impl HostedPartition {
         if effects.log_start.is_some() {
             waiters.log_start_advanced();
         }
-        if let Some(high_watermark) = effects.high_watermark {
-            waiters.high_watermark_advanced(high_watermark);
+        if effects.high_watermark.is_some() {
+            waiters.high_watermark_advanced(replica);
         }
         if effects.became.is_some() {
             waiters.leadership_lost();

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 
-use ottla_broker_types::Offset;
+use ottla_broker_replication::{AckState, AckWait, AckWaits, Replica};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
 
@@ -23,13 +23,6 @@ pub enum ProduceWait {
     Committed,
     /// This broker stopped leading the partition first.
     LeadershipLost,
-}
-
-#[derive(Debug)]
-struct ProduceWaiter {
-    /// The high watermark at which the batch is committed, exclusive.
-    committed_end: Offset,
-    sender: oneshot::Sender<ProduceWait>,
 }
 
 /// A fetch that waits for any of its partitions to move, and which of them have. It is armed once on each, by the
@@ -66,7 +59,7 @@ struct Armed {
 /// The waiters of one partition.
 #[derive(Debug, Default)]
 pub struct Waiters {
-    produce: Vec<ProduceWaiter>,
+    produce: AckWaits<oneshot::Sender<ProduceWait>>,
     /// Consumers: they see records below the high watermark.
     high_watermark: Vec<Armed>,
     /// Followers: they see records below the log end.
@@ -76,13 +69,13 @@ pub struct Waiters {
 }
 
 impl Waiters {
-    /// Waits until the high watermark reaches `committed_end`; `None` when too many wait already.
-    pub fn wait_committed(&mut self, committed_end: Offset) -> Option<oneshot::Receiver<ProduceWait>> {
-        if self.produce.len() >= PRODUCE_WAITERS_MAX {
+    /// Waits for the commit of an append; `None` when too many wait already.
+    pub fn wait_committed(&mut self, wait: AckWait) -> Option<oneshot::Receiver<ProduceWait>> {
+        if self.produce.count() >= PRODUCE_WAITERS_MAX {
             return None;
         }
         let (sender, receiver) = oneshot::channel();
-        self.produce.push(ProduceWaiter { committed_end, sender });
+        self.produce.push(wait, sender);
         Some(receiver)
     }
 
@@ -111,11 +104,17 @@ impl Waiters {
         lists.filter(|armed| armed.waiter.strong_count() > 0).count()
     }
 
-    /// The high watermark is now `high_watermark`.
-    pub fn high_watermark_advanced(&mut self, high_watermark: Offset) {
-        for waiter in self.produce.extract_if(.., |waiter| waiter.committed_end <= high_watermark) {
+    /// The high watermark of `replica` has moved.
+    pub fn high_watermark_advanced(&mut self, replica: &Replica) {
+        for (sender, state) in self.produce.take_ended(replica) {
+            let ended = match state {
+                AckState::NotLeaderOrFollower => ProduceWait::LeadershipLost,
+                AckState::Pending | AckState::Committed | AckState::NotEnoughReplicas => {
+                    ProduceWait::Committed
+                }
+            };
             // A producer that gave up has dropped its end.
-            let _ = waiter.sender.send(ProduceWait::Committed);
+            let _ = sender.send(ended);
         }
         wake(&mut self.high_watermark);
         // Followers learn the high watermark by their fetches, too.
@@ -140,8 +139,8 @@ impl Waiters {
 
     /// This broker leads the partition no longer, or it is gone: nobody may wait here any more.
     pub fn leadership_lost(&mut self) {
-        for waiter in self.produce.drain(..) {
-            let _ = waiter.sender.send(ProduceWait::LeadershipLost);
+        for sender in self.produce.take_all() {
+            let _ = sender.send(ProduceWait::LeadershipLost);
         }
         wake(&mut self.high_watermark);
         wake(&mut self.log_end);
@@ -166,18 +165,18 @@ fn wake(list: &mut Vec<Armed>) {
 
 #[cfg(test)]
 mod tests {
+    use ottla_broker_types::{LeaderEpoch, Offset};
+
     use super::*;
 
     #[test]
-    fn a_producer_is_answered_when_the_high_watermark_passes_its_batch() {
+    fn a_producer_learns_that_the_leadership_is_lost() {
         let mut waiters = Waiters::default();
-        let mut early = waiters.wait_committed(Offset::clamped(5)).unwrap();
-        let mut late = waiters.wait_committed(Offset::clamped(9)).unwrap();
-        waiters.high_watermark_advanced(Offset::clamped(5));
-        assert_eq!(early.try_recv(), Ok(ProduceWait::Committed));
-        assert!(late.try_recv().is_err());
+        let wait = AckWait { end: Offset::clamped(9), leader_epoch: LeaderEpoch(1) };
+        let mut waiting = waiters.wait_committed(wait).unwrap();
+        assert!(waiting.try_recv().is_err());
         waiters.leadership_lost();
-        assert_eq!(late.try_recv(), Ok(ProduceWait::LeadershipLost));
+        assert_eq!(waiting.try_recv(), Ok(ProduceWait::LeadershipLost));
     }
 
     #[tokio::test]

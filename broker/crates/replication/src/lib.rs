@@ -4,6 +4,7 @@
 //! time: every entry takes `now`. Invariants: `log_start <= high_watermark <= log_end`; one leader epoch is led by
 //! one node; the high watermark moves down only when an unclean election took committed records away.
 
+mod ack_waits;
 mod assignment;
 mod effects;
 mod errors;
@@ -19,6 +20,7 @@ mod remote;
 mod replica;
 mod upkeep;
 
+pub use ack_waits::AckWaits;
 pub use assignment::Assignment;
 pub use effects::{Became, Effects, IsrMember, IsrProposal};
 pub use errors::{

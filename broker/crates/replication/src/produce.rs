@@ -130,9 +130,18 @@ impl Replica {
         if self.high_watermark < wait.end {
             return AckState::Pending;
         }
-        if leader.isr.maximal_len() < leader.min_isr(&self.config) {
+        if self.lacks_replicas_after_commit() {
             return AckState::NotEnoughReplicas;
         }
         AckState::Committed
+    }
+
+    /// Whether a producer is told that its committed records have fewer replicas than `min.insync.replicas` by now. One
+    /// that is about to join the ISR counts; false unless this replica leads.
+    pub fn lacks_replicas_after_commit(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.isr.maximal_len() < leader.min_isr(&self.config),
+            Role::Follower(_) | Role::Idle => false,
+        }
     }
 }

@@ -3,6 +3,8 @@
 use futures::FutureExt;
 use ottla_broker_log::{SimDisk, SimError, SimFault, SimOp};
 use ottla_broker_protocol::batch::Compression;
+use ottla_broker_replication::AckWait;
+use ottla_broker_types::PartitionEpoch;
 
 use super::*;
 use crate::partitions::waiters::PRODUCE_WAITERS_MAX;
@@ -95,7 +97,8 @@ fn followers_hear_of_a_batch_whose_producer_cannot_wait() {
     let mut rig = Rig::new();
     let hosted = rig.topic("t", &[1, 2]);
     let fill = |waiters: &mut Waiters| {
-        (0..PRODUCE_WAITERS_MAX).map(|_| waiters.wait_committed(Offset::MAX)).collect()
+        let never = AckWait { end: Offset::MAX, leader_epoch: LeaderEpoch(0) };
+        (0..PRODUCE_WAITERS_MAX).map(|_| waiters.wait_committed(never)).collect()
     };
     let full: Vec<_> = fill(&mut hosted.waiters.lock());
     let waiter = Arc::new(FetchWaiter::default());
@@ -106,4 +109,35 @@ fn followers_hear_of_a_batch_whose_producer_cannot_wait() {
     assert_eq!(failure.code, ErrorCode::RequestTimedOut, "{failure:?}");
     assert!(waiter.woken().now_or_never().is_some(), "the follower sleeps on");
     drop(full);
+}
+
+#[test]
+fn a_replica_that_is_about_to_join_counts_for_the_answer_after_the_commit() {
+    let mut rig = Rig::new();
+    let hosted = rig.topic("t", &[1, 2]);
+    rig.set("t", "min.insync.replicas", "2");
+    let now = rig.broker.clock.now();
+    let alone = Assignment {
+        leader: Some(NodeId(1)),
+        leader_epoch: LeaderEpoch(0),
+        partition_epoch: PartitionEpoch(1),
+        replicas: vec![NodeId(1), NodeId(2)],
+        isr: vec![NodeId(1)],
+        ..Assignment::default()
+    };
+    hosted.apply_assignment(now, &alone);
+    assert_eq!(hosted.check_min_isr_after_commit(), ErrorCode::NotEnoughReplicasAfterAppend);
+    let joining = FollowerId { node: NodeId(2), broker_epoch: Some(BrokerEpoch(1)), isr_eligible: true };
+    let facts = FetchFacts {
+        replica: Some(joining),
+        fetch_offset: Offset::ZERO,
+        current_leader_epoch: None,
+        last_fetched_epoch: None,
+        log_start: None,
+        max_bytes: 1,
+        at_least_one: true,
+        isolation: Isolation::LogEnd,
+    };
+    hosted.change(|replica| replica.handle_fetch(now, &facts).unwrap().effects);
+    assert_eq!(hosted.check_min_isr_after_commit(), ErrorCode::None);
 }

@@ -1,7 +1,7 @@
 //! What producers and consumers may rely on when leaders change.
 
 use ottla_broker_log::AppendError;
-use ottla_broker_replication::{AckState, Isolation, ListOffsetsError, OffsetSpec, ProduceError};
+use ottla_broker_replication::{AckState, AckWaits, Isolation, ListOffsetsError, OffsetSpec, ProduceError};
 use ottla_broker_types::{LeaderEpoch, Offset, TimestampMs};
 
 use crate::harness::{Model, N1, N2, N3, Producer, consumer};
@@ -115,6 +115,45 @@ fn an_isr_that_shrank_below_the_minimum_shows_in_the_answer() {
     let _ = model.tick(N1);
     while model.decide().is_some() {}
     assert_eq!(model.ack_state(N1, wait), AckState::NotEnoughReplicas);
+}
+
+#[test]
+fn waits_end_in_their_order_and_with_the_leadership() {
+    let mut model = Model::new();
+    let mut waits = AckWaits::default();
+    for (wait, asker) in model.write(N1, &[1, 2]).into_iter().zip(["first", "second"]) {
+        waits.push(wait, asker);
+    }
+    assert_eq!(waits.take_ended(model.replica(N1)), []);
+    model.settle();
+    let committed = [("first", AckState::Committed), ("second", AckState::Committed)];
+    assert_eq!(waits.take_ended(model.replica(N1)), committed);
+    let wait = model.write(N1, &[3])[0];
+    waits.push(wait, "third");
+    model.elect(N2);
+    let _ = model.deliver(N1);
+    assert_eq!(waits.take_ended(model.replica(N1)), [("third", AckState::NotLeaderOrFollower)]);
+    assert_eq!(waits.count(), 0);
+}
+
+#[test]
+fn a_replica_that_is_about_to_join_counts_for_the_answer_after_the_commit() {
+    let mut model = Model::new();
+    model.write(N1, &[1]);
+    model.settle();
+    for node in [N2, N3] {
+        model.kill(node);
+    }
+    model.write(N1, &[2]);
+    model.leave_out_laggards(N1);
+    assert!(model.replica(N1).lacks_replicas_after_commit());
+    model.restart(N2);
+    let _ = model.deliver(N2);
+    while model.proposals.is_empty() {
+        let _ = model.fetch(N2);
+    }
+    assert!(model.replica(N1).is_under_min_isr());
+    assert!(!model.replica(N1).lacks_replicas_after_commit());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ottla_broker_coordinator::{
 };
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, batches, records};
-use ottla_broker_replication::{AckState, AckWait, Acks, Became, Replica};
+use ottla_broker_replication::{AckState, AckWait, AckWaits, Acks, Became, Replica};
 use ottla_broker_types::{DurationMs, LeaderEpoch, Offset, TopicPartition};
 
 use super::out::{LoadedOffsets, Out, Timer};
@@ -37,7 +37,7 @@ pub(crate) struct Coordinator {
     next_token: u64,
     /// What was appended last.
     last: Option<AckWait>,
-    waits: Vec<(AckWait, CallId, GroupReply)>,
+    waits: AckWaits<(CallId, GroupReply)>,
 }
 
 #[derive(Debug)]
@@ -83,16 +83,16 @@ impl Process {
                 parked: BTreeMap::new(),
                 next_token: 0,
                 last: None,
-                waits: Vec::new(),
+                waits: AckWaits::default(),
             });
         }
     }
 
     /// Another node coordinates by now: everybody who waits here is sent there.
     pub(crate) fn end_coordinator(&mut self, out: &mut Out) {
-        let Some(coordinator) = self.coordinator.take() else { return };
+        let Some(mut coordinator) = self.coordinator.take() else { return };
         let parked = coordinator.parked.into_values();
-        for call in parked.chain(coordinator.waits.into_iter().map(|(_, call, _)| call)) {
+        for call in parked.chain(coordinator.waits.take_all().into_iter().map(|(call, _)| call)) {
             out.replies.push((call, Reply::Group(Err(ErrorCode::NotCoordinator))));
         }
     }
@@ -283,7 +283,7 @@ impl Process {
                     let Some(call) = coordinator.parked.remove(&token) else { continue };
                     let reply = reply_of(reply);
                     match coordinator.last.filter(|_| after_commit) {
-                        Some(wait) => coordinator.waits.push((wait, call, reply)),
+                        Some(wait) => coordinator.waits.push(wait, (call, reply)),
                         None => out.replies.push((call, Reply::Group(Ok(reply)))),
                     }
                 }
@@ -337,7 +337,7 @@ impl Process {
     fn reply_committed(&mut self, call: CallId, reply: GroupReply, out: &mut Out) {
         let Some(coordinator) = &mut self.coordinator else { return };
         match coordinator.last {
-            Some(wait) => coordinator.waits.push((wait, call, reply)),
+            Some(wait) => coordinator.waits.push(wait, (call, reply)),
             None => out.replies.push((call, Reply::Group(Ok(reply)))),
         }
     }
@@ -346,11 +346,10 @@ impl Process {
     pub(crate) fn answer_group(&mut self, out: &mut Out) {
         let Some(hosted) = self.hosted.get(&offsets_partition()) else { return };
         let Some(coordinator) = &mut self.coordinator else { return };
-        for (wait, call, reply) in std::mem::take(&mut coordinator.waits) {
-            match hosted.replica.acks_satisfied(wait) {
-                AckState::Pending => coordinator.waits.push((wait, call, reply)),
+        for ((call, reply), state) in coordinator.waits.take_ended(&hosted.replica) {
+            match state {
                 // The high watermark has passed it; fewer replicas in sync since then take nothing back.
-                AckState::Committed | AckState::NotEnoughReplicas => {
+                AckState::Pending | AckState::Committed | AckState::NotEnoughReplicas => {
                     out.replies.push((call, Reply::Group(Ok(reply))));
                 }
                 AckState::NotLeaderOrFollower => {

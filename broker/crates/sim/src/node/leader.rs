@@ -72,13 +72,9 @@ impl Process {
 
     fn answer_produces(&mut self, partition: &TopicPartition, out: &mut Out) {
         let Some(hosted) = self.hosted.get_mut(partition) else { return };
-        for waiting in std::mem::take(&mut hosted.waits) {
-            let reply = match hosted.replica.acks_satisfied(waiting.wait) {
-                AckState::Pending => {
-                    hosted.waits.push(waiting);
-                    continue;
-                }
-                AckState::Committed => Ok((waiting.base_offset, waiting.wait.leader_epoch)),
+        for (waiting, state) in hosted.waits.take_ended(&hosted.replica) {
+            let reply = match state {
+                AckState::Pending | AckState::Committed => Ok((waiting.base_offset, waiting.leader_epoch)),
                 AckState::NotEnoughReplicas => Err(ErrorCode::NotEnoughReplicasAfterAppend),
                 AckState::NotLeaderOrFollower => Err(ErrorCode::NotLeaderOrFollower),
             };
@@ -92,7 +88,7 @@ impl Process {
 
     /// The partition leaves this node: nobody is answered from it any more.
     pub(crate) fn fail_waits(&mut self, partition: &TopicPartition, out: &mut Out) {
-        let waits = self.hosted.get_mut(partition).map(|hosted| std::mem::take(&mut hosted.waits));
+        let waits = self.hosted.get_mut(partition).map(|hosted| hosted.waits.take_all());
         for waiting in waits.unwrap_or_default() {
             let refusals = self.refusals.entry(connection(waiting.call)).or_default();
             refusals.refused(partition, &waiting.header, ErrorCode::NotLeaderOrFollower);
@@ -119,7 +115,8 @@ impl Process {
             };
             let produced = appended.map_err(|error| produce_code(&error))?;
             let base_offset = produced.appended.base_offset;
-            hosted.waits.push(ProduceWait { call, wait: produced.wait, base_offset, header });
+            let leader_epoch = produced.wait.leader_epoch;
+            hosted.waits.push(produced.wait, ProduceWait { call, leader_epoch, base_offset, header });
             Ok(produced.effects)
         });
         match appended {

@@ -1,7 +1,7 @@
 //! Following the committed metadata, and what it means for the replicas here. I/O on the simulated disk only.
 
 use ottla_broker_metadata::{Partition, Record};
-use ottla_broker_replication::Assignment;
+use ottla_broker_replication::{AckWaits, Assignment};
 use ottla_broker_types::{Offset, TopicId, TopicPartition};
 
 use super::calls::Pending;
@@ -99,7 +99,7 @@ impl Process {
         for (partition, topic_id, assignment) in wanted {
             if !self.hosted.contains_key(&partition) {
                 let replica = self.open(at, &partition, topic_id);
-                let hosted = Hosted { replica, waits: Vec::new(), is_fetching: false };
+                let hosted = Hosted { replica, waits: AckWaits::default(), is_fetching: false };
                 self.hosted.insert(partition.clone(), hosted);
             }
             let Some(hosted) = self.hosted.get_mut(&partition) else { continue };

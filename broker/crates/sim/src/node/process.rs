@@ -13,9 +13,9 @@ use ottla_broker_log::{
 };
 use ottla_broker_metadata::Image;
 use ottla_broker_protocol::batch::BatchHeader;
-use ottla_broker_replication::{AckWait, Refusals, Replica};
+use ottla_broker_replication::{AckWaits, Refusals, Replica};
 use ottla_broker_types::{
-    BrokerEpoch, MonotonicMs, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition, Uuid,
+    BrokerEpoch, LeaderEpoch, MonotonicMs, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition, Uuid,
 };
 
 use super::calls::Pending;
@@ -39,11 +39,11 @@ pub(crate) fn now_at(at: SimTime) -> Now {
     Now { mono: MonotonicMs(at.millis()), wall: TimestampMs(EPOCH_MS + at.millis() as i64) }
 }
 
-/// A produce that waits for the high watermark.
+/// A produce that waits for its commit.
 #[derive(Debug)]
 pub(crate) struct ProduceWait {
     pub(crate) call: CallId,
-    pub(crate) wait: AckWait,
+    pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) base_offset: Offset,
     pub(crate) header: BatchHeader,
 }
@@ -52,7 +52,7 @@ pub(crate) struct ProduceWait {
 #[derive(Debug)]
 pub(crate) struct Hosted {
     pub(crate) replica: Replica,
-    pub(crate) waits: Vec<ProduceWait>,
+    pub(crate) waits: AckWaits<ProduceWait>,
     /// Whether a fetch or its alarm is under way.
     pub(crate) is_fetching: bool,
 }
