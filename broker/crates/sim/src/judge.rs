@@ -7,8 +7,8 @@ use ottla_broker_types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId,
 
 use crate::invariants::{
     AckedNeverLost, CommittedOffsetsStay, EqualBelowHighWatermark, NoDuplicates, OneLeaderPerEpoch,
-    OneOwnerPerGeneration, SequencesLeaveNoGap, StoredBatch, StoredRecord, Told, Violation, check_replayed,
-    check_told,
+    OneOwnerPerGeneration, SequencesLeaveNoGap, SilentBrokersAreFenced, StoredBatch, StoredRecord, Told,
+    Violation, check_replayed, check_told,
 };
 use crate::member::MemberSaw;
 use crate::node::LoadedOffsets;
@@ -26,6 +26,7 @@ pub struct Judge {
     offsets: CommittedOffsetsStay,
     owners: OneOwnerPerGeneration,
     sequences: SequencesLeaveNoGap,
+    pub(crate) silent: SilentBrokersAreFenced,
 }
 
 impl Judge {

@@ -122,6 +122,11 @@ impl Net {
         broken
     }
 
+    /// Whether no message comes late, so that nothing is heard of a sender that has ended.
+    pub fn is_punctual(&self) -> bool {
+        self.profile.late_permille == 0
+    }
+
     /// Whether messages from `from` to `to` pass at present.
     pub fn is_open(&self, from: Endpoint, to: Endpoint) -> bool {
         !self.cut.contains(&(from, to))

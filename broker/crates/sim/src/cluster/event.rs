@@ -21,6 +21,8 @@ pub(crate) enum Event {
     MemberTimer(u32),
     /// A client learns that a connection of its is lost.
     Disconnected { client: u32, node: NodeId, connection: u32 },
+    /// A node's process was seen to end, by who leads the quorum.
+    FoundDead(NodeId),
     /// A call's deadline.
     Deadline { caller: Endpoint, run: u32, number: u64 },
     /// A proposal may be committed by now.

@@ -32,8 +32,9 @@ impl World {
         });
         if works {
             self.leaderless = None;
-            return Ok(());
+            return self.look_for_silent();
         }
+        self.judge.silent.nobody_controls();
         let patience = self.quorum_rng.between(ELECTION_MIN_MS, ELECTION_MAX_MS);
         let (since, patience) = *self.leaderless.get_or_insert((self.now, patience));
         if self.now < since.plus_ms(patience) {
@@ -58,6 +59,29 @@ impl World {
             process.end_controller(out);
             process.begin_controller(at, term, committed, out);
         })
+    }
+
+    /// A controller works: brokers that do nothing must not stay in service.
+    fn look_for_silent(&mut self) -> Result<(), Violation> {
+        for node in self.setup.nodes.clone() {
+            let is_silent = !self.is_running(node) && self.net.is_punctual();
+            let is_active = self.quorum.truth().is_active(node);
+            self.judge.silent.look(self.now, node, is_silent, is_active)?;
+        }
+        Ok(())
+    }
+
+    /// Nobody listens on `node`: controllers that reach its machine take notice.
+    pub(crate) fn found_dead(&mut self, node: NodeId) -> Result<(), Violation> {
+        let listens = |world: &World, node| world.machines.get(&node).is_some_and(|m| m.process.is_some());
+        let is_open = |world: &World, a, b| world.net.is_open(Endpoint::Node(a), Endpoint::Node(b));
+        for watcher in self.setup.voters.clone() {
+            let connects = is_open(self, watcher, node) && is_open(self, node, watcher);
+            if !listens(self, node) && self.is_running(watcher) && connects {
+                self.act(watcher, |process, at, out| process.found_dead(at, node, out))?;
+            }
+        }
+        Ok(())
     }
 
     fn depose(&mut self, former: Option<NodeId>, term: u64) {

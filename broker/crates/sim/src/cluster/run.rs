@@ -122,6 +122,7 @@ impl World {
             Event::Disconnected { client, node, connection } => self.client_act(client, |client, _| {
                 client.disconnected(node, connection);
             }),
+            Event::FoundDead(node) => self.found_dead(node),
             Event::MemberTimer(member) => self.member_act(member, |member, out| member.timer(out)),
             Event::Commit { node, run, term, proposal } => self.commit(node, run, term, proposal),
             Event::Deposed { node, run, term } if runs(self, node, run) => self.deposed(node, term),

@@ -31,6 +31,9 @@ const COMMIT_MAX_US: u64 = 6_000;
 /// How long a client takes to learn that a connection is lost.
 const NOTICE_MAX_MS: u64 = 20;
 
+/// How long the active controller takes to find out that a process has ended.
+const FOUND_DEAD_MAX_MS: u64 = 60;
+
 /// How long a node that stopped in order stays down.
 const DOWN_MIN_MS: u64 = 10;
 const DOWN_MAX_MS: u64 = 2_000;
@@ -234,6 +237,10 @@ impl World {
 
     /// Breaks the producers' connections to a node; `is_told` says whether the producers learn it soon.
     pub(crate) fn break_connections(&mut self, node: NodeId, has_ended: bool, is_told: bool) {
+        if has_ended && is_told {
+            let delay = self.chaos_rng.between(1, FOUND_DEAD_MAX_MS);
+            self.queue.schedule(self.now.plus_ms(delay), Event::FoundDead(node));
+        }
         for (client, _, connection) in self.net.break_connections(Endpoint::Node(node), has_ended) {
             let delay = self.chaos_rng.between(1, NOTICE_MAX_MS);
             if let (Endpoint::Client(client), true) = (client, is_told) {

@@ -11,6 +11,7 @@ mod one_owner_per_generation;
 mod producers_are_not_misled;
 mod producers_are_replayed;
 mod sequences_leave_no_gap;
+mod silent_brokers_are_fenced;
 #[cfg(test)]
 mod testing;
 mod violation;
@@ -26,4 +27,5 @@ pub use one_owner_per_generation::OneOwnerPerGeneration;
 pub use producers_are_not_misled::{Told, check_told};
 pub use producers_are_replayed::check_replayed;
 pub use sequences_leave_no_gap::{SequencesLeaveNoGap, StoredBatch};
+pub use silent_brokers_are_fenced::SilentBrokersAreFenced;
 pub use violation::{StoredRecord, Violation};

@@ -1,29 +1,30 @@
 //! The active controller: decides one request at a time on an image that has applied all earlier decisions.
 //! No I/O.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use ottla_broker_metadata::Record;
 use ottla_broker_metadata::controller::{
-    Context, Decision, HeartbeatFacts, NewTopic, ReassignmentItem, RegisterFacts, Seed, alter_partition,
-    alter_partition_reassignments, bootstrap_records, create_topics, elect_leaderless, fence_broker,
-    heartbeat, rebalance_leaders, register_broker,
+    Context, Decision, HeartbeatFacts, HeartbeatRequest, NewTopic, ReassignmentItem, RegisterFacts, Seed,
+    alter_partition, alter_partition_reassignments, bootstrap_records, create_topics, elect_leaderless,
+    fence_broker, heartbeat, rebalance_leaders, register_broker,
 };
+use ottla_broker_node::{LeaderReturn, Leases, Left};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{BrokerEpoch, NodeId, Offset, PartitionIndex};
+use ottla_broker_types::{BrokerEpoch, DurationMs, NodeId, Offset, PartitionIndex};
 
 use super::out::{Out, Timer};
-use super::process::Process;
+use super::process::{Process, now_at};
 use super::setup::{MIN_ISR, OFFSETS_TOPIC, TOPIC};
 use crate::message::{CallId, Reply, Request};
 use crate::queue::SimTime;
 
 const TICK_MS: u64 = 50;
-const LEASE_MS: u64 = 500;
+const LEASE: DurationMs = DurationMs(500);
 /// Requests that wait for their turn; beyond it they are refused, and their senders ask again.
 const JOBS_MAX: usize = 1_000;
 /// How often leadership is given back to preferred replicas.
-const REBALANCE_MS: u64 = 3_000;
+const RETURN_INTERVAL: DurationMs = DurationMs(3_000);
 const BATCHES_MAX: usize = 50;
 
 /// What is to be decided.
@@ -34,7 +35,7 @@ enum Job {
     CreateTopics,
     Fence(NodeId),
     ElectLeaderless,
-    Rebalance,
+    ReturnLeaders,
     Reassign(PartitionIndex, Vec<NodeId>),
 }
 
@@ -42,8 +43,8 @@ enum Job {
 #[derive(Clone, Debug)]
 enum Due {
     Nobody,
-    /// The epoch is the batch's offset.
-    Registered(CallId),
+    /// The node's epoch is the batch's offset.
+    Registered(CallId, NodeId),
     Answer(CallId, Reply),
 }
 
@@ -51,13 +52,13 @@ enum Due {
 #[derive(Debug)]
 pub(crate) struct Active {
     term: u64,
-    heard: BTreeMap<NodeId, SimTime>,
-    applied: BTreeMap<NodeId, Offset>,
-    handed_over: BTreeMap<NodeId, Offset>,
+    leases: Leases,
+    leader_return: LeaderReturn,
+    /// Up to where the metadata has been looked through for partitions without a leader.
+    looked_end: Offset,
     jobs: VecDeque<Job>,
     /// A batch is under way; with the node whose leaderships it takes away, if it does.
     turn: Option<(Due, Option<NodeId>)>,
-    rebalance_at: SimTime,
     committed: Vec<(Offset, Vec<Record>)>,
 }
 
@@ -71,19 +72,21 @@ impl Process {
         out: &mut Out,
     ) {
         self.apply(at, &committed, out);
-        let heard = self.image.brokers().map(|broker| (broker.id, at)).collect();
+        let now = now_at(at).mono;
+        let is_registered = self.membership.epoch.is_some();
+        let ids = self.image.brokers().map(|broker| broker.id);
+        let leased = ids.filter(|id| is_registered || *id != self.id);
         let mut jobs = VecDeque::new();
         if self.image.features().next().is_none() {
             jobs.push_back(Job::Bootstrap);
         }
         self.active = Some(Active {
             term,
-            heard,
-            applied: BTreeMap::new(),
-            handed_over: BTreeMap::new(),
+            leases: Leases::new(self.id, LEASE, now, leased),
+            leader_return: LeaderReturn::new(RETURN_INTERVAL, now),
+            looked_end: Offset::ZERO,
             jobs,
             turn: None,
-            rebalance_at: at.plus_ms(REBALANCE_MS),
             committed,
         });
         self.membership.controller = self.id;
@@ -123,11 +126,39 @@ impl Process {
             out.replies.push((call, not_controller(&request)));
             return;
         }
+        if let Request::Heartbeat(heard) = &request
+            && self.answer_heartbeat(at, call, heard, out)
+        {
+            return;
+        }
         if !self.enqueue(Job::Ask(call, request.clone())) {
             out.replies.push((call, not_controller(&request)));
             return;
         }
         self.work(at, out);
+    }
+
+    /// Takes a heartbeat; one that changes nothing waits for no decision. Whether it is answered.
+    fn answer_heartbeat(
+        &mut self,
+        at: SimTime,
+        call: CallId,
+        asked: &HeartbeatRequest,
+        out: &mut Out,
+    ) -> bool {
+        let Some(active) = &mut self.active else { return false };
+        if self.image.broker(asked.broker).is_some_and(|broker| broker.epoch == asked.epoch) {
+            active.leases.heard(now_at(at).mono, asked.broker);
+            active.leases.applied(asked.broker, asked.applied_end);
+        }
+        let context = Context { image: &self.image, config: &self.setup.config };
+        let reply = match heartbeat(context, asked, &heartbeat_facts(context, &active.leases, asked.broker)) {
+            Err(error) => Err(error.code),
+            Ok(decision) if decision.records.is_empty() => Ok(decision.reply),
+            Ok(_) => return false,
+        };
+        out.replies.push((call, Reply::Heartbeat(reply)));
+        true
     }
 
     fn enqueue(&mut self, job: Job) -> bool {
@@ -138,34 +169,50 @@ impl Process {
         true
     }
 
-    pub(crate) fn controller_due(&mut self, at: SimTime, out: &mut Out) {
+    /// The connection to a node's process broke, and nobody listens there any more.
+    pub fn found_dead(&mut self, at: SimTime, node: NodeId, out: &mut Out) {
+        if let Some(active) = &mut self.active {
+            active.leases.found_dead(node);
+            self.fence_expired(at);
+            self.work(at, out);
+        }
+    }
+
+    fn fence_expired(&mut self, at: SimTime) {
         let Some(active) = &mut self.active else { return };
-        let expired: Vec<NodeId> = active
-            .heard
-            .iter()
-            .filter(|(_, heard)| at > heard.plus_ms(LEASE_MS))
-            .map(|(node, _)| *node)
-            .filter(|node| self.image.broker(*node).is_some_and(|broker| !broker.fenced))
-            .collect();
-        let rebalance = at >= active.rebalance_at;
-        if rebalance {
-            active.rebalance_at = at.plus_ms(REBALANCE_MS);
+        for node in active.leases.expired(now_at(at).mono) {
+            match self.image.broker(node) {
+                None => active.leases.forget(node),
+                Some(broker) if !broker.fenced => active.jobs.push_back(Job::Fence(node)),
+                Some(_) => {}
+            }
         }
-        for node in expired {
-            self.enqueue(Job::Fence(node));
+    }
+
+    pub(crate) fn controller_due(&mut self, at: SimTime, out: &mut Out) {
+        let Some(active) = &self.active else { return };
+        out.timers.push((TICK_MS, Timer::Controller));
+        // As the shipped duties, which wait for each decision before they look again.
+        if active.jobs.iter().any(|job| !matches!(job, Job::Ask(..) | Job::Reassign(..))) {
+            return;
         }
+        self.fence_expired(at);
         let all_active = self.setup.nodes.iter().all(|node| self.image.is_active(*node));
         if all_active && self.image.topic(TOPIC).is_none() {
             self.enqueue(Job::CreateTopics);
         }
-        if self.image.partitions().any(|(_, _, partition)| partition.leader.is_none()) {
-            self.enqueue(Job::ElectLeaderless);
+        let Some(active) = &mut self.active else { return };
+        if self.image.applied_end() != active.looked_end {
+            active.looked_end = self.image.applied_end();
+            if self.image.partitions().any(|(_, _, partition)| partition.leader.is_none()) {
+                active.jobs.push_back(Job::ElectLeaderless);
+            }
         }
-        if rebalance {
-            self.enqueue(Job::Rebalance);
+        let in_service = self.image.brokers().filter(|broker| broker.is_active()).map(|broker| broker.id);
+        if active.leader_return.is_due(now_at(at).mono, in_service.collect()) {
+            active.jobs.push_back(Job::ReturnLeaders);
         }
         self.work(at, out);
-        out.timers.push((TICK_MS, Timer::Controller));
     }
 
     /// The batch that this controller proposed in `term` is committed at `offset`.
@@ -176,11 +223,12 @@ impl Process {
         active.committed.extend(batch);
         if let Some((due, handed_over)) = active.turn.take() {
             if let Some(node) = handed_over {
-                active.handed_over.insert(node, offset.next());
+                active.leases.handed_over(node, offset.next());
             }
             match due {
                 Due::Nobody => {}
-                Due::Registered(call) => {
+                Due::Registered(call, node) => {
+                    active.leases.heard(now_at(at).mono, node);
                     out.replies.push((call, Reply::Registered(Ok(BrokerEpoch(offset.get())))));
                 }
                 Due::Answer(call, reply) => out.replies.push((call, reply)),
@@ -234,14 +282,21 @@ impl Process {
                 nobody(create_topics(context, &topics, false, Seed(setup.partitions as u64)).records)
             }
             Job::Fence(node) => {
-                let lease = self.active.as_ref().and_then(|active| active.heard.get(&node));
-                let expired = lease.is_none_or(|heard| at > heard.plus_ms(LEASE_MS));
-                let registered = image.broker(node).map(|broker| broker.epoch).filter(|_| expired);
+                let leases = self.active.as_mut().map(|active| &mut active.leases);
+                let is_live = leases.is_none_or(|leases| leases.is_live(now_at(at).mono, node));
+                let registered = image.broker(node).map(|broker| broker.epoch).filter(|_| !is_live);
                 let fenced = registered.and_then(|epoch| fence_broker(context, node, epoch).ok());
                 nobody(fenced.map(|decision| decision.records).unwrap_or_default())
             }
             Job::ElectLeaderless => nobody(elect_leaderless(context).records),
-            Job::Rebalance => nobody(rebalance_leaders(context, JOBS_MAX).records),
+            Job::ReturnLeaders => {
+                let decision = rebalance_leaders(context, JOBS_MAX);
+                let left = if decision.reply.left == 0 { Left::Nothing } else { Left::Away };
+                if let Some(active) = &mut self.active {
+                    active.leader_return.done(now_at(at).mono, left);
+                }
+                nobody(decision.records)
+            }
             Job::Reassign(partition, target) => {
                 let item = ReassignmentItem { topic: TOPIC.to_owned(), partition, target: Some(target) };
                 let decided = alter_partition_reassignments(context, &[item], true);
@@ -255,31 +310,21 @@ impl Process {
         let refused = |reply| Decision::reply(Due::Answer(call, reply));
         match request {
             Request::Register(request) => {
-                let lease_held = active.heard.get(&request.broker).is_some_and(|heard| {
-                    at <= heard.plus_ms(LEASE_MS)
-                        && context.image.broker(request.broker).is_some_and(|b| !b.fenced)
-                });
+                let lease_held = active.leases.is_live(now_at(at).mono, request.broker);
                 let cluster_id = self.setup.cluster_id.clone();
                 let facts = RegisterFacts { cluster_id: &cluster_id, lease_held };
                 match register_broker(context, &request, &facts) {
                     Ok(decision) => {
-                        active.heard.insert(request.broker, at);
-                        Decision { records: decision.records, reply: Due::Registered(call) }
+                        let reply = Due::Registered(call, request.broker);
+                        Decision { records: decision.records, reply }
                     }
                     Err(error) => refused(Reply::Registered(Err(error.code))),
                 }
             }
             Request::Heartbeat(request) => {
-                let others = context.image.brokers().filter(|b| b.is_active() && b.id != request.broker);
-                let applied = others.map(|b| active.applied.get(&b.id).copied().unwrap_or_default()).min();
-                let facts = HeartbeatFacts {
-                    handed_over_end: active.handed_over.get(&request.broker).copied(),
-                    others_applied_end: applied,
-                };
-                match heartbeat(context, &request, &facts) {
+                match heartbeat(context, &request, &heartbeat_facts(context, &active.leases, request.broker))
+                {
                     Ok(decision) => {
-                        active.heard.insert(request.broker, at);
-                        active.applied.insert(request.broker, request.applied_end);
                         let reply = Reply::Heartbeat(Ok(decision.reply));
                         Decision { records: decision.records, reply: Due::Answer(call, reply) }
                     }
@@ -295,6 +340,14 @@ impl Process {
             },
             other => refused(not_controller(&other)),
         }
+    }
+}
+
+fn heartbeat_facts(context: Context<'_>, leases: &Leases, node: NodeId) -> HeartbeatFacts {
+    let others = context.image.brokers().filter(|other| other.is_active() && other.id != node);
+    HeartbeatFacts {
+        handed_over_end: leases.handed_over_end(node),
+        others_applied_end: leases.lowest_applied(others.map(|other| other.id)),
     }
 }
 
