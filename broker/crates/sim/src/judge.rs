@@ -8,7 +8,7 @@ use ottla_broker_types::{LeaderEpoch, NodeId, Offset, ProducerEpoch, ProducerId,
 use crate::invariants::{
     AckedNeverLost, CommittedOffsetsStay, EqualBelowHighWatermark, NoDuplicates, OneLeaderPerEpoch,
     OneOwnerPerGeneration, SequencesLeaveNoGap, SilentBrokersAreFenced, StoredBatch, StoredRecord, Told,
-    Violation, check_replayed, check_told,
+    Violation, check_replayed, check_told, check_whole,
 };
 use crate::member::MemberSaw;
 use crate::node::LoadedOffsets;
@@ -67,6 +67,9 @@ impl Judge {
             return Ok(false);
         }
         let from = checked.max(replica.log().log_start());
+        for bytes in read_all(replica, from, high_watermark) {
+            check_whole(partition, node, &bytes)?;
+        }
         let shown = stored(replica, from, high_watermark);
         for record in self.equal.advanced(partition, node, high_watermark, &shown)? {
             self.duplicates.committed(partition, record)?;

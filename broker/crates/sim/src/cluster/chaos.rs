@@ -1,7 +1,9 @@
-//! Carrying out faults. A fault that would break what Kafka promises only within bounds is left out: a power cut, and
-//! any loss beside it, happens only while every replica is in sync, as acknowledged records are promised to survive
-//! fewer than `min.insync.replicas` lost machines. I/O on the simulated disks only.
+//! Carrying out faults. A fault that would break what Kafka promises only within bounds is left out: power is cut of a
+//! single node, while another replica in sync holds what it loses, and nothing else is killed until all are in sync again,
+//! as acknowledged records are promised to survive fewer than `min.insync.replicas` lost machines. I/O on the simulated
+//! disks only.
 
+use ottla_broker_metadata::Partition;
 use ottla_broker_types::{NodeId, PartitionIndex};
 
 use super::event::Event;
@@ -32,7 +34,7 @@ impl World {
                 self.kill(node, true);
                 self.queue.schedule(until, Event::Start(node));
             }
-            Fault::CutPower if self.is_whole() => {
+            Fault::CutPower if self.may_lose(node) => {
                 self.kill(node, false);
                 let seed = self.disk_rng.next_u64();
                 self.machines[&node].disk.crash(seed);
@@ -112,18 +114,32 @@ impl World {
         self.act(leader, |process, at, out| process.reassign(at, partition, target, out))
     }
 
-    /// Whether all nodes serve and every replica is in sync. A node that started again counts only from its own
-    /// registration on: until then the image speaks of the run before it, and of what that run held.
+    /// Whether what `node` loses is held by another replica in sync that runs.
+    fn may_lose(&self, node: NodeId) -> bool {
+        let image = self.quorum.truth();
+        let is_held = |partition: &Partition| {
+            let counts = partition.isr.contains(&node) || partition.elr.contains(&node);
+            !counts || partition.isr.iter().any(|other| *other != node && self.serves(*other))
+        };
+        self.lossy.is_none() && image.partitions().all(|(_, _, partition)| is_held(partition))
+    }
+
+    /// Whether a node runs and is in service. One that started again counts only from its own registration on: until then
+    /// the image speaks of the run before it, and of what that run held.
+    fn serves(&self, node: NodeId) -> bool {
+        let image = self.quorum.truth();
+        let process = self.machines.get(&node).and_then(|machine| machine.process.as_ref());
+        let epoch = process.and_then(|process| process.membership.epoch);
+        self.is_running(node)
+            && epoch.is_some()
+            && image.broker(node).map(|broker| broker.epoch) == epoch
+            && image.is_active(node)
+    }
+
+    /// Whether all nodes serve and every replica is in sync.
     fn is_whole(&self) -> bool {
         let image = self.quorum.truth();
-        let serves = |node: &NodeId| {
-            let process = self.machines.get(node).and_then(|machine| machine.process.as_ref());
-            let epoch = process.and_then(|process| process.membership.epoch);
-            epoch.is_some()
-                && image.broker(*node).map(|broker| broker.epoch) == epoch
-                && image.is_active(*node)
-        };
-        self.setup.nodes.iter().all(|node| self.is_running(*node) && serves(node))
+        self.setup.nodes.iter().all(|node| self.serves(*node))
             && image.partitions().all(|(_, _, partition)| {
                 partition.isr.len() == partition.replicas.len() && !partition.is_reassigning()
             })

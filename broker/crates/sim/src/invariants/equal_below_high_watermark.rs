@@ -50,7 +50,7 @@ impl EqualBelowHighWatermark {
                 format!("{partition}: the high watermark of {node} fell from {checked} to {high_watermark}");
             return Err(Violation::new(NAME, seen));
         }
-        *checked = high_watermark;
+        let from = std::mem::replace(checked, high_watermark);
         let committed = self.committed.entry(partition.clone()).or_default();
         let mut fresh = Vec::new();
         for record in records {
@@ -62,6 +62,10 @@ impl EqualBelowHighWatermark {
                 let seen = format!("{partition}: {node} has {record:?}, {seen_on} had {first:?}");
                 return Err(Violation::new(NAME, seen));
             }
+        }
+        let has = |offset: &Offset| records.iter().any(|record| record.offset == *offset);
+        if let Some((missing, _)) = committed.range(from..high_watermark).find(|(offset, _)| !has(offset)) {
+            return Err(Violation::new(NAME, format!("{partition}: {node} has no record at {missing}")));
         }
         Ok(fresh)
     }
@@ -84,6 +88,15 @@ mod tests {
         assert_eq!(check.advanced(&partition(), NodeId(1), end, &[record(0, 1, 7)]).map(|f| f.len()), Ok(1));
         assert_eq!(check.advanced(&partition(), NodeId(2), end, &[record(0, 1, 7)]).map(|f| f.len()), Ok(0));
         assert!(check.advanced(&partition(), NodeId(3), end, &[record(0, 1, 8)]).is_err());
+    }
+
+    #[test]
+    fn a_hole_where_another_replica_has_a_committed_record_is_a_violation() {
+        let mut check = EqualBelowHighWatermark::default();
+        let (end, both) = (Offset::clamped(2), [record(0, 1, 7), record(1, 1, 8)]);
+        assert!(check.advanced(&partition(), NodeId(1), end, &both).is_ok());
+        assert!(check.advanced(&partition(), NodeId(2), end, &both).is_ok());
+        assert!(check.advanced(&partition(), NodeId(3), end, &both[1..]).is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What must hold whatever happens: one file each, with its source.
 
 mod acked_never_lost;
+mod committed_batches_are_whole;
 mod committed_offsets_stay;
 mod equal_below_high_watermark;
 mod liveness;
@@ -17,6 +18,7 @@ mod testing;
 mod violation;
 
 pub use acked_never_lost::AckedNeverLost;
+pub use committed_batches_are_whole::check_whole;
 pub use committed_offsets_stay::CommittedOffsetsStay;
 pub use equal_below_high_watermark::EqualBelowHighWatermark;
 pub use liveness::{HealedReplica, check_group, check_healed, check_reader, unanswered};

@@ -37,21 +37,41 @@ pub(super) fn crash(content: &mut Content, rng: &mut Rng) {
     content.durable = left;
 }
 
-/// Applies some sectors of a write: the first ones, or any.
+/// Applies what a write put into some sectors of the disk: the first ones, or any.
 fn apply_torn(change: &Change, left: &mut Vec<u8>, rng: &mut Rng, any: bool) {
     let Change::Write { position, bytes } = change else {
         change.apply(left);
         return;
     };
-    let sectors = bytes.len().div_ceil(SECTOR_BYTES);
-    let first_lost = rng.below(sectors + 1);
-    for sector in 0..sectors {
+    let (first, end) = (position / SECTOR_BYTES, (position + bytes.len()).div_ceil(SECTOR_BYTES));
+    let first_lost = first + rng.below(end - first + 1);
+    for sector in first..end {
         let kept = if any { rng.below(2) == 0 } else { sector < first_lost };
         if !kept {
             continue;
         }
-        let from = sector * SECTOR_BYTES;
-        let to = (from + SECTOR_BYTES).min(bytes.len());
-        Change::Write { position: position + from, bytes: bytes[from..to].to_vec() }.apply(left);
+        let from = (sector * SECTOR_BYTES).max(*position);
+        let to = ((sector + 1) * SECTOR_BYTES).min(position + bytes.len());
+        let part = bytes[from - position..to - position].to_vec();
+        Change::Write { position: from, bytes: part }.apply(left);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_tears_where_the_disks_sectors_meet() {
+        let write = Change::Write { position: 300, bytes: vec![1; 500] };
+        let mut seen = std::collections::BTreeSet::new();
+        for seed in 0..50 {
+            let mut left = vec![0; 800];
+            apply_torn(&write, &mut left, &mut Rng::new(seed), true);
+            let is_whole = |part: &[u8]| part.iter().all(|byte| *byte == part[0]);
+            assert!(is_whole(&left[300..512]) && is_whole(&left[512..800]), "seed {seed}");
+            seen.insert((left[300], left[512]));
+        }
+        assert_eq!(seen.len(), 4, "each sector is lost or not");
     }
 }
