@@ -14,7 +14,7 @@ MINUTES ?= 10
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-.PHONY: help up build test e2e image verify licences advisories fix bench bench-rebalance sim fuzz clean
+.PHONY: help up build test e2e image verify licences advisories fix bench bench-rebalance sim sim-planted fuzz clean
 help: ## this list
 	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
@@ -77,6 +77,9 @@ bench-rebalance: build ## plans beside their bounds and other planners: docs/reb
 
 sim: ## simulated failures for MINUTES
 	cargo run --release --locked --package ottla-broker-sim -- --minutes $(MINUTES)
+
+sim-planted: ## bugs planted in what ships, and whether the simulator finds each
+	e2e/planted $(BUGS)
 
 fuzz: ## made-up bytes for every decoder, for MINUTES in all
 	e2e/fuzz $(MINUTES)

@@ -11,7 +11,9 @@ mod settings;
 mod tree;
 mod workspace;
 
-use rules::{asserts, headers, ignored, layers, order, orphans, paths, purity, readers, sizes, words};
+use rules::{
+    asserts, headers, ignored, layers, order, orphans, paths, planted, purity, readers, sizes, words,
+};
 use tree::Tree;
 use workspace::Workspace;
 
@@ -82,6 +84,11 @@ fn a_setting_that_is_said_to_work_has_a_reader_that_ships() {
 #[test]
 fn paths_in_documents_lead_somewhere() {
     expect_none("paths", paths::broken(&Tree::read()));
+}
+
+#[test]
+fn planted_bugs_fit_the_code_that_they_break() {
+    expect_none("planted", planted::broken(&Tree::read()));
 }
 
 #[test]

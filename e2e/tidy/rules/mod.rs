@@ -7,6 +7,7 @@ pub(crate) mod layers;
 pub(crate) mod order;
 pub(crate) mod orphans;
 pub(crate) mod paths;
+pub(crate) mod planted;
 pub(crate) mod purity;
 pub(crate) mod readers;
 pub(crate) mod sizes;

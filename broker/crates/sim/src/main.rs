@@ -19,6 +19,9 @@ struct Arguments {
     /// Runs new seeds for so many minutes.
     #[arg(long)]
     minutes: Option<u64>,
+    /// Ends with the first violation.
+    #[arg(long, conflicts_with = "seed")]
+    first: bool,
     /// Shows every event of --seed.
     #[arg(long, requires = "seed")]
     print: bool,
@@ -75,20 +78,22 @@ fn main() -> ExitCode {
         (None, None) => (1, 101, None),
     };
     println!("seeds from {start} on");
-    verdict(&run_many(start, end, minutes))
+    verdict(&run_many(start, end, minutes, arguments.first))
 }
 
-fn run_many(start: u64, end: u64, minutes: Option<u64>) -> Totals {
+fn run_many(start: u64, end: u64, minutes: Option<u64>, only_first: bool) -> Totals {
     let totals = Mutex::new(Totals::default());
     let next = AtomicU64::new(start);
     let deadline = minutes.map(|minutes| now() + std::time::Duration::from_secs(minutes * 60));
+    let is_over = || deadline.is_some_and(|deadline| now() >= deadline);
+    let has_failed = || !totals.lock().unwrap_or_else(PoisonError::into_inner).failed.is_empty();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end || deadline.is_some_and(|deadline| now() >= deadline) {
+                    if seed >= end || is_over() || (only_first && has_failed()) {
                         return;
                     }
                     let finished = simulate(seed, false);
