@@ -10,9 +10,9 @@ use std::time::Duration;
 use ottla_broker_log::{BatchRules, CheckedBatch, FlushPlan, LogConfig, LogError, RejectedRecord};
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
-    Acks, Assignment, Became, Effects, FetchFacts, FetchPosition, FollowError, FollowerFetched, FollowerId,
-    FollowerStep, Isolation, IsrDecided, IsrProposal, LeaderOffsets, ListedOffset, OffsetSpec, ProduceError,
-    Produced, Replica, ReplicationConfig,
+    Acks, Assignment, Became, DeleteRecordsError, Effects, FetchFacts, FetchPosition, FollowError,
+    FollowerFetched, FollowerId, FollowerStep, Isolation, IsrDecided, IsrProposal, LeaderOffsets,
+    LeadershipError, ListedOffset, OffsetSpec, ProduceError, Produced, Replica, ReplicationConfig,
 };
 use ottla_broker_types::{
     BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition,
@@ -413,7 +413,7 @@ impl HostedPartition {
             isolation,
         };
         let replica = guard.replica.as_mut().ok_or(ErrorCode::KafkaStorageError)?;
-        let outcome = replica.handle_fetch(now, &facts).map_err(|error| codes::fetch(&error))?;
+        let outcome = replica.handle_fetch(now, &facts).map_err(|error| error.code())?;
         let read = FetchRead {
             bytes: outcome.read.bytes,
             segments: outcome.read.segments,
@@ -442,7 +442,7 @@ impl HostedPartition {
             return Err(ErrorCode::PolicyViolation);
         }
         let until = before.unwrap_or_else(|| replica.high_watermark());
-        let effects = replica.delete_records(Some(until)).map_err(codes::delete_records)?;
+        let effects = replica.delete_records(Some(until)).map_err(DeleteRecordsError::code)?;
         self.settle(replica, effects);
         Ok(until)
     }
@@ -484,9 +484,7 @@ impl HostedPartition {
         let spec = OffsetSpec::from_wire(timestamp).ok_or(ErrorCode::UnsupportedVersion)?;
         let guard = self.state.lock();
         let replica = guard.replica.as_ref().ok_or(ErrorCode::KafkaStorageError)?;
-        replica
-            .list_offset(spec, current_leader_epoch, isolation)
-            .map_err(|error| codes::list_offsets(&error))
+        replica.list_offset(spec, current_leader_epoch, isolation).map_err(|error| error.code())
     }
 
     /// Where `epoch`, or the largest one before it, ended here; `None` for one that has not begun.
@@ -498,7 +496,7 @@ impl HostedPartition {
         let guard = self.state.lock();
         let replica = guard.replica.as_ref().ok_or(ErrorCode::KafkaStorageError)?;
         let Some(epoch) = epoch else { return Ok(None) };
-        let end = replica.epoch_end(epoch, current_leader_epoch).map_err(codes::leadership)?;
+        let end = replica.epoch_end(epoch, current_leader_epoch).map_err(LeadershipError::code)?;
         // Nobody knows where an epoch ends that has not begun.
         let end = end.filter(|_| replica.leader_epoch().is_none_or(|ours| epoch <= ours));
         Ok(end.map(|end| (end.epoch, end.end)))

@@ -104,18 +104,13 @@ fn request(
     let view = broker.view();
     let mut topics: BTreeMap<TopicId, Vec<PartitionData>> = BTreeMap::new();
     for (partition, topic_id, proposal) in batch {
+        let own = (broker.node_id, broker_epoch);
         let new_isr_with_epochs = proposal
-            .new_isr
-            .iter()
-            .map(|member| {
-                let known =
-                    if member.node == broker.node_id { Some(broker_epoch) } else { member.broker_epoch };
-                let epoch = known.or_else(|| view.broker_epoch(member.node));
-                BrokerState {
-                    broker_id: member.node.0,
-                    broker_epoch: epoch.map_or(-1, |epoch| epoch.0),
-                    ..Default::default()
-                }
+            .registrations(own, |node| view.broker_epoch(node))
+            .map(|(node, epoch)| BrokerState {
+                broker_id: node.0,
+                broker_epoch: epoch.map_or(-1, |epoch| epoch.0),
+                ..Default::default()
             })
             .collect();
         topics.entry(*topic_id).or_default().push(PartitionData {

@@ -66,6 +66,19 @@ impl IsrProposal {
     pub fn nodes(&self) -> impl Iterator<Item = NodeId> + '_ {
         self.new_isr.iter().map(|member| member.node)
     }
+
+    /// The new ISR as the controller is asked for it, each member with its registration: of the leader `own`, of members
+    /// that have not fetched in this leader epoch what the metadata has by now.
+    pub fn registrations(
+        &self,
+        own: (NodeId, BrokerEpoch),
+        in_metadata: impl Fn(NodeId) -> Option<BrokerEpoch>,
+    ) -> impl Iterator<Item = (NodeId, Option<BrokerEpoch>)> {
+        self.new_isr.iter().map(move |member| {
+            let known = if member.node == own.0 { Some(own.1) } else { member.broker_epoch };
+            (member.node, known.or_else(|| in_metadata(member.node)))
+        })
+    }
 }
 
 /// A member of a proposed ISR.

@@ -6,6 +6,7 @@
 
 mod ack_waits;
 mod assignment;
+mod codes;
 mod effects;
 mod errors;
 mod facts;

@@ -1,13 +1,12 @@
 //! Serving producers, consumers and followers, and changing ISRs. I/O on the simulated disk only.
 
-use ottla_broker_log::AppendError;
 use ottla_broker_metadata::controller::{AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult};
 use ottla_broker_metadata::record::LeaderRecoveryState;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_replication::{
-    AckState, Acks, Became, Effects, FetchError, FetchFacts, FetchOutcome, Isolation, IsrDecided,
-    IsrProposal, LeaderOffsets, LeadershipError, ProduceError,
+    AckState, Acks, Became, Effects, FetchFacts, FetchOutcome, Isolation, IsrDecided, IsrProposal,
+    LeaderOffsets, ListedOffset, OffsetSpec,
 };
 use ottla_broker_types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -22,29 +21,6 @@ use crate::queue::SimTime;
 /// Pause before an ISR change is sent again.
 const ISR_RETRY_MS: u64 = 50;
 const READ_BYTES_MAX: usize = 10_000;
-
-fn fetch_code(error: &FetchError) -> ErrorCode {
-    match error {
-        FetchError::Leadership(LeadershipError::FencedLeaderEpoch) => ErrorCode::FencedLeaderEpoch,
-        FetchError::Leadership(LeadershipError::UnknownLeaderEpoch) => ErrorCode::UnknownLeaderEpoch,
-        FetchError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        FetchError::Read(_) => ErrorCode::KafkaStorageError,
-        FetchError::Leadership(LeadershipError::NotLeaderOrFollower)
-        | FetchError::NotAReplica
-        | FetchError::StaleBrokerEpoch => ErrorCode::NotLeaderOrFollower,
-    }
-}
-
-fn produce_code(error: &ProduceError) -> ErrorCode {
-    match error {
-        ProduceError::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
-        ProduceError::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
-        ProduceError::AfterRefused { code } => *code,
-        ProduceError::Append(AppendError::OutOfOrderSequence { .. }) => ErrorCode::OutOfOrderSequenceNumber,
-        ProduceError::Append(AppendError::InvalidProducerEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
-        ProduceError::Append(_) => ErrorCode::KafkaStorageError,
-    }
-}
 
 /// The connection of a call, for what is remembered of it.
 fn connection(call: CallId) -> (Endpoint, u32) {
@@ -113,7 +89,7 @@ impl Process {
                 None => replica.append(now_at(at), &mut batch, Acks::All),
                 Some(code) => replica.append_after_refused(now_at(at), &mut batch, None, Acks::All, code),
             };
-            let produced = appended.map_err(|error| produce_code(&error))?;
+            let produced = appended.map_err(|error| error.code())?;
             let base_offset = produced.appended.base_offset;
             let leader_epoch = produced.wait.leader_epoch;
             hosted.waits.push(produced.wait, ProduceWait { call, leader_epoch, base_offset, header });
@@ -140,7 +116,7 @@ impl Process {
         out: &mut Out,
     ) -> Result<FetchOutcome, ErrorCode> {
         let hosted = self.hosted.get_mut(partition).ok_or(ErrorCode::UnknownTopicOrPartition)?;
-        let outcome = hosted.replica.handle_fetch(now_at(at), facts).map_err(|error| fetch_code(&error))?;
+        let outcome = hosted.replica.handle_fetch(now_at(at), facts).map_err(|error| error.code())?;
         self.take_effects(partition, outcome.effects.clone(), out);
         Ok(outcome)
     }
@@ -199,12 +175,17 @@ impl Process {
         epoch: LeaderEpoch,
         out: &mut Out,
     ) {
-        let replica = self.hosted.get(partition).map(|hosted| &hosted.replica);
-        let led = replica.filter(|replica| replica.is_leader() && replica.leader_epoch() == Some(epoch));
-        let range = led
-            .map(|replica| LeaderOffsets { start: replica.log().log_start(), end: replica.log().log_end() });
-        let reply = Reply::LeaderRange(range.ok_or(ErrorCode::NotLeaderOrFollower));
-        out.replies.push((call, reply));
+        let hosted = self.hosted.get(partition).ok_or(ErrorCode::UnknownTopicOrPartition);
+        let range = hosted.and_then(|hosted| {
+            let end_at = |spec| {
+                let listed = hosted.replica.list_offset(spec, Some(epoch), Isolation::LogEnd);
+                listed.map(|listed| listed.map_or(Offset::ZERO, |ListedOffset { offset, .. }| offset))
+            };
+            let (start, end) = (end_at(OffsetSpec::Earliest), end_at(OffsetSpec::Latest));
+            let range = start.and_then(|start| Ok(LeaderOffsets { start, end: end? }));
+            range.map_err(|error| error.code())
+        });
+        out.replies.push((call, Reply::LeaderRange(range)));
     }
 
     pub(crate) fn serve_leaders(&mut self, call: CallId, out: &mut Out) {
@@ -221,12 +202,13 @@ impl Process {
             out.timers.push((ISR_RETRY_MS, Timer::Propose(partition.clone(), proposal.clone())));
             return;
         };
+        let in_metadata = |node| self.image.broker(node).map(|broker| broker.epoch);
         let item = AlterPartitionItem {
             topic,
             partition: partition.partition,
             leader_epoch: proposal.leader_epoch,
             partition_epoch: proposal.partition_epoch,
-            isr: proposal.new_isr.iter().map(|member| (member.node, member.broker_epoch)).collect(),
+            isr: proposal.registrations((self.id, epoch), in_metadata).collect(),
             recovery: LeaderRecoveryState::Recovered,
         };
         let request = AlterPartitionRequest { broker: self.id, epoch, items: vec![item] };
