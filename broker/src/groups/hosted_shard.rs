@@ -7,9 +7,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use ottla_broker_coordinator::{GroupRecord, GroupShard, Outcome, Reply, ReplyToken};
+use ottla_broker_coordinator::{GroupRecord, GroupShard, Outcome, Reply, ReplyToken, encode_batch};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions};
 use ottla_broker_types::{DurationMs, LeaderEpoch, MonotonicMs, Now};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -166,16 +165,10 @@ impl HostedShard {
         now: Now,
         records: &[GroupRecord],
     ) -> Result<Option<Commit>, ErrorCode> {
-        let mut builder = BatchBuilder::new(BatchOptions::default());
-        for record in records {
-            let (key, value) = record.encode().map_err(|error| {
-                tracing::error!(partition = %self.partition.id, %error, "a group record cannot be encoded");
-                ErrorCode::UnknownServerError
-            })?;
-            builder.append(Some(&key), value.as_deref(), now.wall.0);
-        }
-        let batch = builder.build().map_err(|_| ErrorCode::UnknownServerError)?;
-        let mut batch = Vec::from(batch);
+        let mut batch = encode_batch(records, now.wall).map_err(|error| {
+            tracing::error!(partition = %self.partition.id, %error, "group records cannot be encoded");
+            ErrorCode::UnknownServerError
+        })?;
         let appended = self
             .partition
             .append_in(now, &mut batch, RequiredAcks::All, self.epoch)

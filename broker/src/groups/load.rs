@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use ottla_broker_coordinator::{GroupRecord, GroupShard};
+use ottla_broker_coordinator::GroupShard;
 use ottla_broker_protocol::Segment;
-use ottla_broker_protocol::batch::{batches, records};
 use ottla_broker_types::{DurationMs, Offset};
 
 use super::hosted_shard::HostedShard;
@@ -19,8 +18,6 @@ use crate::partitions::{FetchWaiter, Fetcher, HostedPartition};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
-/// Bytes that a compressed batch may become; Kafka writes this topic uncompressed.
-const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
 /// Pause after a failed attempt.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// How often a wait for the high watermark looks whether it still has a point.
@@ -92,33 +89,15 @@ fn replay(partition: &HostedPartition, mut shard: GroupShard) -> anyhow::Result<
         let read =
             partition.read(|replica| replica.log().read(from, READ_BYTES, end, true)).context(offline)??;
         let bytes = gather(&read.segments, read.bytes)?;
-        let before = from;
-        for batch in batches(&bytes) {
-            let (header, batch) = batch.context("read a batch of group records")?;
-            from = Offset::clamped(header.last_offset()).next();
-            // Offsets within transactions count only with their marker, and markers are no group records.
-            if !header.attributes.is_control() && !header.attributes.is_transactional() {
-                for record in &records(&header, batch, DECOMPRESSED_BYTES_MAX)? {
-                    let record = record?;
-                    take_over(partition, &mut shard, record.key, record.value);
-                }
-            }
+        let replayed = shard.replay_batches(&bytes).context("read a batch of group records")?;
+        for error in replayed.skipped {
+            tracing::warn!(partition = %partition.id, %error, "a group record is skipped");
         }
-        if from == before {
-            // Compaction may have taken the last batches of the range.
-            break;
-        }
+        // Compaction may have taken the last batches of the range.
+        let Some(next) = replayed.next else { break };
+        from = next;
     }
     Ok((shard, end))
-}
-
-/// One broken record costs one group or offset, not the whole shard.
-fn take_over(partition: &HostedPartition, shard: &mut GroupShard, key: Option<&[u8]>, value: Option<&[u8]>) {
-    match GroupRecord::decode(key.unwrap_or_default(), value) {
-        Ok(Some(record)) => shard.replay(&record),
-        Ok(None) => {}
-        Err(error) => tracing::warn!(partition = %partition.id, %error, "a group record is skipped"),
-    }
 }
 
 fn gather(segments: &[Segment], len: usize) -> anyhow::Result<Vec<u8>> {

@@ -7,6 +7,7 @@
 //! Invariants: a generation never falls while a shard is loaded; a parked request is answered at most once; offsets
 //! change only by [`GroupShard::appended`] and [`GroupShard::replay`], so a lost append leaves them as they were.
 
+mod batches;
 mod describe;
 mod expiry;
 mod group;
@@ -28,6 +29,7 @@ mod sync;
 mod tests;
 mod tick;
 
+pub use batches::{Replayed, encode_batch};
 pub use describe::{GroupDescription, GroupListing, MemberDescription};
 pub use group::GroupState;
 pub use ids::{Generation, GroupId, InstanceId, MemberId};

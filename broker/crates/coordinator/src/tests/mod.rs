@@ -1,5 +1,6 @@
 //! Tests of the group machine: one file an idea, and a stage that plays the shell.
 
+mod batches;
 mod commits;
 mod hostile;
 mod membership;

@@ -5,10 +5,9 @@ use std::collections::BTreeMap;
 
 use ottla_broker_coordinator::{
     Caller, ClientOffset, CommitRequest, GroupId, GroupLimits, GroupRecord, GroupShard, JoinRequest,
-    MemberId, OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ReplyToken, SyncRequest,
+    MemberId, OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ReplyToken, SyncRequest, encode_batch,
 };
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, batches, records};
 use ottla_broker_replication::{AckState, AckWait, AckWaits, Acks, Became, Replica};
 use ottla_broker_types::{DurationMs, LeaderEpoch, Offset, TopicPartition};
 
@@ -26,7 +25,6 @@ const RELOAD_MS: u64 = 100;
 const SESSION: DurationMs = DurationMs(1_500);
 const REBALANCE: DurationMs = DurationMs(800);
 const READ_BYTES: usize = 1 << 20;
-const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// The coordinator of one epoch of the offsets partition.
 #[derive(Debug)]
@@ -320,12 +318,7 @@ impl Process {
         if hosted.replica.leader_epoch() != Some(epoch) {
             return Err(ErrorCode::NotCoordinator);
         }
-        let mut builder = BatchBuilder::new(BatchOptions::default());
-        for record in records {
-            let (key, value) = record.encode().expect("names and assignments are short");
-            builder.append(Some(&key), value.as_deref(), now_at(at).wall.0);
-        }
-        let mut batch = Vec::from(builder.build().expect("a few small records"));
+        let mut batch = encode_batch(records, now_at(at).wall).expect("a few small records");
         let produced = hosted
             .replica
             .append(now_at(at), &mut batch, Acks::All)
@@ -388,20 +381,9 @@ fn replay(replica: &Replica, shard: &mut GroupShard) {
     let mut from = replica.log().log_start();
     while from < end {
         let read = replica.log().read(from, READ_BYTES, end, true).expect("the log is readable");
-        let before = from;
-        for batch in batches(&bytes_of(&read.segments)) {
-            let (header, batch) = batch.expect("the log holds whole batches");
-            from = Offset::clamped(header.last_offset()).next();
-            for record in &records(&header, batch, RECORD_BYTES_MAX).expect("the batch opens") {
-                let record = record.expect("the record is whole");
-                let key = record.key.unwrap_or_default();
-                if let Some(record) = GroupRecord::decode(key, record.value).expect("a group's record") {
-                    shard.replay(&record);
-                }
-            }
-        }
-        if from == before {
-            return;
-        }
+        let replayed = shard.replay_batches(&bytes_of(&read.segments)).expect("the log holds whole batches");
+        assert!(replayed.skipped.is_empty(), "the log holds groups' records: {:?}", replayed.skipped);
+        let Some(next) = replayed.next else { return };
+        from = next;
     }
 }
