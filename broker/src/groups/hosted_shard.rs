@@ -4,10 +4,11 @@
 //! is never held across an await. An append that fails leaves offsets as they were. If it was a group's new state
 //! that could not be written, the machine is ahead of its log: the shard is then loaded again, and its members rejoin.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use ottla_broker_coordinator::{GroupRecord, GroupShard, Outcome, Reply, ReplyToken, encode_batch};
+use ottla_broker_coordinator::{
+    GroupRecord, GroupShard, NotWritten, Outcome, Parking, Reply, ReplyToken, encode_batch,
+};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{DurationMs, LeaderEpoch, MonotonicMs, Now};
 use parking_lot::Mutex;
@@ -60,8 +61,7 @@ impl Parked {
 /// A shard that serves.
 pub(super) struct Loaded {
     pub(super) shard: GroupShard,
-    parked: HashMap<ReplyToken, oneshot::Sender<Delivery>>,
-    next_token: u64,
+    parking: Parking<oneshot::Sender<Delivery>>,
     last_commit: Option<Commit>,
     rests_until: MonotonicMs,
 }
@@ -109,7 +109,6 @@ impl HostedShard {
         let now = broker.clock.now();
         let before = loaded.next_deadline();
         let (value, outcome) = decide(loaded, now);
-        let is_ahead = outcome.is_ahead_of_log();
         match self.settle(broker, now, loaded, outcome) {
             Ok(commit) => {
                 if loaded.next_deadline() < before {
@@ -117,10 +116,13 @@ impl HostedShard {
                 }
                 Ok(Answered { value, commit })
             }
-            Err(code) => {
+            Err(NotWritten { code, refused, must_reload }) => {
                 tracing::warn!(partition = %self.partition.id, code = code.name(), "group records cannot be written");
                 loaded.rests_until = now.mono.plus(REST_AFTER_FAILURE);
-                if is_ahead {
+                for asker in refused {
+                    deliver(asker, Err(code));
+                }
+                if must_reload {
                     *state = State::Loading;
                     super::load::spawn(broker, self, REST_AFTER_FAILURE);
                 }
@@ -135,25 +137,17 @@ impl HostedShard {
         now: Now,
         loaded: &mut Loaded,
         outcome: Outcome,
-    ) -> Result<Option<Commit>, ErrorCode> {
-        if !outcome.records.is_empty() {
-            match self.append(broker, now, &outcome.records) {
-                Ok(commit) => loaded.last_commit = commit,
-                Err(code) => {
-                    for (token, _) in outcome.replies_now.into_iter().chain(outcome.replies_after_commit) {
-                        loaded.deliver(token, Err(code));
-                    }
-                    return Err(code);
-                }
-            }
-            loaded.shard.appended(&outcome.records);
+    ) -> Result<Option<Commit>, NotWritten<oneshot::Sender<Delivery>>> {
+        let append = |records: &[GroupRecord]| self.append(broker, now, records);
+        let settled = loaded.parking.settle(&mut loaded.shard, outcome, append)?;
+        if let Some(commit) = settled.appended {
+            loaded.last_commit = commit;
         }
-        for (token, reply) in outcome.replies_now {
-            loaded.deliver(token, Ok((reply, None)));
+        for (asker, reply) in settled.now {
+            deliver(asker, Ok((reply, None)));
         }
-        for (token, reply) in outcome.replies_after_commit {
-            let commit = loaded.pending_commit();
-            loaded.deliver(token, Ok((reply, commit)));
+        for (asker, reply) in settled.after_commit {
+            deliver(asker, Ok((reply, loaded.pending_commit())));
         }
         Ok(loaded.pending_commit())
     }
@@ -185,8 +179,7 @@ impl HostedShard {
         }
         *state = State::Ready(Box::new(Loaded {
             shard,
-            parked: HashMap::new(),
-            next_token: 0,
+            parking: Parking::default(),
             last_commit: None,
             rests_until: MonotonicMs(0),
         }));
@@ -206,11 +199,8 @@ impl HostedShard {
 impl Loaded {
     /// Parks a request.
     pub(super) fn park(&mut self) -> (ReplyToken, Parked) {
-        let token = ReplyToken(self.next_token);
-        self.next_token += 1;
         let (sender, receiver) = oneshot::channel();
-        self.parked.insert(token, sender);
-        (token, Parked(receiver))
+        (self.parking.park(sender), Parked(receiver))
     }
 
     /// What was appended last, unless it is committed by now.
@@ -224,11 +214,9 @@ impl Loaded {
     pub(super) fn next_deadline(&self) -> MonotonicMs {
         self.shard.next_deadline().max(self.rests_until)
     }
+}
 
-    fn deliver(&mut self, token: ReplyToken, delivery: Delivery) {
-        if let Some(sender) = self.parked.remove(&token) {
-            // A connection that has gone has dropped its end.
-            let _ = sender.send(delivery);
-        }
-    }
+fn deliver(asker: oneshot::Sender<Delivery>, delivery: Delivery) {
+    // A connection that has gone has dropped its end.
+    let _ = asker.send(delivery);
 }

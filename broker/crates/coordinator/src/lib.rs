@@ -19,6 +19,7 @@ mod member;
 mod member_ids;
 mod offsets;
 mod outcome;
+mod parking;
 mod partitioning;
 mod protocols;
 mod rebalance;
@@ -41,6 +42,7 @@ pub use limits::{
 pub use member::{Caller, Protocol};
 pub use offsets::{ClientOffset, CommitRequest, CommittedOffset, OffsetToCommit};
 pub use outcome::{JoinReply, JoinedMember, Outcome, Reply, ReplyToken, SyncReply};
+pub use parking::{NotWritten, Parking, Settled};
 pub use partitioning::partition_for_group;
 pub use record::{GroupRecord, GroupValue, MemberValue, RecordError};
 pub use shard::GroupShard;

@@ -4,6 +4,7 @@ mod batches;
 mod commits;
 mod hostile;
 mod membership;
+mod parking;
 mod random;
 mod stage;
 mod static_members;

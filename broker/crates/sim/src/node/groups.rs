@@ -1,11 +1,10 @@
 //! The coordinator: the shipped shard of groups on the offsets partition, loaded, appended to and answered as the
 //! broker does it. I/O on the simulated disk only.
 
-use std::collections::BTreeMap;
-
 use ottla_broker_coordinator::{
     Caller, ClientOffset, CommitRequest, GroupId, GroupLimits, GroupRecord, GroupShard, JoinRequest,
-    MemberId, OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ReplyToken, SyncRequest, encode_batch,
+    MemberId, NotWritten, OffsetToCommit, Outcome, Parking, Protocol, Reply as ShardReply, ReplyToken,
+    SyncRequest, encode_batch,
 };
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{AckState, AckWait, AckWaits, Acks, Became, Replica};
@@ -31,8 +30,7 @@ const READ_BYTES: usize = 1 << 20;
 pub(crate) struct Coordinator {
     epoch: LeaderEpoch,
     state: State,
-    parked: BTreeMap<ReplyToken, CallId>,
-    next_token: u64,
+    parking: Parking<CallId>,
     /// What was appended last.
     last: Option<AckWait>,
     waits: AckWaits<(CallId, GroupReply)>,
@@ -45,6 +43,16 @@ enum State {
     /// Opens once the high watermark has reached the end of what was read.
     Read(Box<GroupShard>, Offset),
     Ready(Box<GroupShard>),
+}
+
+impl Coordinator {
+    /// Answers once everything that was appended is committed.
+    fn reply_committed(&mut self, call: CallId, reply: GroupReply, out: &mut Out) {
+        match self.last {
+            Some(wait) => self.waits.push(wait, (call, reply)),
+            None => out.replies.push((call, Reply::Group(Ok(reply)))),
+        }
+    }
 }
 
 fn limits() -> GroupLimits {
@@ -78,8 +86,7 @@ impl Process {
             self.coordinator = Some(Coordinator {
                 epoch,
                 state: State::Unread(SimTime::default()),
-                parked: BTreeMap::new(),
-                next_token: 0,
+                parking: Parking::default(),
                 last: None,
                 waits: AckWaits::default(),
             });
@@ -89,7 +96,7 @@ impl Process {
     /// Another node coordinates by now: everybody who waits here is sent there.
     pub(crate) fn end_coordinator(&mut self, out: &mut Out) {
         let Some(mut coordinator) = self.coordinator.take() else { return };
-        let parked = coordinator.parked.into_values();
+        let parked = coordinator.parking.take_all().into_iter();
         for call in parked.chain(coordinator.waits.take_all().into_iter().map(|(call, _)| call)) {
             out.replies.push((call, Reply::Group(Err(ErrorCode::NotCoordinator))));
         }
@@ -158,7 +165,11 @@ impl Process {
             None => self.ask_shard(at, call, request, out),
         };
         match served {
-            Ok(Some(reply)) => self.reply_committed(call, reply, out),
+            Ok(Some(reply)) => {
+                if let Some(coordinator) = &mut self.coordinator {
+                    coordinator.reply_committed(call, reply, out);
+                }
+            }
             Ok(None) => {}
             Err(code) => out.replies.push((call, Reply::Group(Err(code)))),
         }
@@ -246,10 +257,7 @@ impl Process {
 
     fn park(&mut self, call: CallId) -> ReplyToken {
         let Some(coordinator) = &mut self.coordinator else { return ReplyToken(0) };
-        let token = ReplyToken(coordinator.next_token);
-        coordinator.next_token += 1;
-        coordinator.parked.insert(token, call);
-        token
+        coordinator.parking.park(call)
     }
 
     /// Decides, appends what was decided, and hands out the answers. Returns the coordinator's epoch.
@@ -266,36 +274,25 @@ impl Process {
             return Err(ErrorCode::CoordinatorLoadInProgress);
         };
         let outcome = decide(shard, epoch);
-        let is_ahead = outcome.is_ahead_of_log();
-        let appended = match outcome.records.is_empty() {
-            true => Ok(None),
-            false => self.append_group(at, epoch, &outcome.records, out).map(Some),
-        };
-        let answers = outcome.replies_now.into_iter().map(|reply| (reply, false));
-        let answers = answers.chain(outcome.replies_after_commit.into_iter().map(|reply| (reply, true)));
-        let ended = match appended {
-            Ok(wait) => {
-                coordinator.last = wait.or(coordinator.last);
-                shard.appended(&outcome.records);
-                for ((token, reply), after_commit) in answers {
-                    let Some(call) = coordinator.parked.remove(&token) else { continue };
-                    let reply = reply_of(reply);
-                    match coordinator.last.filter(|_| after_commit) {
-                        Some(wait) => coordinator.waits.push(wait, (call, reply)),
-                        None => out.replies.push((call, Reply::Group(Ok(reply)))),
-                    }
+        let append = |records: &[GroupRecord]| self.append_group(at, epoch, records, out);
+        let ended = match coordinator.parking.settle(shard, outcome, append) {
+            Ok(settled) => {
+                coordinator.last = settled.appended.or(coordinator.last);
+                for (call, reply) in settled.now {
+                    out.replies.push((call, Reply::Group(Ok(reply_of(reply)))));
+                }
+                for (call, reply) in settled.after_commit {
+                    coordinator.reply_committed(call, reply_of(reply), out);
                 }
                 Ok(epoch)
             }
-            Err(code) => {
-                for ((token, _), _) in answers {
-                    let Some(call) = coordinator.parked.remove(&token) else { continue };
+            Err(NotWritten { code, refused, must_reload }) => {
+                for call in refused {
                     out.replies.push((call, Reply::Group(Err(code))));
                 }
-                if is_ahead {
-                    // The machine is ahead of its log: it is read anew, and its members rejoin.
+                if must_reload {
                     coordinator.state = State::Unread(at.plus_ms(RELOAD_MS));
-                    for call in std::mem::take(&mut coordinator.parked).into_values() {
+                    for call in coordinator.parking.take_all() {
                         out.replies.push((call, Reply::Group(Err(ErrorCode::NotCoordinator))));
                     }
                 }
@@ -325,14 +322,6 @@ impl Process {
             .map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
         self.take_effects(&partition, produced.effects, out);
         Ok(produced.wait)
-    }
-
-    fn reply_committed(&mut self, call: CallId, reply: GroupReply, out: &mut Out) {
-        let Some(coordinator) = &mut self.coordinator else { return };
-        match coordinator.last {
-            Some(wait) => coordinator.waits.push(wait, (call, reply)),
-            None => out.replies.push((call, Reply::Group(Ok(reply)))),
-        }
     }
 
     /// Answers whose records are committed.
