@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use ottla_broker_log::SimDisk;
+use ottla_broker_node::Heartbeats;
 use ottla_broker_replication::Became;
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName, TopicPartition};
 
@@ -15,7 +16,7 @@ use crate::judge::Judge;
 use crate::member::{Member, MemberOut};
 use crate::message::{CallId, Message, Reply, Request};
 use crate::net::{Connection, Endpoint, Net};
-use crate::node::{Out, Process, Setup};
+use crate::node::{LEASE, Out, Process, Setup};
 use crate::queue::{EventQueue, SimTime};
 use crate::quorum::Quorum;
 use crate::rng::Rng;
@@ -252,7 +253,11 @@ impl World {
 
     fn send_call(&mut self, to: NodeId, id: CallId, request: Request) {
         let deadline = Event::Deadline { caller: id.caller, run: id.run, number: id.number };
-        self.queue.schedule(self.now.plus_ms(CALL_DEADLINE_MS), deadline);
+        let deadline_ms = match request {
+            Request::Heartbeat(_) | Request::FetchMetadata(_) => Heartbeats::silence_max(LEASE).0,
+            _ => CALL_DEADLINE_MS,
+        };
+        self.queue.schedule(self.now.plus_ms(deadline_ms), deadline);
         self.send(id.caller, Endpoint::Node(to), Message::Request(id, request));
     }
 

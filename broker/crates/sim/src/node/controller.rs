@@ -15,12 +15,11 @@ use ottla_broker_types::{BrokerEpoch, DurationMs, NodeId, Offset, PartitionIndex
 
 use super::out::{Out, Timer};
 use super::process::{Process, now_at};
-use super::setup::{MIN_ISR, OFFSETS_TOPIC, TOPIC};
+use super::setup::{LEASE, MIN_ISR, OFFSETS_TOPIC, TOPIC};
 use crate::message::{CallId, Reply, Request};
 use crate::queue::SimTime;
 
 const TICK_MS: u64 = 50;
-const LEASE: DurationMs = DurationMs(500);
 /// Requests that wait for their turn; beyond it they are refused, and their senders ask again.
 const JOBS_MAX: usize = 1_000;
 /// How often leadership is given back to preferred replicas.

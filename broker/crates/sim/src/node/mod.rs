@@ -14,4 +14,4 @@ mod setup;
 pub use out::{LoadedOffsets, Out, Timer};
 pub use process::Process;
 pub use setup::Setup;
-pub(crate) use setup::{MIN_ISR, TOPIC, offsets_partition};
+pub(crate) use setup::{LEASE, MIN_ISR, TOPIC, offsets_partition};

@@ -41,6 +41,8 @@ pub struct Setup {
 
 /// `min.insync.replicas`: with three replicas one may fail without loss.
 pub(crate) const MIN_ISR: usize = 2;
+/// How long a broker counts as alive after it was heard of.
+pub(crate) const LEASE: DurationMs = DurationMs(500);
 /// `replica.lag.time.max.ms`, shorter than Kafka's 30 s, so that replicas leave and join often.
 const LAG_MAX: DurationMs = DurationMs(700);
 
