@@ -100,16 +100,18 @@ impl Leftovers {
         Ok(())
     }
 
-    /// Sets every log aside that is not hosted, as the metadata now says.
+    /// Sets every log aside that is not hosted, as the metadata now says; of which partitions.
     pub fn set_strays_aside(
         &self,
         is_hosted: impl Fn(&TopicPartition) -> bool,
         now: MonotonicMs,
-    ) -> io::Result<()> {
+    ) -> io::Result<Vec<TopicPartition>> {
+        let mut ids = Vec::new();
         for (path, id) in unhosted_logs(&*self.disk, &self.dir, is_hosted)? {
             self.set_aside(&path, &id, now)?;
+            ids.push(id);
         }
-        Ok(())
+        Ok(ids)
     }
 
     /// Removes that whose time has come, until `is_over`; with `in_need` of space all but strays, which nobody has

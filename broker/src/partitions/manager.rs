@@ -141,7 +141,9 @@ impl Partitions {
     /// Sets the logs aside that are not hosted; false if partitions come or go just now, so that nobody can tell.
     pub fn set_strays_aside(&self, now: MonotonicMs) -> io::Result<bool> {
         let Some(_unchanging) = self.changing.try_lock() else { return Ok(false) };
-        self.opener.leftovers().set_strays_aside(|id| self.hosts(id), now)?;
+        for id in self.opener.leftovers().set_strays_aside(|id| self.hosts(id), now)? {
+            self.opener.forget_gone(&id);
+        }
         Ok(true)
     }
 

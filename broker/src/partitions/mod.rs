@@ -1,6 +1,5 @@
 //! The partitions hosted here: their replicas, what waits on them, fetching from leaders, upkeep.
 
-mod checkpoints;
 mod codes;
 mod fetcher;
 mod hosted;

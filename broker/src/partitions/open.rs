@@ -7,14 +7,13 @@ use std::sync::Arc;
 use anyhow::Context;
 use ottla_broker_config as config;
 use ottla_broker_log::{
-    CleanupPolicy, Deleted, Disk, FlushPlan, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig,
-    OpenError, RECOVERY_POINTS_FILE, RecoveryPoint, partition_dir_name, read_clean_shutdown,
-    remove_clean_shutdown, unhosted_logs, write_clean_shutdown,
+    Checkpoints, CleanupPolicy, Deleted, Disk, FlushPlan, Log, LogConfig, OpenError, partition_dir_name,
+    read_clean_shutdown, remove_clean_shutdown, unhosted_logs, write_clean_shutdown,
 };
 use ottla_broker_replication::{Replica, ReplicationConfig};
 use ottla_broker_types::{BrokerEpoch, DurationMs, MonotonicMs, Now, Offset, TopicId, TopicPartition, Uuid};
+use parking_lot::Mutex;
 
-use super::checkpoints::Checkpoints;
 use super::leftovers::Leftovers;
 use super::manager::Partitions;
 use super::space::Space;
@@ -31,7 +30,8 @@ pub struct Opener {
     clean_shutdown: bool,
     /// The registration under which the broker last stopped cleanly.
     last_epoch: Option<BrokerEpoch>,
-    checkpoints: Checkpoints,
+    /// Held while a file is written.
+    checkpoints: Mutex<Checkpoints>,
     leftovers: Leftovers,
     space: Arc<Space>,
 }
@@ -42,7 +42,7 @@ impl Opener {
         let space = Arc::new(Space::new(disk, dir, total_bytes(dir)));
         let disk = space.disk();
         let marker = read_clean_shutdown(&*disk, dir).context("read the clean-shutdown marker")?;
-        let checkpoints = Checkpoints::read(Arc::clone(&disk), dir)?;
+        let checkpoints = Checkpoints::read(Arc::clone(&disk), dir).context("read the checkpoints")?;
         let leftovers = Leftovers::find(Arc::clone(&disk), dir)?;
         remove_clean_shutdown(&*disk, dir).context("remove the clean-shutdown marker")?;
         Ok(Opener {
@@ -51,7 +51,7 @@ impl Opener {
             dir: dir.to_owned(),
             clean_shutdown: marker.is_some(),
             last_epoch: marker.flatten(),
-            checkpoints,
+            checkpoints: Mutex::new(checkpoints),
             leftovers,
         })
     }
@@ -93,7 +93,7 @@ impl Opener {
         let dir = self.dir_of(id);
         let now = broker.clock.now();
         if !self.disk.exists(&dir).with_context(|| format!("look for the log of {id}"))? {
-            self.checkpoints.forget(id)?;
+            self.forget(id)?;
         }
         let mut log = self.open_log(id, topic_id, log_config.clone(), now);
         if let Err(OpenError::TopicIdMismatch { .. }) = log {
@@ -101,11 +101,11 @@ impl Opener {
             self.leftovers
                 .set_aside(&dir, id, now.mono)
                 .with_context(|| format!("set the log of a former {id} aside"))?;
-            self.checkpoints.forget(id)?;
+            self.forget(id)?;
             log = self.open_log(id, topic_id, log_config, now);
         }
         let log = log.with_context(|| format!("open the log of {id}"))?;
-        let high_watermark = self.checkpoints.find(HIGH_WATERMARKS_FILE, id);
+        let high_watermark = self.checkpoints.lock().high_watermark(id);
         Ok(Replica::new(broker.node_id, log, high_watermark, replication))
     }
 
@@ -116,12 +116,7 @@ impl Opener {
         config: LogConfig,
         now: Now,
     ) -> Result<Log, OpenError> {
-        let find = |file| self.checkpoints.find(file, id).unwrap_or(Offset::ZERO);
-        let recovery = RecoveryPoint {
-            clean_shutdown: self.clean_shutdown,
-            synced_end: find(RECOVERY_POINTS_FILE),
-            log_start: find(LOG_STARTS_FILE),
-        };
+        let recovery = self.checkpoints.lock().recovery_point(id, self.clean_shutdown);
         Log::open(Arc::clone(&self.disk), &self.dir_of(id), id.clone(), topic_id, config, recovery, now)
     }
 
@@ -133,7 +128,10 @@ impl Opener {
     /// the next start sets them aside.
     pub fn delete(&self, id: &TopicPartition, replica: Replica, due: MonotonicMs) {
         match replica.into_log().delete(Uuid(clock::entropy())) {
-            Ok(moved) => self.leftovers.remove_later(moved, due),
+            Ok(moved) => {
+                self.leftovers.remove_later(moved, due);
+                self.forget_gone(id);
+            }
             Err(error) => {
                 tracing::warn!(partition = %id, %error, "the files of a removed partition cannot be moved away");
             }
@@ -155,9 +153,24 @@ impl Opener {
         &self.leftovers
     }
 
-    /// Writes the checkpoint `file`; see [`Checkpoints::write`].
+    /// Writes the checkpoint `file`. The offsets are asked for while nobody is forgotten: those of a partition that is not
+    /// hosted any more must not be among them.
     pub fn checkpoint(&self, file: &'static str, offsets: impl FnOnce() -> Offsets) -> anyhow::Result<()> {
-        self.checkpoints.write(file, offsets)
+        let mut checkpoints = self.checkpoints.lock();
+        checkpoints.write(file, offsets()).with_context(|| format!("write {file}"))
+    }
+
+    /// Takes a partition out of the checkpoints whose log is gone. One that is left in them is taken out when its next log
+    /// begins.
+    pub fn forget_gone(&self, id: &TopicPartition) {
+        if let Err(error) = self.forget(id) {
+            tracing::warn!(error = format!("{error:#}"), "the checkpoints still name a removed partition");
+        }
+    }
+
+    /// Takes a partition out of the checkpoints whose log is about to begin anew.
+    fn forget(&self, id: &TopicPartition) -> anyhow::Result<()> {
+        self.checkpoints.lock().forget(id).with_context(|| format!("take {id} out of the checkpoints"))
     }
 
     /// Whether every log in the directory is sound once those of `partitions` are closed. After a crash that takes
@@ -279,6 +292,14 @@ mod tests {
         assert_eq!(range(&rig.life("t", NEW, &[1])), Some((0, 0)));
         let mut rig = rig.restart();
         assert_eq!(range(&rig.life("t", NEW, &[1])), Some((0, 0)));
+    }
+
+    #[test]
+    fn checkpoints_that_are_written_before_a_log_is_open_take_nothing_from_it() {
+        let rig = closed_with_a_log().restart();
+        close(&rig.broker);
+        let mut rig = rig.restart();
+        assert_eq!(range(&rig.life("t", OLD, &[1])), Some((2, 4)));
     }
 
     #[test]

@@ -166,9 +166,7 @@ fn checkpoint_high_watermarks(broker: &Broker) {
 }
 
 fn checkpoint_log_starts(broker: &Broker) {
-    let mut log_starts = find(broker, |replica| replica.log().log_start());
-    log_starts.retain(|(_, log_start)| *log_start > Offset::ZERO);
-    save(broker, LOG_STARTS_FILE, log_starts);
+    save(broker, LOG_STARTS_FILE, find(broker, |replica| replica.log().log_start()));
 }
 
 fn find(broker: &Broker, offset: impl Fn(&Replica) -> Offset) -> Found {

@@ -14,8 +14,8 @@ use ottla_broker_types::{
 use crate::checkpoint::{EPOCHS_FILE, PARTITION_METADATA_FILE, RECOVERY_LIMIT_FILE};
 use crate::segment::FileKind;
 use crate::{
-    CLEAN_SHUTDOWN_FILE, Disk, HIGH_WATERMARKS_FILE, Log, LogConfig, META_PROPERTIES_FILE, OpenMode,
-    PartitionDir, RecoveryPoint, SimDisk, read_clean_shutdown, read_meta_properties, read_offsets,
+    CLEAN_SHUTDOWN_FILE, Checkpoints, Disk, HIGH_WATERMARKS_FILE, Log, LogConfig, META_PROPERTIES_FILE,
+    OpenMode, PartitionDir, RecoveryPoint, SimDisk, read_clean_shutdown, read_meta_properties,
 };
 
 const DIR: &str = "/data/t-0";
@@ -65,7 +65,7 @@ pub fn read_made_up_checkpoints(data: &[u8]) {
     for name in [HIGH_WATERMARKS_FILE, META_PROPERTIES_FILE, CLEAN_SHUTDOWN_FILE] {
         write(&disk, &dir.join(name), data);
     }
-    let _ = read_offsets(&disk, dir, HIGH_WATERMARKS_FILE);
+    let _ = Checkpoints::read(Arc::new(disk.clone()), dir);
     let _ = read_meta_properties(&disk, dir);
     let _ = read_clean_shutdown(&disk, dir);
     let _ = PartitionDir::parse(&String::from_utf8_lossy(data));

@@ -19,10 +19,10 @@ mod producers;
 mod segment;
 
 pub use checkpoint::{
-    CLEAN_SHUTDOWN_FILE, CheckpointError, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, META_PROPERTIES_FILE,
-    METADATA_DIR, MetaProperties, PartitionDir, RECOVERY_POINTS_FILE, is_metadata_log, partition_dir_name,
-    read_clean_shutdown, read_meta_properties, read_offsets, remove_clean_shutdown, stray_dir_name,
-    unhosted_logs, write_clean_shutdown, write_meta_properties, write_offsets,
+    CLEAN_SHUTDOWN_FILE, CheckpointError, Checkpoints, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE,
+    META_PROPERTIES_FILE, METADATA_DIR, MetaProperties, PartitionDir, RECOVERY_POINTS_FILE, is_metadata_log,
+    partition_dir_name, read_clean_shutdown, read_meta_properties, remove_clean_shutdown, stray_dir_name,
+    unhosted_logs, write_clean_shutdown, write_meta_properties,
 };
 pub use config::{CleanupPolicy, LogConfig};
 pub use disk::{

@@ -1,5 +1,6 @@
 //! The small text files beside the segments, in Kafka's formats (`FORMAT.md`).
 
+mod checkpoints;
 mod clean_shutdown;
 mod epochs;
 mod meta_properties;
@@ -9,6 +10,7 @@ mod partition_metadata;
 mod recovery_limit;
 mod text;
 
+pub use checkpoints::Checkpoints;
 pub use clean_shutdown::{
     CLEAN_SHUTDOWN_FILE, read_clean_shutdown, remove_clean_shutdown, write_clean_shutdown,
 };
@@ -16,7 +18,7 @@ pub(crate) use epochs::{EPOCHS_FILE, decode_epochs, encode_epochs};
 pub use meta_properties::{
     META_PROPERTIES_FILE, MetaProperties, read_meta_properties, write_meta_properties,
 };
-pub use offsets::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE, read_offsets, write_offsets};
+pub use offsets::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE};
 pub(crate) use partition_dir::deleted_dir_name;
 pub use partition_dir::{
     METADATA_DIR, PartitionDir, is_metadata_log, partition_dir_name, stray_dir_name, unhosted_logs,

@@ -7,9 +7,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use ottla_broker_log::{
-    Disk, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig, RECOVERY_POINTS_FILE, RecoveryPoint,
-    SimDisk, partition_dir_name, read_clean_shutdown, read_offsets, remove_clean_shutdown, unhosted_logs,
-    write_clean_shutdown, write_offsets,
+    Checkpoints, Disk, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, Log, LogConfig, RECOVERY_POINTS_FILE, SimDisk,
+    partition_dir_name, read_clean_shutdown, remove_clean_shutdown, unhosted_logs, write_clean_shutdown,
 };
 use ottla_broker_metadata::Image;
 use ottla_broker_protocol::batch::BatchHeader;
@@ -31,8 +30,6 @@ use crate::queue::SimTime;
 /// Wall time at the start of every run.
 const EPOCH_MS: i64 = 1_700_000_000_000;
 const TICK_MS: u64 = 100;
-
-type Offsets = BTreeMap<TopicPartition, Offset>;
 
 /// Both clocks at a simulated time.
 pub(crate) fn now_at(at: SimTime) -> Now {
@@ -65,9 +62,7 @@ pub struct Process {
     pub(crate) setup: Rc<Setup>,
     disk: SimDisk,
     clean_start: bool,
-    recovery_points: Offsets,
-    log_starts: Offsets,
-    high_watermarks: Offsets,
+    checkpoints: Checkpoints,
     pub(crate) image: Image,
     /// End of the metadata that the replicas were last brought in line with.
     pub(crate) aligned_end: Offset,
@@ -95,9 +90,8 @@ impl Process {
         let prepared = disk.create_dir_all(root()).and_then(|()| disk.sync_dir(Path::new("/")));
         prepared.expect("the simulated disk takes a directory");
         let marker = read_clean_shutdown(&disk, root()).expect("the marker is whole or missing");
-        let read = |file| read_offsets(&disk, root(), file).expect("a checkpoint is whole or missing");
-        let (recovery_points, log_starts, high_watermarks) =
-            (read(RECOVERY_POINTS_FILE), read(LOG_STARTS_FILE), read(HIGH_WATERMARKS_FILE));
+        let checkpoints = Checkpoints::read(Arc::new(disk.clone()), root());
+        let checkpoints = checkpoints.expect("a checkpoint is whole or missing");
         remove_clean_shutdown(&disk, root()).expect("the disk works");
         let mut incarnation = [0; 16];
         incarnation[..4].copy_from_slice(&id.get().to_be_bytes());
@@ -116,9 +110,7 @@ impl Process {
             setup,
             disk,
             clean_start: marker.is_some(),
-            recovery_points,
-            log_starts,
-            high_watermarks,
+            checkpoints,
             image: Image::default(),
             aligned_end: Image::default().applied_end(),
             hosted: BTreeMap::new(),
@@ -172,20 +164,18 @@ impl Process {
 
     /// Opens a partition's log, recovering it if need be.
     pub(crate) fn open(&mut self, at: SimTime, partition: &TopicPartition, topic_id: TopicId) -> Replica {
-        let find = |offsets: &Offsets| offsets.get(partition).copied().unwrap_or_default();
-        let recovery = RecoveryPoint {
-            clean_shutdown: self.clean_start,
-            synced_end: find(&self.recovery_points),
-            log_start: find(&self.log_starts),
-        };
+        let dir = dir_of(partition);
+        if !self.disk.exists(&dir).expect("the disk works") {
+            self.checkpoints.forget(partition).expect("the disk works");
+        }
+        let recovery = self.checkpoints.recovery_point(partition, self.clean_start);
         let is_offsets = partition.topic.as_str() == OFFSETS_TOPIC;
         let segment_bytes_max = if is_offsets { OFFSETS_SEGMENT_BYTES } else { self.setup.segment_bytes };
         let config = LogConfig { segment_bytes_max, ..LogConfig::default() };
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
-        let dir = dir_of(partition);
         let log = Log::open(disk, &dir, partition.clone(), topic_id, config, recovery, now_at(at));
         let log = log.unwrap_or_else(|error| panic!("the log opens after any crash, {recovery:?}: {error}"));
-        let high_watermark = self.high_watermarks.get(partition).copied();
+        let high_watermark = self.checkpoints.high_watermark(partition);
         Replica::new(self.id, log, high_watermark, self.setup.replication())
     }
 
@@ -196,43 +186,41 @@ impl Process {
         self.next_call += 1;
         let moved = hosted.replica.into_log().delete(unique).expect("the disk works");
         self.disk.remove_dir_all(&moved).expect("the disk works");
-        for offsets in [&mut self.recovery_points, &mut self.log_starts, &mut self.high_watermarks] {
-            offsets.remove(partition);
-        }
-        // Else a start after a crash would open the partition's next log by what they say of this one.
-        self.checkpoint();
+        self.checkpoints.forget(partition).expect("the disk works");
     }
 
     fn flush(&mut self) {
-        for (partition, hosted) in &mut self.hosted {
-            let synced = hosted.replica.flush().expect("the disk works");
-            self.recovery_points.insert(partition.clone(), synced);
-        }
+        let flushed = |(id, hosted): (&TopicPartition, &mut Hosted)| {
+            (id.clone(), hosted.replica.flush().expect("the disk works"))
+        };
+        let synced: Vec<_> = self.hosted.iter_mut().map(flushed).collect();
+        self.save(RECOVERY_POINTS_FILE, synced);
         self.checkpoint();
     }
 
     fn checkpoint(&mut self) {
-        for (partition, hosted) in &self.hosted {
-            self.high_watermarks.insert(partition.clone(), hosted.replica.high_watermark());
-            self.log_starts.insert(partition.clone(), hosted.replica.log().log_start());
-        }
-        for (file, offsets) in [
-            (RECOVERY_POINTS_FILE, &self.recovery_points),
-            (LOG_STARTS_FILE, &self.log_starts),
-            (HIGH_WATERMARKS_FILE, &self.high_watermarks),
-        ] {
-            write_offsets(&self.disk, root(), file, offsets).expect("the disk works");
-        }
+        let of = |offset: fn(&Replica) -> Offset| -> Vec<_> {
+            self.hosted.iter().map(|(id, hosted)| (id.clone(), offset(&hosted.replica))).collect()
+        };
+        let (high_watermarks, log_starts) =
+            (of(Replica::high_watermark), of(|replica| replica.log().log_start()));
+        self.save(HIGH_WATERMARKS_FILE, high_watermarks);
+        self.save(LOG_STARTS_FILE, log_starts);
+    }
+
+    fn save(&mut self, file: &'static str, offsets: Vec<(TopicPartition, Offset)>) {
+        self.checkpoints.write(file, offsets).expect("the disk works");
     }
 
     /// Closes every log and marks the directory as cleanly closed.
     pub(crate) fn close(&mut self, epoch: BrokerEpoch) {
         self.checkpoint();
-        for (partition, hosted) in &mut self.hosted {
+        let closed = |(id, hosted): (&TopicPartition, &mut Hosted)| {
             hosted.replica.close().expect("the disk works");
-            self.recovery_points.insert(partition.clone(), hosted.replica.log().log_end());
-        }
-        self.checkpoint();
+            (id.clone(), hosted.replica.log().log_end())
+        };
+        let ends: Vec<_> = self.hosted.iter_mut().map(closed).collect();
+        self.save(RECOVERY_POINTS_FILE, ends);
         if self.is_recovered() {
             write_clean_shutdown(&self.disk, root(), epoch).expect("the disk works");
         }
