@@ -17,9 +17,9 @@ use crate::view::View;
 /// election takes a fraction of it. What follows on the same connection waits too, so a client loses no more than this
 /// for each broker that ends.
 const WAIT_MAX: DurationMs = DurationMs(250);
-/// A process that ends closes its connections one after the other, over some milliseconds. A client that asks because of
-/// the first one is answered after the last.
-const SETTLE: Duration = Duration::from_millis(5);
+/// A process that ends closes its files and connections one after the other, over some milliseconds, more on a busy
+/// machine. A client that asks because of the first one is answered after the last.
+const SETTLE: Duration = Duration::from_millis(20);
 /// A connection that is younger belongs to a client that begins: it has lost no leader, and is answered at once.
 const BEGINS: DurationMs = DurationMs(1_000);
 

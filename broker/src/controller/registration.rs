@@ -95,7 +95,8 @@ pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
                     deadlines.controller_seen(&broker);
                 }
                 let interval = broker.config.quorum.heartbeat_interval_ms.to_std();
-                wait(&mut leave, if left_after.is_some() { RETRY_PAUSE } else { interval }).await;
+                let hurries = left_after.is_some() || hopes_for_service(&broker);
+                wait(&mut leave, if hurries { RETRY_PAUSE } else { interval }).await;
             }
             Err(Beat::RegisterAgain) => registered = None,
             Err(Beat::NoController) => wait(&mut leave, clock::jittered(RETRY_PAUSE)).await,
@@ -252,6 +253,12 @@ async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<Registratio
             None
         }
     }
+}
+
+/// Whether the controller may let this broker serve as soon as it hears that the broker has followed the metadata: clients
+/// of a broker that starts wait for that.
+fn hopes_for_service(broker: &Broker) -> bool {
+    *broker.controller.standing().borrow() == Standing::Fenced && !wants_fence(broker)
 }
 
 /// Whether other brokers had better serve: this one's data disk is stuck, or was and its partitions still have to be

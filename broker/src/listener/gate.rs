@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 /// How long clients of a starting broker wait to be accepted, with the kernel: a start takes a fraction of it. After it
 /// they are turned away at once, so that they ask another broker.
-const START_PATIENCE: Duration = Duration::from_millis(500);
+const START_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Turns clients away until `in_service` resolves.
 pub async fn until_in_service(listener: &TcpListener, in_service: impl Future<Output = ()>) {

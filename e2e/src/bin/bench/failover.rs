@@ -229,7 +229,8 @@ impl Steady {
             Producer::Java(kafka) => {
                 let mut command = kafka.tool(&Place::here(), "kafka-verifiable-producer")?;
                 command.args(["--bootstrap-server", &bootstrap, "--topic", TOPIC]);
-                command.args(["--throughput", &RATE.to_string()]);
+                // Keys, because without them a partition gets nothing while another one's batch is filled.
+                command.args(["--throughput", &RATE.to_string(), "--repeating-keys", "100"]);
                 command
             }
         };
