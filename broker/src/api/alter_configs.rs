@@ -2,10 +2,9 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, ConfigResult, Context, FullAlteration, Refused};
+use ottla_broker_metadata::controller::{self, FullAlteration};
 use ottla_broker_protocol::messages::alter_configs_request::{AlterConfigsRequest, AlterConfigsResource};
 use ottla_broker_protocol::messages::alter_configs_response::{
     AlterConfigsResourceResponse, AlterConfigsResponse,
@@ -13,8 +12,8 @@ use ottla_broker_protocol::messages::alter_configs_response::{
 use ottla_broker_protocol::{Decode, ErrorCode, Reader};
 
 use super::call::{Call, encode_body};
-use super::config_requests::{Refusal, forward, invalid, named_twice, put_back, refusal, take_out, target};
-use super::{Answer, Malformed, admin, parts};
+use super::config_requests::{Refusal, decide_each, forward, invalid, put_back, refusal, take_out, target};
+use super::{Answer, Malformed, admin};
 use crate::broker::Broker;
 use crate::controller::NotActive;
 use crate::listener::Reply;
@@ -52,37 +51,19 @@ pub async fn decide(
     broker: &Arc<Broker>,
     request: &AlterConfigsRequest<'_>,
 ) -> Result<AlterConfigsResponse<'static>, NotActive> {
-    let mut rows = Vec::with_capacity(request.resources.len());
-    let mut wanted: Vec<FullAlteration> = Vec::new();
-    let mut places = Vec::new();
-    let named = request.resources.iter().map(|each| (each.resource_type, &*each.resource_name));
-    let twice = named_twice(named);
-    for resource in &request.resources {
-        let is_twice = twice.contains(&(resource.resource_type, &*resource.resource_name));
-        match alteration(resource, is_twice) {
-            Ok(alteration) => {
-                places.push(rows.len());
-                wanted.push(alteration);
-                rows.push(row(resource, ErrorCode::None, None));
-            }
-            Err((code, message)) => rows.push(row(resource, code, Some(message))),
-        }
-    }
-    let decide = |context: Context<'_>, wanted: &[FullAlteration], _| {
-        Ok::<_, Infallible>(controller::alter_configs(context, wanted, request.validate_only))
-    };
-    let lost =
-        |wanted: &FullAlteration, refused| ConfigResult { resource: wanted.0.clone(), outcome: Err(refused) };
-    let parts =
-        controller::split_batches(&wanted, |(resource, _)| resource.clone(), |(_, settings)| settings.len());
-    let Ok(results) = parts::decide(broker, &wanted, parts, decide, lost).await?;
-    for (result, place) in results.into_iter().zip(places) {
-        if let Err(Refused { code, message }) = result.outcome {
-            rows[place].error_code = code.code();
-            rows[place].error_message = Some(Cow::Owned(message));
-        }
-    }
-    Ok(AlterConfigsResponse { responses: rows, ..Default::default() })
+    let decided = decide_each(
+        broker,
+        &request.resources,
+        |resource| (resource.resource_type, &*resource.resource_name),
+        alteration,
+        |settings| settings.len(),
+        |context, wanted| controller::alter_configs(context, wanted, request.validate_only),
+    );
+    let rows = request.resources.iter().zip(decided.await?).map(|(resource, outcome)| match outcome {
+        Ok(()) => row(resource, ErrorCode::None, None),
+        Err((code, message)) => row(resource, code, Some(message)),
+    });
+    Ok(AlterConfigsResponse { responses: rows.collect(), ..Default::default() })
 }
 
 /// Every resource failed.

@@ -2,16 +2,19 @@
 //! Kafka; everything else goes to the active controller.
 
 use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_broker_metadata::ConfigResource;
+use ottla_broker_metadata::controller::{self, ConfigResult, Context, Decision, Refused};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{NodeId, TopicName};
 
-use super::Answer;
 use super::call::Call;
+use super::{Answer, parts};
 use crate::broker::Broker;
+use crate::controller::NotActive;
 use crate::listener::Reply;
 
 /// Why this broker does not take the settings of a resource; `None` if it, or the controller, may.
@@ -48,8 +51,46 @@ pub fn target(resource_type: i8, name: &str, is_twice: bool) -> Result<ConfigRes
     }
 }
 
+/// Decides on the changes of `resources` as the active controller, part by part; what became of each, in their order.
+///
+/// `name` gives a resource as the request names it, `change` what is wanted of it, told whether it is named once more,
+/// and `settings` how many settings that concerns.
+pub async fn decide_each<R, S>(
+    broker: &Arc<Broker>,
+    resources: &[R],
+    name: impl Fn(&R) -> (i8, &str),
+    change: impl Fn(&R, bool) -> Result<(ConfigResource, S), Refusal>,
+    settings: impl Fn(&S) -> usize,
+    decide: impl Fn(Context<'_>, &[(ConfigResource, S)]) -> Decision<Vec<ConfigResult>>,
+) -> Result<Vec<Result<(), Refusal>>, NotActive> {
+    let twice = named_twice(resources.iter().map(&name));
+    let mut outcomes = Vec::with_capacity(resources.len());
+    let mut wanted = Vec::new();
+    let mut places = Vec::new();
+    for (place, resource) in resources.iter().enumerate() {
+        outcomes.push(change(resource, twice.contains(&name(resource))).map(|change| {
+            places.push(place);
+            wanted.push(change);
+        }));
+    }
+    let decide = |context: Context<'_>, wanted: &[(ConfigResource, S)], _| {
+        Ok::<_, Infallible>(decide(context, wanted))
+    };
+    let lost = |wanted: &(ConfigResource, S), refused| ConfigResult {
+        resource: wanted.0.clone(),
+        outcome: Err(refused),
+    };
+    let split =
+        controller::split_batches(&wanted, |(resource, _)| resource.clone(), |(_, change)| settings(change));
+    let Ok(results) = parts::decide(broker, &wanted, split, decide, lost).await?;
+    for (result, place) in results.into_iter().zip(places) {
+        outcomes[place] = result.outcome.map_err(|Refused { code, message }| (code, message));
+    }
+    Ok(outcomes)
+}
+
 /// The resources that a request names more than once: nobody can say which of the changes is meant.
-pub fn named_twice<'a>(resources: impl Iterator<Item = (i8, &'a str)>) -> BTreeSet<(i8, &'a str)> {
+fn named_twice<'a>(resources: impl Iterator<Item = (i8, &'a str)>) -> BTreeSet<(i8, &'a str)> {
     let mut seen = BTreeSet::new();
     resources.filter(|resource| !seen.insert(*resource)).collect()
 }
