@@ -1,10 +1,10 @@
 //! Accepts connections of one listener and drains them when the broker stops.
 
-use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use ottla_broker_protocol::ApiKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -96,10 +96,14 @@ pub async fn serve<H: Handler>(
                     let handler = Arc::clone(&handler);
                     let drain = draining.clone();
                     let connection_settings = connection_settings.clone();
-                    let connection = move |stream| async move {
-                        let _admitted = admitted;
-                        log_end(address, &connection::run(stream, peer, handler, connection_settings, drain).await);
-                    };
+                    // Boxed, because whoever awaits a future keeps room for it beside what it was made of.
+                    let connection: Serve = Box::new(move |stream| {
+                        let served = Box::pin(connection::run(stream, peer, handler, connection_settings, drain));
+                        Box::pin(async move {
+                            let _admitted = admitted;
+                            log_end(address, &served.await);
+                        })
+                    });
                     let data = settings.data.clone();
                     if settings.internal {
                         connections.spawn(place(stream, data, connection));
@@ -121,12 +125,11 @@ pub async fn serve<H: Handler>(
     }
 }
 
+/// Serves a connection, once it is known on which threads.
+type Serve = Box<dyn FnOnce(TcpStream) -> BoxFuture<'static, ()> + Send>;
+
 /// Serves a connection between brokers where its first request belongs.
-async fn place<F: Future<Output = ()> + Send + 'static>(
-    stream: TcpStream,
-    data: Handle,
-    connection: impl FnOnce(TcpStream) -> F + Send + 'static,
-) -> Option<()> {
+async fn place(stream: TcpStream, data: Handle, connection: Serve) -> Option<()> {
     if !asks_for_data(&stream).await {
         connection(stream).await;
         return Some(());

@@ -108,18 +108,21 @@ enum Event {
 }
 
 /// Serves a connection to its end.
-pub async fn run<H: Handler>(
+pub fn run<H: Handler>(
     stream: TcpStream,
     peer: PeerInfo,
     handler: Arc<H>,
     settings: ConnectionSettings,
     drain: watch::Receiver<bool>,
-) -> Ended {
-    handler.connection_count(&peer, 1);
+) -> impl Future<Output = Ended> {
+    // Outside of the future, which would keep room for each of these twice: there are many idle connections.
     let mut connection = Connection::new(stream, peer, handler, settings);
-    let ended = connection.serve(drain).await.err().unwrap_or(Ended::Drained);
-    connection.handler.connection_count(&connection.peer, -1);
-    ended
+    async move {
+        connection.handler.connection_count(&connection.peer, 1);
+        let ended = connection.serve(drain).await.err().unwrap_or(Ended::Drained);
+        connection.handler.connection_count(&connection.peer, -1);
+        ended
+    }
 }
 
 /// What a large frame may hold, and until when its bytes are waited for.
