@@ -11,7 +11,6 @@ mod cluster_failover;
 mod cluster_flights;
 mod cluster_roll;
 mod cluster_scale;
-mod cluster_scale_shares;
 mod cluster_uninstall;
 mod demo;
 mod faults;
