@@ -51,18 +51,19 @@ pub fn target(resource_type: i8, name: &str, is_twice: bool) -> Result<ConfigRes
     }
 }
 
-/// Decides on the changes of `resources` as the active controller, part by part; what became of each, in their order.
+/// Decides on the changes of `resources` as the active controller, part by part; the rows of the answer, in their order.
 ///
 /// `name` gives a resource as the request names it, `change` what is wanted of it, told whether it is named once more,
-/// and `settings` how many settings that concerns.
-pub async fn decide_each<R, S>(
+/// `settings` how many settings that concerns, and `row` what the answer says of it.
+pub async fn decide_each<R, S, Row>(
     broker: &Arc<Broker>,
     resources: &[R],
     name: impl Fn(&R) -> (i8, &str),
     change: impl Fn(&R, bool) -> Result<(ConfigResource, S), Refusal>,
     settings: impl Fn(&S) -> usize,
     decide: impl Fn(Context<'_>, &[(ConfigResource, S)]) -> Decision<Vec<ConfigResult>>,
-) -> Result<Vec<Result<(), Refusal>>, NotActive> {
+    row: impl Fn(&R, ErrorCode, Option<String>) -> Row,
+) -> Result<Vec<Row>, NotActive> {
     let twice = named_twice(resources.iter().map(&name));
     let mut outcomes = Vec::with_capacity(resources.len());
     let mut wanted = Vec::new();
@@ -86,7 +87,11 @@ pub async fn decide_each<R, S>(
     for (result, place) in results.into_iter().zip(places) {
         outcomes[place] = result.outcome.map_err(|Refused { code, message }| (code, message));
     }
-    Ok(outcomes)
+    let rows = resources.iter().zip(outcomes).map(|(resource, outcome)| match outcome {
+        Ok(()) => row(resource, ErrorCode::None, None),
+        Err((code, message)) => row(resource, code, Some(message)),
+    });
+    Ok(rows.collect())
 }
 
 /// The resources that a request names more than once: nobody can say which of the changes is meant.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::find_coordinator_request::FindCoordinatorRequest;
 use ottla_broker_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
-use ottla_broker_types::TopicName;
+use ottla_broker_types::{NodeId, TopicName};
 
 use super::call::Call;
 use super::{Answer, Malformed, auto_create};
@@ -46,7 +46,9 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
 }
 
 fn answer(broker: &Broker, call: &Call, keys: &[String], key_type: i8) -> Reply {
-    let found: Vec<Coordinator<'static>> = keys.iter().map(|key| find(broker, call, key, key_type)).collect();
+    let suspects = broker.peers.suspects();
+    let found = keys.iter().map(|key| find(broker, call, &suspects, key, key_type));
+    let found: Vec<Coordinator<'static>> = found.collect();
     if call.version >= BATCHED_FROM_VERSION {
         return call.reply(&FindCoordinatorResponse { coordinators: found, ..Default::default() });
     }
@@ -61,7 +63,7 @@ fn answer(broker: &Broker, call: &Call, keys: &[String], key_type: i8) -> Reply 
     })
 }
 
-fn find(broker: &Broker, call: &Call, key: &str, key_type: i8) -> Coordinator<'static> {
+fn find(broker: &Broker, call: &Call, suspects: &[NodeId], key: &str, key_type: i8) -> Coordinator<'static> {
     let failed = |code: ErrorCode| Coordinator {
         key: Cow::Owned(key.to_owned()),
         node_id: -1,
@@ -79,7 +81,7 @@ fn find(broker: &Broker, call: &Call, key: &str, key_type: i8) -> Coordinator<'s
         _ => return failed(ErrorCode::InvalidRequest),
     };
     // As with leaders: asked again in a moment, there is a new one.
-    let alive = coordinator.filter(|node| !broker.peers.suspects().contains(node));
+    let alive = coordinator.filter(|node| !suspects.contains(node));
     let endpoint = alive.and_then(|node| view.endpoint(node, &call.peer.listener));
     match endpoint {
         Some(endpoint) => Coordinator {

@@ -61,19 +61,16 @@ pub async fn decide(
     broker: &Arc<Broker>,
     request: &IncrementalAlterConfigsRequest<'_>,
 ) -> Result<IncrementalAlterConfigsResponse<'static>, NotActive> {
-    let decided = decide_each(
+    let responses = decide_each(
         broker,
         &request.resources,
         |resource| (resource.resource_type, &*resource.resource_name),
         alteration,
         |settings| settings.len(),
         |context, wanted| controller::incremental_alter_configs(context, wanted, request.validate_only),
+        row,
     );
-    let rows = request.resources.iter().zip(decided.await?).map(|(resource, outcome)| match outcome {
-        Ok(()) => row(resource, ErrorCode::None, None),
-        Err((code, message)) => row(resource, code, Some(message)),
-    });
-    Ok(IncrementalAlterConfigsResponse { responses: rows.collect(), ..Default::default() })
+    Ok(IncrementalAlterConfigsResponse { responses: responses.await?, ..Default::default() })
 }
 
 /// Every resource failed.

@@ -71,9 +71,10 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         }
     }
     let may_create = request.allow_auto_topic_creation && broker.config.topics.auto_create;
-    let missing = if may_create { missing(&broker.view(), &asked) } else { Vec::new() };
-    let (view, asks_again) = (broker.view(), succession::may_ask_again(broker, &call.peer));
-    let depends = asks_again && succession::depends_on_others(broker, topics(&view, &asked));
+    let view = broker.view();
+    let missing = if may_create { missing(&view, &asked) } else { Vec::new() };
+    let depends = succession::may_ask_again(broker, &call.peer)
+        && succession::depends_on_others(broker, &view, topics(&view, &asked));
     if missing.is_empty() && !depends {
         return Ok(Answer::now(answer(broker, &call, &asked, operations)));
     }
@@ -84,18 +85,17 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
             auto_create::create(&broker, missing).await;
         }
         if depends {
-            succession::await_leaders(&broker, |view| topics(view, &asked)).await;
+            succession::await_leaders(&broker, |view| topics(view, &asked).collect()).await;
         }
         answer(&broker, &call, &asked, operations)
     }))
 }
 
-fn topics<'v>(view: &'v View, asked: &[Asked]) -> Vec<&'v Topic> {
-    let topics = asked.iter().filter_map(|asked| match asked {
+fn topics<'v>(view: &'v View, asked: &[Asked]) -> impl Iterator<Item = &'v Topic> {
+    asked.iter().filter_map(|asked| match asked {
         Asked::Name(name) => view.topic(name),
         Asked::Id(id) => view.topic_by_id(*id),
-    });
-    topics.collect()
+    })
 }
 
 /// The answer to ids in a version that has no meaning for them.

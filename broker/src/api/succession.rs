@@ -29,8 +29,8 @@ pub fn may_ask_again(broker: &Broker, peer: &PeerInfo) -> bool {
 }
 
 /// Whether an answer about these topics names leaders on other brokers that others could replace.
-pub fn depends_on_others(broker: &Broker, topics: Vec<&Topic>) -> bool {
-    !replaceable(broker, &broker.view(), topics).is_empty()
+pub fn depends_on_others<'v>(broker: &Broker, view: &View, topics: impl Iterator<Item = &'v Topic>) -> bool {
+    replaceable(broker, view, topics).next().is_some()
 }
 
 /// Waits while a leader of these topics may be dead and the next one is not there yet, for [`WAIT_MAX`] at most.
@@ -38,7 +38,7 @@ pub async fn await_leaders(broker: &Broker, topics: impl Fn(&View) -> Vec<&Topic
     tokio::time::sleep(SETTLE).await;
     loop {
         let view = broker.view();
-        let leaders = replaceable(broker, &view, topics(&view));
+        let leaders: BTreeSet<NodeId> = replaceable(broker, &view, topics(&view).into_iter()).collect();
         let now = broker.clock.now().mono;
         let Some(until) =
             awaited_until(now, leaders.into_iter().filter_map(|id| broker.peers.suspected_since(id)))
@@ -55,12 +55,16 @@ fn awaited_until(now: MonotonicMs, suspected: impl Iterator<Item = MonotonicMs>)
     suspected.map(|since| since.plus(WAIT_MAX)).filter(|end| *end > now).max()
 }
 
-/// The leaders on other brokers that somebody else could replace.
-fn replaceable(broker: &Broker, view: &View, topics: Vec<&Topic>) -> BTreeSet<NodeId> {
-    let partitions = topics.into_iter().flat_map(|topic| topic.partitions.values());
+/// The leaders on other brokers that somebody else could replace, once for each partition.
+fn replaceable<'v>(
+    broker: &Broker,
+    view: &View,
+    topics: impl Iterator<Item = &'v Topic>,
+) -> impl Iterator<Item = NodeId> {
+    let partitions = topics.flat_map(|topic| topic.partitions.values());
     let leaders =
         partitions.filter_map(|partition| partition.leader.filter(|id| has_successor(view, partition, *id)));
-    leaders.filter(|leader| *leader != broker.node_id).collect()
+    leaders.filter(|leader| *leader != broker.node_id)
 }
 
 fn has_successor(view: &View, partition: &Partition, leader: NodeId) -> bool {

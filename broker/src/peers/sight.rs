@@ -85,7 +85,7 @@ impl Sight {
 
     /// Tries to reach the broker for as long as it is suspected.
     async fn find_out(&self, node: NodeId, address: &PeerAddress) {
-        while self.suspects().contains(&node) {
+        while self.suspects.lock().since(self.clock.now().mono, node).is_some() {
             if net::connect(&address.host, address.port).await.is_ok() {
                 self.suspects.lock().reached(node);
                 return;

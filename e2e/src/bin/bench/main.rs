@@ -50,6 +50,12 @@ struct Options {
     markdown: Option<PathBuf>,
 }
 
+impl Options {
+    fn runs(&self, part: &str) -> bool {
+        self.only.as_deref().is_none_or(|only| only == part)
+    }
+}
+
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if let Some(("floor", rest)) = arguments.split_first().map(|(first, rest)| (first.as_str(), rest)) {
@@ -98,23 +104,22 @@ fn bench(options: &Options, folder: &Path) -> Result<(String, Result<()>)> {
         None => eprintln!("SKIPPED Apache Kafka: to run it beside Ottla, e2e/clients/install"),
     }
     let mut table = Table::new();
-    let runs = |part: &str| options.only.as_deref().is_none_or(|only| only == part);
-    if runs("starts") {
+    if options.runs("starts") {
         starts_rows(options, &brokers, folder, &mut table)?;
     }
-    if runs("load") {
+    if options.runs("load") {
         load_rows(options, unit, &brokers, folder, &mut table)?;
     }
-    if runs("beside") {
+    if options.runs("beside") {
         beside_rows(options, &brokers, folder, &mut table)?;
     }
-    if runs("storms") {
+    if options.runs("storms") {
         for clients in STORMS {
             storm_rows(options, &brokers, folder, clients, &mut table)?;
         }
     }
     failover_rows(options, &mut table)?;
-    let local = if runs("local") { local_rows(folder, &mut table) } else { Ok(()) };
+    let local = if options.runs("local") { local_rows(folder, &mut table) } else { Ok(()) };
     let notes = match &local {
         Ok(()) => "The operator's memory is that of local mode, a stand-in for its memory in Kubernetes.",
         Err(_) => "FAILED: the local cluster, whose rows are missing.",
@@ -290,7 +295,7 @@ fn failover_rows(options: &Options, table: &mut Table) -> Result<()> {
     for producer in [Some(Producer::Librdkafka(kcat)), java].into_iter().flatten() {
         for end in [End::Killed, End::Stopped] {
             let part = format!("{}-{}", producer.name(), end.name());
-            if options.only.as_ref().is_some_and(|only| only != "failover" && *only != part) {
+            if !options.runs("failover") && !options.runs(&part) {
                 continue;
             }
             eprintln!("{}: {} brokers {}", producer.name(), options.ends, end.name());
