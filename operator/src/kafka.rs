@@ -33,6 +33,8 @@ pub async fn observe(admin: &AdminClient, leaving: &BTreeSet<NodeId>) -> Result<
             let dirs = admin.describe_log_dirs(broker.id).await.ok();
             facts.bytes = dirs.as_ref().map(|dirs| dirs.replicas.values().map(|replica| replica.bytes).sum());
             facts.replicas_on_disk = dirs.as_ref().and_then(|dirs| u64::try_from(dirs.replicas.len()).ok());
+            facts.volume_bytes = dirs.as_ref().and_then(|dirs| dirs.total_bytes);
+            facts.usable_bytes = dirs.as_ref().and_then(|dirs| dirs.usable_bytes);
             for (partition, replica) in dirs.into_iter().flat_map(|dirs| dirs.replicas) {
                 // A replica that still arrives is smaller than it will be.
                 let size = sizes.entry(partition).or_default();

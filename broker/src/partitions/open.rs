@@ -73,7 +73,7 @@ impl Opener {
 
     /// Total and free bytes of the volume, as far as the system tells.
     pub fn volume_bytes(&self) -> (Option<u64>, Option<u64>) {
-        (total_bytes(&self.dir), self.disk.free_bytes(&self.dir).ok())
+        (total_bytes(&self.dir), self.space.usable_bytes())
     }
 
     /// The space that is left on it.

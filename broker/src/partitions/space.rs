@@ -71,6 +71,13 @@ impl Space {
         self.free_bytes.load(Ordering::Relaxed)
     }
 
+    /// Bytes that records may take before they are refused, asked of the disk anew; zero while none are taken. `None` if
+    /// the system does not tell.
+    pub fn usable_bytes(&self) -> Option<u64> {
+        let free_bytes = self.disk.free_bytes(&self.dir).ok()?;
+        Some(if self.is_low() { 0 } else { free_bytes.saturating_sub(self.floor_bytes) })
+    }
+
     /// Takes `bytes` for records; false if they must not be written.
     pub fn take(&self, bytes: usize) -> bool {
         let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
+use ottla_broker_types::NodeId;
 use ottla_e2e::{Brokers, BrokersOptions, Kcat, Place, Waited, http_get, kcat, output, until};
 use ottla_operator_kafka_admin::{ConfigAlteration, ConfigOp, ConfigResource, NewTopic};
 
@@ -53,6 +54,8 @@ async fn a_full_disk_refuses_records_serves_the_rest_and_heals_by_retention() ->
     ensure!(taken, "an empty disk takes records:\n{}", brokers.process(0)?.log());
     let taken = produce(kcat, &brokers, 70).await?;
     ensure!(!taken && is_full(&brokers).await?, "a disk of 32 MiB holds no 37 MB");
+    let told = admin.describe_log_dirs(NodeId(0)).await?;
+    ensure!(told.usable_bytes == Some(0), "whoever asks how much fits is told that nothing does: {told:?}");
     let log = brokers.process(0)?.log();
     ensure!(
         log.contains("takes no records") && log.contains("retention.bytes"),

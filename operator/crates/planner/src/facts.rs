@@ -148,6 +148,10 @@ pub struct BrokerFacts {
     pub bytes: Option<u64>,
     /// Replicas on its disks; `None` if it did not tell.
     pub replicas_on_disk: Option<u64>,
+    /// Bytes of the volumes below its data; `None` if it did not tell.
+    pub volume_bytes: Option<u64>,
+    /// Bytes that records may still take of them, zero if it takes none; `None` if it did not tell.
+    pub usable_bytes: Option<u64>,
 }
 
 /// One partition.

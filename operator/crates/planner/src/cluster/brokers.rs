@@ -49,12 +49,15 @@ fn status(input: &Input<'_>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerSt
     }
 }
 
-/// The size of a broker's data; the former figure as long as it is about right, or status would be written for ever.
+/// A broker's size in status may be off by this part of it, so that a little growth alone writes no status.
+const BYTES_BAND: i64 = 100;
+
+/// The size of a broker's data; the former figure as long as it is within the hundredth part of it.
 fn bytes(input: &Input<'_>, id: NodeId, bytes: Option<u64>) -> Option<i64> {
     let bytes = bytes.and_then(|bytes| i64::try_from(bytes).ok())?;
     let former =
         input.former.brokers.iter().find(|former| former.id == id.get()).and_then(|former| former.bytes);
-    Some(former.filter(|former| (bytes - former).abs() <= former / 10).unwrap_or(bytes))
+    Some(former.filter(|former| (bytes - former).abs() <= former / BYTES_BAND).unwrap_or(bytes))
 }
 
 fn state(input: &Input<'_>, pod: Option<&PodFacts>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerState {

@@ -202,10 +202,33 @@ fn degraded(input: &Input<'_>) -> Option<Finding> {
     if offline > 0 {
         return Some(("OfflinePartitions", format!("{offline} partitions have no leader")));
     }
+    if let Some(text) = disk_full(kafka) {
+        return Some(("DiskFull", text));
+    }
     if behind > 0 {
         return Some(("UnderReplicated", format!("{behind} partitions miss a copy in sync")));
     }
     without_rack(input, kafka).map(|text| ("RackUnknown", text))
+}
+
+/// Brokers that take no records, since their disks are full, and what gives space back.
+fn disk_full(kafka: &KafkaFacts) -> Option<String> {
+    let full = kafka.brokers.iter().filter(|(_, facts)| facts.usable_bytes == Some(0));
+    let full: Vec<String> = full
+        .map(|(id, facts)| match facts.volume_bytes {
+            Some(bytes) => format!("{id} ({} MiB)", bytes >> 20),
+            None => id.to_string(),
+        })
+        .collect();
+    let (brokers, their) = match full.len() {
+        0 => return None,
+        1 => ("broker", "its disk is"),
+        _ => ("brokers", "their disks are"),
+    };
+    Some(format!(
+        "{brokers} {}: {their} full, and records are refused until there is space: lower retention.ms or retention.bytes of topics, delete topics, or raise spec.storage.size; reading goes on",
+        full.join(", ")
+    ))
 }
 
 /// Racks were asked for, and a broker serves without one: copies are not spread as the manifest wants.
@@ -349,7 +372,8 @@ pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) ->
 
 /// Reasons of conditions are a fixed set, so that events can be counted by them.
 fn known(reason: &str) -> Option<&'static str> {
-    const REASONS: [&str; 16] = [
+    const REASONS: [&str; 17] = [
+        "DiskFull",
         "ActionFailed",
         "Ready",
         "Starting",

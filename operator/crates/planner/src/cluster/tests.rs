@@ -498,3 +498,53 @@ fn services_of_brokers_that_left_are_deleted_and_no_others() {
     let leaving = todo(&plan_of(&drained, &status, &observed));
     assert!(!leaving.iter().any(|action| action.starts_with("delete service")), "{leaving:?}");
 }
+
+#[test]
+fn status_tells_sizes_to_the_hundredth_part() {
+    let cluster = cluster_of("");
+    let (mut observed, status) = at_rest(&cluster);
+    let told = |observed: &Observed, former: &KafkaClusterStatus| {
+        let plan = plan_of(&cluster, former, observed);
+        (plan.status.brokers[0].bytes, plan.status)
+    };
+    let mut set = |bytes: u64| {
+        let kafka = observed.kafka.as_mut().expect("the brokers answer");
+        kafka.brokers.get_mut(&NodeId(0)).expect("broker 0 is registered").bytes = Some(bytes);
+        observed.clone()
+    };
+    let (first, status) = told(&set(1_000_000), &status);
+    assert_eq!(first, Some(1_000_000));
+    let (grown, status) = told(&set(1_009_999), &status);
+    assert_eq!(grown, Some(1_000_000), "a little growth writes no status");
+    let (shrunk, _) = told(&set(980_000), &status);
+    assert_eq!(shrunk, Some(980_000), "replicas that have left do not count for long");
+}
+
+#[test]
+fn a_full_disk_is_named_with_what_frees_it_until_there_is_space() {
+    let cluster = cluster_of("");
+    let (mut observed, status) = at_rest(&cluster);
+    let kafka = observed.kafka.as_mut().expect("the brokers answer");
+    let broker = kafka.brokers.get_mut(&NodeId(1)).expect("broker 1 is registered");
+    (broker.volume_bytes, broker.usable_bytes) = (Some(1 << 30), Some(0));
+    let full = plan_of(&cluster, &status, &observed);
+    let degraded = |plan: &Plan| {
+        let found = plan.status.conditions.iter().find(|condition| condition.type_ == DEGRADED);
+        found.map(|found| (found.reason.clone(), found.message.clone()))
+    };
+    let (reason, message) = degraded(&full).expect("the condition is there");
+    assert_eq!(reason, "DiskFull");
+    assert!(message.starts_with("broker 1 (1024 MiB): its disk is full"), "{message}");
+    assert!(message.contains("retention.bytes") && message.contains("spec.storage.size"), "{message}");
+    let told = full.actions.iter().any(|action| matches!(action, Action::Tell(note) if note.warning));
+    assert!(told, "an event says so, too");
+    observed
+        .kafka
+        .as_mut()
+        .expect("the brokers answer")
+        .brokers
+        .get_mut(&NodeId(1))
+        .expect("it")
+        .usable_bytes = Some(1);
+    assert_eq!(degraded(&plan_of(&cluster, &full.status, &observed)).expect("it").0, "NotDegraded");
+}
