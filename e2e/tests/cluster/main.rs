@@ -11,6 +11,7 @@ mod cluster_failover;
 mod cluster_flights;
 mod cluster_roll;
 mod cluster_scale;
+mod cluster_scale_shares;
 mod cluster_uninstall;
 mod demo;
 mod faults;

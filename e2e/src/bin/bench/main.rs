@@ -15,6 +15,7 @@ mod starts;
 mod storms;
 mod subject;
 mod table;
+mod topics;
 
 use std::path::{Path, PathBuf};
 
@@ -28,6 +29,7 @@ use starts::Start;
 use storms::Storm;
 use subject::{Apache, Broker, Ottla};
 use table::{Figures, Table};
+use topics::Made;
 
 /// Clients that come at once.
 const STORMS: [usize; 2] = [1_500, 10_000];
@@ -35,6 +37,8 @@ const STORMS: [usize; 2] = [1_500, 10_000];
 const KAFKA_STORM_MAX: usize = 1_500;
 /// Storms of a size; their figures differ by retries of whole seconds, if at all.
 const STORM_ROUNDS_MAX: usize = 3;
+/// Topics of thousands of partitions; each round makes as many files as it has replicas.
+const TOPIC_ROUNDS_MAX: usize = 3;
 const USAGE: &str = "bench [--rounds N] [--mib N] [--requests N] [--seconds N] [--ends N] [--only PART] [--without-kafka] [--markdown FILE]";
 
 struct Options {
@@ -45,7 +49,7 @@ struct Options {
     seconds: u64,
     /// Brokers killed beneath each producer, and again as many stopped.
     ends: usize,
-    /// The one part that is run: starts, load, beside, storms, failover, one of its parts as Java-killed, or local.
+    /// The one part that is run: starts, load, beside, storms, topics, failover, one of its parts as Java-killed, or local.
     only: Option<String>,
     markdown: Option<PathBuf>,
 }
@@ -117,6 +121,9 @@ fn bench(options: &Options, folder: &Path) -> Result<(String, Result<()>)> {
         for clients in STORMS {
             storm_rows(options, &brokers, folder, clients, &mut table)?;
         }
+    }
+    if options.runs("topics") {
+        topic_rows(options, &mut table)?;
     }
     failover_rows(options, &mut table)?;
     let local = if options.runs("local") { local_rows(folder, &mut table) } else { Ok(()) };
@@ -285,6 +292,28 @@ fn storm_rows(
     row(&format!("memory of each of {clients} idle connections, bytes"), 0, "≤ 4000", |storm| {
         storm.idle_bytes
     });
+    Ok(())
+}
+
+fn topic_rows(options: &Options, table: &mut Table) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let mut rounds: Vec<Vec<Made>> = Vec::new();
+    for round in 0..options.rounds.min(TOPIC_ROUNDS_MAX) {
+        eprintln!("a topic of {} partitions, round {}", topics::PARTITIONS, round + 1);
+        let made = runtime.block_on(topics::round())?;
+        eprintln!("  {made:?}");
+        rounds.push(vec![made]);
+    }
+    let none = Figures::default();
+    let mut row = |what: &str, decimals: usize, aim: &str, field: fn(&Made) -> f64| {
+        table.row(what, decimals, &pick(&rounds, 0, field), aim, &none, &none);
+    };
+    let what = format!("CreateTopics of {} partitions on three brokers, s to the answer", topics::PARTITIONS);
+    row(&what, 2, "", |made| made.answered_s);
+    row("the same, s until all replicas are in sync", 2, "", |made| made.served_s);
+    row("the same, bound of 99 % of the heartbeats, ms", 1, "≤ 100", |made| made.heartbeat_p99_ms);
+    row("the same, the longest silence of a broker, ms", 0, "", |made| made.silence_ms);
+    row("the same, brokers fenced", 0, "0", |made| made.fenced);
     Ok(())
 }
 
