@@ -34,6 +34,8 @@ pub struct BrokersOptions {
     pub relayed: bool,
     /// Bytes of the volume under each broker's data, which nobody else sees; without it the data lies in a folder.
     pub volume_bytes: Option<u64>,
+    /// The program that each broker begins with; without it that of this checkout.
+    pub program: Option<PathBuf>,
 }
 
 impl BrokersOptions {
@@ -47,12 +49,25 @@ impl BrokersOptions {
             ("min.insync.replicas", if count >= 3 { "2" } else { "1" }),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        BrokersOptions { count, voters, settings: settings.into(), relayed: false, volume_bytes: None }
+        BrokersOptions {
+            count,
+            voters,
+            settings: settings.into(),
+            relayed: false,
+            volume_bytes: None,
+            program: None,
+        }
     }
 
     /// With a network between the brokers that can be cut.
     pub fn relayed(mut self) -> BrokersOptions {
         self.relayed = true;
+        self
+    }
+
+    /// Beginning with another program.
+    pub fn running(mut self, program: PathBuf) -> BrokersOptions {
+        self.program = Some(program);
         self
     }
 
@@ -92,6 +107,7 @@ pub struct Brokers {
     processes: Vec<Option<Process>>,
     relays: Option<Relays>,
     volume_bytes: Option<u64>,
+    programs: Vec<PathBuf>,
 }
 
 impl Brokers {
@@ -118,7 +134,10 @@ impl Brokers {
         let targets: Vec<u16> = ports.iter().map(|ports| ports.internal).collect();
         let relays = if options.relayed { Some(Relays::start(&targets).await?) } else { None };
         let volume_bytes = options.volume_bytes;
-        let mut brokers = Brokers { dir, ports, hosts, processes: Vec::new(), relays, volume_bytes };
+        let program = options.program.clone().map_or_else(|| binary("ottla-broker"), Ok)?;
+        let programs = vec![program; options.count];
+        let mut brokers =
+            Brokers { dir, ports, hosts, processes: Vec::new(), relays, volume_bytes, programs };
         for id in 0..options.count {
             let folder = brokers.folder(id);
             std::fs::create_dir_all(folder.join("data")).context("make the data folder")?;
@@ -183,6 +202,11 @@ impl Brokers {
         AdminClient::new(endpoints.collect(), Duration::from_secs(10))
     }
 
+    /// Has a broker run `program` from its next start on.
+    pub fn use_program(&mut self, id: usize, program: PathBuf) {
+        self.programs[id] = program;
+    }
+
     /// Starts a broker on the data that it has.
     pub fn start_broker(&mut self, id: usize) -> Result<()> {
         let folder = self.folder(id);
@@ -196,7 +220,11 @@ impl Brokers {
             words.extend(before.map(OsString::from));
             words.extend([format!("size={bytes}").into(), folder.join("data").into_os_string()]);
         }
-        words.extend([binary("ottla-broker")?.into_os_string(), "--config".into(), config.into_os_string()]);
+        words.extend([
+            self.programs[id].clone().into_os_string(),
+            "--config".into(),
+            config.into_os_string(),
+        ]);
         let process = Process::start(Path::new(&words[0]), &words[1..], &folder.join("log"))?;
         self.processes[id] = Some(process);
         Ok(())

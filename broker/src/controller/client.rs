@@ -1,5 +1,6 @@
 //! Requests to the active controller, wherever it is: here, or on another broker over the private listener.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,7 +27,7 @@ use super::registration::Standing;
 use crate::api;
 use crate::broker::Broker;
 use crate::clock;
-use crate::peers::{self, CallError, Lane};
+use crate::peers::{Answer, CallError, Lane};
 
 /// How long the controller may take for one of the brokers' own requests.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,12 +38,12 @@ pub const LOOK_PAUSE: Duration = Duration::from_millis(5);
 /// Pause before a forwarded request is sent again.
 const FORWARD_RETRY_PAUSE: Duration = Duration::from_millis(30);
 
-/// Versions of the brokers' own requests.
-const ALTER_PARTITION_VERSION: i16 = 3;
-const REGISTRATION_VERSION: i16 = 4;
-const HEARTBEAT_VERSION: i16 = 1;
-const PRODUCER_IDS_VERSION: i16 = 0;
-const FORWARD_VERSION: i16 = 0;
+/// Versions of the brokers' own requests that this release speaks; brokers of two releases use the newest common one.
+const ALTER_PARTITION_VERSIONS: RangeInclusive<i16> = 3..=3;
+const REGISTRATION_VERSIONS: RangeInclusive<i16> = 4..=4;
+const HEARTBEAT_VERSIONS: RangeInclusive<i16> = 1..=1;
+const PRODUCER_IDS_VERSIONS: RangeInclusive<i16> = 0..=0;
+const FORWARD_VERSIONS: RangeInclusive<i16> = 0..=0;
 
 /// Why a request reached no controller.
 #[derive(Debug, thiserror::Error)]
@@ -199,9 +200,9 @@ impl Controller {
         request: &BrokerRegistrationRequest<'_>,
     ) -> Result<BrokerRegistrationResponse, ControllerCallError> {
         let Some(node) = self.target()? else { return Ok(api::register_broker(broker, request).await) };
-        let body =
-            self.ask(broker, (node, Lane::Heartbeats), request, REGISTRATION_VERSION, CALL_TIMEOUT).await?;
-        Ok(peers::decode(&body, REGISTRATION_VERSION)?)
+        let answer =
+            self.ask(broker, (node, Lane::Heartbeats), request, &REGISTRATION_VERSIONS, CALL_TIMEOUT).await?;
+        Ok(answer.decode()?)
     }
 
     /// Asks the active controller, `node`. Whoever replaces it must hear of this broker soon, so the wait ends with its
@@ -211,11 +212,11 @@ impl Controller {
         broker: &Broker,
         (node, lane): (NodeId, Lane),
         request: &R,
-        version: i16,
+        known: &RangeInclusive<i16>,
         timeout: Duration,
-    ) -> Result<Bytes, CallError> {
+    ) -> Result<Answer, CallError> {
         tokio::select! {
-            answered = broker.peers.call(node, lane, request, version, timeout) => answered,
+            answered = broker.peers.call(node, lane, request, known, timeout) => answered,
             () = self.until_superseded(node) => Err(CallError::Superseded),
         }
     }
@@ -229,11 +230,12 @@ impl Controller {
         let Some(node) = self.target()? else { return Ok(api::heartbeat(broker, request).await) };
         let silence_max = Heartbeats::silence_max(broker.config.quorum.broker_lease_ms).to_std();
         let called =
-            self.ask(broker, (node, Lane::Heartbeats), request, HEARTBEAT_VERSION, silence_max).await;
+            self.ask(broker, (node, Lane::Heartbeats), request, &HEARTBEAT_VERSIONS, silence_max).await;
         if matches!(called, Err(CallError::Unreachable(_) | CallError::Lost)) {
             self.peer_unreachable(node);
         }
-        Ok(peers::decode(&called?, HEARTBEAT_VERSION)?)
+        let answer = called?;
+        Ok(answer.decode()?)
     }
 
     /// AlterPartition.
@@ -243,9 +245,9 @@ impl Controller {
         request: &AlterPartitionRequest,
     ) -> Result<AlterPartitionResponse, ControllerCallError> {
         let Some(node) = self.target()? else { return Ok(api::alter_partition(broker, request).await) };
-        let body =
-            self.ask(broker, (node, Lane::Brokers), request, ALTER_PARTITION_VERSION, CALL_TIMEOUT).await?;
-        Ok(peers::decode(&body, ALTER_PARTITION_VERSION)?)
+        let answer =
+            self.ask(broker, (node, Lane::Brokers), request, &ALTER_PARTITION_VERSIONS, CALL_TIMEOUT).await?;
+        Ok(answer.decode()?)
     }
 
     /// AllocateProducerIds.
@@ -255,9 +257,9 @@ impl Controller {
         request: &AllocateProducerIdsRequest,
     ) -> Result<AllocateProducerIdsResponse, ControllerCallError> {
         let Some(node) = self.target()? else { return Ok(api::allocate_producer_ids(broker, request).await) };
-        let body =
-            self.ask(broker, (node, Lane::Brokers), request, PRODUCER_IDS_VERSION, CALL_TIMEOUT).await?;
-        Ok(peers::decode(&body, PRODUCER_IDS_VERSION)?)
+        let answer =
+            self.ask(broker, (node, Lane::Brokers), request, &PRODUCER_IDS_VERSIONS, CALL_TIMEOUT).await?;
+        Ok(answer.decode()?)
     }
 
     /// Has an admin request decided by the active controller; looks for one until [`FORWARD_TIMEOUT`].
@@ -301,6 +303,17 @@ impl Controller {
         let Some(node) = self.target()? else {
             return Ok(api::decide_admin(broker, key, version, body).await);
         };
+        let served = broker.peers.serves(node, Lane::Admin, key, version);
+        if !tokio::time::timeout(FORWARD_TIMEOUT, served).await.unwrap_or(Ok(true))? {
+            // A controller of the former release: the client's library asks in an older version once all are of this one
+            // or of that.
+            tracing::warn!(
+                api = key.name(),
+                version,
+                "the active controller is of a release without this version"
+            );
+            return Ok(Err(ErrorCode::UnsupportedVersion));
+        }
         let request = ForwardAdminRequest {
             principal: "User:ANONYMOUS".into(),
             client_id: Some(client_id.into()),
@@ -310,8 +323,8 @@ impl Controller {
             ..Default::default()
         };
         let answer =
-            self.ask(broker, (node, Lane::Admin), &request, FORWARD_VERSION, FORWARD_TIMEOUT).await?;
-        let response: ForwardAdminResponse<'_> = peers::decode(&answer, FORWARD_VERSION)?;
+            self.ask(broker, (node, Lane::Admin), &request, &FORWARD_VERSIONS, FORWARD_TIMEOUT).await?;
+        let response: ForwardAdminResponse<'_> = answer.decode()?;
         Ok(match ErrorCode::from_wire(response.error_code) {
             ErrorCode::None => Ok(Bytes::copy_from_slice(&response.body)),
             code => Err(code),

@@ -1,6 +1,7 @@
 //! Follows the committed metadata and publishes each state: from the own log where this node takes part in the
 //! quorum and hears of it, else from a voter over the private listener.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +31,7 @@ const RETRY_PAUSE: Duration = Duration::from_millis(50);
 /// Pause before a voter without a quorum looks again whether it has formed one: a new broker waits for that.
 const ALONE_PAUSE: Duration = Duration::from_millis(2);
 /// The only version of the private request.
-const VERSION: i16 = 0;
+const VERSIONS: RangeInclusive<i16> = 0..=0;
 /// How often a node that is not in the quorum looks whether it is by now.
 const MEMBERSHIP_CHECK: Duration = Duration::from_millis(500);
 
@@ -226,8 +227,8 @@ async fn ask(broker: &Arc<Broker>, voter: &PeerConnection, from: Offset) -> anyh
         max_wait_ms: i32::try_from(wait.as_millis()).unwrap_or(0),
         ..Default::default()
     };
-    let body = voter.call_silent(&request, VERSION, wait + silence_max).await?;
-    let response: MetadataFetchResponse<'_> = peers::decode(&body, VERSION)?;
+    let answer = voter.call_silent(&request, &VERSIONS, wait + silence_max).await?;
+    let response: MetadataFetchResponse<'_> = answer.decode()?;
     let code = ErrorCode::from_wire(response.error_code);
     anyhow::ensure!(code == ErrorCode::None, "{}: {}", code.name(), code.message());
     broker.controller.observe_leader(NodeId::from_wire(response.leader_id));

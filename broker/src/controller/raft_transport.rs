@@ -1,5 +1,6 @@
 //! Carries the quorum's messages to the other voters over the private listener.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,12 +12,12 @@ use ottla_broker_protocol::messages::raft_message_request::RaftMessageRequest;
 use ottla_broker_protocol::messages::raft_message_response::RaftMessageResponse;
 use ottla_broker_quorum::{Peer, PeerTransport, TransportError};
 
-use crate::peers::{self, CallError, Lane, PeerAddress, Peers};
+use crate::peers::{CallError, Lane, PeerAddress, Peers};
 
 /// The quorum drops a call at its own deadline; this one only ends calls that it forgot.
 const CALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The only version of the private message.
-const VERSION: i16 = 0;
+const VERSIONS: RangeInclusive<i16> = 0..=0;
 
 /// The transport of one broker.
 pub struct RaftTransport {
@@ -40,11 +41,11 @@ impl PeerTransport for RaftTransport {
                 peers.set_address(to.node, address);
             }
             let request = RaftMessageRequest { kind, payload: payload.as_ref().into(), ..Default::default() };
-            let body = peers
-                .call(to.node, Lane::Quorum, &request, VERSION, CALL_TIMEOUT)
+            let answer = peers
+                .call(to.node, Lane::Quorum, &request, &VERSIONS, CALL_TIMEOUT)
                 .await
                 .map_err(unreachable)?;
-            let response: RaftMessageResponse<'_> = peers::decode(&body, VERSION).map_err(unreachable)?;
+            let response: RaftMessageResponse<'_> = answer.decode().map_err(unreachable)?;
             match ErrorCode::from_wire(response.error_code) {
                 ErrorCode::None => Ok(Bytes::copy_from_slice(&response.payload)),
                 code => Err(TransportError::Rejected { reason: code.message().to_owned() }),

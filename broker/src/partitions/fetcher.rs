@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,10 +29,10 @@ use crate::disk_access::LARGE_BYTES;
 use crate::peers::{self, PeerConnection};
 use crate::stop::until_true;
 
-/// The version between brokers: topics by id, and the follower's registration in each request.
-const FETCH_VERSION: i16 = 17;
-/// The version between brokers for the range of the leader's log.
-const LIST_OFFSETS_VERSION: i16 = 7;
+/// The versions between brokers: topics by id, and the follower's registration in each request.
+const FETCH_VERSIONS: RangeInclusive<i16> = 17..=17;
+/// The versions between brokers for the range of the leader's log.
+const LIST_OFFSETS_VERSIONS: RangeInclusive<i16> = 7..=7;
 /// How long a leader may say nothing beyond the longest wait that it is asked for, before its connection is given up.
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
 /// Pause after a leader could not be reached or is not ready; a new leader needs about as long to know of it.
@@ -157,11 +158,11 @@ async fn fetch_once(
     }
     let wait = broker.config.replication.fetch_wait_ms_max.to_std();
     let request = request(broker, wanted);
-    let body = connection.call_silent(&request, FETCH_VERSION, wait + ANSWER_GRACE).await?;
+    let answer = connection.call_silent(&request, &FETCH_VERSIONS, wait + ANSWER_GRACE).await?;
     let (applying, asked) = (Arc::clone(broker), Arc::clone(wanted));
-    let large = body.len() >= LARGE_BYTES;
+    let large = answer.len() >= LARGE_BYTES;
     let Applied { mut next, outside } =
-        broker.disk.run(large, move || apply(&applying, &asked, &body)).await?;
+        broker.disk.run(large, move || apply(&applying, &asked, &answer)).await?;
     for key in outside {
         let Some((partition, position)) = wanted.get(&key) else { continue };
         next.push(learn_leader_range(broker, connection, partition, position).await?);
@@ -177,8 +178,8 @@ struct Applied {
     outside: Vec<(TopicId, PartitionIndex)>,
 }
 
-fn apply(broker: &Broker, wanted: &Wanted, body: &[u8]) -> Result<Applied, peers::CallError> {
-    let response: FetchResponse<'_> = peers::decode(body, FETCH_VERSION)?;
+fn apply(broker: &Broker, wanted: &Wanted, answer: &peers::Answer) -> Result<Applied, peers::CallError> {
+    let response: FetchResponse<'_> = answer.decode()?;
     if response.error_code != 0 {
         let code = ErrorCode::from_wire(response.error_code);
         tracing::warn!(code = code.name(), "the leader refuses the whole fetch");
@@ -284,10 +285,10 @@ async fn learn_leader_range(
         };
         let request =
             ListOffsetsRequest { replica_id: broker.node_id.0, topics: vec![topic], ..Default::default() };
-        let body = connection.call_silent(&request, LIST_OFFSETS_VERSION, ANSWER_GRACE).await?;
-        let response: ListOffsetsResponse<'_> = peers::decode(&body, LIST_OFFSETS_VERSION)?;
-        let answer = response.topics.first().and_then(|topic| topic.partitions.first());
-        *slot = answer.filter(|answer| answer.error_code == 0).and_then(|answer| Offset::new(answer.offset));
+        let answer = connection.call_silent(&request, &LIST_OFFSETS_VERSIONS, ANSWER_GRACE).await?;
+        let response: ListOffsetsResponse<'_> = answer.decode()?;
+        let told = response.topics.first().and_then(|topic| topic.partitions.first());
+        *slot = told.filter(|told| told.error_code == 0).and_then(|told| Offset::new(told.offset));
     }
     let [Some(start), Some(end)] = ends else { return Ok(Next::BackOff) };
     let (partition, position, now) = (Arc::clone(partition), *position, broker.clock.now());

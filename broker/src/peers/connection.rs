@@ -2,23 +2,33 @@
 //!
 //! A connection on which somebody waited in vain is given up: what the network swallows once it may swallow for as long
 //! as the kernel goes on trying, and a new connection works at once.
+//!
+//! The first request is preceded by ApiVersions: the other broker may be of another release, and each request is sent in
+//! the newest version that both know.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes, BytesMut};
+use ottla_broker_protocol::messages::api_versions_request::ApiVersionsRequest;
+use ottla_broker_protocol::messages::api_versions_response::ApiVersionsResponse;
 use ottla_broker_protocol::{ApiKey, Decode, DecodeError, Reader, Request, ResponseHeader, frame};
 use parking_lot::Mutex;
 use rustix::net::RecvFlags;
 use tokio::net::TcpStream;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, OnceCell, oneshot};
+
+use super::versions::{NoCommonVersion, ServedVersions};
 
 /// Unanswered requests on one connection; raft and admin forwarding keep far fewer.
 const IN_FLIGHT_MAX: usize = 1024;
 /// The largest answer that is believed: a metadata snapshot or a fetch, both bounded by their requests.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
+/// The version in which a broker is asked what it serves: every release answers it (KIP-511).
+const API_VERSIONS_VERSION: i16 = 0;
 
 /// Why a request to another broker has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +48,9 @@ pub enum CallError {
     /// Too many requests wait already.
     #[error("{IN_FLIGHT_MAX} requests wait already")]
     Full,
+    /// The other broker is of a release too far from this one.
+    #[error(transparent)]
+    NoCommonVersion(#[from] NoCommonVersion),
     /// The answer does not follow its schema.
     #[error("malformed answer: {0}")]
     Malformed(#[from] DecodeError),
@@ -54,6 +67,28 @@ impl CallError {
             .chain()
             .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
             .any(|cause| cause.kind() == std::io::ErrorKind::ConnectionRefused)
+    }
+}
+
+/// The body of an answer, in the version of its request.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    body: Bytes,
+    version: i16,
+}
+
+impl Answer {
+    /// Bytes of the body.
+    pub fn len(&self) -> usize {
+        self.body.len()
+    }
+
+    /// The answer, borrowed from its bytes.
+    ///
+    /// # Errors
+    /// It does not follow its schema.
+    pub fn decode<'a, T: Decode<'a>>(&'a self) -> Result<T, CallError> {
+        Ok(T::decode(&mut Reader::new(&self.body), self.version)?)
     }
 }
 
@@ -87,6 +122,8 @@ pub struct PeerConnection {
     next_correlation: AtomicI32,
     reader: tokio::task::AbortHandle,
     client_id: Arc<str>,
+    /// What the other end serves, once it was asked.
+    served: OnceCell<ServedVersions>,
 }
 
 impl PeerConnection {
@@ -116,6 +153,7 @@ impl PeerConnection {
             next_correlation: AtomicI32::new(1),
             reader,
             client_id,
+            served: OnceCell::new(),
         }))
     }
 
@@ -147,14 +185,15 @@ impl PeerConnection {
         self.shared.lose();
     }
 
-    /// Sends a request and waits for its answer's body, at most `timeout`; then the connection is given up.
+    /// Sends a request in the newest of the `known` versions that the other end serves, and waits for its answer, at most
+    /// `timeout`; then the connection is given up.
     pub async fn call<R: Request>(
         &self,
         request: &R,
-        version: i16,
+        known: &RangeInclusive<i16>,
         timeout: Duration,
-    ) -> Result<Bytes, CallError> {
-        let exchange = self.exchange(request, version);
+    ) -> Result<Answer, CallError> {
+        let exchange = self.negotiated(request, known);
         match tokio::time::timeout(timeout, exchange).await {
             Ok(answered) => answered,
             Err(_) => {
@@ -164,15 +203,15 @@ impl PeerConnection {
         }
     }
 
-    /// Sends a request and waits for its answer's body for as long as bytes arrive; after `silence` without any the
-    /// connection is given up. For answers whose length says how long they take.
+    /// The same, waiting for as long as bytes arrive; after `silence` without any the connection is given up. For answers
+    /// whose length says how long they take.
     pub async fn call_silent<R: Request>(
         &self,
         request: &R,
-        version: i16,
+        known: &RangeInclusive<i16>,
         silence: Duration,
-    ) -> Result<Bytes, CallError> {
-        let mut exchange = std::pin::pin!(self.exchange(request, version));
+    ) -> Result<Answer, CallError> {
+        let mut exchange = std::pin::pin!(self.negotiated(request, known));
         let mut received = self.received();
         loop {
             if let Ok(answered) = tokio::time::timeout(silence, &mut exchange).await {
@@ -187,6 +226,26 @@ impl PeerConnection {
 
     fn received(&self) -> u64 {
         self.shared.received.load(Ordering::Relaxed)
+    }
+
+    /// What the other end serves.
+    pub async fn served(&self) -> Result<&ServedVersions, CallError> {
+        let ask = async || {
+            let body = self.exchange(&ApiVersionsRequest::default(), API_VERSIONS_VERSION).await?;
+            let answer = Answer { body, version: API_VERSIONS_VERSION };
+            Ok(ServedVersions::new(&answer.decode::<ApiVersionsResponse<'_>>()?))
+        };
+        self.served.get_or_try_init(ask).await
+    }
+
+    async fn negotiated<R: Request>(
+        &self,
+        request: &R,
+        known: &RangeInclusive<i16>,
+    ) -> Result<Answer, CallError> {
+        let version = self.served().await?.newest(R::KEY, known)?;
+        let body = self.exchange(request, version).await?;
+        Ok(Answer { body, version })
     }
 
     async fn exchange<R: Request>(&self, request: &R, version: i16) -> Result<Bytes, CallError> {
@@ -245,11 +304,6 @@ impl Drop for PeerConnection {
     fn drop(&mut self) {
         self.reader.abort();
     }
-}
-
-/// Decodes an answer's body.
-pub fn decode<'a, T: Decode<'a>>(body: &'a [u8], version: i16) -> Result<T, CallError> {
-    Ok(T::decode(&mut Reader::new(body), version)?)
 }
 
 fn skip_response_header(body: &mut Bytes, key: ApiKey, version: i16) -> Result<(), CallError> {

@@ -3,6 +3,7 @@
 mod connection;
 mod pool;
 mod sight;
+mod versions;
 
-pub use connection::{CallError, PeerConnection, decode};
+pub use connection::{Answer, CallError, PeerConnection};
 pub use pool::{Lane, PeerAddress, Peers};

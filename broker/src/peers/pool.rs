@@ -1,15 +1,15 @@
 //! Connections to the other brokers, opened on demand and shared by what talks to them.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use ottla_broker_protocol::Request;
+use ottla_broker_protocol::{ApiKey, Request};
 use ottla_broker_types::{DurationMs, MonotonicMs, NodeId};
 use parking_lot::Mutex;
 
-use super::connection::{CallError, PeerConnection};
+use super::connection::{Answer, CallError, PeerConnection};
 use super::sight::Sight;
 use crate::clock::Clock;
 
@@ -128,17 +128,29 @@ impl Peers {
         self.sight.open(node, &address, Arc::clone(&self.client_id)).await
     }
 
-    /// Sends one request to `node` and waits for the body of its answer, at most `timeout` with the connecting.
+    /// Whether `node` serves `version` of an API.
+    pub async fn serves(
+        &self,
+        node: NodeId,
+        lane: Lane,
+        api: ApiKey,
+        version: i16,
+    ) -> Result<bool, CallError> {
+        Ok(self.connection(node, lane).await?.served().await?.contains(api, version))
+    }
+
+    /// Sends one request to `node`, in the newest of the `known` versions that it serves, and waits for its answer, at most
+    /// `timeout` with the connecting.
     pub async fn call<R: Request>(
         &self,
         node: NodeId,
         lane: Lane,
         request: &R,
-        version: i16,
+        known: &RangeInclusive<i16>,
         timeout: Duration,
-    ) -> Result<Bytes, CallError> {
+    ) -> Result<Answer, CallError> {
         let connection = tokio::time::timeout(timeout, self.connection(node, lane)).await;
-        connection.map_err(|_| CallError::TimedOut(timeout))??.call(request, version, timeout).await
+        connection.map_err(|_| CallError::TimedOut(timeout))??.call(request, known, timeout).await
     }
 }
 
@@ -188,7 +200,7 @@ mod tests {
     async fn a_call_that_times_out_takes_its_connection_along() {
         let (listener, peers) = deaf().await;
         let request = BrokerHeartbeatRequest::default();
-        let called = peers.call(NodeId(2), Lane::Heartbeats, &request, 1, SHORT).await;
+        let called = peers.call(NodeId(2), Lane::Heartbeats, &request, &(1..=1), SHORT).await;
         assert!(matches!(called, Err(CallError::TimedOut(_))), "{called:?}");
         let (mut first, _) = listener.accept().await.unwrap();
         let again = peers.connection(NodeId(2), Lane::Heartbeats).await.unwrap();
@@ -204,7 +216,7 @@ mod tests {
         let (_listener, peers) = deaf().await;
         let request = BrokerHeartbeatRequest::default();
         let connection = peers.connection(NodeId(2), Lane::Quorum).await.unwrap();
-        let call = connection.call(&request, 1, Duration::from_secs(60));
+        let call = connection.call(&request, &(1..=1), Duration::from_secs(60));
         assert!(tokio::time::timeout(SHORT, call).await.is_err());
         assert!(connection.is_lost());
     }

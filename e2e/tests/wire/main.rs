@@ -22,4 +22,5 @@ mod wire_scale_shares;
 mod wire_settings;
 mod wire_stall;
 mod wire_tools;
+mod wire_two_releases;
 mod wire_versions;
