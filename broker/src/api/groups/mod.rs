@@ -2,6 +2,7 @@
 
 mod delete_groups;
 mod describe_groups;
+pub(super) mod find_coordinator;
 mod heartbeat;
 mod join_group;
 mod leave_group;

@@ -12,8 +12,8 @@ use ottla_broker_protocol::messages::describe_topic_partitions_response::{
 };
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
-use super::call::Call;
-use super::{Answer, Malformed, authorized_operations, topic_rows};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed, authorized_operations, topic_rows};
 use crate::broker::Broker;
 use crate::view::View;
 

@@ -8,8 +8,8 @@ use ottla_broker_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
 
-use super::call::Call;
-use super::{Answer, Malformed};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::partitions::PartitionFacts;
 

@@ -9,8 +9,9 @@ use ottla_broker_protocol::messages::api_versions_response::{
 };
 use ottla_broker_protocol::{ApiKey, ErrorCode, frame};
 
-use super::call::Call;
-use super::{Answer, Malformed, served};
+use crate::api::call::Call;
+use crate::api::route;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::listener::{PeerInfo, Reply};
 
@@ -76,9 +77,9 @@ fn is_client_word(word: &str) -> bool {
 }
 
 fn full(broker: &Broker, internal: bool, version: i16) -> ApiVersionsResponse<'static> {
-    let mut api_keys: Vec<ApiVersion> = served::all(internal)
+    let mut api_keys: Vec<ApiVersion> = route::all(internal)
         .map(|api| {
-            let versions = served::advertised(api);
+            let versions = route::advertised(api);
             ApiVersion {
                 api_key: api.code(),
                 min_version: *versions.start(),

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_broker_protocol::{ApiKey, Decode, ErrorCode, Reader};
 
-use super::call::{Call, encode_body};
 use super::{
-    Answer, Malformed, alter_configs, alter_partition_reassignments, create_partitions, create_topics,
-    delete_topics, describe_quorum, elect_leaders, incremental_alter_configs, unregister_broker,
+    alter_configs, alter_partition_reassignments, create_partitions, create_topics, delete_topics,
+    describe_quorum, elect_leaders, incremental_alter_configs, unregister_broker,
 };
+use crate::api::call::{Call, encode_body};
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::controller::NotActive;
 

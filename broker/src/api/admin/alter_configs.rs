@@ -11,9 +11,10 @@ use ottla_broker_protocol::messages::alter_configs_response::{
 };
 use ottla_broker_protocol::{Decode, ErrorCode, Reader};
 
-use super::call::{Call, encode_body};
 use super::config_requests::{Refusal, decide_each, forward, invalid, put_back, refusal, take_out, target};
-use super::{Answer, Malformed, admin};
+use super::forward;
+use crate::api::call::{Call, encode_body};
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::controller::NotActive;
 use crate::listener::Reply;
@@ -26,7 +27,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         Some(row(resource, ErrorCode::InvalidRequest, Some(message)))
     });
     if refused.is_empty() {
-        return admin::handle(broker, call);
+        return forward::handle(broker, call);
     }
     if rest.resources.is_empty() {
         let mut response = AlterConfigsResponse::default();

@@ -13,8 +13,17 @@ use ottla_broker_protocol::messages::broker_heartbeat_request::BrokerHeartbeatRe
 use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatResponse;
 use ottla_broker_types::{BrokerEpoch, NodeId, Offset};
 
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::controller::{Decided, NotActive};
+
+/// Handles the request of another broker.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: BrokerHeartbeatRequest = call.request()?;
+    let broker = Arc::clone(broker);
+    Ok(call.later(|call| async move { call.reply(&answer(&broker, &request).await) }))
+}
 
 /// Takes a heartbeat, if this node is the active controller.
 pub async fn answer(broker: &Arc<Broker>, request: &BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {

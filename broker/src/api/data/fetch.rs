@@ -15,8 +15,9 @@ use ottla_broker_types::{
     BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, PartitionIndex, TopicId, TopicName, Uuid,
 };
 
-use super::call::Call;
-use super::{Answer, Malformed, old_clients};
+use super::old_clients;
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::fetch::{FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
 use crate::partitions::{FetchRead, FetchWaiter, Fetcher, HostedPartition, ReadLimits};

@@ -14,7 +14,16 @@ use ottla_broker_protocol::messages::alter_partition_response::{
 };
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, Uuid};
 
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+
+/// Handles the request of another broker.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: AlterPartitionRequest = call.request()?;
+    let broker = Arc::clone(broker);
+    Ok(call.later(|call| async move { call.reply(&decide(&broker, &request).await) }))
+}
 
 /// Decides, if this node is the active controller.
 pub async fn decide(broker: &Arc<Broker>, request: &AlterPartitionRequest) -> AlterPartitionResponse {

@@ -8,9 +8,9 @@ use ottla_broker_protocol::messages::describe_cluster_response::{
     DescribeClusterBroker, DescribeClusterResponse,
 };
 
-use super::call::Call;
-use super::metadata::controller_for_clients;
-use super::{Answer, Malformed, authorized_operations};
+use crate::api::call::Call;
+use crate::api::data::metadata::controller_for_clients;
+use crate::api::{Answer, Malformed, authorized_operations};
 use crate::broker::Broker;
 
 /// The endpoint type of brokers; controllers have no listener for clients here.

@@ -19,8 +19,9 @@ use ottla_broker_types::{PartitionIndex, TopicId, TopicName, TopicPartition, Uui
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::call::Call;
-use super::{Answer, Malformed, old_clients};
+use super::old_clients;
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::checks;
 use crate::disk_access::LARGE_BYTES;

@@ -11,8 +11,8 @@ use ottla_broker_protocol::messages::list_offsets_response::{
 use ottla_broker_replication::Isolation;
 use ottla_broker_types::{LeaderEpoch, PartitionIndex, TopicName};
 
-use super::call::Call;
-use super::{Answer, Malformed};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
 /// The isolation level that sees no open transaction.

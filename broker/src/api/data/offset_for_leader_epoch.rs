@@ -11,8 +11,8 @@ use ottla_broker_protocol::messages::offset_for_leader_epoch_response::{
 };
 use ottla_broker_types::{LeaderEpoch, PartitionIndex, TopicName};
 
-use super::call::Call;
-use super::{Answer, Malformed};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
 /// Handles an OffsetForLeaderEpoch.

@@ -10,8 +10,8 @@ use ottla_broker_protocol::messages::list_partition_reassignments_response::{
 };
 use ottla_broker_types::PartitionIndex;
 
-use super::call::Call;
-use super::{Answer, Malformed, topic_rows};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed, topic_rows};
 use crate::broker::Broker;
 
 /// Handles a ListPartitionReassignments.

@@ -16,8 +16,8 @@ use ottla_broker_protocol::messages::describe_configs_response::{
 };
 use ottla_broker_types::TopicName;
 
-use super::call::Call;
-use super::{Answer, Malformed};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
 /// A refusal: the code, and what to do.

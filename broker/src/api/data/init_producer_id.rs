@@ -7,8 +7,8 @@ use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::init_producer_id_request::InitProducerIdRequest;
 use ottla_broker_protocol::messages::init_producer_id_response::InitProducerIdResponse;
 
-use super::call::Call;
-use super::{Answer, Malformed};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
 /// The wire's "none" for ids and epochs.

@@ -12,8 +12,8 @@ use ottla_broker_protocol::messages::delete_records_response::{
 };
 use ottla_broker_types::{Offset, PartitionIndex, TopicName};
 
-use super::call::Call;
-use super::{Answer, Malformed};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::listener::Reply;
 use crate::partitions::{FetchWaiter, HostedPartition};

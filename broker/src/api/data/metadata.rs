@@ -12,8 +12,8 @@ use ottla_broker_protocol::messages::metadata_response::{
 };
 use ottla_broker_types::{NodeId, TopicId, TopicName};
 
-use super::call::Call;
-use super::{Answer, Malformed, authorized_operations, auto_create, succession, topic_rows};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed, authorized_operations, auto_create, succession, topic_rows};
 use crate::broker::Broker;
 use crate::listener::Reply;
 use crate::view::View;

@@ -8,7 +8,16 @@ use ottla_broker_protocol::messages::allocate_producer_ids_request::AllocateProd
 use ottla_broker_protocol::messages::allocate_producer_ids_response::AllocateProducerIdsResponse;
 use ottla_broker_types::{BrokerEpoch, NodeId};
 
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+
+/// Handles the request of another broker.
+pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
+    let request: AllocateProducerIdsRequest = call.request()?;
+    let broker = Arc::clone(broker);
+    Ok(call.later(|call| async move { call.reply(&decide(&broker, &request).await) }))
+}
 
 /// Decides, if this node is the active controller.
 pub async fn decide(

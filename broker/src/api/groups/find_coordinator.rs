@@ -11,8 +11,8 @@ use ottla_broker_protocol::messages::find_coordinator_request::FindCoordinatorRe
 use ottla_broker_protocol::messages::find_coordinator_response::{Coordinator, FindCoordinatorResponse};
 use ottla_broker_types::{NodeId, TopicName};
 
-use super::call::Call;
-use super::{Answer, Malformed, auto_create};
+use crate::api::call::Call;
+use crate::api::{Answer, Malformed, auto_create};
 use crate::broker::Broker;
 use crate::groups::{self, OFFSETS_TOPIC};
 use crate::listener::Reply;

@@ -11,8 +11,9 @@ use ottla_broker_metadata::controller::{self, ConfigResult, Context, Decision, R
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{NodeId, TopicName};
 
-use super::call::Call;
-use super::{Answer, parts};
+use super::parts;
+use crate::api::Answer;
+use crate::api::call::Call;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 use crate::listener::Reply;
