@@ -1,25 +1,37 @@
 //! The authorized operations of KIP-430: a bit for each operation that the asker may do. Without an authorizer these
 //! are all that the kind of resource has.
 
+use ottla_broker_protocol::rules::Operation;
+
 /// The field's value when it was not asked for.
 const NOT_ASKED: i32 = i32::MIN;
 
-/// Kafka's codes of the operations (AclOperation), each the position of its bit.
-const READ: i32 = 3;
-const WRITE: i32 = 4;
-const CREATE: i32 = 5;
-const DELETE: i32 = 6;
-const ALTER: i32 = 7;
-const DESCRIBE: i32 = 8;
-const CLUSTER_ACTION: i32 = 9;
-const DESCRIBE_CONFIGS: i32 = 10;
-const ALTER_CONFIGS: i32 = 11;
-const IDEMPOTENT_WRITE: i32 = 12;
-
-const TOPIC: &[i32] = &[READ, WRITE, CREATE, DELETE, ALTER, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS];
-const GROUP: &[i32] = &[READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS];
-const CLUSTER: &[i32] =
-    &[CREATE, ALTER, DESCRIBE, CLUSTER_ACTION, DESCRIBE_CONFIGS, ALTER_CONFIGS, IDEMPOTENT_WRITE];
+const TOPIC: &[Operation] = &[
+    Operation::Read,
+    Operation::Write,
+    Operation::Create,
+    Operation::Delete,
+    Operation::Alter,
+    Operation::Describe,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+];
+const GROUP: &[Operation] = &[
+    Operation::Read,
+    Operation::Delete,
+    Operation::Describe,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+];
+const CLUSTER: &[Operation] = &[
+    Operation::Create,
+    Operation::Alter,
+    Operation::Describe,
+    Operation::ClusterAction,
+    Operation::DescribeConfigs,
+    Operation::AlterConfigs,
+    Operation::IdempotentWrite,
+];
 
 /// What may be done to a topic, if `asked`.
 pub fn of_topic(asked: bool) -> i32 {
@@ -36,8 +48,8 @@ pub fn of_cluster(asked: bool) -> i32 {
     field(asked, CLUSTER)
 }
 
-fn field(asked: bool, operations: &[i32]) -> i32 {
-    if asked { operations.iter().fold(0, |bits, operation| bits | 1 << operation) } else { NOT_ASKED }
+fn field(asked: bool, operations: &[Operation]) -> i32 {
+    if asked { operations.iter().fold(0, |bits, operation| bits | 1 << *operation as i32) } else { NOT_ASKED }
 }
 
 #[cfg(test)]

@@ -60,7 +60,8 @@ impl Call {
 
     /// The decoded request.
     pub fn request<'a, R: Decode<'a> + Request>(&'a self) -> Result<R, DecodeError> {
-        R::decode(&mut Reader::new(&self.body), self.version)
+        let mut reader = Reader::new(&self.body).with_items_max(self.key.rules().items_max);
+        R::decode(&mut reader, self.version)
     }
 
     /// The answer as a frame.

@@ -2,10 +2,10 @@
 //! which versions, and by which file.
 
 use std::net::SocketAddr;
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-use ottla_broker_protocol::ApiKey;
+use ottla_broker_protocol::rules::{Listeners, Work};
+use ottla_broker_protocol::{ApiKey, ServedApi};
 
 use super::admin::{
     alter_configs, delete_records, describe_cluster, describe_configs, describe_log_dirs,
@@ -20,7 +20,10 @@ use super::call::Call;
 use super::data::{
     api_versions, fetch, init_producer_id, list_offsets, metadata, offset_for_leader_epoch, produce,
 };
-use super::groups::{self, find_coordinator};
+use super::groups::{
+    delete_groups, describe_groups, find_coordinator, heartbeat, join_group, leave_group, list_groups,
+    offset_commit, offset_delete, offset_fetch, sync_group,
+};
 use crate::broker::Broker;
 use crate::controller::Standing;
 use crate::disk_access::LARGE_BYTES;
@@ -41,33 +44,40 @@ impl Api {
         let Some((key, version)) = key_and_version(&frame.bytes) else {
             return Ok(Answer::close("the frame is shorter than a request header"));
         };
-        let Some(api) = ApiKey::from_i16(key).filter(|api| is_served(*api, peer.internal)) else {
+        let served = ApiKey::from_i16(key).and_then(ServedApi::of).filter(|api| is_served(*api, peer));
+        let Some(api) = served else {
             return Ok(Answer::close("the API is not served on this listener"));
         };
-        if !versions(api).contains(&version) {
-            if api == ApiKey::ApiVersions {
+        if !api.key().versions().contains(&version) {
+            if api == ServedApi::ApiVersions {
                 // KIP-511: the client learns our versions in the oldest schema and asks again.
                 return Ok(Answer::now(api_versions::unsupported(&self.broker, peer, &frame.bytes)));
             }
             return Ok(Answer::close("the version of the API is not served"));
         }
-        let call = Call::open(peer, frame, api)?;
+        let call = Call::open(peer, frame, api.key())?;
+        // Between opening and handling is the place of the authorizer and of the quotas, which read `ApiKey::rules`.
         if !touches_logs(api) {
-            return handle(&self.broker, call);
+            return handle(&self.broker, api, call);
         }
-        let large = api == ApiKey::Produce && call.body.len() >= LARGE_BYTES;
+        let large = api == ServedApi::Produce && call.body.len() >= LARGE_BYTES;
         if !large && let Some(_turn) = self.broker.disk.try_turn(now) {
-            return handle(&self.broker, call);
+            return handle(&self.broker, api, call);
         }
-        Ok(Answer(Handled::Elsewhere(Box::pin(elsewhere(Arc::clone(&self.broker), call, peer.address, key)))))
+        let work = elsewhere(Arc::clone(&self.broker), api, call, peer.address);
+        Ok(Answer(Handled::Elsewhere(Box::pin(work))))
     }
+}
+
+fn touches_logs(api: ServedApi) -> bool {
+    matches!(api.key().rules().work, Work::Log | Work::Scan)
 }
 
 /// Carries a request out where it may take long. If that is because the disk is stuck, and others lead by now what this
 /// broker led, the connection ends: whatever the disk takes of it one day, nobody will read, and the client asks there.
-async fn elsewhere(broker: Arc<Broker>, call: Call, address: SocketAddr, key: i16) -> Handled {
+async fn elsewhere(broker: Arc<Broker>, api: ServedApi, call: Call, address: SocketAddr) -> Handled {
     let (disk, serving) = (Arc::clone(&broker.disk), Arc::clone(&broker));
-    let work = disk.elsewhere(move || handled(handle(&serving, call), address, key));
+    let work = disk.elsewhere(move || handled(handle(&serving, api, call), address, api.key().code()));
     tokio::select! {
         biased;
         handled = work => handled,
@@ -137,143 +147,62 @@ impl Handler for Api {
     }
 }
 
-/// What clients are told of, in the order of the keys. A row here means: fully served in all its versions.
-const FOR_CLIENTS: [ApiKey; 33] = [
-    ApiKey::Produce,
-    ApiKey::Fetch,
-    ApiKey::ListOffsets,
-    ApiKey::Metadata,
-    ApiKey::OffsetCommit,
-    ApiKey::OffsetFetch,
-    ApiKey::FindCoordinator,
-    ApiKey::JoinGroup,
-    ApiKey::Heartbeat,
-    ApiKey::LeaveGroup,
-    ApiKey::SyncGroup,
-    ApiKey::DescribeGroups,
-    ApiKey::ListGroups,
-    ApiKey::ApiVersions,
-    ApiKey::CreateTopics,
-    ApiKey::DeleteTopics,
-    ApiKey::DeleteRecords,
-    ApiKey::InitProducerId,
-    ApiKey::OffsetForLeaderEpoch,
-    ApiKey::DescribeConfigs,
-    ApiKey::AlterConfigs,
-    ApiKey::DescribeLogDirs,
-    ApiKey::CreatePartitions,
-    ApiKey::DeleteGroups,
-    ApiKey::ElectLeaders,
-    ApiKey::IncrementalAlterConfigs,
-    ApiKey::AlterPartitionReassignments,
-    ApiKey::ListPartitionReassignments,
-    ApiKey::OffsetDelete,
-    ApiKey::DescribeQuorum,
-    ApiKey::DescribeCluster,
-    ApiKey::UnregisterBroker,
-    ApiKey::DescribeTopicPartitions,
-];
-
-/// What brokers ask of each other, on the private listener only.
-const FOR_BROKERS: [ApiKey; 7] = [
-    ApiKey::AlterPartition,
-    ApiKey::BrokerRegistration,
-    ApiKey::BrokerHeartbeat,
-    ApiKey::AllocateProducerIds,
-    ApiKey::RaftMessage,
-    ApiKey::MetadataFetch,
-    ApiKey::ForwardAdmin,
-];
-
-/// Whether `api` is answered on the private (`internal`) or the client listener.
-fn is_served(api: ApiKey, internal: bool) -> bool {
-    FOR_CLIENTS.contains(&api) || (internal && FOR_BROKERS.contains(&api))
+/// Every API that is served to a peer, by key.
+pub(super) fn all(peer: &PeerInfo) -> impl Iterator<Item = ApiKey> {
+    ServedApi::ALL.iter().filter(|api| is_served(**api, peer)).map(|api| api.key())
 }
 
-/// Every API of a listener.
-pub(super) fn all(internal: bool) -> impl Iterator<Item = ApiKey> {
-    let for_brokers: &[ApiKey] = if internal { &FOR_BROKERS } else { &[] };
-    FOR_CLIENTS.iter().chain(for_brokers).copied()
+fn is_served(api: ServedApi, peer: &PeerInfo) -> bool {
+    match api.key().rules().listeners {
+        Listeners::All => true,
+        Listeners::Brokers => peer.internal,
+        Listeners::Nowhere => false,
+    }
 }
 
-/// The versions that clients are told of. Produce names older ones than it answers, because librdkafka
-/// compresses only when version 0 is listed (KAFKA-18659).
-pub(super) fn advertised(api: ApiKey) -> RangeInclusive<i16> {
-    api.advertised_versions()
-}
-
-/// The versions that are answered.
-fn versions(api: ApiKey) -> RangeInclusive<i16> {
-    api.versions()
-}
-
-/// Whether answering may read or write partitions, or wait for who does: groups keep their state in one.
-fn touches_logs(api: ApiKey) -> bool {
-    matches!(
-        api,
-        ApiKey::Produce
-            | ApiKey::Fetch
-            | ApiKey::ListOffsets
-            | ApiKey::OffsetForLeaderEpoch
-            | ApiKey::DescribeLogDirs
-            | ApiKey::DeleteRecords
-            | ApiKey::OffsetCommit
-            | ApiKey::OffsetFetch
-            | ApiKey::JoinGroup
-            | ApiKey::Heartbeat
-            | ApiKey::LeaveGroup
-            | ApiKey::SyncGroup
-            | ApiKey::DescribeGroups
-            | ApiKey::ListGroups
-            | ApiKey::DeleteGroups
-            | ApiKey::OffsetDelete
-    )
-}
-
-/// Hands a call to its file.
-fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
-    match call.key {
-        ApiKey::Produce => produce::handle(broker, call),
-        ApiKey::Fetch => fetch::handle(broker, call),
-        ApiKey::ListOffsets => list_offsets::handle(broker, &call),
-        ApiKey::Metadata => metadata::handle(broker, call),
-        ApiKey::FindCoordinator => find_coordinator::handle(broker, call),
-        ApiKey::OffsetCommit
-        | ApiKey::OffsetFetch
-        | ApiKey::JoinGroup
-        | ApiKey::Heartbeat
-        | ApiKey::LeaveGroup
-        | ApiKey::SyncGroup
-        | ApiKey::DescribeGroups
-        | ApiKey::ListGroups
-        | ApiKey::DeleteGroups
-        | ApiKey::OffsetDelete => groups::handle(broker, call),
-        ApiKey::ApiVersions => api_versions::handle(broker, &call),
-        ApiKey::InitProducerId => init_producer_id::handle(broker, call),
-        ApiKey::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(broker, &call),
-        ApiKey::DescribeConfigs => describe_configs::handle(broker, &call),
-        ApiKey::DescribeLogDirs => describe_log_dirs::handle(broker, &call),
-        ApiKey::ListPartitionReassignments => list_partition_reassignments::handle(broker, &call),
-        ApiKey::DescribeCluster => describe_cluster::handle(broker, &call),
-        ApiKey::DescribeTopicPartitions => describe_topic_partitions::handle(broker, &call),
-        ApiKey::CreateTopics
-        | ApiKey::DeleteTopics
-        | ApiKey::CreatePartitions
-        | ApiKey::ElectLeaders
-        | ApiKey::AlterPartitionReassignments
-        | ApiKey::UnregisterBroker
-        | ApiKey::DescribeQuorum => forward::handle(broker, call),
-        ApiKey::DeleteRecords => delete_records::handle(broker, call),
-        ApiKey::AlterConfigs => alter_configs::handle(broker, call),
-        ApiKey::IncrementalAlterConfigs => incremental_alter_configs::handle(broker, call),
-        ApiKey::AlterPartition => alter_partition::handle(broker, call),
-        ApiKey::BrokerRegistration => broker_registration::handle(broker, call),
-        ApiKey::BrokerHeartbeat => broker_heartbeat::handle(broker, call),
-        ApiKey::AllocateProducerIds => allocate_producer_ids::handle(broker, call),
-        ApiKey::RaftMessage => raft_message::handle(broker, call),
-        ApiKey::MetadataFetch => metadata_fetch::handle(broker, call),
-        ApiKey::ForwardAdmin => forward_admin::handle(broker, call),
-        _ => Ok(Answer::close("the API is not served on this listener")),
+/// Hands a call to the file of its API.
+fn handle(broker: &Arc<Broker>, api: ServedApi, call: Call) -> Result<Answer, Malformed> {
+    match api {
+        ServedApi::Produce => produce::handle(broker, call),
+        ServedApi::Fetch => fetch::handle(broker, call),
+        ServedApi::ListOffsets => list_offsets::handle(broker, &call),
+        ServedApi::Metadata => metadata::handle(broker, call),
+        ServedApi::OffsetCommit => offset_commit::handle(broker, call),
+        ServedApi::OffsetFetch => offset_fetch::handle(broker, call),
+        ServedApi::FindCoordinator => find_coordinator::handle(broker, call),
+        ServedApi::JoinGroup => join_group::handle(broker, call),
+        ServedApi::Heartbeat => heartbeat::handle(broker, &call),
+        ServedApi::LeaveGroup => leave_group::handle(broker, call),
+        ServedApi::SyncGroup => sync_group::handle(broker, call),
+        ServedApi::DescribeGroups => describe_groups::handle(broker, &call),
+        ServedApi::ListGroups => list_groups::handle(broker, &call),
+        ServedApi::ApiVersions => api_versions::handle(broker, &call),
+        ServedApi::DeleteRecords => delete_records::handle(broker, call),
+        ServedApi::InitProducerId => init_producer_id::handle(broker, call),
+        ServedApi::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(broker, &call),
+        ServedApi::DescribeConfigs => describe_configs::handle(broker, &call),
+        ServedApi::AlterConfigs => alter_configs::handle(broker, call),
+        ServedApi::DescribeLogDirs => describe_log_dirs::handle(broker, &call),
+        ServedApi::DeleteGroups => delete_groups::handle(broker, call),
+        ServedApi::IncrementalAlterConfigs => incremental_alter_configs::handle(broker, call),
+        ServedApi::ListPartitionReassignments => list_partition_reassignments::handle(broker, &call),
+        ServedApi::OffsetDelete => offset_delete::handle(broker, call),
+        ServedApi::DescribeCluster => describe_cluster::handle(broker, &call),
+        ServedApi::DescribeTopicPartitions => describe_topic_partitions::handle(broker, &call),
+        ServedApi::CreateTopics
+        | ServedApi::DeleteTopics
+        | ServedApi::CreatePartitions
+        | ServedApi::ElectLeaders
+        | ServedApi::AlterPartitionReassignments
+        | ServedApi::DescribeQuorum
+        | ServedApi::UnregisterBroker => forward::handle(broker, call),
+        ServedApi::AlterPartition => alter_partition::handle(broker, call),
+        ServedApi::BrokerRegistration => broker_registration::handle(broker, call),
+        ServedApi::BrokerHeartbeat => broker_heartbeat::handle(broker, call),
+        ServedApi::AllocateProducerIds => allocate_producer_ids::handle(broker, call),
+        ServedApi::RaftMessage => raft_message::handle(broker, call),
+        ServedApi::MetadataFetch => metadata_fetch::handle(broker, call),
+        ServedApi::ForwardAdmin => forward_admin::handle(broker, call),
     }
 }
 

@@ -1,4 +1,5 @@
-//! Writing generated files. I/O: runs `rustfmt`, reads and writes below the protocol crate.
+//! Writing generated files. I/O: runs `rustfmt`, reads and writes below the protocol crate, and
+//! the page of the APIs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -20,7 +21,10 @@ pub(crate) fn sync(
 ) -> anyhow::Result<Vec<String>> {
     let mut stale = Vec::new();
     for (name, content) in files {
-        let content = rustfmt(root, content).with_context(|| format!("format {name}"))?;
+        let content = match name.ends_with(".rs") {
+            true => rustfmt(root, content).with_context(|| format!("format {name}"))?,
+            false => content.clone(),
+        };
         let path = root.join(name);
         if fs::read_to_string(&path).is_ok_and(|current| current == content) {
             continue;

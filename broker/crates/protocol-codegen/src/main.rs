@@ -1,4 +1,5 @@
-//! Turns `protocol/spec/*.json` into `protocol/src/generated/` and `protocol/tests/cross_check/generated/`.
+//! Turns `protocol/spec/*.json` into `protocol/src/generated/`, `protocol/tests/cross_check/generated/` and the page
+//! `docs/apis.md`.
 //!
 //! Owns: the spec format (described in [`spec`] and [`field`]) and the shape of the generated code.
 //! I/O: reads the specs, writes the generated files, runs `rustfmt`; with `--check` it writes nothing and fails
@@ -7,6 +8,7 @@
 mod emit;
 mod field;
 mod files;
+mod rules;
 mod spec;
 
 use std::path::Path;

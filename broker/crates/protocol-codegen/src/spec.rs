@@ -2,7 +2,8 @@
 //! I/O: [`load`] reads the spec folder. Invariants of a loaded spec: every struct is used and defined, every
 //! field's versions lie within its struct's, every tagged field's versions are flexible.
 //!
-//! An API: `{api, key, scope?: "broker", own?, versions, advertised?, flexible?, request: body, response: body}`.
+//! An API: `{api, key, own?, versions, advertised?, flexible?, request: body, response: body}` and its rules, which
+//! [`crate::rules`] describes.
 //! Persisted data: `{data, key?, versions, flexible?, oracle?, fields, structs?}`; with a key it is a metadata record.
 //! A body: `{fields: [line], structs?: {name: [line]}}`, in wire order; lines as in [`crate::field`].
 //! `own` marks APIs that Kafka does not have, `oracle` data that the reference codec knows.
@@ -15,6 +16,7 @@ use anyhow::{Context, ensure};
 use serde::Deserialize;
 
 use crate::field::{Field, Versions};
+use crate::rules::{self, RawRules, Rules};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,12 +31,17 @@ struct RawBody {
 struct RawApi {
     api: String,
     key: i16,
-    scope: Option<String>,
     #[serde(default)]
     own: bool,
     versions: String,
     advertised: Option<String>,
     flexible: Option<i16>,
+    listeners: Vec<String>,
+    checks: Vec<String>,
+    quota: String,
+    work: String,
+    items: u32,
+    answer_bytes: u32,
     request: RawBody,
     response: RawBody,
 }
@@ -64,7 +71,7 @@ enum Raw {
 pub(crate) struct Api {
     pub(crate) name: String,
     pub(crate) key: i16,
-    pub(crate) broker_only: bool,
+    pub(crate) rules: Rules,
     pub(crate) advertised: Versions,
     pub(crate) request: Message,
     pub(crate) response: Message,
@@ -126,12 +133,20 @@ fn api(raw: RawApi) -> anyhow::Result<Api> {
     let versions = Versions::parse(&raw.versions, ANY)?;
     let message =
         |part: &str, body| message(format!("{}{part}", raw.api), versions, raw.flexible, !raw.own, body);
-    ensure!(raw.scope.as_deref().is_none_or(|scope| scope == "broker"), "the only scope is broker");
+    let request = message("Request", raw.request)?;
+    let rules = RawRules {
+        listeners: raw.listeners,
+        checks: raw.checks,
+        quota: raw.quota,
+        work: raw.work,
+        items: raw.items,
+        answer_bytes: raw.answer_bytes,
+    };
     Ok(Api {
         key: raw.key,
-        broker_only: raw.scope.is_some(),
         advertised: raw.advertised.as_deref().map_or(Ok(versions), |text| Versions::parse(text, ANY))?,
-        request: message("Request", raw.request)?,
+        rules: rules::parse(rules, &request)?,
+        request,
         response: message("Response", raw.response)?,
         name: raw.api,
     })
@@ -239,4 +254,10 @@ pub(crate) fn snake(name: &str) -> String {
         snake.push(c.to_ascii_lowercase());
     }
     snake
+}
+
+/// `controller_mutation` as `ControllerMutation`.
+pub(crate) fn pascal(name: &str) -> String {
+    let words = name.split('_').filter_map(|word| Some((word.chars().next()?, word.get(1..)?)));
+    words.fold(String::new(), |name, (first, rest)| format!("{name}{}{rest}", first.to_ascii_uppercase()))
 }

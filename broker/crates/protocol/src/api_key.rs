@@ -3,6 +3,7 @@
 use std::ops::RangeInclusive;
 
 use crate::generated::api_key::ApiKey;
+use crate::rules::ApiRules;
 
 impl ApiKey {
     /// Kafka's name of the API.
@@ -31,9 +32,9 @@ impl ApiKey {
         version >= self.facts().flexible_from
     }
 
-    /// Whether only brokers of the cluster may call the API, on the internal listener.
-    pub fn is_broker_only(self) -> bool {
-        self.facts().broker_only
+    /// Who is served, what the asker must be allowed, and what a request may cost.
+    pub fn rules(self) -> &'static ApiRules {
+        self.facts().rules
     }
 
     /// Version of the header before a request of `version`.
@@ -51,6 +52,15 @@ impl ApiKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rules::{Listeners, Need, Operation, Resource};
+
+    #[test]
+    fn a_producer_needs_to_write_each_topic_that_it_names() {
+        let checks = ApiKey::Produce.rules().checks;
+        let need = |resource, field| Need { resource, operation: Operation::Write, field: Some(field) };
+        assert_eq!(checks[0].any_of, [need(Resource::Topic, "topic_data.name")]);
+        assert_eq!(checks[1].any_of, [need(Resource::TransactionalId, "transactional_id")]);
+    }
 
     #[test]
     fn every_key_is_found_again() {
@@ -84,7 +94,9 @@ mod tests {
 
     #[test]
     fn calls_between_brokers_are_marked() {
-        assert!(ApiKey::AlterPartition.is_broker_only() && ApiKey::RaftMessage.is_broker_only());
-        assert!(!ApiKey::Fetch.is_broker_only());
+        let listeners = |key: ApiKey| key.rules().listeners;
+        assert_eq!(listeners(ApiKey::AlterPartition), Listeners::Brokers);
+        assert_eq!(listeners(ApiKey::RaftMessage), Listeners::Brokers);
+        assert_eq!(listeners(ApiKey::Fetch), Listeners::All);
     }
 }

@@ -13,10 +13,12 @@ mod generated;
 pub mod header;
 pub mod messages;
 pub mod persisted;
+pub mod rules;
 pub mod wire;
 
 pub use error_code::ErrorCode;
 pub use generated::api_key::ApiKey;
+pub use generated::served_api::ServedApi;
 pub use header::{RequestHeader, ResponseHeader};
 pub use wire::{
     Decode, DecodeError, Encode, EncodeError, FileRange, FileSource, Message, Reader, Records, Request,

@@ -1,16 +1,14 @@
 //! The APIs of consumer groups, one file each.
 
-mod delete_groups;
-mod describe_groups;
+pub(super) mod delete_groups;
+pub(super) mod describe_groups;
 pub(super) mod find_coordinator;
-mod heartbeat;
-mod join_group;
-mod leave_group;
-mod list_groups;
-mod offset_commit;
-mod offset_delete;
-mod offset_fetch;
+pub(super) mod heartbeat;
+pub(super) mod join_group;
+pub(super) mod leave_group;
+pub(super) mod list_groups;
+pub(super) mod offset_commit;
+pub(super) mod offset_delete;
+pub(super) mod offset_fetch;
 mod parts;
-mod sync_group;
-
-pub use parts::handle;
+pub(super) mod sync_group;

@@ -1,36 +1,10 @@
-//! What the group APIs share: the way to each file, and reading who asks.
-
-use std::sync::Arc;
+//! What the group APIs share: reading who asks, and for what.
 
 use ottla_broker_coordinator::{Caller, GroupId, InstanceId, MemberId};
-use ottla_broker_protocol::{ApiKey, ErrorCode};
+use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{PartitionIndex, TopicId, TopicName, TopicPartition, Uuid};
 
-use super::{
-    delete_groups, describe_groups, heartbeat, join_group, leave_group, list_groups, offset_commit,
-    offset_delete, offset_fetch, sync_group,
-};
-use crate::api::call::Call;
-use crate::api::{Answer, Malformed};
-use crate::broker::Broker;
 use crate::view::View;
-
-/// Hands a call to its file.
-pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
-    match call.key {
-        ApiKey::OffsetCommit => offset_commit::handle(broker, call),
-        ApiKey::OffsetFetch => offset_fetch::handle(broker, call),
-        ApiKey::JoinGroup => join_group::handle(broker, call),
-        ApiKey::Heartbeat => heartbeat::handle(broker, &call),
-        ApiKey::LeaveGroup => leave_group::handle(broker, call),
-        ApiKey::SyncGroup => sync_group::handle(broker, call),
-        ApiKey::DescribeGroups => describe_groups::handle(broker, &call),
-        ApiKey::ListGroups => list_groups::handle(broker, &call),
-        ApiKey::DeleteGroups => delete_groups::handle(broker, call),
-        ApiKey::OffsetDelete => offset_delete::handle(broker, call),
-        _ => Ok(Answer::close("the API is none of groups")),
-    }
-}
 
 /// Who asks, as the request says it.
 pub(super) fn caller(member: &str, instance: Option<&str>) -> Caller {

@@ -3,6 +3,8 @@
 mod decode;
 mod encode;
 mod owned;
+mod page;
+mod rules;
 mod samples;
 mod structs;
 mod tables;
@@ -34,6 +36,7 @@ pub(crate) fn all(specs: &Specs) -> BTreeMap<String, String> {
         ("api_key", tables::api_key(specs)),
         ("any_message", tables::any_message(specs)),
         ("metadata_record", tables::metadata_record(specs)),
+        ("served_api", rules::served_api(specs)),
     ] {
         modules.push(name.to_owned());
         files.insert(format!("src/generated/{name}.rs"), code);
@@ -42,6 +45,7 @@ pub(crate) fn all(specs: &Specs) -> BTreeMap<String, String> {
     files.insert("src/generated/mod.rs".into(), tables::mod_rs(&modules));
     files.insert("tests/cross_check/generated/mod.rs".into(), samples::cross_check(specs));
     files.insert("tests/cross_check/generated/samples.rs".into(), samples::samples(specs));
+    files.insert("../../../docs/apis.md".into(), page::page(specs));
     files
 }
 

@@ -11,6 +11,7 @@ pub(super) fn mod_rs(modules: &[String]) -> String {
             "api_key" => "The APIs that have a spec.",
             "any_message" => "Requests and responses by key.",
             "metadata_record" => "Metadata records by key.",
+            "served_api" => "The APIs that a broker answers.",
             _ => "",
         };
         if !doc.is_empty() {
@@ -44,9 +45,9 @@ pub(super) fn request_impl(api: &Api) -> String {
 
 /// `src/generated/api_key.rs`.
 pub(super) fn api_key(specs: &Specs) -> String {
-    let mut code = format!("//! The table of APIs: key, name, versions, scope. No I/O.\n{HEADER}");
+    let mut code = format!("//! The table of APIs: key, name, versions, rules. No I/O.\n{HEADER}");
     code.push_str(
-        "use std::ops::RangeInclusive;\n\n/// An API that this codec knows.\n#[derive(Clone, Copy, Debug, PartialEq, \
+        "use std::ops::RangeInclusive;\n\nuse crate::rules::*;\n\n/// An API that this codec knows.\n#[derive(Clone, Copy, Debug, PartialEq, \
          Eq, PartialOrd, Ord, Hash)]\n#[repr(i16)]\npub enum ApiKey {\n",
     );
     for api in &specs.apis {
@@ -54,7 +55,7 @@ pub(super) fn api_key(specs: &Specs) -> String {
     }
     code.push_str("}\n\n/// What the key table knows of an API.\npub(crate) struct ApiFacts {\npub(crate) name: \
                    &'static str,\npub(crate) versions: RangeInclusive<i16>,\npub(crate) advertised: \
-                   RangeInclusive<i16>,\npub(crate) flexible_from: i16,\npub(crate) broker_only: bool,\n}\n\n");
+                   RangeInclusive<i16>,\npub(crate) flexible_from: i16,\npub(crate) rules: &'static ApiRules,\n}\n\n");
     code.push_str("impl ApiKey {\n/// Every API, by key.\npub const ALL: &'static [ApiKey] = &[\n");
     for api in &specs.apis {
         code.push_str(&format!("ApiKey::{},\n", api.name));
@@ -72,13 +73,13 @@ pub(super) fn api_key(specs: &Specs) -> String {
     for api in &specs.apis {
         code.push_str(&format!(
             "ApiKey::{name} => ApiFacts {{ name: \"{name}\", versions: {}..={}, advertised: {}..={}, flexible_from: \
-             {}, broker_only: {} }},\n",
+             {}, rules: {} }},\n",
             api.request.versions.first,
             api.request.versions.last,
             api.advertised.first,
             api.advertised.last,
             api.request.flexible.map_or("i16::MAX".to_owned(), |first| first.to_string()),
-            api.broker_only,
+            super::rules::expression(&api.rules),
             name = api.name,
         ));
     }

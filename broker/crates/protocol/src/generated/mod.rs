@@ -119,6 +119,8 @@ pub mod sasl_authenticate_request;
 pub mod sasl_authenticate_response;
 pub mod sasl_handshake_request;
 pub mod sasl_handshake_response;
+/// The APIs that a broker answers.
+pub mod served_api;
 pub mod sync_group_request;
 pub mod sync_group_response;
 pub mod topic_record;

@@ -11,7 +11,7 @@ pub enum DecodeError {
         /// Bytes that were left.
         left: usize,
     },
-    /// More elements are announced than the bytes that are left could hold.
+    /// More elements are announced than the bytes that are left could hold, or than the message may have.
     #[error("{count} elements are announced, {left} bytes are left")]
     TooManyElements {
         /// Announced element count.

@@ -32,6 +32,8 @@ pub struct Reader<'a> {
     rest: &'a [u8],
     /// Bytes of memory that arrays may still reserve.
     heap_left: usize,
+    /// Elements that arrays may still have.
+    items_left: usize,
 }
 
 macro_rules! fixed {
@@ -56,7 +58,13 @@ impl<'a> Reader<'a> {
     #[inline]
     pub fn new(bytes: &'a [u8]) -> Self {
         let heap_left = bytes.len().saturating_mul(HEAP_BYTES_PER_BYTE).saturating_add(HEAP_BYTES_BASE);
-        Reader { rest: bytes, heap_left }
+        Reader { rest: bytes, heap_left, items_left: usize::MAX }
+    }
+
+    /// The reader of a message whose arrays may have at most `items_max` elements, all together.
+    #[inline]
+    pub fn with_items_max(self, items_max: usize) -> Self {
+        Reader { items_left: items_max, ..self }
     }
 
     /// Bytes that are left.
@@ -257,6 +265,7 @@ impl<'a> Reader<'a> {
             return Err(too_many);
         }
         self.heap_left = self.heap_left.checked_sub(count.saturating_mul(size_of::<T>())).ok_or(too_many)?;
+        self.items_left = self.items_left.checked_sub(count).ok_or(too_many)?;
         let mut items = Vec::with_capacity(count);
         for _ in 0..count {
             items.push(element(self)?);
@@ -294,9 +303,9 @@ impl<'a> Reader<'a> {
         value: impl FnOnce(&mut Self) -> Result<T, DecodeError>,
     ) -> Result<T, DecodeError> {
         let bytes = self.tagged_bytes()?;
-        let mut inner = Reader { rest: bytes, heap_left: self.heap_left };
+        let mut inner = Reader { rest: bytes, ..*self };
         let value = value(&mut inner)?;
-        self.heap_left = inner.heap_left;
+        (self.heap_left, self.items_left) = (inner.heap_left, inner.items_left);
         if inner.rest.is_empty() {
             Ok(value)
         } else {
@@ -367,6 +376,17 @@ mod tests {
         assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0x1f]).uvarint(), Err(DecodeError::VarintTooLong));
         assert_eq!(Reader::new(&[0xff, 0xff, 0xff, 0xff, 0x0f]).uvarint(), Ok(u32::MAX));
         assert_eq!(Reader::new(&[0xff; 11]).varlong(), Err(DecodeError::VarintTooLong));
+    }
+
+    #[test]
+    fn arrays_have_no_more_elements_together_than_the_message_may() {
+        let bytes = [0, 0, 0, 2, 1, 2, 0, 0, 0, 2, 3, 4];
+        let both = |items_max| {
+            let mut reader = Reader::new(&bytes).with_items_max(items_max);
+            reader.array(false, 1, Reader::i8).and_then(|_| reader.array(false, 1, Reader::i8))
+        };
+        assert_eq!(both(4), Ok(vec![3, 4]));
+        assert_eq!(both(3), Err(DecodeError::TooManyElements { count: 2, left: 2 }));
     }
 
     #[test]
