@@ -17,7 +17,7 @@ use ottla_broker_types::{
 use tempfile::TempDir;
 use tokio::runtime::{Handle, Runtime};
 
-use crate::api::Api;
+use crate::api::{Api, Call};
 use crate::broker::{Broker, Parts};
 use crate::clock::Clock;
 use crate::controller::{Active, Controller};
@@ -173,6 +173,13 @@ impl Rig {
             order: Arc::default(),
             refusals: Arc::default(),
         }
+    }
+
+    /// A request of a client, with its header read.
+    pub(crate) fn call<R: Request>(&self, request: &R, version: i16) -> Call {
+        let mut bytes = BytesMut::from(frame::encode_request(request, version, 1, None).unwrap());
+        bytes.advance(frame::SIZE_LEN);
+        Call::open(&Rig::peer(), Frame { bytes, held: None }, R::KEY).unwrap()
     }
 
     /// Hands a request of `peer` in, as its connection would.

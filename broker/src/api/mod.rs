@@ -7,6 +7,7 @@ mod auto_create;
 mod brokers;
 mod call;
 mod data;
+mod distinct;
 mod groups;
 mod route;
 mod succession;
@@ -18,5 +19,7 @@ pub use brokers::allocate_producer_ids::decide as allocate_producer_ids;
 pub use brokers::alter_partition::decide as alter_partition;
 pub use brokers::broker_heartbeat::answer as heartbeat;
 pub use brokers::broker_registration::decide as register_broker;
+#[cfg(test)]
+pub use call::Call;
 pub use call::encode_body;
 pub use route::Api;

@@ -206,7 +206,7 @@ impl World {
 
     fn reassign(&mut self, index: i32, target: Option<Vec<NodeId>>, factor_may_change: bool) {
         let partition = PartitionIndex(index);
-        let item = ReassignmentItem { topic: TOPIC.to_owned(), partition, target };
+        let item = ReassignmentItem { topic: TOPIC.into(), partition, target };
         let decision = alter_partition_reassignments(self.cluster.context(), &[item], factor_may_change);
         self.take(decision.expect("one item").records);
     }

@@ -23,8 +23,10 @@ pub async fn decide(
 ) -> Result<AlterPartitionReassignmentsResponse<'static>, NotActive> {
     let mut items = Vec::new();
     for topic in &request.topics {
+        // Shared: a long name must not be copied for each partition.
+        let name: Arc<str> = (*topic.name).into();
         items.extend(topic.partitions.iter().map(|partition| ReassignmentItem {
-            topic: topic.name.clone().into_owned(),
+            topic: Arc::clone(&name),
             partition: PartitionIndex(partition.partition_index),
             target: partition.replicas.as_ref().map(|ids| ids.iter().map(|id| NodeId(*id)).collect()),
         }));
@@ -72,10 +74,10 @@ pub fn failed(
     }
 }
 
-type Row = (String, PartitionIndex, ErrorCode, Option<String>);
+type Row = (Arc<str>, PartitionIndex, ErrorCode, Option<String>);
 
 fn response(rows: impl Iterator<Item = Row>) -> AlterPartitionReassignmentsResponse<'static> {
-    let mut topics: BTreeMap<String, Vec<ReassignablePartitionResponse<'static>>> = BTreeMap::new();
+    let mut topics: BTreeMap<Arc<str>, Vec<ReassignablePartitionResponse<'static>>> = BTreeMap::new();
     for (topic, index, code, message) in rows {
         topics.entry(topic).or_default().push(ReassignablePartitionResponse {
             partition_index: index.0,
@@ -85,7 +87,7 @@ fn response(rows: impl Iterator<Item = Row>) -> AlterPartitionReassignmentsRespo
         });
     }
     let responses = topics.into_iter().map(|(name, partitions)| ReassignableTopicResponse {
-        name: Cow::Owned(name),
+        name: Cow::Owned(name.as_ref().to_owned()),
         partitions,
         ..Default::default()
     });

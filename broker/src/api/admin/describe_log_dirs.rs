@@ -1,7 +1,7 @@
 //! DescribeLogDirs (key 35): what lies on this broker's disk.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_protocol::messages::describe_log_dirs_request::DescribeLogDirsRequest;
 use ottla_broker_protocol::messages::describe_log_dirs_response::{
@@ -16,11 +16,14 @@ use crate::partitions::PartitionFacts;
 /// Handles a DescribeLogDirs.
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: DescribeLogDirsRequest<'_> = call.request()?;
-    let asked = |facts: &PartitionFacts| match &request.topics {
-        None => true,
-        Some(topics) => topics.iter().any(|topic| {
-            topic.topic == facts.id.topic.as_str() && topic.partitions.contains(&facts.id.partition.0)
-        }),
+    let named: Option<BTreeSet<(&str, i32)>> = request.topics.as_ref().map(|topics| {
+        let each =
+            topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (&*topic.topic, *index)));
+        each.collect()
+    });
+    let asked = |facts: &PartitionFacts| {
+        let id = (facts.id.topic.as_str(), facts.id.partition.0);
+        named.as_ref().is_none_or(|named| named.contains(&id))
     };
     let mut topics: BTreeMap<String, Vec<DescribeLogDirsPartition>> = BTreeMap::new();
     for facts in broker.partitions.facts().into_iter().filter(asked) {

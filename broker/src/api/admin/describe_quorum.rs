@@ -29,9 +29,11 @@ pub async fn decide(
     let log = broker.controller.log.as_ref().ok_or(NotActive)?;
     broker.controller.active.leadership().ok_or(NotActive)?;
     let status = log.status();
+    // As by Kafka, who names anything else beside it is told of nothing.
+    let is_alone = request.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>() == 1;
     let topics = request.topics.iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|partition| {
-            if topic.topic_name == METADATA_TOPIC && partition.partition_index == 0 {
+            if is_alone && topic.topic_name == METADATA_TOPIC && partition.partition_index == 0 {
                 return described(&status);
             }
             let code = ErrorCode::UnknownTopicOrPartition;

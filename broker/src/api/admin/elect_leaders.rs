@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use ottla_broker_metadata::controller::{self, Context, ElectionResult, ElectionType};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_protocol::messages::elect_leaders_request::ElectLeadersRequest;
+use ottla_broker_protocol::messages::elect_leaders_request::{ElectLeadersRequest, TopicPartitions};
 use ottla_broker_protocol::messages::elect_leaders_response::{
     ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
 };
@@ -31,21 +31,12 @@ pub async fn decide(
         1 => ElectionType::Unclean,
         _ => return Ok(failed(request, ErrorCode::InvalidRequest, version)),
     };
-    let named: Option<Vec<(String, PartitionIndex)>> = request.topic_partitions.as_ref().map(|topics| {
-        let each = |topic: &ottla_broker_protocol::messages::elect_leaders_request::TopicPartitions<'_>| {
-            let name = topic.topic.clone().into_owned();
-            topic
-                .partitions
-                .iter()
-                .map(move |index| (name.clone(), PartitionIndex(*index)))
-                .collect::<Vec<_>>()
-        };
-        topics.iter().flat_map(each).collect()
-    });
-    let decide = |context: Context<'_>, named: &[(String, PartitionIndex)], _| {
+    let named: Option<Vec<(Arc<str>, PartitionIndex)>> =
+        request.topic_partitions.as_ref().map(|topics| topics.iter().flat_map(partitions).collect());
+    let decide = |context: Context<'_>, named: &[(Arc<str>, PartitionIndex)], _| {
         Ok::<_, Infallible>(controller::elect_leaders(context, kind, Some(named)))
     };
-    let lost = |(topic, partition): &(String, PartitionIndex), refused| ElectionResult {
+    let lost = |(topic, partition): &(Arc<str>, PartitionIndex), refused| ElectionResult {
         topic: topic.clone(),
         partition: *partition,
         outcome: Err(refused),
@@ -74,20 +65,23 @@ pub fn failed(
     version: i16,
 ) -> ElectLeadersResponse<'static> {
     let mut rows = Vec::new();
-    for topic in request.topic_partitions.iter().flatten() {
-        for index in &topic.partitions {
-            let name = topic.topic.clone().into_owned();
-            rows.push((name, PartitionIndex(*index), code, Some(code.message().to_owned())));
-        }
+    for (topic, index) in request.topic_partitions.iter().flatten().flat_map(partitions) {
+        rows.push((topic, index, code, Some(code.message().to_owned())));
     }
     let whole = if version >= WHOLE_ERROR_FROM_VERSION { code } else { ErrorCode::None };
     ElectLeadersResponse { error_code: whole.code(), ..response(rows.into_iter()) }
 }
 
-type Row = (String, PartitionIndex, ErrorCode, Option<String>);
+/// The partitions of a topic, which share its name.
+fn partitions(topic: &TopicPartitions<'_>) -> impl Iterator<Item = (Arc<str>, PartitionIndex)> {
+    let name: Arc<str> = (*topic.topic).into();
+    topic.partitions.iter().map(move |index| (Arc::clone(&name), PartitionIndex(*index)))
+}
+
+type Row = (Arc<str>, PartitionIndex, ErrorCode, Option<String>);
 
 fn response(rows: impl Iterator<Item = Row>) -> ElectLeadersResponse<'static> {
-    let mut topics: BTreeMap<String, Vec<PartitionResult<'static>>> = BTreeMap::new();
+    let mut topics: BTreeMap<Arc<str>, Vec<PartitionResult<'static>>> = BTreeMap::new();
     for (topic, index, code, message) in rows {
         topics.entry(topic).or_default().push(PartitionResult {
             partition_id: index.0,
@@ -97,7 +91,7 @@ fn response(rows: impl Iterator<Item = Row>) -> ElectLeadersResponse<'static> {
         });
     }
     let results = topics.into_iter().map(|(topic, partition_result)| ReplicaElectionResult {
-        topic: Cow::Owned(topic),
+        topic: Cow::Owned(topic.as_ref().to_owned()),
         partition_result,
         ..Default::default()
     });

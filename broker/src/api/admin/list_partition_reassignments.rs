@@ -1,7 +1,8 @@
 //! ListPartitionReassignments (key 46): from this broker's own metadata.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use ottla_broker_metadata::controller::list_reassignments;
 use ottla_broker_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsRequest;
@@ -17,15 +18,16 @@ use crate::broker::Broker;
 /// Handles a ListPartitionReassignments.
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: ListPartitionReassignmentsRequest<'_> = call.request()?;
-    let named: Option<Vec<(String, PartitionIndex)>> = request.topics.as_ref().map(|topics| {
-        let mut named = Vec::new();
+    let named: Option<Vec<(Arc<str>, PartitionIndex)>> = request.topics.as_ref().map(|topics| {
+        let mut named = BTreeSet::new();
         for topic in topics {
-            let name = topic.name.clone().into_owned();
-            named.extend(topic.partition_indexes.iter().map(|index| (name.clone(), PartitionIndex(*index))));
+            let name: Arc<str> = (*topic.name).into();
+            let indexes = topic.partition_indexes.iter();
+            named.extend(indexes.map(|index| (Arc::clone(&name), PartitionIndex(*index))));
         }
-        named
+        named.into_iter().collect()
     });
-    let mut topics: BTreeMap<String, Vec<OngoingPartitionReassignment>> = BTreeMap::new();
+    let mut topics: BTreeMap<Arc<str>, Vec<OngoingPartitionReassignment>> = BTreeMap::new();
     for ongoing in list_reassignments(&broker.view(), named.as_deref()) {
         topics.entry(ongoing.topic).or_default().push(OngoingPartitionReassignment {
             partition_index: ongoing.partition.0,
@@ -36,7 +38,7 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
         });
     }
     let topics = topics.into_iter().map(|(name, partitions)| OngoingTopicReassignment {
-        name: Cow::Owned(name),
+        name: Cow::Owned(name.as_ref().to_owned()),
         partitions,
         ..Default::default()
     });

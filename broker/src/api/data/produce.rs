@@ -1,6 +1,8 @@
 //! Produce (key 0): batches in, verbatim to the logs; acks=all waits for the high watermarks.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,9 +196,15 @@ fn open(broker: &Broker, call: &Call) -> Result<Opened, Malformed> {
     let request: ProduceRequest<'_> = call.request()?;
     let frame_start = call.body.as_ptr() as usize;
     let by_id = call.version >= 13;
-    let mut topics = Vec::with_capacity(request.topic_data.len());
-    let mut parts = Vec::new();
+    let mut topics: Vec<NamedTopic> = Vec::with_capacity(request.topic_data.len());
+    let mut named: BTreeMap<(&str, Uuid), usize> = BTreeMap::new();
+    let mut parts: Vec<Part> = Vec::new();
+    let mut places: BTreeMap<(usize, PartitionIndex), usize> = BTreeMap::new();
     for data in &request.topic_data {
+        let topic = *named.entry((&*data.name, data.topic_id)).or_insert_with(|| {
+            topics.push(NamedTopic { name: data.name.clone().into_owned(), id: data.topic_id });
+            topics.len() - 1
+        });
         let view = broker.view();
         let name = if by_id {
             TopicId::from_wire(data.topic_id.0).and_then(|id| view.topic_name(id))
@@ -216,9 +224,16 @@ fn open(broker: &Broker, call: &Call) -> Result<Opened, Malformed> {
                 start..start + bytes.len()
             });
             let id = name.clone().map(|topic| TopicPartition { topic, partition: index });
-            parts.push(Part { topic: topics.len(), index, id, target, records, checked: None });
+            let part = Part { topic, index, id, target, records, checked: None };
+            // As in Kafka, of the batches for one partition the last counts.
+            match places.entry((topic, index)) {
+                Entry::Vacant(place) => {
+                    place.insert(parts.len());
+                    parts.push(part);
+                }
+                Entry::Occupied(place) => parts[*place.get()] = part,
+            }
         }
-        topics.push(NamedTopic { name: data.name.clone().into_owned(), id: data.topic_id });
     }
     let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).min(TIMEOUT_MAX);
     Ok((topics, parts, RequiredAcks::from_wire(request.acks), timeout))
@@ -496,6 +511,37 @@ mod tests {
         assert_eq!(produced(&rig, &zstd, 7).await, ErrorCode::None);
         assert_eq!(hosted.read(|replica| replica.log().log_end().get()), Some(2));
     }
+    #[tokio::test]
+    async fn of_two_batches_for_one_partition_the_last_is_appended() {
+        let mut rig = Rig::new();
+        let hosted = rig.topic("t", &[1]);
+        let (first, last) = (batch(Compression::None), of_producer(Compression::None, 0, 10));
+        for apart in [false, true] {
+            let partition = |batch| PartitionProduceData {
+                records: Some(Records::Borrowed(batch)),
+                ..Default::default()
+            };
+            let topic = |partition_data| TopicProduceData {
+                name: Cow::Borrowed("t"),
+                partition_data,
+                ..Default::default()
+            };
+            let (first, last) = (partition(&first), partition(&last));
+            let topic_data = match apart {
+                true => vec![topic(vec![first]), topic(vec![last])],
+                false => vec![topic(vec![first, last])],
+            };
+            let request = ProduceRequest { acks: 1, timeout_ms: 1_000, topic_data, ..Default::default() };
+            let body = rig.ask(&request, 9).await.unwrap();
+            let response = ProduceResponse::decode(&mut Reader::new(&body), 9).unwrap();
+            assert_eq!(response.responses.len(), 1);
+            let rows = &response.responses[0].partition_responses;
+            assert_eq!((rows.len(), rows[0].error_code, rows[0].base_offset), (1, 0, 0));
+        }
+        // Sent again it is the same batch, because it has a sequence: the first one had none.
+        assert_eq!(hosted.read(|replica| replica.log().log_end().get()), Some(1));
+    }
+
     #[tokio::test]
     async fn clients_write_no_internal_topic_and_the_coordinators_do() {
         let mut rig = Rig::new();

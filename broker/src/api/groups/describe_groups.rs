@@ -12,21 +12,52 @@ use ottla_broker_protocol::messages::describe_groups_response::{
 
 use super::parts;
 use crate::api::call::Call;
+use crate::api::distinct::distinct;
 use crate::api::{Answer, Malformed, authorized_operations};
 use crate::broker::Broker;
 
 /// From this version on a missing group is an error of its own; before, it is described as dead.
 const GROUP_ID_NOT_FOUND_FROM_VERSION: i16 = 6;
+/// From this version on a group's code has a text.
+const MESSAGE_FROM_VERSION: i16 = 6;
 
 /// Handles a DescribeGroups.
 pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
     let request: DescribeGroupsRequest<'_> = call.request()?;
-    let groups = request.groups.iter().map(|name| {
-        let row = describe(broker, call, name);
+    let mut room = call.key.rules().answer_bytes_max;
+    let mut response = DescribeGroupsResponse::default();
+    for name in distinct(&request.groups, |name| &**name) {
+        let row = match room {
+            0 => too_large(call, name),
+            _ => describe(broker, call, name),
+        };
+        room = room.saturating_sub(size_of_row(&row));
         let asked = request.include_authorized_operations && row.error_code == ErrorCode::None.code();
-        DescribedGroup { authorized_operations: authorized_operations::of_group(asked), ..row }
-    });
-    Ok(Answer::now(call.reply(&DescribeGroupsResponse { groups: groups.collect(), ..Default::default() })))
+        let authorized_operations = authorized_operations::of_group(asked);
+        response.groups.push(DescribedGroup { authorized_operations, ..row });
+    }
+    Ok(Answer::now(call.reply(&response)))
+}
+
+/// What is said of a group beyond what one answer holds.
+fn too_large(call: &Call, name: &str) -> DescribedGroup<'static> {
+    let message = "the answer would be too large: describe fewer groups in one request";
+    DescribedGroup {
+        group_id: Cow::Owned(name.to_owned()),
+        error_code: ErrorCode::InvalidRequest.code(),
+        error_message: (call.version >= MESSAGE_FROM_VERSION).then_some(Cow::Borrowed(message)),
+        ..Default::default()
+    }
+}
+
+/// About what a row takes in the answer.
+fn size_of_row(row: &DescribedGroup<'_>) -> usize {
+    const FIXED_BYTES: usize = 64;
+    let member = |member: &DescribedGroupMember<'_>| {
+        let texts = member.member_id.len() + member.client_id.len() + member.client_host.len();
+        FIXED_BYTES + texts + member.member_metadata.len() + member.member_assignment.len()
+    };
+    FIXED_BYTES + row.group_id.len() + row.members.iter().map(member).sum::<usize>()
 }
 
 fn describe(broker: &Broker, call: &Call, name: &str) -> DescribedGroup<'static> {

@@ -12,6 +12,7 @@ use ottla_broker_protocol::messages::find_coordinator_response::{Coordinator, Fi
 use ottla_broker_types::{NodeId, TopicName};
 
 use crate::api::call::Call;
+use crate::api::distinct::distinct;
 use crate::api::{Answer, Malformed, auto_create};
 use crate::broker::Broker;
 use crate::groups::{self, OFFSETS_TOPIC};
@@ -28,7 +29,7 @@ const BATCHED_FROM_VERSION: i16 = 4;
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: FindCoordinatorRequest<'_> = call.request()?;
     let keys: Vec<String> = if call.version >= BATCHED_FROM_VERSION {
-        request.coordinator_keys.iter().map(|key| key.clone().into_owned()).collect()
+        distinct(&request.coordinator_keys, |key| &**key).map(|key| key.clone().into_owned()).collect()
     } else {
         vec![request.key.into_owned()]
     };

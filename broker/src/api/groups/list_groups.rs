@@ -1,6 +1,7 @@
 //! ListGroups (key 16): the groups that this broker coordinates.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_broker_coordinator::GroupListing;
@@ -22,8 +23,12 @@ pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
         filter.is_empty() || filter.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
     };
     let (listed, is_loading) = broker.groups.list();
+    // Looked up once, however long the filters and however many the groups are.
+    let is_of_type = has(&request.types_filter, CLASSIC);
+    let mut states = BTreeMap::new();
     let matching = listed.iter().filter(|listing| {
-        has(&request.states_filter, listing.state.name()) && has(&request.types_filter, CLASSIC)
+        let state = listing.state.name();
+        is_of_type && *states.entry(state).or_insert_with(|| has(&request.states_filter, state))
     });
     let code = if is_loading { ErrorCode::CoordinatorLoadInProgress } else { ErrorCode::None };
     let response = ListGroupsResponse {

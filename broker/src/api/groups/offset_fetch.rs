@@ -3,12 +3,12 @@
 //! Transactional offsets do not pend here, so every offset is stable and `require_stable` asks for nothing more.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ottla_broker_coordinator::{CommittedOffset, GroupShard};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_protocol::messages::offset_fetch_request::OffsetFetchRequest;
+use ottla_broker_protocol::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestTopics};
 use ottla_broker_protocol::messages::offset_fetch_response::{
     OffsetFetchResponse, OffsetFetchResponseGroup, OffsetFetchResponsePartition,
     OffsetFetchResponsePartitions, OffsetFetchResponseTopic, OffsetFetchResponseTopics,
@@ -71,27 +71,54 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     }))
 }
 
-fn open(view: &View, call: &Call, request: &OffsetFetchRequest<'_>) -> Vec<Wanted> {
+fn open<'r>(view: &'r View, call: &Call, request: &'r OffsetFetchRequest<'_>) -> Vec<Wanted> {
     let by_id = call.version >= TOPIC_IDS_FROM_VERSION;
-    let topic = |name: &str, id: Uuid, partitions: &[i32]| {
-        // Offsets may be left of a topic that is gone; by name they are still found, and of others there are none.
-        let found =
-            if by_id { parts::topic(view, true, name, id).map(Some) } else { Ok(TopicName::new(name).ok()) };
-        Topic { name: name.to_owned(), id, found, partitions: partitions.to_vec() }
-    };
+    let mut naming = Naming { view, by_id, named: BTreeSet::new() };
     if call.version < BATCHED_FROM_VERSION {
+        let group = &*request.group_id;
         let topics = request.topics.as_ref().map(|topics| {
-            topics.iter().map(|named| topic(&named.name, Uuid::default(), &named.partition_indexes)).collect()
+            let named = topics.iter();
+            named.map(|one| naming.topic(group, &one.name, Uuid::default(), &one.partition_indexes)).collect()
         });
-        return vec![Wanted { group: request.group_id.clone().into_owned(), topics }];
+        return vec![Wanted { group: group.to_owned(), topics }];
     }
-    let groups = request.groups.iter().map(|group| Wanted {
-        group: group.group_id.clone().into_owned(),
-        topics: group.topics.as_ref().map(|topics| {
-            topics.iter().map(|named| topic(&named.name, named.topic_id, &named.partition_indexes)).collect()
-        }),
-    });
-    groups.collect()
+    let mut wanted = Vec::with_capacity(request.groups.len());
+    let mut told: BTreeSet<&str> = BTreeSet::new();
+    for group in &request.groups {
+        let topics = group.topics.as_ref().map(|topics| {
+            let named = topics.iter();
+            let topic = |one: &'r OffsetFetchRequestTopics<'_>| {
+                naming.topic(&group.group_id, &one.name, one.topic_id, &one.partition_indexes)
+            };
+            named.map(topic).collect()
+        });
+        // All of a group's offsets are told once, too.
+        if topics.is_some() || told.insert(&group.group_id) {
+            wanted.push(Wanted { group: group.group_id.clone().into_owned(), topics });
+        }
+    }
+    wanted
+}
+
+/// Takes over the topics of a request, with each partition once.
+struct Naming<'r> {
+    view: &'r View,
+    by_id: bool,
+    /// Group, topic by name and id, partition.
+    named: BTreeSet<(&'r str, &'r str, Uuid, i32)>,
+}
+
+impl<'r> Naming<'r> {
+    fn topic(&mut self, group: &'r str, name: &'r str, id: Uuid, partitions: &[i32]) -> Topic {
+        // Offsets may be left of a topic that is gone; by name they are still found, and of others there are none.
+        let found = match self.by_id {
+            true => parts::topic(self.view, true, name, id).map(Some),
+            false => Ok(TopicName::new(name).ok()),
+        };
+        let is_new = |index: &&i32| self.named.insert((group, name, id, **index));
+        let partitions = partitions.iter().filter(is_new).copied().collect();
+        Topic { name: name.to_owned(), id, found, partitions }
+    }
 }
 
 fn fetch(broker: &Broker, view: &View, wanted: &Wanted, by_id: bool) -> Result<Answered<Topics>, ErrorCode> {
@@ -198,4 +225,40 @@ fn single(topic: OffsetFetchResponseTopics<'static>) -> OffsetFetchResponseTopic
         error_code: partition.error_code,
     });
     OffsetFetchResponseTopic { name: topic.name, partitions: partitions.collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_protocol::messages::offset_fetch_request::OffsetFetchRequestGroup;
+
+    use super::*;
+    use crate::testing::Rig;
+
+    #[test]
+    fn what_is_named_many_times_is_told_once() {
+        let rig = Rig::new();
+        let topic = OffsetFetchRequestTopics {
+            name: Cow::Borrowed("t"),
+            partition_indexes: vec![0; 1_000],
+            ..Default::default()
+        };
+        let group = |name: &'static str, topics| OffsetFetchRequestGroup {
+            group_id: Cow::Borrowed(name),
+            topics,
+            ..Default::default()
+        };
+        let groups = vec![
+            group("all", None),
+            group("all", None),
+            group("some", Some(vec![topic.clone(), topic.clone()])),
+            group("some", Some(vec![topic])),
+        ];
+        let request = OffsetFetchRequest { groups, ..Default::default() };
+        let wanted = open(&rig.broker.view(), &rig.call(&request, 9), &request);
+        let named: Vec<(&str, usize)> = wanted
+            .iter()
+            .map(|wanted| (&*wanted.group, wanted.topics.iter().flatten().map(|t| t.partitions.len()).sum()))
+            .collect();
+        assert_eq!(named, [("all", 0), ("some", 1), ("some", 0)]);
+    }
 }

@@ -1,6 +1,7 @@
 //! ElectLeaders and the elections that happen by themselves (KIP-460). No I/O.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::PartitionIndex;
@@ -24,7 +25,7 @@ pub enum ElectionType {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElectionResult {
     /// The topic's name as asked.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// The partition.
     pub partition: PartitionIndex,
     /// Done, or why not.
@@ -38,10 +39,10 @@ pub struct ElectionResult {
 pub fn elect_leaders(
     context: Context<'_>,
     kind: ElectionType,
-    partitions: Option<&[(String, PartitionIndex)]>,
+    partitions: Option<&[(Arc<str>, PartitionIndex)]>,
 ) -> Decision<Vec<ElectionResult>> {
     let mut decision = Decision::reply(Vec::new());
-    let mut take = |topic: String, partition: PartitionIndex, outcome: Result<Option<Record>, Refused>| {
+    let mut take = |topic: Arc<str>, partition: PartitionIndex, outcome: Result<Option<Record>, Refused>| {
         let outcome = outcome.map(|record| decision.records.extend(record));
         decision.reply.push(ElectionResult { topic, partition, outcome });
     };
@@ -59,7 +60,7 @@ pub fn elect_leaders(
             for (topic, index, partition) in context.image.partitions() {
                 let outcome = elect_one(context, kind, topic, index, partition);
                 if !matches!(&outcome, Err(refused) if refused.code == ErrorCode::ElectionNotNeeded) {
-                    take(topic.name.to_string(), index, outcome);
+                    take(topic.name.as_str().into(), index, outcome);
                 }
             }
         }
@@ -68,9 +69,9 @@ pub fn elect_leaders(
 }
 
 /// The partitions of which an election without names would be, as of an image.
-pub fn electable(image: &Image, kind: ElectionType) -> Vec<(String, PartitionIndex)> {
+pub fn electable(image: &Image, kind: ElectionType) -> Vec<(Arc<str>, PartitionIndex)> {
     let electable = image.partitions().filter(|(_, _, partition)| !is_led_well(kind, partition));
-    electable.map(|(topic, index, _)| (topic.name.to_string(), index)).collect()
+    electable.map(|(topic, index, _)| (topic.name.as_str().into(), index)).collect()
 }
 
 fn is_led_well(kind: ElectionType, partition: &Partition) -> bool {
@@ -92,10 +93,10 @@ fn elect_named(
     name: &str,
     index: PartitionIndex,
 ) -> Result<Option<Record>, Refused> {
-    let unknown = |message: String| Refused::new(ErrorCode::UnknownTopicOrPartition, message);
-    let topic = context.image.topic(name).ok_or_else(|| unknown(format!("there is no topic {name}")))?;
-    let partition = topic.partition(index);
-    let partition = partition.ok_or_else(|| unknown(format!("topic {name} has no partition {index}")))?;
+    // The row says which: a long name must not be told once for each of its partitions.
+    let unknown = |message: &str| Refused::new(ErrorCode::UnknownTopicOrPartition, message);
+    let topic = context.image.topic(name).ok_or_else(|| unknown("there is no such topic"))?;
+    let partition = topic.partition(index).ok_or_else(|| unknown("the topic has no such partition"))?;
     elect_one(context, kind, topic, index, partition)
 }
 
@@ -177,8 +178,8 @@ mod tests {
         decision.reply.iter().map(code).collect()
     }
 
-    fn named(index: i32) -> Vec<(String, PartitionIndex)> {
-        vec![("t".to_owned(), PartitionIndex(index))]
+    fn named(index: i32) -> Vec<(Arc<str>, PartitionIndex)> {
+        vec![("t".into(), PartitionIndex(index))]
     }
 
     /// Work by the square of this size would take minutes.
@@ -186,7 +187,7 @@ mod tests {
     fn a_hundred_thousand_named_partitions_are_answered_in_one_go() {
         let mut cluster = Cluster::of(1);
         cluster.topic("t", &[&[1]], &[]);
-        let named: Vec<_> = (0..100_000).map(|at| ("t".to_owned(), PartitionIndex(at))).collect();
+        let named: Vec<_> = (0..100_000).map(|at| (Arc::<str>::from("t"), PartitionIndex(at))).collect();
         let decision = elect_leaders(cluster.context(), ElectionType::Preferred, Some(&named));
         assert_eq!(decision.reply.len(), named.len());
     }

@@ -1,5 +1,7 @@
 //! ListPartitionReassignments (KIP-455). No I/O.
 
+use std::sync::Arc;
+
 use ottla_broker_types::{NodeId, PartitionIndex};
 
 use crate::image::{Image, Partition};
@@ -8,7 +10,7 @@ use crate::image::{Image, Partition};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reassignment {
     /// The topic's name.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// The partition.
     pub partition: PartitionIndex,
     /// All replicas: the target, then those to remove.
@@ -22,11 +24,11 @@ pub struct Reassignment {
 /// The running reassignments, of the named partitions or of all; unknown partitions are left out.
 pub fn list_reassignments(
     image: &Image,
-    partitions: Option<&[(String, PartitionIndex)]>,
+    partitions: Option<&[(Arc<str>, PartitionIndex)]>,
 ) -> Vec<Reassignment> {
     let running = |topic: &str, partition: PartitionIndex, state: &Partition| {
         state.is_reassigning().then(|| Reassignment {
-            topic: topic.to_owned(),
+            topic: topic.into(),
             partition,
             replicas: state.replicas.clone(),
             adding: state.adding.clone(),
@@ -35,7 +37,7 @@ pub fn list_reassignments(
     };
     match partitions {
         Some(named) => {
-            let found = |(topic, index): &(String, PartitionIndex)| {
+            let found = |(topic, index): &(Arc<str>, PartitionIndex)| {
                 running(topic, *index, image.topic(topic)?.partition(*index)?)
             };
             named.iter().filter_map(found).collect()

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Arc;
 
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{NodeId, PartitionIndex};
@@ -21,7 +22,7 @@ use crate::record::Record;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReassignmentItem {
     /// The topic's name.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// The partition.
     pub partition: PartitionIndex,
     /// The target, in order; `None` cancels the running reassignment.
@@ -32,7 +33,7 @@ pub struct ReassignmentItem {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReassignmentResult {
     /// The topic's name as asked.
-    pub topic: String,
+    pub topic: Arc<str>,
     /// The partition.
     pub partition: PartitionIndex,
     /// Started, done or cancelled; or why not.
@@ -60,7 +61,7 @@ pub fn alter_partition_reassignments(
     let mut decision = Decision::reply(Vec::with_capacity(items.len()));
     let mut seen = BTreeSet::new();
     for item in items {
-        let outcome = if seen.insert((item.topic.as_str(), item.partition)) {
+        let outcome = if seen.insert((&item.topic, item.partition)) {
             alter_one(context, item, factor_may_change)
         } else {
             Err(Refused::new(ErrorCode::InvalidRequest, "the partition is named twice"))
@@ -85,12 +86,11 @@ fn alter_one(
     item: &ReassignmentItem,
     factor_may_change: bool,
 ) -> Result<Option<Record>, Refused> {
-    let unknown = |message: String| Refused::new(ErrorCode::UnknownTopicOrPartition, message);
-    let topic = context.image.topic(&item.topic);
-    let topic = topic.ok_or_else(|| unknown(format!("there is no topic {}", item.topic)))?;
+    // The row says which: a long name must not be told once for each of its partitions.
+    let unknown = |message: &str| Refused::new(ErrorCode::UnknownTopicOrPartition, message);
+    let topic = context.image.topic(&item.topic).ok_or_else(|| unknown("there is no such topic"))?;
     let partition = topic.partition(item.partition);
-    let partition = partition
-        .ok_or_else(|| unknown(format!("topic {} has no partition {}", item.topic, item.partition)))?;
+    let partition = partition.ok_or_else(|| unknown("the topic has no such partition"))?;
     match &item.target {
         Some(target) => start(context, topic, item.partition, partition, target, factor_may_change),
         None => cancel(context, topic, item.partition, partition),

@@ -297,7 +297,7 @@ impl Process {
                 nobody(decision.records)
             }
             Job::Reassign(partition, target) => {
-                let item = ReassignmentItem { topic: TOPIC.to_owned(), partition, target: Some(target) };
+                let item = ReassignmentItem { topic: TOPIC.into(), partition, target: Some(target) };
                 let decided = alter_partition_reassignments(context, &[item], true);
                 nobody(decided.map(|decision| decision.records).unwrap_or_default())
             }
