@@ -2,12 +2,14 @@
 
 use futures::FutureExt;
 use ottla_broker_log::{SimDisk, SimError, SimFault, SimOp};
+use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::Compression;
-use ottla_broker_replication::AckWait;
-use ottla_broker_types::PartitionEpoch;
+use ottla_broker_replication::{AckWait, FetchFacts, FollowerFetched, FollowerId, FollowerStep, Isolation};
+use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch};
 
+use super::leader::AppendedBatch;
 use super::*;
-use crate::partitions::waiters::PRODUCE_WAITERS_MAX;
+use crate::partitions::waiters::{FetchWaiter, PRODUCE_WAITERS_MAX};
 use crate::testing::{Rig, batch};
 
 fn append(rig: &Rig, hosted: &HostedPartition) -> Result<AppendedBatch, AppendFailure> {
