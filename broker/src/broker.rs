@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwap;
 use ottla_broker_config::{BrokerConfig, BrokerLayers, ConfigMap, DynamicBrokerConfig};
+use ottla_broker_node::FetchSessions;
 use ottla_broker_types::{ClusterId, DirectoryId, NodeId, Offset};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
@@ -16,7 +17,6 @@ use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::disk_access::DiskAccess;
-use crate::fetch::FetchSessions;
 use crate::groups::Groups;
 use crate::listener::{Admission, ConnectionLimits};
 use crate::metrics::Metrics;

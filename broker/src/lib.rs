@@ -12,7 +12,6 @@ mod clock;
 mod controller;
 mod dir_lock;
 mod disk_access;
-mod fetch;
 #[cfg(test)]
 mod frozen_disk;
 mod groups;

@@ -226,7 +226,7 @@ fn process(text: &mut MetricsText, broker: &Broker) {
     let clients = metrics.client_connections.load(Ordering::Relaxed);
     text.sample(name, &[("listener", "clients")], clients);
     text.sample(name, &[("listener", "brokers")], metrics.broker_connections.load(Ordering::Relaxed));
-    let sessions = broker.fetch_sessions.lock().len();
+    let sessions = broker.fetch_sessions.lock().session_count();
     text.single(
         "kafka_server_fetchsessioncache_numincrementalfetchsessions",
         "gauge",

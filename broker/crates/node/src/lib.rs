@@ -1,11 +1,13 @@
 //! What a broker decides beside its partitions and its metadata: who counts as alive, when it is cut off itself, which
-//! others may be dead, when leaderships go back. Pure: time is an argument.
+//! others may be dead, when leaderships go back, what a fetch session remembers. Pure: time is an argument.
 
+mod fetch_sessions;
 mod heartbeats;
 mod leader_return;
 mod leases;
 mod suspects;
 
+pub use fetch_sessions::{FetchSessions, FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
 pub use heartbeats::{Contact, Heartbeats};
 pub use leader_return::{LeaderReturn, Left};
 pub use leases::Leases;

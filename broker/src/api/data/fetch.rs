@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_broker_node::{FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
 use ottla_broker_protocol::messages::fetch_request::FetchRequest;
 use ottla_broker_protocol::messages::fetch_response::{
     EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
@@ -19,7 +20,6 @@ use super::old_clients;
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
-use crate::fetch::{FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
 use crate::partitions::{FetchRead, FetchWaiter, Fetcher, HostedPartition, ReadLimits};
 use crate::view::View;
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use ottla_broker_log::{BatchRules, CheckedBatch, RejectedRecord};
+use ottla_broker_node::FetchTarget;
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
     Acks, DeleteRecordsError, FetchFacts, FollowerId, Isolation, IsrDecided, IsrProposal, LeadershipError,
@@ -13,7 +14,6 @@ use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, Timestam
 use tokio::sync::oneshot;
 
 use super::HostedPartition;
-use crate::fetch::FetchTarget;
 use crate::partitions::codes;
 use crate::partitions::waiters::{FetchWaiter, ProduceWait};
 use crate::view::View;

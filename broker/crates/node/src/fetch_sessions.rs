@@ -122,7 +122,7 @@ impl FetchSessions {
     }
 
     /// How many sessions are open.
-    pub fn len(&self) -> usize {
+    pub fn session_count(&self) -> usize {
         self.sessions.len()
     }
 
@@ -340,6 +340,6 @@ mod tests {
         let later = MonotonicMs(EVICTABLE_AFTER.0);
         let plan = sessions.begin(later, request(0, 0, vec![target(0, 0)])).unwrap();
         assert_ne!(plan.session_id, 0);
-        assert_eq!(sessions.len(), 1);
+        assert_eq!(sessions.session_count(), 1);
     }
 }
