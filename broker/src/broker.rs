@@ -17,6 +17,7 @@ use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::disk_access::DiskAccess;
+use crate::fetch::Sessions;
 use crate::groups::Groups;
 use crate::listener::{Admission, ConnectionLimits};
 use crate::metrics::Metrics;
@@ -49,7 +50,7 @@ pub struct Broker {
     /// The tie to the active controller.
     pub controller: Controller,
     /// Incremental fetch sessions.
-    pub fetch_sessions: Mutex<FetchSessions>,
+    pub fetch_sessions: Sessions,
     /// Producer ids to give out.
     pub producer_ids: ProducerIds,
     /// The connections of clients.

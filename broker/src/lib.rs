@@ -12,6 +12,7 @@ mod clock;
 mod controller;
 mod dir_lock;
 mod disk_access;
+mod fetch;
 #[cfg(test)]
 mod frozen_disk;
 mod groups;

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use anyhow::Context;
 use ottla_broker_coordinator::GroupShard;
+use ottla_broker_node::Reader;
 use ottla_broker_protocol::Segment;
 use ottla_broker_types::{DurationMs, Offset};
 
 use super::hosted_shard::HostedShard;
 use crate::broker::Broker;
 use crate::controller::Standing;
-use crate::partitions::{FetchWaiter, Fetcher, HostedPartition};
+use crate::partitions::{FetchWaiter, HostedPartition};
 
 /// Bytes read at a time.
 const READ_BYTES: usize = 4 << 20;
@@ -68,9 +69,9 @@ async fn load(broker: &Arc<Broker>, hosted: &Arc<HostedShard>) -> anyhow::Result
 
 /// Waits until everything below `end` is committed; false if the shard was given up first.
 async fn reached(hosted: &HostedShard, end: Offset) -> bool {
+    let waiter = Arc::new(FetchWaiter::default());
+    hosted.partition.watch(&waiter, 0, Reader::Client);
     while !hosted.is_gone() {
-        let waiter = Arc::new(FetchWaiter::default());
-        hosted.partition.arm_fetch(&waiter, 0, Fetcher::Consumer);
         if hosted.partition.read(|replica| replica.high_watermark()).is_some_and(|reached| reached >= end) {
             return true;
         }

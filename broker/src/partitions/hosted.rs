@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use ottla_broker_log::{FlushPlan, LogConfig, LogError};
+use ottla_broker_node::Complaints;
 use ottla_broker_replication::{Assignment, Became, Effects, Replica, ReplicationConfig};
 use ottla_broker_types::{Now, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
@@ -26,7 +27,7 @@ use crate::metrics::{Metrics, TopicCounters};
 use crate::stop::Fatal;
 use crate::view::View;
 
-pub use leader::{AppendFailure, FetchRead, Fetcher, ReadLimits, RequiredAcks};
+pub use leader::{AppendFailure, FetchFailure, FetchRead, RequiredAcks};
 
 /// A partition is written to for so long that the disk must hold it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct HostedPartition {
     waiters: Mutex<Waiters>,
     /// Its facts when they were last read, for as long as they cannot be.
     last_facts: Mutex<Option<PartitionFacts>>,
+    /// Whether it was said in the log that it cannot be read, or what was fetched not be applied.
+    complaints: Mutex<Complaints>,
     counters: Arc<TopicCounters>,
     metrics: Arc<Metrics>,
     isr_queue: IsrQueue,
@@ -77,6 +80,7 @@ impl HostedPartition {
             state,
             waiters,
             last_facts: Mutex::default(),
+            complaints: Mutex::default(),
             counters,
             metrics: Arc::clone(metrics),
             isr_queue,
@@ -131,6 +135,7 @@ impl HostedPartition {
             replica.registrations_changed(now, |node, epoch| view.is_isr_eligible(node, epoch))
         });
         self.waiters.lock().followers_moved();
+        self.want_followers();
     }
 
     /// Periodic: ISR members that lag leave.

@@ -44,6 +44,12 @@ impl IsrQueue {
         self.inner.notify.notify_one();
     }
 
+    /// Partitions with a proposal that nobody has taken yet.
+    #[cfg(test)]
+    pub fn waiting_count(&self) -> usize {
+        self.inner.waiting.lock().len()
+    }
+
     async fn next_batch(&self) -> Vec<(TopicPartition, TopicId, IsrProposal)> {
         loop {
             let notified = self.inner.notify.notified();

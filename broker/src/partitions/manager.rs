@@ -219,14 +219,18 @@ impl Partitions {
         became
     }
 
-    /// Lets what is led here look at the followers' registrations, once everybody sees the new view: a fetch that was
-    /// judged by the former one must not come later.
+    /// Lets what is led here look at the followers and their registrations, once everybody sees the new view: a fetch that
+    /// was judged by the former one must not come later.
     pub fn registrations_changed(&self, broker: &Broker, view: &View, changes: &ImageChanges) {
-        if changes.brokers.is_empty() {
+        if !changes.brokers.is_empty() {
+            let now = broker.clock.now();
+            self.all().iter().for_each(|hosted| hosted.registrations_changed(now, view));
             return;
         }
-        let now = broker.clock.now();
-        self.all().iter().for_each(|hosted| hosted.registrations_changed(now, view));
+        for changed in &changes.partitions {
+            let hosted = self.find(&changed.topic, changed.partition);
+            hosted.iter().for_each(|hosted| hosted.want_followers());
+        }
     }
 
     fn host(

@@ -13,7 +13,7 @@ mod sync;
 mod upkeep;
 mod waiters;
 
-pub use hosted::{AppendFailure, FetchRead, Fetcher, HostedPartition, ReadLimits, RequiredAcks};
+pub use hosted::{AppendFailure, FetchFailure, FetchRead, HostedPartition, RequiredAcks};
 pub use isr_sender::run as run_isr_sender;
 pub use manager::{PartitionFacts, Partitions};
 pub use open::Opener;

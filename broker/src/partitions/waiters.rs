@@ -1,6 +1,6 @@
 //! What waits for a partition to move on: producers for the high watermark, fetchers for new records.
 //!
-//! Waiters are armed before the state is read, so that no advance between the two is missed.
+//! Fetchers watch, and producers are armed, before the state is read, so that no advance between the two is missed.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -25,8 +25,8 @@ pub enum ProduceWait {
     LeadershipLost,
 }
 
-/// A fetch that waits for any of its partitions to move, and which of them have. It is armed once on each, by the
-/// partition's place in the fetch; one that has moved must be armed again.
+/// A fetch, or a whole fetch session, that waits for any of its partitions to move, and which of them have. It watches
+/// each by the partition's place in it, for as long as it lives.
 #[derive(Debug, Default)]
 pub struct FetchWaiter {
     moved: Mutex<BTreeSet<usize>>,
@@ -60,9 +60,9 @@ struct Armed {
 #[derive(Debug, Default)]
 pub struct Waiters {
     produce: AckWaits<oneshot::Sender<ProduceWait>>,
-    /// Consumers: they see records below the high watermark.
+    /// Consumers: they see records below the high watermark. They watch until they are gone.
     high_watermark: Vec<Armed>,
-    /// Followers: they see records below the log end.
+    /// Followers: they see records below the log end. They watch until they are gone.
     log_end: Vec<Armed>,
     /// Deletions of records: they wait for the log starts of the followers.
     low_watermark: Vec<Armed>,
@@ -79,11 +79,19 @@ impl Waiters {
         Some(receiver)
     }
 
-    /// Arms a fetch in which this partition has `place`; `follower` says whether it sees uncommitted records.
-    pub fn arm_fetch(&mut self, waiter: &Arc<FetchWaiter>, place: usize, follower: bool) {
+    /// Lets a fetch watch in which this partition has `place`; `follower` says whether it sees uncommitted records.
+    pub fn watch(&mut self, waiter: &Arc<FetchWaiter>, place: usize, follower: bool) {
         let list = if follower { &mut self.log_end } else { &mut self.high_watermark };
         sweep(list);
         list.push(Armed { waiter: Arc::downgrade(waiter), place });
+    }
+
+    /// The fetch in which this partition had `place` watches it no longer.
+    pub fn unwatch(&mut self, waiter: &Arc<FetchWaiter>, place: usize) {
+        let is_other =
+            |armed: &Armed| armed.place != place || !std::ptr::eq(armed.waiter.as_ptr(), &**waiter);
+        self.high_watermark.retain(is_other);
+        self.log_end.retain(is_other);
     }
 
     /// Arms a deletion of records in which this partition has `place`.
@@ -97,9 +105,9 @@ impl Waiters {
         !self.low_watermark.is_empty()
     }
 
-    /// Fetches that are armed here and still wait.
+    /// Fetches that watch.
     #[cfg(test)]
-    pub fn armed_count(&self) -> usize {
+    pub fn watcher_count(&self) -> usize {
         let lists = self.high_watermark.iter().chain(&self.log_end);
         lists.filter(|armed| armed.waiter.strong_count() > 0).count()
     }
@@ -116,19 +124,20 @@ impl Waiters {
             // A producer that gave up has dropped its end.
             let _ = sender.send(ended);
         }
-        wake(&mut self.high_watermark);
+        tell(&mut self.high_watermark);
         // Followers learn the high watermark by their fetches, too.
-        wake(&mut self.log_end);
+        tell(&mut self.log_end);
     }
 
     /// Records were appended.
     pub fn log_end_advanced(&mut self) {
-        wake(&mut self.log_end);
+        tell(&mut self.log_end);
     }
 
-    /// The log begins elsewhere: followers shall hear of it.
+    /// The log begins elsewhere: fetchers shall hear of it.
     pub fn log_start_advanced(&mut self) {
-        wake(&mut self.log_end);
+        tell(&mut self.high_watermark);
+        tell(&mut self.log_end);
         wake(&mut self.low_watermark);
     }
 
@@ -137,13 +146,18 @@ impl Waiters {
         wake(&mut self.low_watermark);
     }
 
+    /// The followers shall fetch, so that this leader judges them by what it knows now.
+    pub fn followers_wanted(&mut self) {
+        tell(&mut self.log_end);
+    }
+
     /// This broker leads the partition no longer, or it is gone: nobody may wait here any more.
     pub fn leadership_lost(&mut self) {
         for sender in self.produce.take_all() {
             let _ = sender.send(ProduceWait::LeadershipLost);
         }
-        wake(&mut self.high_watermark);
-        wake(&mut self.log_end);
+        tell(&mut self.high_watermark);
+        tell(&mut self.log_end);
         wake(&mut self.low_watermark);
     }
 }
@@ -155,6 +169,12 @@ fn sweep(list: &mut Vec<Armed>) {
     }
 }
 
+/// Wakes those who watch, and drops those that have given up.
+fn tell(list: &mut Vec<Armed>) {
+    list.retain(|armed| armed.waiter.upgrade().inspect(|waiter| waiter.wake(armed.place)).is_some());
+}
+
+/// Wakes those who wait; they must arm again.
 fn wake(list: &mut Vec<Armed>) {
     for armed in list.drain(..) {
         if let Some(waiter) = armed.waiter.upgrade() {
@@ -180,13 +200,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_advance_between_arming_and_waiting_is_not_missed() {
+    async fn an_advance_before_waiting_is_not_missed_nor_a_later_one() {
         let mut waiters = Waiters::default();
         let waiter = Arc::new(FetchWaiter::default());
-        waiters.arm_fetch(&waiter, 7, true);
+        waiters.watch(&waiter, 7, true);
+        for _ in 0..2 {
+            waiters.log_end_advanced();
+            waiter.woken().await;
+            assert_eq!(waiter.take_moved(), BTreeSet::from([7]));
+            assert_eq!(waiter.take_moved(), BTreeSet::new());
+        }
+        waiters.unwatch(&waiter, 7);
         waiters.log_end_advanced();
-        waiter.woken().await;
-        assert_eq!(waiter.take_moved(), BTreeSet::from([7]));
         assert_eq!(waiter.take_moved(), BTreeSet::new());
     }
 
@@ -194,7 +219,7 @@ mod tests {
     fn abandoned_fetchers_do_not_pile_up() {
         let mut waiters = Waiters::default();
         for _ in 0..10 * SWEEP_EVERY {
-            waiters.arm_fetch(&Arc::default(), 0, false);
+            waiters.watch(&Arc::default(), 0, false);
         }
         assert!(waiters.high_watermark.len() <= SWEEP_EVERY);
     }

@@ -1,13 +1,16 @@
 //! What a broker decides beside its partitions and its metadata: who counts as alive, when it is cut off itself, which
 //! others may be dead, when leaderships go back, what a fetch session remembers. Pure: time is an argument.
 
-mod fetch_sessions;
+mod fetch;
 mod heartbeats;
 mod leader_return;
 mod leases;
 mod suspects;
 
-pub use fetch_sessions::{FetchSessions, FetchTarget, SessionError, SessionPlan, SessionRequest, TopicRef};
+pub use fetch::{
+    Ask, Complaints, FetchBudget, FetchSession, FetchSessions, FetchTarget, FollowerSession, Found, Pause,
+    Reader, Rests, SessionChange, SessionError, Share, Standing, TopicRef, Turn, Visit,
+};
 pub use heartbeats::{Contact, Heartbeats};
 pub use leader_return::{LeaderReturn, Left};
 pub use leases::Leases;

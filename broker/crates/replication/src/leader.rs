@@ -158,15 +158,63 @@ impl LeaderState {
         }
     }
 
+    /// The leader appends to its log, which ended at `former_end`.
+    pub(crate) fn log_end_moved(&mut self, now: MonotonicMs, former_end: Offset) {
+        self.remotes.values_mut().for_each(|remote| remote.log_end_moved(now, former_end));
+    }
+
+    /// Whether a follower outside of the ISR has to fetch before it can join, even if it has nothing to fetch: since it
+    /// left the ISR or the service nothing was heard of it.
+    pub(crate) fn awaits_fetches(&self) -> bool {
+        let is_silent = |(node, remote): (&NodeId, &RemoteReplica)| {
+            !remote.is_eligible() && !self.isr.members().contains(node)
+        };
+        self.remotes.iter().any(is_silent)
+    }
+
+    /// When [`LeaderState::propose_shrink`], [`LeaderState::propose_any_expansion`] or the high watermark may have
+    /// something new to say, though nobody fetches, appends or decides; `None`: never. It may lie in the past.
+    pub(crate) fn check_due(
+        &self,
+        log_end: Offset,
+        high_watermark: Offset,
+        config: &ReplicationConfig,
+    ) -> Option<MonotonicMs> {
+        let is_free = self.isr.in_flight().is_none();
+        let due = |(node, remote): (&NodeId, &RemoteReplica)| {
+            let lags_from = remote.lags_from(log_end, config.lag_max);
+            if self.isr.members().contains(node) {
+                let lags = is_free && remote.log_end != Some(log_end);
+                return lags.then(|| lags_from.unwrap_or_default());
+            }
+            if is_free && self.may_join(*node, high_watermark) {
+                // It was refused, or another one was on its way: its next fetch may be far.
+                return Some(MonotonicMs::default());
+            }
+            // While it counts as about to join, it holds the high watermark back.
+            lags_from.filter(|_| remote.is_eligible() && remote.log_end.is_some())
+        };
+        self.remotes.iter().filter_map(due).min()
+    }
+
+    fn may_join(&self, node: NodeId, high_watermark: Offset) -> bool {
+        let Some(remote) = self.remotes.get(&node).filter(|_| !self.isr.members().contains(&node)) else {
+            return false;
+        };
+        // A new leader's high watermark may be behind what its predecessor committed, yet never behind the epoch start.
+        let has_all = |end: Offset| end >= high_watermark && end >= self.epoch_start;
+        remote.is_eligible() && remote.log_end.is_some_and(has_all)
+    }
+
+    /// As [`LeaderState::propose_expansion`], of any follower.
+    pub(crate) fn propose_any_expansion(&mut self, high_watermark: Offset) -> Option<IsrProposal> {
+        let node = self.remotes.keys().copied().find(|node| self.may_join(*node, high_watermark))?;
+        self.propose_expansion(node, high_watermark)
+    }
+
     /// Puts the addition of `node` in flight if it has everything committed and nothing else is in flight.
     pub(crate) fn propose_expansion(&mut self, node: NodeId, high_watermark: Offset) -> Option<IsrProposal> {
-        if self.isr.in_flight().is_some() || self.isr.members().contains(&node) {
-            return None;
-        }
-        let remote = self.remotes.get(&node)?;
-        let end = remote.log_end?;
-        // A new leader's high watermark may be behind what its predecessor committed, yet never behind the epoch start.
-        if !remote.is_eligible() || end < high_watermark || end < self.epoch_start {
+        if self.isr.in_flight().is_some() || !self.may_join(node, high_watermark) {
             return None;
         }
         let new_isr = self.members(|member| member == node || self.isr.members().contains(&member));
@@ -344,6 +392,45 @@ mod tests {
             "the leader's and that of a follower not heard of are left out"
         );
         assert_eq!(state.propose_expansion(NodeId(3), at(11)), None, "one at a time");
+    }
+
+    #[test]
+    fn a_leader_whose_followers_hold_all_has_nothing_to_check() {
+        let mut state = leader(&[1, 2, 3]);
+        let due = |state: &LeaderState, end| state.check_due(at(end), at(10), &CONFIG).map(|due| due.0);
+        assert_eq!(due(&state, 10), Some(101), "nobody has fetched in this epoch");
+        fetch(&mut state, 20, 2, 10, 10);
+        fetch(&mut state, 30, 3, 10, 10);
+        assert_eq!(due(&state, 10), None);
+        state.log_end_moved(MonotonicMs(5_000), at(10));
+        assert_eq!(due(&state, 11), Some(5_101));
+        assert_eq!(state.propose_shrink(MonotonicMs(5_100), at(11), &CONFIG), None);
+        assert!(state.propose_shrink(MonotonicMs(5_101), at(11), &CONFIG).is_some());
+        assert_eq!(due(&state, 11), None, "one change at a time");
+    }
+
+    #[test]
+    fn a_refused_addition_is_due_again_without_a_fetch() {
+        let mut state = leader(&[1, 2]);
+        fetch(&mut state, 0, 2, 10, 10);
+        fetch(&mut state, 0, 3, 10, 10);
+        assert!(state.propose_expansion(NodeId(3), at(10)).is_some());
+        assert_eq!(state.check_due(at(10), at(10), &CONFIG), None);
+        state.isr.withdraw();
+        assert_eq!(state.check_due(at(10), at(10), &CONFIG), Some(MonotonicMs(0)));
+        assert!(state.propose_any_expansion(at(10)).is_some());
+    }
+
+    #[test]
+    fn a_follower_that_left_must_be_heard_again() {
+        let mut state = leader(&[1, 2]);
+        assert!(state.awaits_fetches(), "3 has not fetched yet");
+        fetch(&mut state, 0, 3, 10, 10);
+        assert!(!state.awaits_fetches());
+        state.registrations_changed(|_, _| false);
+        assert!(state.awaits_fetches());
+        assert_eq!(state.check_due(at(10), at(10), &CONFIG), Some(MonotonicMs(101)), "2 has not fetched yet");
+        assert_eq!(state.propose_any_expansion(at(10)), None);
     }
 
     #[test]

@@ -115,6 +115,9 @@ impl Replica {
         let mut effects = Effects::default();
         if !appended.duplicate {
             effects.log_end = Some(self.log.log_end());
+            if let Role::Leader(leader) = &mut self.role {
+                leader.log_end_moved(now.mono, appended.base_offset);
+            }
             self.advance_high_watermark(now, &mut effects);
         }
         let wait = AckWait { end: appended.last_offset.next(), leader_epoch };

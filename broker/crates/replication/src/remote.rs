@@ -56,6 +56,14 @@ impl RemoteReplica {
         self.eligible = follower.isr_eligible;
     }
 
+    /// The leader's log, which ended at `former_end`, goes on from now on. A follower that held all of it had caught up
+    /// until this moment, however long ago it last said so: of a log without news it need not.
+    pub(crate) fn log_end_moved(&mut self, now: MonotonicMs, former_end: Offset) {
+        if self.log_end == Some(former_end) {
+            self.caught_up_at = Some(now);
+        }
+    }
+
     /// The controller took it out of the ISR or out of service. It may be dead, so that nothing is to be expected of it
     /// until it fetches again.
     pub(crate) fn left(&mut self) {
@@ -66,6 +74,12 @@ impl RemoteReplica {
     /// since.
     pub fn is_eligible(&self) -> bool {
         self.eligible
+    }
+
+    /// When it will not be caught up any more, if it does not fetch; `None` if it holds all or has not caught up.
+    pub(crate) fn lags_from(&self, leader_log_end: Offset, lag_max: DurationMs) -> Option<MonotonicMs> {
+        let at = self.caught_up_at.filter(|_| self.log_end != Some(leader_log_end))?;
+        Some(at.plus(lag_max).plus(DurationMs(1)))
     }
 
     /// Whether it holds all of the leader's log or did so at most `lag_max` ago.
@@ -100,6 +114,19 @@ mod tests {
         assert_eq!(remote.caught_up_at, Some(MonotonicMs(1_000)));
         assert!(remote.is_caught_up(MonotonicMs(1_100), Offset::clamped(30), LAG_MAX));
         assert!(!remote.is_caught_up(MonotonicMs(1_101), Offset::clamped(30), LAG_MAX));
+    }
+
+    #[test]
+    fn a_follower_that_held_all_has_the_whole_lag_time_from_the_next_append_on() {
+        let mut remote = RemoteReplica::at_epoch_start(false, MonotonicMs(0));
+        let (end, later) = (Offset::clamped(10), Offset::clamped(11));
+        fetch(&mut remote, 1, 10, 10);
+        assert_eq!(remote.lags_from(end, LAG_MAX), None);
+        remote.log_end_moved(MonotonicMs(5_000), end);
+        remote.log_end_moved(MonotonicMs(5_050), later);
+        assert_eq!(remote.lags_from(later, LAG_MAX), Some(MonotonicMs(5_101)));
+        assert!(remote.is_caught_up(MonotonicMs(5_100), later, LAG_MAX));
+        assert!(!remote.is_caught_up(MonotonicMs(5_101), later, LAG_MAX));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use ottla_broker_log::Log;
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, PartitionEpoch};
+use ottla_broker_types::{BrokerEpoch, LeaderEpoch, MonotonicMs, NodeId, Now, Offset, PartitionEpoch};
 
 use crate::assignment::Assignment;
 use crate::effects::{Became, Effects, IsrProposal};
@@ -116,15 +116,35 @@ impl Replica {
         effects
     }
 
-    /// What only the passing of time brings: laggards leave the ISR. Call it a few times per `lag_max`.
+    /// What only the passing of time brings: laggards leave the ISR, and a follower whose addition was refused is proposed
+    /// again. Call it once [`Replica::check_due`] has come.
     pub fn tick(&mut self, now: Now) -> Effects {
         let mut effects = Effects::default();
-        let log_end = self.log.log_end();
+        let (log_end, high_watermark) = (self.log.log_end(), self.high_watermark);
         if let Role::Leader(leader) = &mut self.role {
-            effects.isr_change = leader.propose_shrink(now.mono, log_end, &self.config);
+            let shrink = leader.propose_shrink(now.mono, log_end, &self.config);
+            effects.isr_change = shrink.or_else(|| leader.propose_any_expansion(high_watermark));
         }
         self.advance_high_watermark(now, &mut effects);
         effects
+    }
+
+    /// When [`Replica::tick`] may bring something about; `None` while nothing but a further input can. Ask after each
+    /// input. It may lie in the past: call `tick` a few times per second at most.
+    pub fn check_due(&self) -> Option<MonotonicMs> {
+        match &self.role {
+            Role::Leader(leader) => leader.check_due(self.log.log_end(), self.high_watermark, &self.config),
+            Role::Follower(_) | Role::Idle => None,
+        }
+    }
+
+    /// Whether the followers must fetch for this leader to know which of them may join the ISR; see
+    /// [`LeaderState::awaits_fetches`].
+    pub fn awaits_fetches(&self) -> bool {
+        match &self.role {
+            Role::Leader(leader) => leader.awaits_fetches(),
+            Role::Follower(_) | Role::Idle => false,
+        }
     }
 
     /// The controller's answer to `proposal`; answers to anything but the proposal in flight change nothing.

@@ -78,7 +78,9 @@ impl HostedPartition {
                     self.space.failed(error, now.mono);
                     return Some(FollowerStep::AwaitMetadata);
                 }
-                tracing::warn!(partition = %self.id, %error, "fetched records cannot be applied; fetching again");
+                if self.complaints.lock().is_news(now.mono) {
+                    tracing::warn!(partition = %self.id, %error, "fetched records cannot be applied; fetching again");
+                }
                 Some(FollowerStep::BackOff)
             }
         }

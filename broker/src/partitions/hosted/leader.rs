@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ottla_broker_log::{BatchRules, CheckedBatch, RejectedRecord};
-use ottla_broker_node::FetchTarget;
+use ottla_broker_log::{BatchRules, CheckedBatch, ReadError, RejectedRecord};
+use ottla_broker_node::{FetchTarget, Reader, Share, Standing};
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
-    Acks, DeleteRecordsError, FetchFacts, FollowerId, Isolation, IsrDecided, IsrProposal, LeadershipError,
-    ListedOffset, OffsetSpec, ProduceError, Produced, Replica,
+    Acks, DeleteRecordsError, FetchError, FetchFacts, FollowerId, Isolation, IsrDecided, IsrProposal,
+    LeadershipError, ListedOffset, OffsetSpec, ProduceError, Produced, Replica,
 };
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, TimestampMs};
 use tokio::sync::oneshot;
@@ -51,27 +51,6 @@ impl From<RequiredAcks> for Acks {
     }
 }
 
-/// Who fetches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fetcher {
-    /// A client: sees committed records.
-    Consumer,
-    /// A follower: sees all records, and its fetches count as its progress.
-    Follower {
-        /// The follower.
-        node: NodeId,
-        /// The registration under which it fetches.
-        epoch: Option<BrokerEpoch>,
-    },
-}
-
-impl Fetcher {
-    /// Whether it is a follower.
-    pub fn is_follower(self) -> bool {
-        matches!(self, Fetcher::Follower { .. })
-    }
-}
-
 /// A batch that is in the log.
 #[derive(Debug)]
 pub struct AppendedBatch {
@@ -108,15 +87,6 @@ impl AppendFailure {
     }
 }
 
-/// How much of a partition a fetch may read.
-#[derive(Clone, Copy, Debug)]
-pub struct ReadLimits {
-    /// Bytes of records.
-    pub bytes_max: usize,
-    /// Whether the first batch is read even if it is larger (KIP-74).
-    pub at_least_one: bool,
-}
-
 /// What a fetch found.
 #[derive(Debug, Default)]
 pub struct FetchRead {
@@ -132,6 +102,23 @@ pub struct FetchRead {
     pub log_start: Offset,
     /// Where the fetcher's log leaves this one.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// How the fetcher stands with the partition.
+    pub standing: Standing,
+}
+
+/// A fetch that found nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FetchFailure {
+    /// Kafka's code.
+    pub code: ErrorCode,
+    /// Whether it has failed like that for a while: whoever asks again at once learns nothing new.
+    pub is_old: bool,
+}
+
+impl From<ErrorCode> for FetchFailure {
+    fn from(code: ErrorCode) -> FetchFailure {
+        FetchFailure { code, is_old: false }
+    }
 }
 
 impl HostedPartition {
@@ -278,15 +265,30 @@ impl HostedPartition {
         }
     }
 
-    /// Wakes `waiter` at the next advance that `fetcher` can see; `place` is this partition's within the fetch.
-    pub fn arm_fetch(&self, waiter: &Arc<FetchWaiter>, place: usize, fetcher: Fetcher) {
-        self.waiters.lock().arm_fetch(waiter, place, fetcher.is_follower());
+    /// Wakes `waiter` at each advance that `reader` can see, for as long as it lives; `place` is this partition's within
+    /// the fetch.
+    pub fn watch(&self, waiter: &Arc<FetchWaiter>, place: usize, reader: Reader) {
+        self.waiters.lock().watch(waiter, place, reader.is_follower());
     }
 
-    /// Fetches that wait for it.
+    /// Ends what [`HostedPartition::watch`] began.
+    pub fn unwatch(&self, waiter: &Arc<FetchWaiter>, place: usize) {
+        self.waiters.lock().unwatch(waiter, place);
+    }
+
+    /// Fetches that watch it.
     #[cfg(test)]
-    pub fn armed_count(&self) -> usize {
-        self.waiters.lock().armed_count()
+    pub fn watcher_count(&self) -> usize {
+        self.waiters.lock().watcher_count()
+    }
+
+    /// Lets the followers fetch, if what they told by their former fetches does not say whether they may join the ISR.
+    /// Whoever calls it has published what they are to be judged by.
+    pub fn want_followers(&self) {
+        let guard = self.state.lock();
+        if guard.replica.as_ref().is_some_and(Replica::awaits_fetches) {
+            self.waiters.lock().followers_wanted();
+        }
     }
 
     /// Answers one partition of a Fetch. `is_isr_eligible` says whether the newest metadata shows a follower live under
@@ -295,16 +297,16 @@ impl HostedPartition {
     pub fn fetch(
         &self,
         now: Now,
-        fetcher: Fetcher,
+        reader: Reader,
         target: &FetchTarget,
-        limits: ReadLimits,
+        limits: Share,
         is_isr_eligible: impl FnOnce(NodeId, Option<BrokerEpoch>) -> bool,
-    ) -> Result<FetchRead, ErrorCode> {
+    ) -> Result<FetchRead, FetchFailure> {
         let fetch_offset = Offset::new(target.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
         let mut guard = self.state.lock();
-        let (replica_id, isolation) = match fetcher {
-            Fetcher::Consumer => (None, Isolation::ReadUncommitted),
-            Fetcher::Follower { node, epoch: broker_epoch } => {
+        let (replica_id, isolation) = match reader {
+            Reader::Client => (None, Isolation::ReadUncommitted),
+            Reader::Follower { node, epoch: broker_epoch } => {
                 let isr_eligible = is_isr_eligible(node, broker_epoch);
                 (Some(FollowerId { node, broker_epoch, isr_eligible }), Isolation::LogEnd)
             }
@@ -320,7 +322,12 @@ impl HostedPartition {
             isolation,
         };
         let replica = guard.replica.as_mut().ok_or(ErrorCode::KafkaStorageError)?;
-        let outcome = replica.handle_fetch(now, &facts).map_err(|error| error.code())?;
+        let outcome = replica.handle_fetch(now, &facts).map_err(|error| self.not_fetched(now, &error))?;
+        let is_in_sync = |node| replica.isr().is_none_or(|isr| isr.contains(&node));
+        let standing = match reader.node() {
+            Some(node) if !is_in_sync(node) => Standing::CatchingUp,
+            Some(_) | None => Standing::InSync,
+        };
         let read = FetchRead {
             bytes: outcome.read.bytes,
             segments: outcome.read.segments,
@@ -328,15 +335,26 @@ impl HostedPartition {
             last_stable_offset: outcome.last_stable_offset,
             log_start: outcome.log_start,
             diverging: outcome.diverging.map(|end| (end.epoch, end.end)),
+            standing,
         };
         self.settle(replica, outcome.effects);
-        if fetcher.is_follower() {
+        if reader.is_follower() {
             let mut waiters = self.waiters.lock();
             if waiters.awaits_low_watermark() {
                 waiters.followers_moved();
             }
         }
         Ok(read)
+    }
+
+    /// What the fetcher is told. A log that cannot be read is complained of once, however often it is asked for.
+    fn not_fetched(&self, now: Now, error: &FetchError) -> FetchFailure {
+        let is_unreadable = matches!(error, FetchError::Read(ReadError::Io(_) | ReadError::Corrupt { .. }));
+        let is_news = is_unreadable && self.complaints.lock().is_news(now.mono);
+        if is_news {
+            tracing::warn!(partition = %self.id, %error, "the log cannot be read for a fetch");
+        }
+        FetchFailure { code: error.code(), is_old: is_unreadable && !is_news }
     }
 
     /// Deletes the records before an offset, or all that are committed; returns where the log then begins at the
@@ -368,10 +386,10 @@ impl HostedPartition {
     }
 
     /// Counts what left for a fetcher.
-    pub fn count_fetched(&self, fetcher: Fetcher, bytes: usize) {
-        let counter = match fetcher {
-            Fetcher::Consumer => &self.counters.bytes_out,
-            Fetcher::Follower { .. } => &self.counters.replication_bytes_out,
+    pub fn count_fetched(&self, reader: Reader, bytes: usize) {
+        let counter = match reader {
+            Reader::Client => &self.counters.bytes_out,
+            Reader::Follower { .. } => &self.counters.replication_bytes_out,
         };
         counter.fetch_add(bytes as u64, Ordering::Relaxed);
     }
@@ -421,5 +439,6 @@ impl HostedPartition {
             counter.fetch_add(1, Ordering::Relaxed);
         }
         self.change(|replica| replica.alter_partition_result(now, proposal, result));
+        self.want_followers();
     }
 }

@@ -2,6 +2,7 @@
 
 use futures::FutureExt;
 use ottla_broker_log::{SimDisk, SimError, SimFault, SimOp};
+use ottla_broker_node::Reader;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::Compression;
 use ottla_broker_replication::{AckWait, FetchFacts, FollowerFetched, FollowerId, FollowerStep, Isolation};
@@ -87,8 +88,8 @@ fn a_partition_that_waits_for_its_disk_can_be_looked_at_and_waited_for() {
     let before = rig.broker.partitions.facts();
     let _writes = hosted.state.lock();
     let waiter = Arc::new(FetchWaiter::default());
-    hosted.arm_fetch(&waiter, 0, Fetcher::Consumer);
-    assert_eq!(hosted.armed_count(), 1);
+    hosted.watch(&waiter, 0, Reader::Client);
+    assert_eq!(hosted.watcher_count(), 1);
     let facts = rig.broker.partitions.facts();
     assert_eq!(facts.len(), 1);
     assert_eq!((&facts[0].id, facts[0].is_leader), (&before[0].id, true));
@@ -104,8 +105,8 @@ fn followers_hear_of_a_batch_whose_producer_cannot_wait() {
     };
     let full: Vec<_> = fill(&mut hosted.waiters.lock());
     let waiter = Arc::new(FetchWaiter::default());
-    let follower = Fetcher::Follower { node: NodeId(2), epoch: None };
-    hosted.arm_fetch(&waiter, 0, follower);
+    let follower = Reader::Follower { node: NodeId(2), epoch: None };
+    hosted.watch(&waiter, 0, follower);
     let mut batch = batch(Compression::None);
     let failure = hosted.append(rig.broker.clock.now(), &mut batch, RequiredAcks::All).unwrap_err();
     assert_eq!(failure.code, ErrorCode::RequestTimedOut, "{failure:?}");

@@ -10,7 +10,7 @@ use ottla_broker_protocol::{Decode, Reader};
 
 use super::*;
 use crate::listener::{Handled, PeerInfo};
-use crate::partitions::RequiredAcks;
+use crate::partitions::{HostedPartition, RequiredAcks};
 use crate::testing::{Rig, batch};
 
 /// Longer than any test takes.
@@ -57,15 +57,15 @@ async fn a_waiting_fetch_is_armed_once_on_each_partition_and_answers_with_all_of
     let bytes = batch(Compression::None).len();
     let asked = request(&["busy", "quiet"], 11 * bytes as i32);
     let appends = async {
-        while (busy.armed_count(), quiet.armed_count()) != (1, 1) {
+        while (busy.watcher_count(), quiet.watcher_count()) != (1, 1) {
             tokio::task::yield_now().await;
         }
         for _ in 0..10 {
             append(&rig, &busy, Compression::None);
-            while busy.armed_count() == 0 {
+            while busy.watcher_count() == 0 {
                 tokio::task::yield_now().await;
             }
-            assert_eq!((busy.armed_count(), quiet.armed_count()), (1, 1));
+            assert_eq!((busy.watcher_count(), quiet.watcher_count()), (1, 1));
         }
         append(&rig, &quiet, Compression::None);
     };
@@ -146,4 +146,115 @@ async fn producers_do_not_wait_for_a_follower_that_leaves_while_its_fetch_waits(
     let mut batch = batch(Compression::None);
     let appended = hosted.append(rig.broker.clock.now(), &mut batch, RequiredAcks::All).unwrap();
     assert!(appended.wait.is_none(), "a producer waits for a broker that has left");
+}
+
+/// A request of broker 2 in a session, with what it names of the topics.
+fn of_follower(
+    session: (i32, i32),
+    named: &[(&HostedPartition, i64)],
+    wait_ms: i32,
+) -> FetchRequest<'static> {
+    let topics = named.iter().map(|(hosted, offset)| FetchTopic {
+        topic_id: hosted.topic_id.0,
+        partitions: vec![FetchPartition {
+            fetch_offset: *offset,
+            current_leader_epoch: 0,
+            last_fetched_epoch: -1,
+            partition_max_bytes: 1 << 20,
+            ..Default::default()
+        }],
+        ..Default::default()
+    });
+    FetchRequest {
+        replica_state: ReplicaState { replica_id: 2, replica_epoch: 7, ..Default::default() },
+        max_wait_ms: wait_ms,
+        min_bytes: 1,
+        max_bytes: 1 << 20,
+        session_id: session.0,
+        session_epoch: session.1,
+        topics: topics.collect(),
+        ..Default::default()
+    }
+}
+
+/// The session's id, and of each topic in the answer the bytes of records or the error.
+async fn replicate(rig: &Rig, request: &FetchRequest<'_>) -> (i32, Vec<(TopicId, Result<usize, ErrorCode>)>) {
+    let peer = PeerInfo { internal: true, ..Rig::peer() };
+    let reply = match rig.handle(&peer, request, 17) {
+        Handled::Now(reply) => reply,
+        Handled::Later(reply) => tokio::time::timeout(PATIENCE, reply).await.expect("an answer in time"),
+        Handled::Elsewhere(_) => panic!("a small request is handled in line"),
+    };
+    let body = Rig::body::<FetchRequest<'_>>(reply, 17).expect("an answer");
+    let response = FetchResponse::decode(&mut Reader::new(&body), 17).unwrap();
+    let rows = response.responses.iter().map(|topic| {
+        let data = &topic.partitions[0];
+        let bytes = data.records.as_ref().map_or(0, |records| records.len());
+        let result = match ErrorCode::from_wire(data.error_code) {
+            ErrorCode::None => Ok(bytes),
+            code => Err(code),
+        };
+        (TopicId(topic.topic_id), result)
+    });
+    (response.session_id, rows.collect())
+}
+
+#[tokio::test]
+async fn a_session_of_a_follower_hears_of_what_is_new_and_of_nothing_else() {
+    let mut rig = Rig::new();
+    rig.commit(&[registered()]);
+    let (busy, quiet) = (rig.topic("busy", &[1, 2]), rig.topic("quiet", &[1, 2]));
+    let (id, rows) = replicate(&rig, &of_follower((0, 0), &[(&busy, 0), (&quiet, 0)], 0)).await;
+    assert_eq!(rows.len(), 2, "the first answer names all");
+    let bytes = append(&rig, &busy, Compression::None);
+    let ms = PATIENCE.as_millis() as i32;
+    let (_, rows) = replicate(&rig, &of_follower((id, 1), &[], ms)).await;
+    assert_eq!(rows, [(busy.topic_id, Ok(bytes))]);
+    let committed = || busy.read(|replica| replica.high_watermark().get());
+    assert_eq!(committed(), Some(0));
+    let (_, rows) = replicate(&rig, &of_follower((id, 2), &[(&busy, 1)], 0)).await;
+    assert_eq!(committed(), Some(1), "what the request names counts as progress");
+    assert_eq!(rows, [(busy.topic_id, Ok(0))], "the high watermark is new");
+    assert_eq!(replicate(&rig, &of_follower((id, 3), &[], 0)).await.1, []);
+    append(&rig, &quiet, Compression::None);
+    assert_eq!(replicate(&rig, &of_follower((id, 4), &[], 0)).await.1, [(quiet.topic_id, Ok(bytes))]);
+}
+
+#[tokio::test]
+async fn a_follower_that_comes_back_into_service_joins_though_it_has_nothing_to_fetch() {
+    let mut rig = Rig::new();
+    rig.commit(&[registered()]);
+    let hosted = rig.topic("t", &[1, 2]);
+    let (id, _) = replicate(&rig, &of_follower((0, 0), &[(&hosted, 0)], 0)).await;
+    let fencing = |fenced| {
+        let mut change = leaving(hosted.topic_id);
+        if let [Record::PartitionChange(isr), Record::BrokerRegistrationChange(broker)] = &mut change {
+            (broker.fenced, broker.in_controlled_shutdown) = (Some(fenced), None);
+            isr.isr = isr.isr.take().filter(|_| fenced);
+        }
+        change
+    };
+    rig.commit(&fencing(true));
+    let proposed = || hosted.read(|replica| replica.check_due()).flatten().is_some();
+    replicate(&rig, &of_follower((id, 1), &[], 0)).await;
+    assert!(!proposed(), "it is out of service");
+    rig.commit(&fencing(false));
+    assert_eq!(rig.broker.partitions.isr_queue().waiting_count(), 0);
+    replicate(&rig, &of_follower((id, 2), &[], 0)).await;
+    assert_eq!(rig.broker.partitions.isr_queue().waiting_count(), 1);
+}
+
+#[tokio::test]
+async fn a_partition_that_leaves_the_broker_is_told_to_the_sessions() {
+    let mut rig = Rig::new();
+    rig.commit(&[registered()]);
+    let hosted = rig.topic("t", &[1, 2]);
+    let (id, _) = replicate(&rig, &of_follower((0, 0), &[(&hosted, 0)], 0)).await;
+    rig.commit(&[Record::RemoveTopic { id: hosted.topic_id }]);
+    for epoch in 1..3 {
+        let (_, rows) = replicate(&rig, &of_follower((id, epoch), &[], 0)).await;
+        assert_eq!(rows, [(hosted.topic_id, Err(ErrorCode::UnknownTopicId))]);
+    }
+    let (_, rows) = replicate(&rig, &of_follower((id, 9), &[], 0)).await;
+    assert_eq!(rows, [], "another epoch than the session's");
 }

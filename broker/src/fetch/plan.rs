@@ -1,0 +1,202 @@
+//! Which partitions a request reads: those that it names, or those of its session that have news.
+//!
+//! A session watches its partitions for as long as it lives. Every partition that moved is marked in its rules before a
+//! request leaves it out, so a fetch that is given up loses nothing.
+
+use std::sync::{Arc, Weak};
+
+use ottla_broker_node::{
+    FetchBudget, FetchSession, FetchSessions, FetchTarget, Found, Reader, SessionChange, SessionError,
+    Standing, TopicRef, Visit,
+};
+use ottla_broker_types::{MonotonicMs, PartitionIndex};
+use parking_lot::Mutex;
+
+use crate::partitions::{FetchWaiter, HostedPartition};
+
+/// The epoch by which a client asks for a new session.
+const EPOCH_NEW: i32 = 0;
+/// The epoch by which a client ends a session or asks for none.
+const EPOCH_FINAL: i32 = -1;
+
+/// The sessions of a broker; locked to find one, never while partitions are read.
+pub type Sessions = Mutex<FetchSessions<Arc<Session>>>;
+
+/// One session: its rules, and what it watches.
+pub struct Session {
+    rules: Mutex<FetchSession>,
+    waiter: Arc<FetchWaiter>,
+    /// By place, the partition that is watched for it.
+    watched: Mutex<Vec<Weak<HostedPartition>>>,
+}
+
+impl Session {
+    fn new(reader: Reader, targets: Vec<FetchTarget>) -> Session {
+        let rules = Mutex::new(FetchSession::new(reader, targets));
+        Session { rules, waiter: Arc::default(), watched: Mutex::default() }
+    }
+
+    fn watch(&self, partition: &Arc<HostedPartition>, place: usize, reader: Reader) {
+        let mut watched = self.watched.lock();
+        if watched.len() <= place {
+            watched.resize_with(place + 1, Weak::new);
+        }
+        if std::ptr::eq(watched[place].as_ptr(), Arc::as_ptr(partition)) {
+            return;
+        }
+        let former = std::mem::replace(&mut watched[place], Arc::downgrade(partition));
+        drop(watched);
+        partition.watch(&self.waiter, place, reader);
+        self.unwatch(&former, place);
+    }
+
+    fn unwatch(&self, former: &Weak<HostedPartition>, place: usize) {
+        if let Some(partition) = former.upgrade() {
+            partition.unwatch(&self.waiter, place);
+        }
+    }
+
+    fn forget(&self, places: Vec<usize>) {
+        for place in places {
+            let former = self.watched.lock().get_mut(place).map(std::mem::take);
+            if let Some(former) = former {
+                self.unwatch(&former, place);
+            }
+        }
+    }
+}
+
+/// The part of a Fetch request that concerns the session.
+#[derive(Clone, Debug)]
+pub struct SessionRequest {
+    /// Zero for none.
+    pub session_id: i32,
+    /// 0 = new, -1 = none or close, else the next epoch of the session.
+    pub session_epoch: i32,
+    /// Partitions named in this request.
+    pub targets: Vec<FetchTarget>,
+    /// Partitions that leave the session.
+    pub forgotten: Vec<(TopicRef, PartitionIndex)>,
+}
+
+/// What to read for a request, and how to answer it.
+pub struct Plan {
+    /// The session's id for the answer; zero without a session.
+    pub session_id: i32,
+    /// Whether unchanged partitions are left out of the answer.
+    is_incremental: bool,
+    session: Option<Arc<Session>>,
+    waiter: Arc<FetchWaiter>,
+    visits: Vec<Visit>,
+}
+
+/// Begins a request: opens, continues or closes its session.
+pub fn begin(
+    sessions: &Sessions,
+    now: MonotonicMs,
+    reader: Reader,
+    request: SessionRequest,
+) -> Result<Plan, SessionError> {
+    match request.session_epoch {
+        EPOCH_FINAL => {
+            sessions.lock().close(request.session_id);
+            Ok(Plan::without_session(request.targets))
+        }
+        EPOCH_NEW => {
+            sessions.lock().close(request.session_id);
+            if request.targets.is_empty() {
+                return Ok(Plan::without_session(request.targets));
+            }
+            let session = Arc::new(Session::new(reader, request.targets.clone()));
+            let opened = sessions.lock().open(now, reader, Arc::clone(&session));
+            Ok(opened
+                .map_or_else(|| Plan::without_session(request.targets), |id| Plan::of(session, id, false)))
+        }
+        epoch => {
+            let found = sessions.lock().find(now, request.session_id);
+            let session = found.ok_or(SessionError::NotFound)?;
+            let change = SessionChange { epoch, targets: request.targets, forgotten: request.forgotten };
+            let gone = session.rules.lock().advance(reader, change)?;
+            session.forget(gone);
+            Ok(Plan::of(session, request.session_id, true))
+        }
+    }
+}
+
+impl Plan {
+    fn without_session(targets: Vec<FetchTarget>) -> Plan {
+        let visits = targets.into_iter().enumerate().map(|(place, target)| Visit {
+            place,
+            target,
+            standing: Standing::InSync,
+            is_named: true,
+        });
+        Plan {
+            session_id: 0,
+            is_incremental: false,
+            session: None,
+            waiter: Arc::default(),
+            visits: visits.collect(),
+        }
+    }
+
+    fn of(session: Arc<Session>, session_id: i32, is_incremental: bool) -> Plan {
+        let visits = {
+            let mut rules = session.rules.lock();
+            rules.mark(session.waiter.take_moved());
+            rules.due()
+        };
+        let waiter = Arc::clone(&session.waiter);
+        Plan { session_id, is_incremental, session: Some(session), waiter, visits }
+    }
+
+    /// The partitions to read first, in the order of serving.
+    pub fn visits(&self) -> &[Visit] {
+        &self.visits
+    }
+
+    /// Whether nothing is fetched at all, and so nothing can be waited for.
+    pub fn is_empty(&self) -> bool {
+        self.session.as_ref().map_or(self.visits.is_empty(), |session| session.rules.lock().is_empty())
+    }
+
+    /// The bytes of an answer of `bytes_max`.
+    pub fn budget(&self, bytes_max: usize) -> FetchBudget {
+        match &self.session {
+            Some(session) => session.rules.lock().budget(bytes_max),
+            None => FetchBudget::new(bytes_max, true, false),
+        }
+    }
+
+    /// Lets `partition` wake this fetch, and the session's later ones, when it moves on. Comes before it is read.
+    pub fn watch(&self, partition: &Arc<HostedPartition>, place: usize, reader: Reader) {
+        match &self.session {
+            Some(session) => session.watch(partition, place, reader),
+            None => partition.watch(&self.waiter, place, reader),
+        }
+    }
+
+    /// Resolves when a partition has moved.
+    pub async fn woken(&self) {
+        self.waiter.woken().await;
+    }
+
+    /// The partitions that have moved since the last call.
+    pub fn take_moved(&self) -> Vec<Visit> {
+        let moved = self.waiter.take_moved();
+        let Some(session) = &self.session else {
+            return moved.into_iter().filter_map(|place| self.visits.get(place).cloned()).collect();
+        };
+        let mut rules = session.rules.lock();
+        rules.mark(moved.iter().copied());
+        moved.into_iter().filter_map(|place| rules.visit(place)).collect()
+    }
+
+    /// Which of the partitions that were read the answer names, by place and what was found of each, in order. An
+    /// incremental one leaves out what has not changed.
+    pub fn answered(&self, found: impl Iterator<Item = (usize, Found)>) -> Vec<bool> {
+        let Some(session) = &self.session else { return found.map(|_| true).collect() };
+        let mut rules = session.rules.lock();
+        found.map(|(place, found)| rules.answered(place, found) || !self.is_incremental).collect()
+    }
+}
