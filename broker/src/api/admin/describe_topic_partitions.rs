@@ -94,7 +94,8 @@ fn page(
     listener: &str,
     room: usize,
 ) -> (DescribeTopicPartitionsResponseTopic<'static>, Option<PartitionIndex>) {
-    let mut rest = topic.partitions.range(PartitionIndex(start)..);
+    let start = PartitionIndex(start);
+    let mut rest = topic.partitions.range_from(&start);
     let partitions = rest.by_ref().take(room).map(|(index, partition)| {
         let (leader_id, code) = topic_rows::leader(view, partition, listener, suspects);
         DescribeTopicPartitionsResponsePartition {

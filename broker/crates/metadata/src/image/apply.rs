@@ -1,11 +1,10 @@
 //! How a record changes the image. No I/O.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_broker_types::{BrokerEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicName};
 
-use super::{Broker, Image, Partition, Topic};
+use super::{Broker, ChunkMap, Image, Partition, Topic};
 use crate::record::{BrokerRegistrationChange, ConfigResource, PartitionChange, PartitionRecord, Record};
 
 /// A committed record that contradicts the image: the log and the image are not of one history, and whoever
@@ -117,25 +116,22 @@ impl Image {
         if self.topics.contains_key(name) {
             return Err(ApplyError::TopicExists { name: name.clone() });
         }
-        let topic = Topic { name: name.clone(), id, partitions: BTreeMap::new() };
-        Arc::make_mut(&mut self.topics).insert(name.clone(), Arc::new(topic));
-        Arc::make_mut(&mut self.topic_names).insert(id, name.clone());
+        let topic = Topic { name: name.clone(), id, partitions: ChunkMap::default() };
+        self.topics.insert(name.clone(), Arc::new(topic));
+        self.topic_names.insert(id, name.clone());
         Ok(())
     }
 
     fn remove_topic(&mut self, id: TopicId) -> Result<(), ApplyError> {
-        let name = Arc::make_mut(&mut self.topic_names).remove(&id).ok_or(ApplyError::UnknownTopic { id })?;
-        Arc::make_mut(&mut self.topics).remove(&name);
-        let resource = ConfigResource::Topic(name.as_str().to_owned());
-        if self.configs.contains_key(&resource) {
-            Arc::make_mut(&mut self.configs).remove(&resource);
-        }
+        let name = self.topic_names.remove(&id).ok_or(ApplyError::UnknownTopic { id })?;
+        self.topics.remove(&name);
+        self.configs.remove(&ConfigResource::Topic(name.as_str().to_owned()));
         Ok(())
     }
 
     fn topic_mut(&mut self, id: TopicId) -> Result<&mut Topic, ApplyError> {
         let name = self.topic_names.get(&id).ok_or(ApplyError::UnknownTopic { id })?;
-        let topic = Arc::make_mut(&mut self.topics).get_mut(name).ok_or(ApplyError::UnknownTopic { id })?;
+        let topic = self.topics.get_mut(name).ok_or(ApplyError::UnknownTopic { id })?;
         Ok(Arc::make_mut(topic))
     }
 
@@ -155,14 +151,16 @@ impl Image {
     }
 
     fn set_config(&mut self, resource: &ConfigResource, name: &str, value: Option<&str>) {
-        let configs = Arc::make_mut(&mut self.configs);
-        let config = Arc::make_mut(configs.entry(resource.clone()).or_default());
+        if !self.configs.contains_key(resource) {
+            self.configs.insert(resource.clone(), Arc::default());
+        }
+        let Some(config) = self.configs.get_mut(resource).map(Arc::make_mut) else { return };
         match value {
             Some(value) => config.insert(name.to_owned(), value.to_owned()),
             None => config.remove(name),
         };
         if config.is_empty() {
-            configs.remove(resource);
+            self.configs.remove(resource);
         }
     }
 }

@@ -1,11 +1,12 @@
-//! What is different between two images of one history, found by comparing pointers first. No I/O.
+//! What is different between two images of one history, found by comparing pointers first, so that the work depends on what
+//! changed and hardly on what there is. No I/O.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use ottla_broker_types::{NodeId, PartitionIndex, TopicId, TopicName};
 
-use super::Image;
+use super::{ChunkMap, Image};
 use crate::record::ConfigResource;
 
 /// A partition by its topic's name and id.
@@ -43,7 +44,7 @@ impl Image {
     /// What has changed since `old`.
     pub fn changes_since(&self, old: &Image) -> ImageChanges {
         let mut changes = ImageChanges::default();
-        if !Arc::ptr_eq(&self.topics, &old.topics) {
+        if !self.topics.is_same(&old.topics) {
             self.topic_changes(old, &mut changes);
         }
         if !Arc::ptr_eq(&self.brokers, &old.brokers) {
@@ -51,29 +52,33 @@ impl Image {
             let all = self.brokers.keys().chain(old.brokers.keys());
             changes.brokers = all.filter(different).copied().collect();
         }
-        if !Arc::ptr_eq(&self.configs, &old.configs) {
-            let different = |r: &&ConfigResource| self.configs.get(r) != old.configs.get(r);
-            let all = self.configs.keys().chain(old.configs.keys());
-            changes.configs = all.filter(different).cloned().collect();
+        if !self.configs.is_same(&old.configs) {
+            let different = |r: &&ConfigResource| self.configs.get(*r) != old.configs.get(*r);
+            let all =
+                self.configs.not_shared_with(&old.configs).chain(old.configs.not_shared_with(&self.configs));
+            changes.configs = all.map(|(resource, _)| resource).filter(different).cloned().collect();
         }
         changes
     }
 
     fn topic_changes(&self, old: &Image, changes: &mut ImageChanges) {
-        for (name, topic) in self.topics.iter() {
+        for (name, topic) in self.topics.not_shared_with(&old.topics) {
             let before = old.topics.get(name).filter(|before| before.id == topic.id);
             if before.is_some_and(|before| Arc::ptr_eq(before, topic)) {
                 continue;
             }
-            for (index, partition) in &topic.partitions {
-                let was = before.and_then(|before| before.partitions.get(index));
+            let nothing = ChunkMap::default();
+            let theirs = before.map_or(&nothing, |before| &before.partitions);
+            for (index, partition) in topic.partitions.not_shared_with(theirs) {
+                let was = theirs.get(index);
                 if !was.is_some_and(|was| Arc::ptr_eq(was, partition) || was == partition) {
                     let at = PartitionRef { topic: name.clone(), id: topic.id, partition: *index };
                     changes.partitions.insert(at);
                 }
             }
         }
-        let gone = old.topic_names.iter().filter(|(id, _)| !self.topic_names.contains_key(id));
+        let gone = old.topic_names.not_shared_with(&self.topic_names);
+        let gone = gone.filter(|(id, _)| !self.topic_names.contains_key(*id));
         changes.topics_removed = gone.map(|(id, name)| (name.clone(), *id)).collect();
     }
 }

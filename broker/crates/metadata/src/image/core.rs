@@ -1,7 +1,7 @@
 //! The image itself and how it is read. No I/O.
 //!
-//! Cloning copies a handful of reference counts; a change after that copies one map of pointers and the one
-//! entry that changed. Everything is ordered, so that equal images are walked equally.
+//! Cloning copies a handful of reference counts; a change after that copies one chunk of pointers and the one
+//! entry that changed ([`ChunkMap`]). Everything is ordered, so that equal images are walked equally.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use ottla_broker_types::{
     BrokerEpoch, NodeId, Offset, PartitionIndex, ProducerId, TopicId, TopicName, TopicPartition,
 };
 
-use super::{Broker, Partition, Topic};
+use super::{Broker, ChunkMap, Partition, Topic};
 use crate::record::ConfigResource;
 
 /// The cluster's metadata as of one offset of the metadata log.
@@ -20,9 +20,9 @@ pub struct Image {
     pub(super) applied_end: Offset,
     pub(super) features: Arc<BTreeMap<String, i16>>,
     pub(super) brokers: Arc<BTreeMap<NodeId, Arc<Broker>>>,
-    pub(super) topics: Arc<BTreeMap<TopicName, Arc<Topic>>>,
-    pub(super) topic_names: Arc<BTreeMap<TopicId, TopicName>>,
-    pub(super) configs: Arc<BTreeMap<ConfigResource, Arc<ConfigMap>>>,
+    pub(super) topics: ChunkMap<TopicName, Arc<Topic>>,
+    pub(super) topic_names: ChunkMap<TopicId, TopicName>,
+    pub(super) configs: ChunkMap<ConfigResource, Arc<ConfigMap>>,
     pub(super) producer_id_next: ProducerId,
 }
 
@@ -87,9 +87,7 @@ impl Image {
 
     /// The topics from `name` (inclusive) on, by name.
     pub fn topics_from<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Topic> {
-        self.topics
-            .range::<str, _>((std::ops::Bound::Included(name), std::ops::Bound::Unbounded))
-            .map(|(_, t)| t.as_ref())
+        self.topics.range_from(name).map(|(_, topic)| topic.as_ref())
     }
 
     /// How many topics there are.

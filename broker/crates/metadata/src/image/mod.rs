@@ -3,6 +3,7 @@
 mod apply;
 mod broker;
 mod changes;
+mod chunk_map;
 mod core;
 mod partition;
 mod snapshot;
@@ -11,6 +12,7 @@ mod topic;
 pub use apply::ApplyError;
 pub use broker::Broker;
 pub use changes::{ImageChanges, PartitionRef};
+pub use chunk_map::ChunkMap;
 pub use core::Image;
 pub(crate) use partition::without;
 pub use partition::{Partition, UNASSIGNED_DIRECTORY};

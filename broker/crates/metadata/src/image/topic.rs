@@ -1,11 +1,10 @@
 //! One topic with its partitions. No I/O.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ottla_broker_types::{PartitionIndex, TopicId, TopicName};
 
-use super::Partition;
+use super::{ChunkMap, Partition};
 
 /// A topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,7 +14,7 @@ pub struct Topic {
     /// The id of this life of it.
     pub id: TopicId,
     /// Its partitions; shared, so that a change of one copies only that one.
-    pub partitions: BTreeMap<PartitionIndex, Arc<Partition>>,
+    pub partitions: ChunkMap<PartitionIndex, Arc<Partition>>,
 }
 
 impl Topic {
