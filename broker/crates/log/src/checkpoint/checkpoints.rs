@@ -4,7 +4,7 @@
 //! not open; one whose log begins anew is in none of the files, so that neither now nor after a crash the new log is opened
 //! by what was said of the former one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,27 +20,29 @@ use crate::log::RecoveryPoint;
 
 const FILES: [&str; 3] = [RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE];
 
-/// The files, and their contents as they were last read or written.
+/// The files, and what they say, or shall say once they can be written.
 pub struct Checkpoints {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
-    written: BTreeMap<&'static str, BTreeMap<TopicPartition, Offset>>,
+    said: BTreeMap<&'static str, BTreeMap<TopicPartition, Offset>>,
+    /// Files that do not say all of it: what is to be said has changed since, or writing it failed.
+    behind: BTreeSet<&'static str>,
 }
 
 impl fmt::Debug for Checkpoints {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Checkpoints").field("dir", &self.dir).field("written", &self.written).finish()
+        f.debug_struct("Checkpoints").field("dir", &self.dir).field("said", &self.said).finish()
     }
 }
 
 impl Checkpoints {
     /// Reads the files of the log directory `dir`.
     pub fn read(disk: Arc<dyn Disk>, dir: &Path) -> Result<Checkpoints, CheckpointError> {
-        let mut written = BTreeMap::new();
+        let mut said = BTreeMap::new();
         for file in FILES {
-            written.insert(file, read_offsets(&*disk, dir, file)?);
+            said.insert(file, read_offsets(&*disk, dir, file)?);
         }
-        Ok(Checkpoints { disk, dir: dir.to_owned(), written })
+        Ok(Checkpoints { disk, dir: dir.to_owned(), said, behind: FILES.into() })
     }
 
     /// How far a partition's log is sound, as it is opened.
@@ -59,28 +61,38 @@ impl Checkpoints {
     }
 
     fn find(&self, file: &'static str, id: &TopicPartition) -> Option<Offset> {
-        self.written.get(file)?.get(id).copied()
+        self.said.get(file)?.get(id).copied()
     }
 
-    /// Takes `offsets` over into `file`, one of the three. Those of a partition that was forgotten meanwhile must not be
-    /// among them.
+    /// Takes `offsets` over into `file`, one of the three, and writes it unless it says them already. Those of a partition
+    /// that was forgotten meanwhile must not be among them. What could not be written is written with the next ones.
     pub fn write(
         &mut self,
         file: &'static str,
         offsets: impl IntoIterator<Item = (TopicPartition, Offset)>,
     ) -> Result<(), CheckpointError> {
-        let mut all = self.written.get(file).cloned().unwrap_or_default();
-        all.extend(offsets);
-        // As in Kafka, a log that begins with its first record is not named.
-        all.retain(|_, offset| file != LOG_STARTS_FILE || *offset > Offset::ZERO);
-        write_offsets(&*self.disk, &self.dir, file, &all)?;
-        self.written.insert(file, all);
+        let said = self.said.entry(file).or_default();
+        for (id, offset) in offsets {
+            // As in Kafka, a log that begins with its first record is not named.
+            let is_new = if file == LOG_STARTS_FILE && offset == Offset::ZERO {
+                said.remove(&id).is_some()
+            } else {
+                said.insert(id, offset) != Some(offset)
+            };
+            if is_new {
+                self.behind.insert(file);
+            }
+        }
+        if self.behind.contains(file) {
+            write_offsets(&*self.disk, &self.dir, file, said)?;
+            self.behind.remove(file);
+        }
         Ok(())
     }
 
     /// Takes a partition out of all files: its log is gone, or is about to begin anew.
     pub fn forget(&mut self, id: &TopicPartition) -> Result<(), CheckpointError> {
-        for (file, offsets) in &mut self.written {
+        for (file, offsets) in &mut self.said {
             if offsets.remove(id).is_some() {
                 write_offsets(&*self.disk, &self.dir, file, offsets)?;
             }
@@ -94,7 +106,7 @@ mod tests {
     use ottla_broker_types::{PartitionIndex, TopicName};
 
     use super::*;
-    use crate::disk::SimDisk;
+    use crate::disk::{SimDisk, SimError, SimFault, SimOp};
 
     fn id(partition: i32) -> TopicPartition {
         TopicPartition { topic: TopicName::new("t").unwrap(), partition: PartitionIndex(partition) }
@@ -126,6 +138,23 @@ mod tests {
         assert_eq!(checkpoints.recovery_point(&id(0), false), point(5, 5));
         assert_eq!(checkpoints.recovery_point(&id(1), false), point(3, 0));
         assert_eq!(checkpoints.high_watermark(&id(1)), Some(at(7)));
+    }
+
+    #[test]
+    fn a_file_is_written_when_it_has_something_new_to_say_or_could_not_be_before() {
+        let disk = SimDisk::new(1);
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        let mut checkpoints = read(&disk);
+        let at = |offset| [(id(0), Offset::clamped(offset))];
+        checkpoints.write(HIGH_WATERMARKS_FILE, at(1)).unwrap();
+        let before = disk.sync_count();
+        checkpoints.write(HIGH_WATERMARKS_FILE, at(1)).unwrap();
+        checkpoints.write(HIGH_WATERMARKS_FILE, []).unwrap();
+        assert_eq!(disk.sync_count(), before, "it says so already");
+        disk.inject(SimFault { op: SimOp::SyncData, skip: 0, error: SimError::Io });
+        checkpoints.write(HIGH_WATERMARKS_FILE, at(2)).unwrap_err();
+        checkpoints.write(HIGH_WATERMARKS_FILE, []).unwrap();
+        assert_eq!(read(&disk).high_watermark(&id(0)), Some(Offset::clamped(2)));
     }
 
     #[test]
