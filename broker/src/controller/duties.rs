@@ -1,16 +1,17 @@
 //! What the active controller does by itself: fence brokers whose lease ran out, elect leaders where none was
 //! eligible, return leadership to preferred replicas, and swap voters that came back with an empty disk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ottla_broker_metadata::Image;
 use ottla_broker_metadata::controller::{
     self, Decision, bootstrap_records, elect_leaderless, fence_broker, rebalance_leaders,
 };
 use ottla_broker_node::{LeaderReturn, Left};
 use ottla_broker_quorum::{Leadership, Member, MembershipError, MetadataLog, VoterId};
-use ottla_broker_types::{DirectoryId, NodeId, Offset};
+use ottla_broker_types::{DirectoryId, NodeId, PartitionIndex, TopicId};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::active::NotActive;
@@ -80,15 +81,44 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
 /// What is done once in a while.
 struct Rounds {
     leader_return: LeaderReturn,
-    /// Up to where the metadata has been looked through for partitions without a leader.
-    looked_end: Offset,
+    leaderless: Leaderless,
+}
+
+/// The partitions without a leader, kept up with the metadata by what changes in it.
+#[derive(Default)]
+struct Leaderless {
+    looked_at: Image,
+    partitions: BTreeSet<(TopicId, PartitionIndex)>,
+}
+
+impl Leaderless {
+    /// Whether the metadata has changed and there are any: something may let one of them get a leader.
+    fn look(&mut self, view: &View) -> bool {
+        if view.applied_end() == self.looked_at.applied_end() {
+            return false;
+        }
+        let changes = view.changes_since(&self.looked_at);
+        self.looked_at = Image::clone(view);
+        for (_, id) in &changes.topics_removed {
+            self.partitions.retain(|(topic, _)| topic != id);
+        }
+        for changed in changes.partitions {
+            let at = (changed.id, changed.partition);
+            let partition = view.topic_by_id(changed.id).and_then(|topic| topic.partition(changed.partition));
+            match partition {
+                Some(partition) if partition.leader.is_none() => self.partitions.insert(at),
+                Some(_) | None => self.partitions.remove(&at),
+            };
+        }
+        !self.partitions.is_empty()
+    }
 }
 
 impl Rounds {
     fn new(broker: &Broker) -> Rounds {
         let interval = broker.config.replication.leader_imbalance_check_ms;
         let leader_return = LeaderReturn::new(interval, broker.clock.now().mono);
-        Rounds { leader_return, looked_end: Offset::ZERO }
+        Rounds { leader_return, leaderless: Leaderless::default() }
     }
 }
 
@@ -107,11 +137,8 @@ async fn tick(broker: &Arc<Broker>, rounds: &mut Rounds) -> Result<(), NotActive
         fence(broker, expired).await?;
     }
     let view = active.view();
-    if view.applied_end() != rounds.looked_end {
-        rounds.looked_end = view.applied_end();
-        if view.partitions().any(|(_, _, partition)| partition.leader.is_none()) {
-            decide(broker, elect_leaderless).await?;
-        }
+    if rounds.leaderless.look(&view) {
+        decide(broker, elect_leaderless).await?;
     }
     let in_service =
         view.brokers().filter(|registered| registered.is_active()).map(|registered| registered.id);
@@ -280,4 +307,64 @@ async fn add_voter(
     let member = Member { id: VoterId { node, directory }, address };
     tracing::info!(voter = %member.id, "adding the voter");
     log.add_voter(member).await
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_metadata::Record;
+    use ottla_broker_metadata::record::{LeaderRecoveryState, PartitionChange, PartitionRecord};
+    use ottla_broker_types::{LeaderEpoch, Offset, PartitionEpoch, TopicName, Uuid};
+
+    use super::*;
+
+    const TOPIC: TopicId = TopicId(Uuid([1; 16]));
+
+    fn partition(index: i32) -> Record {
+        Record::Partition(PartitionRecord {
+            topic: TOPIC,
+            partition: PartitionIndex(index),
+            replicas: vec![NodeId(1)],
+            isr: vec![NodeId(1)],
+            removing: Vec::new(),
+            adding: Vec::new(),
+            leader: Some(NodeId(1)),
+            recovery: LeaderRecoveryState::Recovered,
+            leader_epoch: LeaderEpoch(0),
+            partition_epoch: PartitionEpoch(0),
+            directories: Vec::new(),
+            elr: Vec::new(),
+            last_known_elr: Vec::new(),
+        })
+    }
+
+    fn leader(index: i32, leader: Option<i32>) -> Record {
+        let none = PartitionChange::none(TOPIC, PartitionIndex(index));
+        Record::PartitionChange(PartitionChange { leader: Some(leader.map(NodeId)), ..none })
+    }
+
+    #[test]
+    fn elections_are_tried_at_each_change_while_a_partition_has_no_leader() {
+        let (mut image, mut leaderless) = (Image::default(), Leaderless::default());
+        let mut look = |records: &[Record]| {
+            image.apply_batch(records, image.applied_end()).unwrap();
+            leaderless.look(&View::new(image.clone()))
+        };
+        let topic = Record::Topic { name: TopicName::new("t").unwrap(), id: TOPIC };
+        assert!(!look(&[topic, partition(0), partition(1)]));
+        assert!(look(&[leader(1, None)]));
+        assert!(look(&[Record::NoOp]), "a change of anything else may help");
+        assert!(!look(&[leader(1, Some(1))]));
+        assert!(look(&[leader(0, None)]));
+        assert!(!look(&[Record::RemoveTopic { id: TOPIC }]));
+    }
+
+    #[test]
+    fn a_view_is_looked_at_once() {
+        let mut leaderless = Leaderless::default();
+        let mut image = Image::default();
+        let topic = Record::Topic { name: TopicName::new("t").unwrap(), id: TOPIC };
+        image.apply_batch(&[topic, partition(0), leader(0, None)], Offset::ZERO).unwrap();
+        let view = View::new(image);
+        assert!(leaderless.look(&view) && !leaderless.look(&view));
+    }
 }
