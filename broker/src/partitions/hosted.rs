@@ -21,6 +21,7 @@ use super::isr_sender::IsrQueue;
 use super::manager::PartitionFacts;
 use super::space::Space;
 use super::sync::SyncQueue;
+use super::touched::{Marks, Touched};
 use super::waiters::Waiters;
 use crate::broker::Broker;
 use crate::metrics::{Metrics, TopicCounters};
@@ -55,6 +56,8 @@ pub struct HostedPartition {
     counters: Arc<TopicCounters>,
     metrics: Arc<Metrics>,
     isr_queue: IsrQueue,
+    touched: Arc<Touched>,
+    marks: Marks,
     space: Arc<Space>,
     /// Where appends ask for a sync, if records count only once they are durable.
     sync_queue: Option<SyncQueue>,
@@ -68,10 +71,11 @@ impl HostedPartition {
         topic_id: TopicId,
         replica: Option<Replica>,
         metrics: &Arc<Metrics>,
-        isr_queue: IsrQueue,
+        queues: (IsrQueue, Arc<Touched>),
         space: Arc<Space>,
         fatal: Fatal,
     ) -> HostedPartition {
+        let (isr_queue, touched) = queues;
         let counters = metrics.topic(id.topic.as_str());
         let (state, waiters) = (Mutex::new(State { replica }), Mutex::default());
         HostedPartition {
@@ -84,6 +88,8 @@ impl HostedPartition {
             counters,
             metrics: Arc::clone(metrics),
             isr_queue,
+            touched,
+            marks: Marks::default(),
             space,
             sync_queue: None,
             fatal,
@@ -138,9 +144,41 @@ impl HostedPartition {
         self.want_followers();
     }
 
-    /// Periodic: ISR members that lag leave.
+    /// When its check has come: ISR members that lag leave.
     pub fn tick(&self, now: Now) {
-        self.change(|replica| replica.tick(now));
+        self.change(|replica| {
+            self.marks.checking();
+            replica.tick(now)
+        });
+    }
+
+    /// When its flush was noted: whether it is due.
+    pub fn take_flush(&self, now: Now) -> bool {
+        let taken = self.read(|replica| {
+            self.marks.flushing();
+            let is_due = replica.log().flush_due().is_some_and(|at| at <= now.mono);
+            if !is_due {
+                self.touched.note(&self.id, &self.marks, replica);
+            }
+            is_due
+        });
+        taken.unwrap_or(false)
+    }
+
+    /// Its high watermark, for the checkpoint; `None` while it is offline here.
+    pub fn save_high_watermark(&self) -> Option<Offset> {
+        self.read(|replica| self.marks.save_high_watermark(replica))
+    }
+
+    /// Its log start, for the checkpoint; `None` while it is offline here.
+    pub fn save_log_start(&self) -> Option<Offset> {
+        self.read(|replica| self.marks.save_log_start(replica))
+    }
+
+    /// Brings the log nearer to what a clean stop leaves; see [`HostedPartition::flush`].
+    pub fn settle_log(&self, broker: &Broker) -> Option<Offset> {
+        self.marks.settling();
+        self.flush(broker, Replica::begin_upkeep)
     }
 
     /// Reads facts of the replica; `None` while the partition is offline here.
@@ -178,6 +216,7 @@ impl HostedPartition {
             }
             Err(error) => {
                 // Upkeep comes again.
+                self.touched.note(&self.id, &self.marks, replica);
                 tracing::debug!(partition = %self.id, %error, "{what} does not succeed now");
                 None
             }
@@ -219,6 +258,7 @@ impl HostedPartition {
     }
 
     fn settle(&self, replica: &Replica, effects: Effects) {
+        self.touched.note(&self.id, &self.marks, replica);
         let mut waiters = self.waiters.lock();
         if effects.log_end.is_some() {
             waiters.log_end_advanced();

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ottla_broker_log::{Trouble, advice, trouble};
 use ottla_broker_metadata::image::PartitionRef;
+use ottla_broker_metadata::record::ConfigResource;
 use ottla_broker_metadata::{ImageChanges, Partition};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{Assignment, Became, Replica};
@@ -19,6 +20,7 @@ use super::isr_sender::IsrQueue;
 use super::open::Opener;
 use super::parallel::{in_parallel, opening_max};
 use super::sync::SyncQueue;
+use super::touched::Touched;
 use crate::broker::Broker;
 use crate::stop::Fatal;
 use crate::view::View;
@@ -79,10 +81,11 @@ struct Unopened {
 
 /// The partitions of this broker.
 pub struct Partitions {
-    hosted: RwLock<HashMap<TopicPartition, Arc<HostedPartition>>>,
+    hosted: RwLock<HashMap<TopicName, BTreeMap<PartitionIndex, Arc<HostedPartition>>>>,
     fetchers: Fetchers,
     opener: Opener,
     isr_queue: IsrQueue,
+    touched: Arc<Touched>,
     sync_queue: SyncQueue,
     fatal: Fatal,
     /// Partitions whose logs could not be opened for lack of space or open files, and when that is tried again.
@@ -101,6 +104,7 @@ impl Partitions {
             fetchers: Fetchers::default(),
             opener,
             isr_queue,
+            touched: Arc::default(),
             sync_queue: SyncQueue::default(),
             fatal,
             unopened: Mutex::default(),
@@ -111,6 +115,11 @@ impl Partitions {
     /// The ISR proposals on their way.
     pub fn isr_queue(&self) -> IsrQueue {
         self.isr_queue.clone()
+    }
+
+    /// The partitions that have something for upkeep.
+    pub fn touched(&self) -> &Touched {
+        &self.touched
     }
 
     /// The partitions that wait for a sync.
@@ -125,12 +134,17 @@ impl Partitions {
 
     /// The hosted partition by name; its replica knows whether it leads.
     pub fn find(&self, topic: &TopicName, index: PartitionIndex) -> Option<Arc<HostedPartition>> {
-        self.hosted.read().get(&TopicPartition { topic: topic.clone(), partition: index }).map(Arc::clone)
+        self.hosted.read().get(topic)?.get(&index).map(Arc::clone)
+    }
+
+    /// As [`Partitions::find`].
+    pub fn find_at(&self, id: &TopicPartition) -> Option<Arc<HostedPartition>> {
+        self.find(&id.topic, id.partition)
     }
 
     /// Whether a log of the partition is open here, or failed to.
     pub fn hosts(&self, id: &TopicPartition) -> bool {
-        self.hosted.read().contains_key(id)
+        self.find_at(id).is_some()
     }
 
     /// Waits until no partition comes or goes, and lets none while the guard is held.
@@ -149,7 +163,7 @@ impl Partitions {
 
     /// The hosted partition of one life of a topic.
     pub fn find_life(&self, id: &TopicPartition, topic_id: TopicId) -> Option<Arc<HostedPartition>> {
-        self.hosted.read().get(id).filter(|hosted| hosted.topic_id == topic_id).map(Arc::clone)
+        self.find_at(id).filter(|hosted| hosted.topic_id == topic_id)
     }
 
     /// The hosted partition, or the code that says why there is none.
@@ -168,9 +182,32 @@ impl Partitions {
 
     /// Every hosted partition, in the order of names.
     pub fn all(&self) -> Vec<Arc<HostedPartition>> {
-        let mut all: Vec<_> = self.hosted.read().values().cloned().collect();
-        all.sort_by(|a, b| a.id.cmp(&b.id));
-        all
+        let hosted = self.hosted.read();
+        let mut by_topic: Vec<_> = hosted.iter().collect();
+        by_topic.sort_by_key(|(topic, _)| *topic);
+        by_topic.into_iter().flat_map(|(_, partitions)| partitions.values().cloned()).collect()
+    }
+
+    fn of_topic(&self, topic: &TopicName) -> Vec<Arc<HostedPartition>> {
+        self.hosted
+            .read()
+            .get(topic)
+            .map_or_else(Vec::new, |partitions| partitions.values().cloned().collect())
+    }
+
+    fn insert(&self, hosted: &Arc<HostedPartition>) {
+        let mut all = self.hosted.write();
+        let of_topic = all.entry(hosted.id.topic.clone()).or_default();
+        of_topic.insert(hosted.id.partition, Arc::clone(hosted));
+    }
+
+    fn remove(&self, id: &TopicPartition) {
+        let mut all = self.hosted.write();
+        let Some(of_topic) = all.get_mut(&id.topic) else { return };
+        of_topic.remove(&id.partition);
+        if of_topic.is_empty() {
+            all.remove(&id.topic);
+        }
     }
 
     /// Facts of every hosted partition whose log works, in the order of names.
@@ -213,9 +250,7 @@ impl Partitions {
                 None => self.drop_partition(broker, &at, changed.id),
             }
         }
-        if !changes.configs.is_empty() {
-            self.apply_configs(broker, view);
-        }
+        self.apply_configs(broker, view, changes);
         became
     }
 
@@ -265,7 +300,7 @@ impl Partitions {
         opened: Option<anyhow::Result<Replica>>,
     ) -> Arc<HostedPartition> {
         // A former life of the topic under the same name goes first.
-        let former = self.hosted.read().get(&id).map(|hosted| hosted.topic_id);
+        let former = self.find_at(&id).map(|hosted| hosted.topic_id);
         if let Some(former) = former {
             self.drop_partition(broker, &id, former);
         }
@@ -284,12 +319,12 @@ impl Partitions {
             topic_id,
             replica,
             &broker.metrics,
-            self.isr_queue.clone(),
+            (self.isr_queue.clone(), Arc::clone(&self.touched)),
             Arc::clone(self.opener.space()),
             self.fatal.clone(),
         );
         let hosted = Arc::new(hosted.with_syncs(sync_queue));
-        self.hosted.write().insert(id, Arc::clone(&hosted));
+        self.insert(&hosted);
         hosted
     }
 
@@ -310,7 +345,7 @@ impl Partitions {
         for partition in &partitions {
             let id = TopicPartition { topic: partition.topic.clone(), partition: partition.partition };
             if self.find_life(&id, partition.id).is_some_and(|hosted| hosted.is_offline()) {
-                self.hosted.write().remove(&id);
+                self.remove(&id);
             }
         }
         partitions
@@ -356,8 +391,7 @@ impl Partitions {
     }
 
     fn drop_topic(&self, broker: &Arc<Broker>, name: &TopicName, topic_id: TopicId) {
-        let of_topic = self.all().into_iter().filter(|hosted| hosted.id.topic == *name);
-        for hosted in of_topic.filter(|hosted| hosted.topic_id == topic_id) {
+        for hosted in self.of_topic(name).into_iter().filter(|hosted| hosted.topic_id == topic_id) {
             self.drop_partition(broker, &hosted.id, topic_id);
         }
         broker.metrics.drop_topic(name.as_str());
@@ -366,7 +400,7 @@ impl Partitions {
     fn drop_partition(&self, broker: &Arc<Broker>, id: &TopicPartition, topic_id: TopicId) {
         let Some(hosted) = self.find_life(id, topic_id) else { return };
         self.fetchers.follow(broker, &hosted, None);
-        self.hosted.write().remove(id);
+        self.remove(id);
         if let Some(replica) = hosted.take() {
             // A deleted topic's settings are in the view that is about to be replaced.
             let delay = self.opener.file_delete_delay(broker, &broker.view(), id.topic.as_str());
@@ -374,15 +408,28 @@ impl Partitions {
         }
     }
 
-    fn apply_configs(&self, broker: &Broker, view: &View) {
-        let mut by_topic: BTreeMap<TopicName, _> = BTreeMap::new();
+    /// Takes over changed settings: those of a topic by its partitions, those of a broker by all.
+    fn apply_configs(&self, broker: &Broker, view: &View, changes: &ImageChanges) {
+        let of_brokers = changes.configs.iter().any(|resource| matches!(resource, ConfigResource::Broker(_)));
+        let names: BTreeSet<TopicName> = if of_brokers {
+            self.hosted.read().keys().cloned().collect()
+        } else {
+            changes.configs.iter().filter_map(topic_of).collect()
+        };
         let now = broker.clock.now();
-        for hosted in self.all() {
-            let (log, replication) = by_topic
-                .entry(hosted.id.topic.clone())
-                .or_insert_with(|| self.opener.configs(broker, view, hosted.id.topic.as_str()));
-            hosted.set_config(now, log.clone(), *replication);
+        for name in names {
+            let (log, replication) = self.opener.configs(broker, view, name.as_str());
+            for hosted in self.of_topic(&name) {
+                hosted.set_config(now, log.clone(), replication);
+            }
         }
+    }
+}
+
+fn topic_of(resource: &ConfigResource) -> Option<TopicName> {
+    match resource {
+        ConfigResource::Topic(name) => TopicName::stored(name).ok(),
+        _ => None,
     }
 }
 

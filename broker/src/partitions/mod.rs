@@ -10,6 +10,7 @@ mod open;
 mod parallel;
 mod space;
 mod sync;
+mod touched;
 mod upkeep;
 mod waiters;
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_broker_log::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE};
-use ottla_broker_replication::{Effects, Replica};
-use ottla_broker_types::{DurationMs, MonotonicMs, Now, Offset};
+use ottla_broker_replication::Effects;
+use ottla_broker_types::{DurationMs, MonotonicMs, Now, Offset, TopicPartition};
 
 use super::hosted::HostedPartition;
 use super::parallel::{SYNCS_MAX, in_parallel};
@@ -35,8 +35,8 @@ pub async fn run(broker: Arc<Broker>) {
         tokio::task::block_in_place(|| {
             let now = broker.clock.now();
             broker.partitions.opener().space().measure();
-            for hosted in broker.partitions.all() {
-                hosted.tick(now);
+            for id in broker.partitions.touched().take_checks(now.mono) {
+                broker.partitions.find_at(&id).iter().for_each(|hosted| hosted.tick(now));
             }
             if !strays_set_aside && *broker.controller.standing().borrow() == Standing::Active {
                 strays_set_aside = broker.partitions.set_strays_aside(now.mono).unwrap_or_else(|error| {
@@ -49,7 +49,7 @@ pub async fn run(broker: Arc<Broker>) {
     }
 }
 
-/// Flushes every log from time to time, and those whose `flush.ms` are over as soon as that is seen, apart from what must
+/// Flushes the logs to which something was appended from time to time, and those whose `flush.ms` are over as soon as that is seen, apart from what must
 /// not wait for the disk, until the broker stops.
 pub async fn run_flushes(broker: Arc<Broker>) {
     let mut stopping = broker.stopping();
@@ -69,8 +69,8 @@ pub async fn run_flushes(broker: Arc<Broker>) {
 }
 
 fn flush_due(broker: &Broker, now: Now) {
-    let mut due = broker.partitions.all();
-    due.retain(|hosted| hosted.read(|replica| replica.log().flush_due(now)).unwrap_or(false));
+    let noted = find(broker, broker.partitions.touched().take_flushes(now.mono));
+    let due: Vec<_> = noted.into_iter().filter(|hosted| hosted.take_flush(now)).collect();
     sync_all(broker, &due);
 }
 
@@ -153,25 +153,33 @@ fn expire_producers(broker: &Broker) {
 }
 
 fn flush(broker: &Broker) {
-    let mut points = Found::new();
-    for hosted in broker.partitions.all() {
-        let point = hosted.flush(broker, Replica::begin_upkeep);
-        points.extend(point.map(|point| (hosted, point)));
-    }
-    save(broker, RECOVERY_POINTS_FILE, points);
+    let unsettled = find(broker, broker.partitions.touched().take_unsettled());
+    save(broker, RECOVERY_POINTS_FILE, offsets(unsettled, |hosted| hosted.settle_log(broker)));
 }
 
 fn checkpoint_high_watermarks(broker: &Broker) {
-    save(broker, HIGH_WATERMARKS_FILE, find(broker, Replica::high_watermark));
+    let moved = find(broker, broker.partitions.touched().take_high_watermarks());
+    save(broker, HIGH_WATERMARKS_FILE, offsets(moved, HostedPartition::save_high_watermark));
 }
 
 fn checkpoint_log_starts(broker: &Broker) {
-    save(broker, LOG_STARTS_FILE, find(broker, |replica| replica.log().log_start()));
+    let moved = find(broker, broker.partitions.touched().take_log_starts());
+    save(broker, LOG_STARTS_FILE, offsets(moved, HostedPartition::save_log_start));
 }
 
-fn find(broker: &Broker, offset: impl Fn(&Replica) -> Offset) -> Found {
-    let all = broker.partitions.all().into_iter();
-    all.filter_map(|hosted| hosted.read(&offset).map(|offset| (hosted, offset))).collect()
+/// Those that are still hosted, in the order of names.
+fn find(broker: &Broker, mut ids: Vec<TopicPartition>) -> Vec<Arc<HostedPartition>> {
+    ids.sort();
+    ids.dedup();
+    ids.iter().filter_map(|id| broker.partitions.find_at(id)).collect()
+}
+
+fn offsets(
+    partitions: Vec<Arc<HostedPartition>>,
+    offset: impl Fn(&HostedPartition) -> Option<Offset>,
+) -> Found {
+    let of = |hosted: Arc<HostedPartition>| offset(&hosted).map(|offset| (hosted, offset));
+    partitions.into_iter().filter_map(of).collect()
 }
 
 fn save(broker: &Broker, file: &'static str, found: Found) {
@@ -252,6 +260,56 @@ mod tests {
         assert_eq!(durable(), Some(0));
         flush_due(&rig.broker, after(1_000));
         assert_eq!(durable(), Some(1));
+    }
+
+    /// What upkeep finds to do, by kind: checks, high watermarks, log starts, flushes.
+    fn found(broker: &Broker) -> [Vec<String>; 4] {
+        let touched = broker.partitions.touched();
+        let never = MonotonicMs(u64::MAX);
+        let lists = [
+            touched.take_checks(never),
+            touched.take_high_watermarks(),
+            touched.take_log_starts(),
+            touched.take_unsettled(),
+        ];
+        lists.map(|list| list.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn upkeep_finds_what_changed_and_passes_idle_partitions_over() {
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::on_simulated(&disk);
+        let names: Vec<String> = (1..=50).map(|len| "t".repeat(len)).collect();
+        let topics: Vec<_> = names.iter().map(|name| rig.topic(name, &[1])).collect();
+        let round = |rig: &Rig| {
+            flush(&rig.broker);
+            checkpoint_high_watermarks(&rig.broker);
+            checkpoint_log_starts(&rig.broker);
+        };
+        (0..3).for_each(|_| round(&rig));
+        assert_eq!(found(&rig.broker), <[Vec<String>; 4]>::default(), "all is saved and settled");
+        let now = rig.broker.clock.now();
+        topics[3].append(now, &mut batch(Compression::None), RequiredAcks::Leader).unwrap();
+        let touched = || vec![topics[3].id.to_string()];
+        assert_eq!(found(&rig.broker), [vec![], touched(), vec![], touched()]);
+        topics[3].delete_records(None).unwrap();
+        assert_eq!(found(&rig.broker)[2], touched(), "it begins elsewhere");
+    }
+
+    #[test]
+    fn a_follower_that_lags_is_looked_at_when_its_time_has_come() {
+        let mut rig = Rig::new();
+        let hosted = rig.topic("t", &[1, 2]);
+        let now = rig.broker.clock.now();
+        hosted.append(now, &mut batch(Compression::None), RequiredAcks::Leader).unwrap();
+        let lag_max = DurationMs(30_000);
+        let touched = rig.broker.partitions.touched();
+        assert_eq!(touched.take_checks(now.mono.plus(DurationMs(29_000))), []);
+        let late = now.mono.plus(lag_max).plus(DurationMs(1_000));
+        assert_eq!(touched.take_checks(late), vec![hosted.id.clone()]);
+        hosted.tick(Now { mono: late, ..now });
+        assert_eq!(rig.broker.partitions.isr_queue().waiting_count(), 1, "it shall leave the ISR");
+        assert_eq!(touched.take_checks(MonotonicMs(u64::MAX)), [], "nothing to do before the answer");
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What a broker decides beside its partitions and its metadata: who counts as alive, when it is cut off itself, which
 //! others may be dead, when leaderships go back, what a fetch session remembers. Pure: time is an argument.
 
+mod due_list;
 mod fetch;
 mod heartbeats;
 mod leader_return;
 mod leases;
 mod suspects;
 
+pub use due_list::DueList;
 pub use fetch::{
     Ask, Complaints, FetchBudget, FetchSession, FetchSessions, FetchTarget, FollowerSession, Found, Pause,
     Reader, Rests, SessionChange, SessionError, Share, Standing, TopicRef, Turn, Visit,

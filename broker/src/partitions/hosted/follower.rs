@@ -74,6 +74,10 @@ impl HostedPartition {
                     self.fail(guard, "follow", &error);
                     return None;
                 }
+                // Some of it may have been taken over.
+                if let Some(replica) = &guard.replica {
+                    self.touched.note(&self.id, &self.marks, replica);
+                }
                 if let Some(error) = codes::disk_error(&error) {
                     self.space.failed(error, now.mono);
                     return Some(FollowerStep::AwaitMetadata);

@@ -210,6 +210,7 @@ impl HostedPartition {
                 if codes::is_final(&error) {
                     self.fail(&mut guard, "append", &error);
                 } else if let Some(error) = codes::disk_error(&error) {
+                    self.touched.note(&self.id, &self.marks, hosted);
                     self.space.failed(error, now.mono);
                 }
                 return Err(failure);

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ottla_broker_types::{Now, Offset};
+use ottla_broker_types::{MonotonicMs, Offset};
 use rustix::io::Errno;
 
 use super::Log;
@@ -51,12 +51,10 @@ impl Log {
         self.finish_flush(plan, synced)
     }
 
-    /// Whether `flush.ms` have passed since the oldest append that is not durable.
-    pub fn flush_due(&self, now: Now) -> bool {
-        match (self.config.flush_ms, self.unflushed_since) {
-            (Some(flush_ms), Some(since)) => now.mono.since(since) >= flush_ms,
-            _ => false,
-        }
+    /// When `flush.ms` will have passed since the oldest append that is not durable; `None` if all is, or without the
+    /// setting.
+    pub fn flush_due(&self) -> Option<MonotonicMs> {
+        Some(self.unflushed_since?.plus(self.config.flush_ms?))
     }
 
     /// What has to be synced for everything appended so far.
