@@ -7,43 +7,26 @@
 //! Invariants: a generation never falls while a shard is loaded; a parked request is answered at most once; offsets
 //! change only by [`GroupShard::appended`] and [`GroupShard::replay`], so a lost append leaves them as they were.
 
-mod batches;
-mod describe;
-mod expiry;
 mod group;
-mod ids;
-mod join;
-mod leave;
-mod limits;
-mod member;
-mod member_ids;
 mod offsets;
-mod outcome;
-mod parking;
-mod partitioning;
-mod protocols;
-mod rebalance;
-mod record;
-mod shard;
-mod sync;
+mod runtime;
 #[cfg(test)]
 mod tests;
-mod tick;
 
-pub use batches::{Replayed, encode_batch};
-pub use describe::{GroupDescription, GroupListing, MemberDescription};
-pub use group::GroupState;
-pub use ids::{Generation, GroupId, InstanceId, MemberId};
-pub use join::JoinRequest;
-pub use leave::Leaver;
-pub use limits::{
+pub use group::classic::group::GroupState;
+pub use group::classic::join::JoinRequest;
+pub use group::classic::leave::Leaver;
+pub use group::classic::member::{Caller, Protocol};
+pub use group::classic::sync::SyncRequest;
+pub use group::describe::{GroupDescription, GroupListing, MemberDescription};
+pub use group::ids::{Generation, GroupId, InstanceId, MemberId};
+pub use group::limits::{
     GROUPS_MAX, GroupLimits, NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX, PROTOCOLS_MAX, TICK_RECORDS_MAX,
 };
-pub use member::{Caller, Protocol};
-pub use offsets::{ClientOffset, CommitRequest, CommittedOffset, OffsetToCommit};
-pub use outcome::{JoinReply, JoinedMember, Outcome, Reply, ReplyToken, SyncReply};
-pub use parking::{NotWritten, Parking, Settled};
-pub use partitioning::partition_for_group;
-pub use record::{GroupRecord, GroupValue, MemberValue, RecordError};
-pub use shard::GroupShard;
-pub use sync::SyncRequest;
+pub use group::record::{GroupRecord, GroupValue, MemberValue, RecordError};
+pub use group::shard::GroupShard;
+pub use offsets::commit::{ClientOffset, CommitRequest, CommittedOffset, OffsetToCommit};
+pub use runtime::batches::{Replayed, encode_batch};
+pub use runtime::outcome::{JoinReply, JoinedMember, Outcome, Reply, ReplyToken, SyncReply};
+pub use runtime::parking::{NotWritten, Parking, Settled};
+pub use runtime::partitioning::partition_for_group;

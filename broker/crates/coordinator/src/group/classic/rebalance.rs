@@ -3,9 +3,9 @@
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::DurationMs;
 
-use crate::group::{Gathering, Group, GroupState, InitialDelay, Turn};
-use crate::ids::MemberId;
-use crate::outcome::{JoinReply, SyncReply};
+use crate::group::classic::group::{Gathering, Group, GroupState, InitialDelay, Turn};
+use crate::group::ids::MemberId;
+use crate::runtime::outcome::{JoinReply, SyncReply};
 
 /// The shortest pause before missing static members are looked for again; a client may claim to need none.
 const GATHERING_MIN: DurationMs = DurationMs(100);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_broker_types::{DurationMs, MonotonicMs};
 
-use crate::ids::{InstanceId, MemberId};
-use crate::outcome::ReplyToken;
+use crate::group::ids::{InstanceId, MemberId};
+use crate::runtime::outcome::ReplyToken;
 
 /// A protocol that a member offers; the first one is its favourite.
 #[derive(Clone, Debug, PartialEq, Eq)]

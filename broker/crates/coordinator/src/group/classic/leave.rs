@@ -2,9 +2,9 @@
 
 use ottla_broker_protocol::ErrorCode;
 
-use crate::group::{Group, Turn};
-use crate::ids::MemberId;
-use crate::member::Caller;
+use crate::group::classic::group::{Group, Turn};
+use crate::group::classic::member::Caller;
+use crate::group::ids::MemberId;
 
 /// One member that leaves, or is made to by an administrator who names it by instance only.
 pub type Leaver = Caller;

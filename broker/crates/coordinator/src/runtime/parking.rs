@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 
 use ottla_broker_protocol::ErrorCode;
 
-use crate::outcome::{Outcome, Reply, ReplyToken};
-use crate::record::GroupRecord;
-use crate::shard::GroupShard;
+use crate::group::record::GroupRecord;
+use crate::group::shard::GroupShard;
+use crate::runtime::outcome::{Outcome, Reply, ReplyToken};
 
 /// The parked requests of one shard, each with what its asker is answered through.
 #[derive(Debug)]

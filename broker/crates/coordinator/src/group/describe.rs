@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::group::{Group, GroupState};
-use crate::ids::{GroupId, InstanceId, MemberId};
+use crate::group::classic::group::{Group, GroupState};
+use crate::group::ids::{GroupId, InstanceId, MemberId};
 
 /// A group in a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_broker_protocol::ErrorCode;
 
-use crate::ids::{Generation, InstanceId, MemberId};
-use crate::record::GroupRecord;
+use crate::group::ids::{Generation, InstanceId, MemberId};
+use crate::group::record::GroupRecord;
 
 /// Names a parked request; the shell draws it and finds the request again by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{LeaderEpoch, Now, TimestampMs, TopicName, TopicPartition};
 
-use crate::group::{Group, GroupState, Turn};
-use crate::ids::{Generation, GroupId};
-use crate::member::Caller;
-use crate::protocols::CONSUMER;
-use crate::record::GroupRecord;
+use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::classic::member::Caller;
+use crate::group::classic::protocols::CONSUMER;
+use crate::group::ids::{Generation, GroupId};
+use crate::group::record::GroupRecord;
 
 /// The offset that a client commits: any number, kept and given back as it came. Negative ones are the client's own
 /// marks ("earliest" -2, "latest" -1 of kafkajs's reset), which consumers take for "nothing committed".

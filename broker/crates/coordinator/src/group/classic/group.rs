@@ -6,12 +6,12 @@ use std::sync::Arc;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{DurationMs, MonotonicMs, Now, TimestampMs, TopicPartition};
 
-use crate::ids::{Generation, GroupId, InstanceId, MemberId};
-use crate::limits::GroupLimits;
-use crate::member::{Caller, Member};
-use crate::offsets::CommittedOffset;
-use crate::outcome::{JoinReply, JoinedMember, Outcome, SyncReply};
-use crate::record::{GroupRecord, GroupValue, MemberValue};
+use crate::group::classic::member::{Caller, Member};
+use crate::group::ids::{Generation, GroupId, InstanceId, MemberId};
+use crate::group::limits::GroupLimits;
+use crate::group::record::{GroupRecord, GroupValue, MemberValue};
+use crate::offsets::commit::CommittedOffset;
+use crate::runtime::outcome::{JoinReply, JoinedMember, Outcome, SyncReply};
 
 /// Where a group is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

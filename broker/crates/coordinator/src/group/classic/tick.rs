@@ -1,7 +1,7 @@
 //! What falls due in a group as time passes. No I/O.
 
-use crate::group::{Group, GroupState, Turn};
-use crate::ids::MemberId;
+use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::ids::MemberId;
 
 impl Group {
     /// Does everything that is due at `turn.now`.

@@ -1,6 +1,6 @@
 //! Ids for new members, from a seed. No I/O, no entropy of its own.
 
-use crate::ids::{InstanceId, MemberId};
+use crate::group::ids::{InstanceId, MemberId};
 
 /// Draws member ids: the client's own name, then 128 drawn bits in the form of a UUID, as Kafka does.
 #[derive(Clone, Debug)]

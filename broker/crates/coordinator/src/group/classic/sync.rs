@@ -6,10 +6,10 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_broker_protocol::ErrorCode;
 
-use crate::group::{Group, GroupState, Turn};
-use crate::ids::{Generation, GroupId, MemberId};
-use crate::member::Caller;
-use crate::outcome::{Reply, ReplyToken, SyncReply};
+use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::classic::member::Caller;
+use crate::group::ids::{Generation, GroupId, MemberId};
+use crate::runtime::outcome::{Reply, ReplyToken, SyncReply};
 
 /// A SyncGroup.
 #[derive(Clone, Debug)]

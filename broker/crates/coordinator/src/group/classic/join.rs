@@ -6,12 +6,12 @@ use bytes::Bytes;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::DurationMs;
 
-use crate::group::{Group, GroupState, Turn};
-use crate::ids::{GroupId, InstanceId, MemberId};
-use crate::limits::{NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX};
-use crate::member::{Caller, Member, Protocol};
-use crate::member_ids::MemberIds;
-use crate::outcome::{JoinReply, Reply, ReplyToken, SyncReply};
+use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::classic::member::{Caller, Member, Protocol};
+use crate::group::ids::{GroupId, InstanceId, MemberId};
+use crate::group::limits::{NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX};
+use crate::group::member_ids::MemberIds;
+use crate::runtime::outcome::{JoinReply, Reply, ReplyToken, SyncReply};
 
 /// A JoinGroup.
 #[derive(Clone, Debug)]

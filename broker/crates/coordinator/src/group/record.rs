@@ -14,9 +14,9 @@ use ottla_broker_types::{
     DurationMs, InvalidTopicName, LeaderEpoch, PartitionIndex, TimestampMs, TopicName, TopicPartition,
 };
 
-use crate::ids::{Generation, GroupId, InstanceId, MemberId};
-use crate::member::{Member, Protocol};
-use crate::offsets::{ClientOffset, CommittedOffset};
+use crate::group::classic::member::{Member, Protocol};
+use crate::group::ids::{Generation, GroupId, InstanceId, MemberId};
+use crate::offsets::commit::{ClientOffset, CommittedOffset};
 
 /// The key versions that name a committed offset.
 const OFFSET_KEY_VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;

@@ -5,18 +5,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{MonotonicMs, Now, TopicName, TopicPartition};
 
-use crate::describe::{GroupDescription, GroupListing};
-use crate::group::{Group, GroupState, Turn};
-use crate::ids::{Generation, GroupId};
-use crate::join::JoinRequest;
-use crate::leave::Leaver;
-use crate::limits::{GROUPS_MAX, GroupLimits, PROTOCOLS_MAX, TICK_RECORDS_MAX};
-use crate::member::Caller;
-use crate::member_ids::MemberIds;
-use crate::offsets::{CommitRequest, CommittedOffset};
-use crate::outcome::{JoinReply, Outcome, ReplyToken, SyncReply};
-use crate::record::GroupRecord;
-use crate::sync::SyncRequest;
+use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::classic::join::JoinRequest;
+use crate::group::classic::leave::Leaver;
+use crate::group::classic::member::Caller;
+use crate::group::classic::sync::SyncRequest;
+use crate::group::describe::{GroupDescription, GroupListing};
+use crate::group::ids::{Generation, GroupId};
+use crate::group::limits::{GROUPS_MAX, GroupLimits, PROTOCOLS_MAX, TICK_RECORDS_MAX};
+use crate::group::member_ids::MemberIds;
+use crate::group::record::GroupRecord;
+use crate::offsets::commit::{CommitRequest, CommittedOffset};
+use crate::runtime::outcome::{JoinReply, Outcome, ReplyToken, SyncReply};
 
 /// The groups of one partition. Every method is one event: it decides at once, and what it decided takes effect in
 /// the order of the calls.

@@ -2,10 +2,10 @@
 
 use ottla_broker_types::{DurationMs, Now, TimestampMs};
 
-use crate::group::{Group, GroupState};
-use crate::offsets::CommittedOffset;
-use crate::protocols::CONSUMER;
-use crate::record::GroupRecord;
+use crate::group::classic::group::{Group, GroupState};
+use crate::group::classic::protocols::CONSUMER;
+use crate::group::record::GroupRecord;
+use crate::offsets::commit::CommittedOffset;
 
 impl Group {
     /// Tombstones for offsets that have expired, and for the group itself when nothing else is left of it (KIP-211).

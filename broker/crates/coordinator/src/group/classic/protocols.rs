@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ottla_broker_protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use ottla_broker_protocol::persisted::decode_versioned_lenient;
 
-use crate::group::Group;
+use crate::group::classic::group::Group;
 
 /// The protocol type of consumers; others (Connect's) hold metadata that only they can read.
 pub(crate) const CONSUMER: &str = "consumer";
@@ -32,7 +32,7 @@ impl Group {
             .map(|protocol| &protocol.name)
             .filter(|name| self.members.values().all(|member| member.offers(name)))
             .collect();
-        let vote = |member: &crate::member::Member| {
+        let vote = |member: &crate::group::classic::member::Member| {
             member.protocols.iter().map(|protocol| protocol.name.clone()).find(|name| common.contains(name))
         };
         let votes: Vec<Arc<str>> = self.members.values().filter_map(vote).collect();

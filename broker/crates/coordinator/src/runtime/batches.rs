@@ -4,8 +4,8 @@ use ottla_broker_protocol::EncodeError;
 use ottla_broker_protocol::batch::{BatchBuilder, BatchError, BatchOptions, batches, records};
 use ottla_broker_types::{Offset, TimestampMs};
 
-use crate::record::{GroupRecord, RecordError};
-use crate::shard::GroupShard;
+use crate::group::record::{GroupRecord, RecordError};
+use crate::group::shard::GroupShard;
 
 /// Bytes that a compressed batch may become; Kafka writes this topic uncompressed.
 const DECOMPRESSED_BYTES_MAX: usize = 64 << 20;
