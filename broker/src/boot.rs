@@ -19,7 +19,7 @@ use crate::api::Api;
 use crate::broker::{Broker, Parts};
 use crate::clock::{self, Clock};
 use crate::controller::{self, Active, Controller, RaftTransport, Standing};
-use crate::groups::{self, Groups};
+use crate::coordinators::Groups;
 use crate::health::Health;
 use crate::identity;
 use crate::listener::{self, Budgets, ByteBudget, ListenerSettings};
@@ -83,7 +83,7 @@ pub async fn run(arguments: Arguments, data: Handle) -> anyhow::Result<()> {
         directory_id: identity.directory_id,
         clock,
         peers,
-        groups: Groups::new(&config.groups, u64::from_le_bytes(clock::entropy())),
+        groups: Groups::new(&config.groups, shares.groups, u64::from_le_bytes(clock::entropy())),
         controller: Controller::new(config.node_id, log.clone(), active, opener.last_epoch()),
         partitions: Partitions::new(opener, fatal.clone()),
         config,
@@ -115,7 +115,6 @@ async fn serve(
     sockets.serve(&broker, &draining, &mut tasks);
     tasks.spawn(controller::run_duties(Arc::clone(&broker)));
     tasks.spawn(partitions::run_isr_sender(Arc::clone(&broker)));
-    tasks.spawn_on(groups::run_timers(Arc::clone(&broker)), &broker.data);
     let upkeep = broker.data.spawn(partitions::run_upkeep(Arc::clone(&broker)));
     let flushes = broker.data.spawn(partitions::run_flushes(Arc::clone(&broker)));
     let removals = broker.data.spawn(partitions::run_removals(Arc::clone(&broker)));

@@ -10,12 +10,12 @@ mod broker;
 mod checks;
 mod clock;
 mod controller;
+mod coordinators;
 mod dir_lock;
 mod disk_access;
 mod fetch;
 #[cfg(test)]
 mod frozen_disk;
-mod groups;
 mod health;
 mod http;
 mod identity;

@@ -9,7 +9,7 @@ const UNKNOWN_BYTES: u64 = 1 << 30;
 /// What an idle connection takes, generously: its task, its place in tables, a small buffer.
 const CONNECTION_BYTES: u64 = 4608;
 
-/// Bounds on what others may make this process hold; together at most three quarters of its memory.
+/// Bounds on what others may make this process hold; together at most seven eighths of its memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MemoryShares {
     /// Requests of clients.
@@ -22,6 +22,8 @@ pub struct MemoryShares {
     pub broker_leftovers: usize,
     /// The largest single request: one at a time may go over the budget of its listener.
     pub frame_max: usize,
+    /// What members of groups say, and as much for what groups commit.
+    pub groups: usize,
     /// Connections of clients.
     pub connections_max: usize,
 }
@@ -37,6 +39,7 @@ impl MemoryShares {
             client_leftovers: size(share(8)),
             broker_leftovers: size(share(32)),
             frame_max: size(frame_max.min(share(8))),
+            groups: size(share(64)),
             connections_max: size(share(4) / CONNECTION_BYTES).max(64),
         }
     }
@@ -116,6 +119,7 @@ mod tests {
         let beyond = 2 * shares.frame_max as u64;
         let held =
             shares.client_frames + shares.broker_frames + shares.client_leftovers + shares.broker_leftovers;
+        let held = held + 2 * shares.groups;
         assert!(held as u64 + connections + beyond <= total * 7 / 8, "{shares:?}");
         assert!(shares.connections_max >= 5_000, "{shares:?}");
         let large = MemoryShares::of(64 << 30, 64 << 20, 100 << 20);

@@ -21,7 +21,7 @@ use crate::api::{Api, Call};
 use crate::broker::{Broker, Parts};
 use crate::clock::Clock;
 use crate::controller::{Active, Controller};
-use crate::groups::Groups;
+use crate::coordinators::Groups;
 use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply};
 use crate::partitions::{HostedPartition, Opener, Partitions};
 use crate::peers::Peers;
@@ -90,7 +90,7 @@ impl Rig {
             clock,
             peers: Arc::new(Peers::new(NodeId(1), clock, config.quorum.broker_lease_ms)),
             partitions: Partitions::new(opener, fatal.clone()),
-            groups: Groups::new(&config.groups, 1),
+            groups: Groups::new(&config.groups, 16 << 20, 1),
             controller: Controller::new(NodeId(1), None, active, None),
             seed: 1,
             connections_max: usize::MAX,

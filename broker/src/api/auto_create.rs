@@ -12,7 +12,7 @@ use ottla_broker_types::TopicName;
 
 use super::call::encode_body;
 use crate::broker::Broker;
-use crate::groups::OFFSETS_TOPIC;
+use crate::coordinators::OFFSETS_TOPIC;
 
 /// The version in which the request goes to the controller.
 const VERSION: i16 = 7;

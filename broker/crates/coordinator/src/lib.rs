@@ -1,11 +1,12 @@
-//! Consumer groups of the classic protocol and their committed offsets, as a pure machine.
+//! Coordinators as pure machines: what any of them needs, and the groups of the classic protocol with their offsets.
 //!
-//! Owns: what a group is, when it rebalances, which commits are taken, when offsets expire, and Kafka's record
-//! formats of `__consumer_offsets`. Does no I/O: requests and the time come in; records to append and answers go
-//! out. One [`GroupShard`] holds the groups of one partition of the offsets topic.
+//! Owns: what a group is, when it rebalances, which commits are taken, when offsets expire, Kafka's record formats of
+//! `__consumer_offsets`; when a decision counts and when it is answered. Does no I/O: requests and the time come in;
+//! batches to append and answers go out. A [`Coordinator`] serves one [`Shard`], which holds what the records of one
+//! partition add up to; the shard of groups is [`GroupShard`].
 //!
-//! Invariants: a generation never falls while a shard is loaded; a parked request is answered at most once; offsets
-//! change only by [`GroupShard::appended`] and [`GroupShard::replay`], so a lost append leaves them as they were.
+//! Invariants: a generation never falls while a shard is loaded; a parked request is answered at most once; a decision
+//! that cannot be written has not happened.
 
 mod group;
 mod offsets;
@@ -21,12 +22,19 @@ pub use group::classic::sync::SyncRequest;
 pub use group::describe::{GroupDescription, GroupListing, MemberDescription};
 pub use group::ids::{Generation, GroupId, InstanceId, MemberId};
 pub use group::limits::{
-    GROUPS_MAX, GroupLimits, NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX, PROTOCOLS_MAX, TICK_RECORDS_MAX,
+    EXPIRY_GROUPS_MAX, EXPIRY_RECORDS_MAX, GROUPS_MAX, GroupLimits, NEW_MEMBER_JOIN_TIMEOUT,
+    PENDING_MEMBERS_MAX, PROTOCOLS_BYTES_MAX, PROTOCOLS_MAX, TEXT_BYTES_MAX,
 };
 pub use group::record::{GroupRecord, GroupValue, MemberValue, RecordError};
-pub use group::shard::GroupShard;
+pub use group::reply::{
+    JoinRefused, JoinReply, Joined, JoinedMember, OtherReply, PerPart, Reply, SyncReply, Synced,
+};
+pub use group::shard::{GroupChange, GroupDue, GroupMemory, GroupShard};
 pub use offsets::commit::{ClientOffset, CommitRequest, CommittedOffset, OffsetToCommit};
-pub use runtime::batches::{Replayed, encode_batch};
-pub use runtime::outcome::{JoinReply, JoinedMember, Outcome, Reply, ReplyToken, SyncReply};
-pub use runtime::parking::{NotWritten, Parking, Settled};
-pub use runtime::partitioning::partition_for_group;
+pub use runtime::budget::Budget;
+pub use runtime::coordinator::{Answer, Answers, Coordinator, DUE_PER_TICK_MAX, REST_AFTER_FAILURE};
+pub use runtime::hosting::Hosting;
+pub use runtime::loading::{Loading, Progress};
+pub use runtime::outcome::{Outcome, Token};
+pub use runtime::partitioning::partition_for_key;
+pub use runtime::shard::{NotWritten, Shard, ShardLog, ShardRecord, Turn};

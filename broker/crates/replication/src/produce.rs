@@ -102,6 +102,28 @@ impl Replica {
         })
     }
 
+    /// Appends a batch of the broker's own that was decided in `epoch`, if this replica still leads in that one.
+    pub fn append_in(
+        &mut self,
+        now: Now,
+        batch: &mut [u8],
+        epoch: LeaderEpoch,
+    ) -> Result<Produced, ProduceError> {
+        if self.may_append(Acks::All)? != epoch {
+            return Err(ProduceError::NotLeaderOrFollower);
+        }
+        self.append(now, batch, Acks::All)
+    }
+
+    /// The offset below which everything is committed; `None` unless this replica leads in `epoch`: another leader's
+    /// high watermark says nothing of what was appended in this one.
+    pub fn committed_end_in(&self, epoch: LeaderEpoch) -> Option<Offset> {
+        match &self.role {
+            Role::Leader(leader) if leader.epoch == epoch => Some(self.high_watermark),
+            Role::Leader(_) | Role::Follower(_) | Role::Idle => None,
+        }
+    }
+
     fn may_append(&self, acks: Acks) -> Result<LeaderEpoch, ProduceError> {
         let Role::Leader(leader) = &self.role else { return Err(ProduceError::NotLeaderOrFollower) };
         let (in_sync, required) = (leader.isr.members().len(), leader.min_isr(&self.config));

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ottla_broker_coordinator::{Generation, JoinReply, MemberId};
+use ottla_broker_coordinator::{Generation, Joined, MemberId};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicName, TopicPartition};
 
@@ -208,11 +208,10 @@ impl Member {
 
     fn answered(&mut self, wanted: Wanted, reply: GroupReply, out: &mut MemberOut) {
         match (wanted, reply) {
-            (Wanted::Join, GroupReply::Joined(joined)) => self.joined(&joined),
-            (Wanted::Sync, GroupReply::Synced(synced)) if synced.code != ErrorCode::None => {
-                self.refused(synced.code);
-            }
-            (Wanted::Sync, GroupReply::Synced(synced)) => {
+            (Wanted::Join, GroupReply::Joined(Ok(joined))) => self.joined(&joined),
+            (Wanted::Join, GroupReply::Joined(Err(refused))) => self.refused(refused.code),
+            (Wanted::Sync, GroupReply::Synced(Err(code))) => self.refused(code),
+            (Wanted::Sync, GroupReply::Synced(Ok(synced))) => {
                 let at = |index: &u8| TopicPartition {
                     topic: self.topic.clone(),
                     partition: PartitionIndex(i32::from(*index)),
@@ -235,12 +234,9 @@ impl Member {
         }
     }
 
-    fn joined(&mut self, joined: &JoinReply) {
-        let (Some(generation), Some(member)) = (joined.generation, &joined.member) else {
-            return self.refused(joined.code);
-        };
-        self.identity = Some(member.clone());
-        self.generation = generation;
+    fn joined(&mut self, joined: &Joined) {
+        self.identity = Some(joined.member.clone());
+        self.generation = joined.generation;
         let mut assignments: BTreeMap<MemberId, Vec<u8>> = BTreeMap::new();
         for (index, member) in (0..self.partition_count).zip(joined.members.iter().cycle()) {
             assignments.entry(member.member.clone()).or_default().push(index as u8);

@@ -15,7 +15,7 @@ use crate::api::call::Call;
 use crate::api::distinct::distinct;
 use crate::api::{Answer, Malformed, auto_create};
 use crate::broker::Broker;
-use crate::groups::{self, OFFSETS_TOPIC};
+use crate::coordinators::{self, OFFSETS_TOPIC};
 use crate::listener::Reply;
 
 /// The key type of consumer groups.
@@ -75,9 +75,9 @@ fn find(broker: &Broker, call: &Call, suspects: &[NodeId], key: &str, key_type: 
     };
     let view = broker.view();
     let coordinator = match key_type {
-        KEY_TYPE_GROUP => view
-            .topic(OFFSETS_TOPIC)
-            .and_then(|topic| topic.partition(groups::partition_for(key, topic.partition_count()))?.leader),
+        KEY_TYPE_GROUP => view.topic(OFFSETS_TOPIC).and_then(|topic| {
+            topic.partition(coordinators::partition_for(key, topic.partition_count()))?.leader
+        }),
         KEY_TYPE_TRANSACTION => Some(broker.node_id),
         _ => return failed(ErrorCode::InvalidRequest),
     };

@@ -16,9 +16,8 @@ pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
     let request: HeartbeatRequest<'_> = call.request()?;
     let caller = parts::caller(&request.member_id, request.group_instance_id.as_deref());
     let generation = Generation::from_wire(request.generation_id);
-    let code = match parts::group(&request.group_id) {
-        Ok(group) => broker.groups.heartbeat(broker, &group, &caller, generation),
-        Err(code) => code,
-    };
+    let taken = parts::group(&request.group_id)
+        .and_then(|group| broker.groups.heartbeat(broker, &group, &caller, generation));
+    let code = parts::code(taken);
     Ok(Answer::now(call.reply(&HeartbeatResponse { error_code: code.code(), ..Default::default() })))
 }

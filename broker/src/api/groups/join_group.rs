@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_broker_coordinator::{JoinReply, JoinRequest, Protocol, Reply as GroupReply};
+use ottla_broker_coordinator::{JoinRequest, Joined, Protocol};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::join_group_request::JoinGroupRequest;
 use ottla_broker_protocol::messages::join_group_response::{JoinGroupResponse, JoinGroupResponseMember};
@@ -33,9 +33,10 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         Err(code) => Ok(Answer::now(call.reply(&failed(&call, code, &member_id)))),
         Ok(parked) => Ok(call.later(|call| async move {
             match parked.answer().await {
-                Ok(GroupReply::Join(reply)) => call.reply(&response(&call, &reply)),
-                Ok(GroupReply::Sync(_)) => {
-                    call.reply(&failed(&call, ErrorCode::UnknownServerError, &member_id))
+                Ok(Ok(joined)) => call.reply(&response(&call, &joined)),
+                Ok(Err(refused)) => {
+                    let member = refused.member.as_ref().map_or("", |member| member.as_str());
+                    call.reply(&failed(&call, refused.code, member))
                 }
                 Err(code) => call.reply(&failed(&call, code, &member_id)),
             }
@@ -71,33 +72,36 @@ fn join(call: &Call, request: &JoinGroupRequest<'_>) -> Result<JoinRequest, Erro
 }
 
 fn failed(call: &Call, code: ErrorCode, member: &str) -> JoinGroupResponse<'static> {
-    let mut failed = response(call, &JoinReply::failed(code, None));
-    failed.member_id = Cow::Owned(member.to_owned());
-    failed
+    JoinGroupResponse {
+        error_code: code.code(),
+        generation_id: -1,
+        protocol_name: (call.version < NULL_PROTOCOL_FROM_VERSION).then_some(Cow::Borrowed("")),
+        member_id: Cow::Owned(member.to_owned()),
+        ..Default::default()
+    }
 }
 
-fn response(call: &Call, reply: &JoinReply) -> JoinGroupResponse<'static> {
-    let text = |text: Option<&str>| Cow::Owned(text.unwrap_or_default().to_owned());
-    let protocol = reply.protocol.as_deref().map(|name| Cow::Owned(name.to_owned()));
+fn response(call: &Call, joined: &Joined) -> JoinGroupResponse<'static> {
+    let protocol = joined.protocol.as_deref().map(|name| Cow::Owned(name.to_owned()));
     let may_be_null = call.version >= NULL_PROTOCOL_FROM_VERSION;
-    let members = reply.members.iter().map(|member| JoinGroupResponseMember {
+    let members = joined.members.iter().map(|member| JoinGroupResponseMember {
         member_id: Cow::Owned(member.member.as_str().to_owned()),
         group_instance_id: member.instance.as_ref().map(|instance| Cow::Owned(instance.as_str().to_owned())),
         metadata: Cow::Owned(member.metadata.to_vec()),
     });
     JoinGroupResponse {
         throttle_time_ms: 0,
-        error_code: reply.code.code(),
-        generation_id: reply.generation.map_or(-1, |generation| generation.0),
-        protocol_type: reply
+        error_code: ErrorCode::None.code(),
+        generation_id: joined.generation.0,
+        protocol_type: joined
             .protocol_type
             .as_deref()
             .filter(|_| may_be_null)
             .map(|kind| Cow::Owned(kind.to_owned())),
         protocol_name: if may_be_null { protocol } else { Some(protocol.unwrap_or_default()) },
-        leader: text(reply.leader.as_ref().map(|leader| leader.as_str())),
-        skip_assignment: reply.skip_assignment,
-        member_id: text(reply.member.as_ref().map(|member| member.as_str())),
+        leader: Cow::Owned(joined.leader.as_ref().map_or("", |leader| leader.as_str()).to_owned()),
+        skip_assignment: joined.skip_assignment,
+        member_id: Cow::Owned(joined.member.as_str().to_owned()),
         members: members.collect(),
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ottla_broker_coordinator::Leaver;
+use ottla_broker_coordinator::{Leaver, PerPart};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::leave_group_request::LeaveGroupRequest;
 use ottla_broker_protocol::messages::leave_group_response::{LeaveGroupResponse, MemberResponse};
@@ -35,21 +35,21 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     }
 }
 
-fn answer(call: &Call, leavers: &[Leaver], left: Result<Vec<ErrorCode>, ErrorCode>) -> Reply {
-    let codes = match left {
-        Ok(codes) => codes,
+fn answer(call: &Call, leavers: &[Leaver], left: Result<PerPart, ErrorCode>) -> Reply {
+    let results = match left {
+        Ok(results) => results,
         Err(code) => {
             return call.reply(&LeaveGroupResponse { error_code: code.code(), ..Default::default() });
         }
     };
     if call.version < BATCHED_FROM_VERSION {
-        let code = codes.first().copied().unwrap_or(ErrorCode::UnknownMemberId);
+        let code = parts::code(results.first().copied().unwrap_or(Err(ErrorCode::UnknownMemberId)));
         return call.reply(&LeaveGroupResponse { error_code: code.code(), ..Default::default() });
     }
-    let members = leavers.iter().zip(codes).map(|(leaver, code)| MemberResponse {
+    let members = leavers.iter().zip(results).map(|(leaver, result)| MemberResponse {
         member_id: Cow::Borrowed(leaver.member.as_ref().map_or("", |member| member.as_str())),
         group_instance_id: leaver.instance.as_ref().map(|instance| Cow::Borrowed(instance.as_str())),
-        error_code: code.code(),
+        error_code: parts::code(result).code(),
     });
     call.reply(&LeaveGroupResponse { members: members.collect(), ..Default::default() })
 }

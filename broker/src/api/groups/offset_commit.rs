@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ottla_broker_coordinator::{ClientOffset, CommitRequest, Generation, OffsetToCommit};
+use ottla_broker_coordinator::{ClientOffset, CommitRequest, Generation, OffsetToCommit, PerPart};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition,
@@ -96,10 +96,10 @@ fn offset(
     })
 }
 
-fn answer(call: &Call, mut draft: Draft, done: Result<Vec<ErrorCode>, ErrorCode>) -> Reply {
-    let codes = done.unwrap_or_else(|code| vec![code; draft.places.len()]);
-    for ((topic, partition), code) in draft.places.into_iter().zip(codes) {
-        draft.response.topics[topic].partitions[partition].error_code = code.code();
+fn answer(call: &Call, mut draft: Draft, done: Result<PerPart, ErrorCode>) -> Reply {
+    let results = done.unwrap_or_else(|code| vec![Err(code); draft.places.len()]);
+    for ((topic, partition), result) in draft.places.into_iter().zip(results) {
+        draft.response.topics[topic].partitions[partition].error_code = parts::code(result).code();
     }
     call.reply(&draft.response)
 }

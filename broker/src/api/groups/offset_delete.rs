@@ -44,9 +44,9 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         Err(code) => Ok(Answer::now(refused(&call, code))),
         Ok(deleted) => Ok(call.later(|call| async move {
             match deleted.committed().await {
-                Ok(codes) => {
-                    for ((topic, partition), code) in places.into_iter().zip(codes) {
-                        response.topics[topic].partitions[partition].error_code = code.code();
+                Ok(results) => {
+                    for ((topic, partition), result) in places.into_iter().zip(results) {
+                        response.topics[topic].partitions[partition].error_code = parts::code(result).code();
                     }
                     call.reply(&response)
                 }

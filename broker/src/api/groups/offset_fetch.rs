@@ -19,7 +19,7 @@ use super::parts;
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
-use crate::groups::Answered;
+use crate::coordinators::Answered;
 use crate::listener::Reply;
 use crate::view::View;
 

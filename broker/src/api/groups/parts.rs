@@ -21,6 +21,11 @@ pub(super) fn group(name: &str) -> Result<GroupId, ErrorCode> {
     GroupId::new(name).ok_or(ErrorCode::InvalidGroupId)
 }
 
+/// The code of a result.
+pub(super) fn code(result: Result<(), ErrorCode>) -> ErrorCode {
+    result.err().unwrap_or_default()
+}
+
 /// The topic that a request names by id (`by_id`) or by name, if it exists.
 pub(super) fn topic(view: &View, by_id: bool, name: &str, id: Uuid) -> Result<TopicName, ErrorCode> {
     if by_id {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_broker_coordinator::{Generation, MemberId, Reply as GroupReply, SyncReply, SyncRequest};
+use ottla_broker_coordinator::{Generation, MemberId, SyncReply, SyncRequest};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::sync_group_request::SyncGroupRequest;
 use ottla_broker_protocol::messages::sync_group_response::SyncGroupResponse;
@@ -21,14 +21,10 @@ const PROTOCOL_FROM_VERSION: i16 = 5;
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: SyncGroupRequest<'_> = call.request()?;
     match sync(&request, call.version).and_then(|sync| broker.groups.sync(broker, sync)) {
-        Err(code) => Ok(Answer::now(call.reply(&response(&SyncReply::failed(code))))),
+        Err(code) => Ok(Answer::now(call.reply(&response(Err(code))))),
         Ok(parked) => Ok(call.later(|call| async move {
-            let reply = match parked.answer().await {
-                Ok(GroupReply::Sync(reply)) => reply,
-                Ok(GroupReply::Join(_)) => SyncReply::failed(ErrorCode::UnknownServerError),
-                Err(code) => SyncReply::failed(code),
-            };
-            call.reply(&response(&reply))
+            let reply = parked.answer().await.flatten();
+            call.reply(&response(reply))
         })),
     }
 }
@@ -52,13 +48,16 @@ fn sync(request: &SyncGroupRequest<'_>, version: i16) -> Result<SyncRequest, Err
     })
 }
 
-fn response(reply: &SyncReply) -> SyncGroupResponse<'static> {
+fn response(reply: SyncReply) -> SyncGroupResponse<'static> {
     let named = |text: Option<&str>| text.map(|text| Cow::Owned(text.to_owned()));
-    SyncGroupResponse {
-        throttle_time_ms: 0,
-        error_code: reply.code.code(),
-        protocol_type: named(reply.protocol_type.as_deref()),
-        protocol_name: named(reply.protocol.as_deref()),
-        assignment: Cow::Owned(reply.assignment.to_vec()),
+    match reply {
+        Ok(synced) => SyncGroupResponse {
+            throttle_time_ms: 0,
+            error_code: ErrorCode::None.code(),
+            protocol_type: named(synced.protocol_type.as_deref()),
+            protocol_name: named(synced.protocol.as_deref()),
+            assignment: Cow::Owned(synced.assignment.to_vec()),
+        },
+        Err(code) => SyncGroupResponse { error_code: code.code(), ..Default::default() },
     }
 }

@@ -145,7 +145,7 @@ impl HostedPartition {
         acks: RequiredAcks,
     ) -> Result<AppendedBatch, AppendFailure> {
         let bytes = batch.len();
-        self.append_with(now, acks, None, bytes, |replica| replica.append(now, batch, acks.into()))
+        self.append_with(now, acks, bytes, |replica| replica.append(now, batch, acks.into()))
     }
 
     /// Appends a producer's batch as the leader and stamps it in place; `checked` is what the rules said of it.
@@ -157,9 +157,7 @@ impl HostedPartition {
         acks: RequiredAcks,
     ) -> Result<AppendedBatch, AppendFailure> {
         let bytes = batch.len();
-        self.append_with(now, acks, None, bytes, |replica| {
-            replica.append_checked(now, batch, checked, acks.into())
-        })
+        self.append_with(now, acks, bytes, |replica| replica.append_checked(now, batch, checked, acks.into()))
     }
 
     /// Appends a batch that was sent behind one that was refused with `code` on the same connection.
@@ -172,37 +170,33 @@ impl HostedPartition {
         code: ErrorCode,
     ) -> Result<AppendedBatch, AppendFailure> {
         let bytes = batch.len();
-        self.append_with(now, acks, None, bytes, |replica| {
+        self.append_with(now, acks, bytes, |replica| {
             replica.append_after_refused(now, batch, Some(checked), acks.into(), code)
         })
     }
 
-    /// Appends a batch of the broker's own that was decided in `epoch`, if this broker still leads in that one.
+    /// Appends a batch of the broker's own that was decided in `epoch`, if this broker still leads in that one. Nobody
+    /// waits for it here.
     pub fn append_in(
         &self,
         now: Now,
         batch: &mut [u8],
-        acks: RequiredAcks,
         epoch: LeaderEpoch,
     ) -> Result<AppendedBatch, AppendFailure> {
         let bytes = batch.len();
-        self.append_with(now, acks, Some(epoch), bytes, |replica| replica.append(now, batch, acks.into()))
+        self.append_with(now, RequiredAcks::None, bytes, |replica| replica.append_in(now, batch, epoch))
     }
 
     fn append_with(
         &self,
         now: Now,
         acks: RequiredAcks,
-        epoch: Option<LeaderEpoch>,
         batch_bytes: usize,
         append: impl FnOnce(&mut Replica) -> Result<Produced, ProduceError>,
     ) -> Result<AppendedBatch, AppendFailure> {
         self.take_space(batch_bytes)?;
         let mut guard = self.state.lock();
         let hosted = guard.replica.as_mut().ok_or_else(|| AppendFailure::of(ErrorCode::KafkaStorageError))?;
-        if epoch.is_some() && hosted.leader_epoch() != epoch {
-            return Err(AppendFailure::of(ErrorCode::NotLeaderOrFollower));
-        }
         let produced = match append(hosted) {
             Ok(produced) => produced,
             Err(error) => {

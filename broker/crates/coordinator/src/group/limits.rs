@@ -12,8 +12,16 @@ pub const GROUPS_MAX: usize = 100_000;
 pub const PENDING_MEMBERS_MAX: usize = 10_000;
 /// Protocols of one member; real ones name at most a handful. Beyond, INCONSISTENT_GROUP_PROTOCOL.
 pub const PROTOCOLS_MAX: usize = 100;
-/// Tombstones that one tick gives out, so that they fit into a batch; the rest follows in the next tick.
-pub const TICK_RECORDS_MAX: usize = 2_000;
+/// Bytes that the protocols of one member may hold together. Only one of them is ever written, which has to fit into a
+/// record; with the usual limit of a batch this leaves room for four that large. Beyond, MESSAGE_TOO_LARGE.
+pub const PROTOCOLS_BYTES_MAX: usize = 4 << 20;
+/// Bytes of a text in the records of the offsets topic, whose length has two bytes there.
+pub const TEXT_BYTES_MAX: usize = i16::MAX as usize;
+/// Tombstones that one turn of the expiry gives out, and groups that it looks at, so that requests get their turn
+/// meanwhile; the rest follows in the next ones.
+pub const EXPIRY_RECORDS_MAX: usize = 2_000;
+/// See [`EXPIRY_RECORDS_MAX`].
+pub const EXPIRY_GROUPS_MAX: usize = 1_000;
 
 /// The settings of groups, as `server.properties` has them.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,20 +1,26 @@
 //! Ids for new members, from a seed. No I/O, no entropy of its own.
 
+use std::cell::Cell;
+
 use crate::group::ids::{InstanceId, MemberId};
+
+/// Bytes of an id beside the name that it begins with.
+pub(crate) const MEMBER_ID_BYTES_DRAWN: usize = 37;
 
 /// Draws member ids: the client's own name, then 128 drawn bits in the form of a UUID, as Kafka does.
 #[derive(Clone, Debug)]
 pub(crate) struct MemberIds {
-    state: u64,
+    /// Drawing an id changes nothing that anybody could see.
+    state: Cell<u64>,
 }
 
 impl MemberIds {
     pub(crate) fn new(seed: u64) -> MemberIds {
-        MemberIds { state: seed }
+        MemberIds { state: Cell::new(seed) }
     }
 
     /// The id of a new member: a static one is named by its instance, others by the client's id.
-    pub(crate) fn draw(&mut self, client_id: &str, instance: Option<&InstanceId>) -> MemberId {
+    pub(crate) fn draw(&self, client_id: &str, instance: Option<&InstanceId>) -> MemberId {
         let name = instance.map_or(client_id, InstanceId::as_str);
         let (high, low) = (self.next(), self.next());
         let text = format!(
@@ -29,9 +35,9 @@ impl MemberIds {
     }
 
     /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.state;
+    fn next(&self) -> u64 {
+        self.state.set(self.state.get().wrapping_add(0x9e37_79b9_7f4a_7c15));
+        let mut mixed = self.state.get();
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
@@ -44,10 +50,10 @@ mod tests {
 
     #[test]
     fn ids_start_with_who_joins_and_differ() {
-        let mut ids = MemberIds::new(7);
+        let ids = MemberIds::new(7);
         let first = ids.draw("client", None);
         assert!(first.as_str().starts_with("client-"));
-        assert_eq!(first.as_str().len(), "client-".len() + 36);
+        assert_eq!(first.as_str().len(), "client".len() + MEMBER_ID_BYTES_DRAWN);
         assert_ne!(first, ids.draw("client", None));
         let instance = InstanceId::new("pod-0");
         assert!(ids.draw("client", instance.as_ref()).as_str().starts_with("pod-0-"));

@@ -6,4 +6,5 @@ pub(crate) mod ids;
 pub(crate) mod limits;
 pub(crate) mod member_ids;
 pub(crate) mod record;
+pub(crate) mod reply;
 pub(crate) mod shard;

@@ -17,6 +17,8 @@ use ottla_broker_types::{
 use crate::group::classic::member::{Member, Protocol};
 use crate::group::ids::{Generation, GroupId, InstanceId, MemberId};
 use crate::offsets::commit::{ClientOffset, CommittedOffset};
+use crate::runtime::budget::Budget;
+use crate::runtime::shard::ShardRecord;
 
 /// The key versions that name a committed offset.
 const OFFSET_KEY_VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;
@@ -123,10 +125,10 @@ impl MemberValue {
         }
     }
 
-    pub(crate) fn restore(&self, protocol: Option<&Arc<str>>) -> Member {
+    pub(crate) fn restore(&self, protocol: Option<&Arc<str>>, memory: &Arc<Budget>) -> Member {
         let offered =
             protocol.map(|name| Protocol { name: name.clone(), metadata: self.subscription.clone() });
-        Member {
+        let mut member = Member {
             id: self.id.clone(),
             instance: self.instance.clone(),
             client_id: self.client_id.clone(),
@@ -139,13 +141,17 @@ impl MemberValue {
             syncing: None,
             is_new: false,
             expires: None,
-        }
+            charge: Arc::new(memory.charge(0)),
+        };
+        member.account(memory);
+        member
     }
 }
 
-impl GroupRecord {
-    /// The record's key and value as they stand in the log.
-    pub fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
+impl ShardRecord for GroupRecord {
+    type Error = RecordError;
+
+    fn encode(&self) -> Result<(Bytes, Option<Bytes>), EncodeError> {
         match self {
             GroupRecord::Group { group, value } => {
                 let key = GroupMetadataKey { group: Cow::Borrowed(group.as_str()) };
@@ -164,8 +170,7 @@ impl GroupRecord {
         }
     }
 
-    /// Reads a record of the log; `None` for kinds that classic groups do not know.
-    pub fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<GroupRecord>, RecordError> {
+    fn decode(key: &[u8], value: Option<&[u8]>) -> Result<Option<GroupRecord>, RecordError> {
         let version = peek_version(key)?;
         if OFFSET_KEY_VERSIONS.contains(&version) {
             let (_, key) = decode_versioned::<OffsetCommitKey<'_>>(key)?;

@@ -1,216 +1,281 @@
-//! The groups of one partition of the offsets topic. No I/O.
+//! The groups of one partition of the offsets topic: what is decided on each request. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+use std::sync::Arc;
 
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{MonotonicMs, Now, TopicName, TopicPartition};
 
-use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::classic::group::{Group, GroupState, Step};
 use crate::group::classic::join::JoinRequest;
 use crate::group::classic::leave::Leaver;
 use crate::group::classic::member::Caller;
 use crate::group::classic::sync::SyncRequest;
 use crate::group::describe::{GroupDescription, GroupListing};
-use crate::group::ids::{Generation, GroupId};
-use crate::group::limits::{GROUPS_MAX, GroupLimits, PROTOCOLS_MAX, TICK_RECORDS_MAX};
+use crate::group::ids::{Generation, GroupId, MemberId};
+use crate::group::limits::{EXPIRY_GROUPS_MAX, EXPIRY_RECORDS_MAX, GROUPS_MAX, GroupLimits, PROTOCOLS_MAX};
 use crate::group::member_ids::MemberIds;
 use crate::group::record::GroupRecord;
+use crate::group::reply::{JoinRefused, JoinReply, PerPart, Reply, SyncReply};
 use crate::offsets::commit::{CommitRequest, CommittedOffset};
-use crate::runtime::outcome::{JoinReply, Outcome, ReplyToken, SyncReply};
+use crate::offsets::store::{GroupOffsets, OffsetStore};
+use crate::runtime::budget::Budget;
+use crate::runtime::outcome::{Outcome, Token};
+use crate::runtime::shard::{Shard, Turn};
+use crate::runtime::timers::Timers;
 
-/// The groups of one partition. Every method is one event: it decides at once, and what it decided takes effect in
-/// the order of the calls.
+/// What the groups of all shards of a broker may hold.
+#[derive(Clone, Debug)]
+pub struct GroupMemory {
+    /// What members say of themselves and what they are assigned. Full, it refuses new members and more metadata with
+    /// COORDINATOR_NOT_AVAILABLE, which clients try again.
+    pub members: Arc<Budget>,
+    /// Committed offsets. Full, it refuses those of partitions of which the group has none yet, with the same code.
+    pub offsets: Arc<Budget>,
+}
+
+/// What of a decision is in no record: sessions, who waits, a generation in the making.
+#[derive(Debug)]
+pub struct GroupChange(Change);
+
+#[derive(Debug)]
+enum Change {
+    Group(Box<Group>),
+    Session(GroupId, MemberId, MonotonicMs),
+    Expired(Expiry),
+}
+
+/// How far the search for expired offsets has come.
+#[derive(Clone, Debug)]
+struct Expiry {
+    /// The last group that was looked at; `None` before the first.
+    after: Option<GroupId>,
+    due: MonotonicMs,
+}
+
+/// What falls due in a shard of groups.
+#[derive(Clone, Debug)]
+pub struct GroupDue(Due);
+
+#[derive(Clone, Debug)]
+enum Due {
+    Group(GroupId),
+    Expiry,
+}
+
+/// The groups of one partition.
 #[derive(Debug)]
 pub struct GroupShard {
     limits: GroupLimits,
+    memory: GroupMemory,
     groups: BTreeMap<GroupId, Group>,
+    offsets: OffsetStore,
     ids: MemberIds,
-    /// When each group needs a tick. An entry may be early, since heartbeats do not move it; it is never late.
-    deadlines: BTreeSet<(MonotonicMs, GroupId)>,
-    armed: BTreeMap<GroupId, MonotonicMs>,
-    next_expiry: MonotonicMs,
+    timers: Timers<GroupId>,
+    expiry: Expiry,
 }
 
-impl GroupShard {
-    /// A shard without groups; `seed` must differ between any two shards, or members could be confused.
-    pub fn new(limits: GroupLimits, seed: u64) -> GroupShard {
-        GroupShard {
-            limits,
-            groups: BTreeMap::new(),
-            ids: MemberIds::new(seed),
-            deadlines: BTreeSet::new(),
-            armed: BTreeMap::new(),
-            next_expiry: MonotonicMs(u64::MAX),
-        }
-    }
+impl Shard for GroupShard {
+    type Record = GroupRecord;
+    type Change = GroupChange;
+    type Reply = Reply;
+    type Due = GroupDue;
 
-    /// Takes a record of the log over, in the log's order, before [`GroupShard::loaded`].
-    pub fn replay(&mut self, record: &GroupRecord) {
+    fn replay(&mut self, record: &GroupRecord) {
         match record {
-            GroupRecord::Group { group, value: Some(value) } => {
-                let former = self.groups.remove(group);
-                self.groups.insert(group.clone(), Group::restored(group.clone(), value, former));
+            GroupRecord::Offset { group, at, value: Some(offset) } => {
+                self.groups.entry(group.clone()).or_insert_with(|| Group::new(group.clone()));
+                self.offsets.insert(group, at, offset.clone());
             }
-            tombstone_or_offset => self.take_effect(tombstone_or_offset),
+            GroupRecord::Offset { group, at, value: None } => self.offsets.remove(group, at),
+            GroupRecord::Group { group, value: Some(value) } => {
+                let restored = Group::restored(group.clone(), value, &self.memory.members);
+                self.groups.insert(group.clone(), restored);
+            }
+            GroupRecord::Group { group, value: None } => {
+                self.groups.remove(group);
+                if self.offsets.of(group).is_some() {
+                    self.groups.insert(group.clone(), Group::new(group.clone()));
+                }
+                self.arm(group);
+            }
         }
     }
 
-    /// The whole log is replayed: sessions begin anew at `now`.
-    pub fn loaded(&mut self, now: Now) {
-        self.next_expiry = now.mono.plus(self.limits.offsets_retention_check);
-        for group in self.groups.values_mut() {
-            for member in group.members.values_mut() {
-                member.touch(now.mono);
+    fn apply(&mut self, change: GroupChange) {
+        match change.0 {
+            Change::Group(group) => {
+                let id = group.id.clone();
+                // One that nothing has come of was never written, so no tombstone is needed.
+                if group.is_blank() && self.offsets.of(&id).is_none() {
+                    self.groups.remove(&id);
+                } else {
+                    self.groups.insert(id.clone(), *group);
+                }
+                self.arm(&id);
             }
+            Change::Session(group, member, expires) => {
+                let found = self.groups.get_mut(&group);
+                if let Some(member) = found.and_then(|found| found.members.get_mut(&member)) {
+                    member.expires = Some(expires);
+                }
+                if !self.timers.is_armed(&group) {
+                    self.arm(&group);
+                }
+            }
+            Change::Expired(expiry) => self.expiry = expiry,
+        }
+    }
+
+    fn loaded(&mut self, now: Now) {
+        self.expiry.due = now.mono.plus(self.limits.offsets_retention_check);
+        for group in self.groups.values_mut() {
+            group.members.values_mut().for_each(|member| member.touch(now.mono));
         }
         for id in self.groups.keys().cloned().collect::<Vec<_>>() {
             self.arm(&id);
         }
     }
 
-    /// The records of an outcome are in the log: offsets and deletions take effect.
-    pub fn appended(&mut self, records: &[GroupRecord]) {
-        for record in records {
-            self.take_effect(record);
+    fn due(&self, now: MonotonicMs) -> Option<GroupDue> {
+        let group = self.timers.first().filter(|(due, _)| *due <= now);
+        let group = group.map(|(_, id)| GroupDue(Due::Group(id.clone())));
+        group.or_else(|| (self.expiry.due <= now).then_some(GroupDue(Due::Expiry)))
+    }
+
+    fn decide_due(&self, turn: &Turn, due: &GroupDue) -> Outcome<GroupShard> {
+        match &due.0 {
+            Due::Group(id) => match self.groups.get(id) {
+                Some(group) => self.change(turn, group, |group, step| group.tick(step)).1,
+                None => Outcome::default(),
+            },
+            Due::Expiry => self.expire(turn),
         }
     }
 
-    fn take_effect(&mut self, record: &GroupRecord) {
-        match record {
-            GroupRecord::Offset { group, at, value: Some(offset) } => {
-                let found = self.groups.entry(group.clone()).or_insert_with(|| Group::new(group.clone()));
-                found.offsets.insert(at.clone(), offset.clone());
-            }
-            GroupRecord::Offset { group, at, value: None } => {
-                if let Some(found) = self.groups.get_mut(group) {
-                    found.offsets.remove(at);
-                }
-            }
-            GroupRecord::Group { group, value: None } => {
-                if let Some(former) = self.groups.remove(group)
-                    && !former.offsets.is_empty()
-                {
-                    let mut simple = Group::new(group.clone());
-                    simple.offsets = former.offsets;
-                    self.groups.insert(group.clone(), simple);
-                }
-                self.arm(group);
-            }
-            // The decision that wrote it has changed the group already.
-            GroupRecord::Group { value: Some(_), .. } => {}
+    fn put_off(&mut self, due: GroupDue, until: MonotonicMs) {
+        match due.0 {
+            Due::Group(id) => self.timers.arm(&id, Some(until)),
+            Due::Expiry => self.expiry.due = until,
+        }
+    }
+
+    fn next_deadline(&self) -> MonotonicMs {
+        self.timers.first().map_or(self.expiry.due, |(due, _)| due.min(self.expiry.due))
+    }
+}
+
+impl GroupShard {
+    /// The topic on whose partitions groups and their offsets lie.
+    pub const TOPIC: &str = "__consumer_offsets";
+
+    /// A shard without groups; `seed` must differ between any two shards, or members could be confused.
+    pub fn new(limits: GroupLimits, memory: GroupMemory, seed: u64) -> GroupShard {
+        GroupShard {
+            limits,
+            offsets: OffsetStore::new(&memory.offsets),
+            memory,
+            groups: BTreeMap::new(),
+            ids: MemberIds::new(seed),
+            timers: Timers::default(),
+            expiry: Expiry { after: None, due: MonotonicMs(u64::MAX) },
         }
     }
 
     /// A JoinGroup, answered under `token`.
-    pub fn join(&mut self, now: Now, join: &JoinRequest, token: ReplyToken) -> Outcome {
-        let mut out = Outcome::default();
+    pub fn join(&self, turn: &Turn, join: &JoinRequest, token: Token<JoinReply>) -> Outcome<GroupShard> {
         let sessions = self.limits.session_timeout_min..=self.limits.session_timeout_max;
-        let is_known = self.groups.contains_key(&join.group);
+        let known = self.groups.get(&join.group);
         let refused = if !sessions.contains(&join.session_timeout) {
             Some(ErrorCode::InvalidSessionTimeout)
         } else if join.protocols.is_empty() || join.protocols.len() > PROTOCOLS_MAX {
             Some(ErrorCode::InconsistentGroupProtocol)
-        } else if !is_known && join.caller.member.is_some() {
+        } else if join.is_too_large(turn.record_bytes_max) {
+            Some(ErrorCode::MessageTooLarge)
+        } else if known.is_none() && join.caller.member.is_some() {
             Some(ErrorCode::UnknownMemberId)
-        } else if !is_known && self.groups.len() >= GROUPS_MAX {
+        } else if known.is_none() && self.groups.len() >= GROUPS_MAX {
             Some(ErrorCode::CoordinatorNotAvailable)
         } else {
             None
         };
         if let Some(code) = refused {
-            out.join_now(token, JoinReply::failed(code, join.caller.member.clone()));
+            let mut out = Outcome::default();
+            out.reply_now(token, JoinReply::Err(JoinRefused { code, member: join.caller.member.clone() }));
             return out;
         }
-        let group = self.groups.entry(join.group.clone()).or_insert_with(|| Group::new(join.group.clone()));
-        let mut turn = Turn { now, limits: &self.limits, out: &mut out };
-        group.join(&mut turn, join, &mut self.ids, token);
-        self.drop_blank(&join.group);
-        self.arm(&join.group);
-        out
+        let new = known.is_none().then(|| Group::new(join.group.clone()));
+        let Some(group) = known.or(new.as_ref()) else { return Outcome::default() };
+        self.change(turn, group, |group, step| group.join(step, join, token)).1
     }
 
     /// A SyncGroup, answered under `token`.
-    pub fn sync(&mut self, now: Now, sync: SyncRequest, token: ReplyToken) -> Outcome {
-        let mut out = Outcome::default();
-        let id = sync.group.clone();
-        let Some(group) = self.groups.get_mut(&id) else {
-            out.sync_now(token, SyncReply::failed(ErrorCode::UnknownMemberId));
+    pub fn sync(&self, turn: &Turn, sync: SyncRequest, token: Token<SyncReply>) -> Outcome<GroupShard> {
+        let Some(group) = self.groups.get(&sync.group) else {
+            let mut out = Outcome::default();
+            out.reply_now(token, SyncReply::Err(ErrorCode::UnknownMemberId));
             return out;
         };
-        group.sync(&mut Turn { now, limits: &self.limits, out: &mut out }, sync, token);
-        self.arm(&id);
-        out
+        self.change(turn, group, |group, step| group.sync(step, sync, token)).1
     }
 
-    /// A Heartbeat.
+    /// A Heartbeat. Also one that is told of a rebalance shows that the member lives.
     pub fn heartbeat(
-        &mut self,
-        now: Now,
+        &self,
+        turn: &Turn,
         id: &GroupId,
         caller: &Caller,
         generation: Option<Generation>,
-    ) -> ErrorCode {
-        let Some(group) = self.groups.get_mut(id) else { return ErrorCode::UnknownMemberId };
-        let mut out = Outcome::default();
-        let code =
-            group.heartbeat(&mut Turn { now, limits: &self.limits, out: &mut out }, caller, generation);
-        if !self.armed.contains_key(id) {
-            self.arm(id);
+    ) -> Result<(Result<(), ErrorCode>, Outcome<GroupShard>), ErrorCode> {
+        let group = self.groups.get(id).ok_or(ErrorCode::UnknownMemberId)?;
+        let (member, told) = group.heartbeat(caller, generation)?;
+        Ok((told, self.touch(turn, group, member)))
+    }
+
+    /// A LeaveGroup: a result for each leaver. The answer waits for the records.
+    pub fn leave(&self, turn: &Turn, id: &GroupId, leavers: &[Leaver]) -> (PerPart, Outcome<GroupShard>) {
+        match self.groups.get(id) {
+            Some(group) => self.change(turn, group, |group, step| group.leave(step, leavers)),
+            None => (vec![Err(ErrorCode::UnknownMemberId); leavers.len()], Outcome::default()),
         }
-        code
     }
 
-    /// A LeaveGroup: one code for each leaver. The answer waits for the records.
-    pub fn leave(&mut self, now: Now, id: &GroupId, leavers: &[Leaver]) -> (Vec<ErrorCode>, Outcome) {
-        let mut out = Outcome::default();
-        let Some(group) = self.groups.get_mut(id) else {
-            return (vec![ErrorCode::UnknownMemberId; leavers.len()], out);
-        };
-        let codes = group.leave(&mut Turn { now, limits: &self.limits, out: &mut out }, leavers);
-        self.arm(id);
-        (codes, out)
-    }
-
-    /// An OffsetCommit: one code for each offset, or one for all. The answer waits for the records.
+    /// An OffsetCommit: a result for each offset, or an error for all. The answer waits for the records.
     pub fn commit_offsets(
-        &mut self,
-        now: Now,
+        &self,
+        turn: &Turn,
         commit: &CommitRequest,
-    ) -> Result<(Vec<ErrorCode>, Outcome), ErrorCode> {
-        let mut out = Outcome::default();
-        let is_full = self.groups.len() >= GROUPS_MAX;
-        match self.groups.get_mut(&commit.group) {
+    ) -> Result<(PerPart, Outcome<GroupShard>), ErrorCode> {
+        let touched = match self.groups.get(&commit.group) {
             Some(group) => {
-                let mut turn = Turn { now, limits: &self.limits, out: &mut out };
-                group.validate_commit(&mut turn, &commit.caller, commit.generation)?;
+                let member = group.validate_commit(&commit.caller, commit.generation)?;
+                member.map(|member| self.touch(turn, group, member))
             }
             None if commit.generation.is_some() && commit.knows_group_id_not_found => {
                 return Err(ErrorCode::GroupIdNotFound);
             }
             None if commit.generation.is_some() => return Err(ErrorCode::IllegalGeneration),
-            None if is_full => return Err(ErrorCode::CoordinatorNotAvailable),
-            None => {}
-        }
-        let (records, codes) = commit.records(now, self.limits.offset_metadata_bytes_max);
-        out.records = records;
-        Ok((codes, out))
+            None if self.groups.len() >= GROUPS_MAX => return Err(ErrorCode::CoordinatorNotAvailable),
+            None => None,
+        };
+        let (records, results) = commit.records(turn, self.limits.offset_metadata_bytes_max, &self.offsets);
+        Ok((results, Outcome { records, ..touched.unwrap_or_default() }))
     }
 
     /// What a group committed for a partition.
     pub fn committed(&self, id: &GroupId, at: &TopicPartition) -> Option<&CommittedOffset> {
-        self.groups.get(id)?.offsets.get(at)
+        self.offsets.of(id)?.get(at)
     }
 
     /// Everything that a group committed, in the order of partitions.
     pub fn all_committed(&self, id: &GroupId) -> impl Iterator<Item = (&TopicPartition, &CommittedOffset)> {
-        self.groups.get(id).into_iter().flat_map(|group| &group.offsets)
+        self.offsets.of(id).into_iter().flatten()
     }
 
     /// Everything that all groups committed, in the order of groups and partitions.
     pub fn every_committed(&self) -> impl Iterator<Item = (&GroupId, &TopicPartition, &CommittedOffset)> {
-        self.groups
-            .values()
-            .flat_map(|group| group.offsets.iter().map(|(at, offset)| (&group.id, at, offset)))
+        self.offsets.iter().flat_map(|(id, offsets)| offsets.iter().map(move |(at, offset)| (id, at, offset)))
     }
 
     /// The topics for which something is committed.
@@ -229,91 +294,100 @@ impl GroupShard {
     }
 
     /// A DeleteGroups for one group. The answer waits for the records.
-    pub fn delete_group(&mut self, id: &GroupId) -> Result<Outcome, ErrorCode> {
+    pub fn delete_group(&self, id: &GroupId) -> Result<Outcome<GroupShard>, ErrorCode> {
         let group = self.groups.get(id).ok_or(ErrorCode::GroupIdNotFound)?;
         if group.state != GroupState::Empty {
             return Err(ErrorCode::NonEmptyGroup);
         }
-        Ok(Outcome { records: group.tombstones(), ..Outcome::default() })
+        Ok(Outcome::of_records(group.tombstones(self.offsets_of(id))))
     }
 
-    /// An OffsetDelete: one code for each offset, or one for all. The answer waits for the records.
+    /// An OffsetDelete: a result for each offset, or an error for all. The answer waits for the records.
     pub fn delete_offsets(
-        &mut self,
+        &self,
         id: &GroupId,
         wanted: &[TopicPartition],
-    ) -> Result<(Vec<ErrorCode>, Outcome), ErrorCode> {
+    ) -> Result<(PerPart, Outcome<GroupShard>), ErrorCode> {
         let group = self.groups.get(id).ok_or(ErrorCode::GroupIdNotFound)?;
-        let (records, codes) = group.delete_offsets(wanted)?;
-        Ok((codes, Outcome { records, ..Outcome::default() }))
+        let (records, results) = group.delete_offsets(self.offsets_of(id), wanted)?;
+        Ok((results, Outcome::of_records(records)))
     }
 
     /// A topic is gone, and what was committed for it goes, too.
-    pub fn topic_deleted(&mut self, topic: &TopicName) -> Outcome {
-        let records = self.groups.values().flat_map(|group| {
-            let of_topic = group.offsets.keys().filter(|at| at.topic == *topic);
-            of_topic.map(|at| group.offset_tombstone(at))
+    pub fn topic_deleted(&self, topic: &TopicName) -> Outcome<GroupShard> {
+        let of_topic = self.every_committed().filter(|(_, at, _)| at.topic == *topic);
+        let records = of_topic.map(|(group, at, _)| GroupRecord::Offset {
+            group: group.clone(),
+            at: at.clone(),
+            value: None,
         });
-        Outcome { records: records.collect(), ..Outcome::default() }
+        Outcome::of_records(records.collect())
     }
 
-    /// Does what is due at `now`.
-    pub fn tick(&mut self, now: Now) -> Outcome {
-        let mut out = Outcome::default();
-        let due = self.deadlines.iter().take_while(|(due, _)| *due <= now.mono).take(TICK_RECORDS_MAX);
-        let due: Vec<GroupId> = due.map(|(_, id)| id.clone()).collect();
-        for id in due {
-            if let Some(group) = self.groups.get_mut(&id) {
-                group.tick(&mut Turn { now, limits: &self.limits, out: &mut out });
-            }
-            self.drop_blank(&id);
-            self.arm(&id);
-        }
-        if self.next_expiry <= now.mono {
-            self.expire(now, &mut out);
-        }
-        out
-    }
-
-    /// Adds tombstones for what has expired. What does not fit follows right after, once these have taken effect.
-    fn expire(&mut self, now: Now, out: &mut Outcome) {
-        let retention = self.limits.offsets_retention;
-        for group in self.groups.values() {
-            let room = TICK_RECORDS_MAX.saturating_sub(out.records.len());
+    /// Tombstones for what has expired, in the next groups in turn.
+    fn expire(&self, turn: &Turn) -> Outcome<GroupShard> {
+        let mut records = Vec::new();
+        let from = self.expiry.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let mut after = None;
+        for (id, group) in self.groups.range::<GroupId, _>((from, Bound::Unbounded)).take(EXPIRY_GROUPS_MAX) {
+            let room = EXPIRY_RECORDS_MAX.saturating_sub(records.len());
             if room == 0 {
-                return;
+                break;
             }
-            out.records.extend(group.expired(now, retention, room));
+            let retention = self.limits.offsets_retention;
+            let expired = group.expired(self.offsets_of(id), turn.now, retention, room);
+            let is_cut = expired.len() >= room;
+            records.extend(expired);
+            if is_cut {
+                // What is left of this group comes first in the next turn.
+                break;
+            }
+            after = Some(id.clone());
         }
-        self.next_expiry = now.mono.plus(self.limits.offsets_retention_check);
+        let after = after.or_else(|| self.expiry.after.clone());
+        let is_over = self.groups.keys().next_back().is_none_or(|last| Some(last) <= after.as_ref());
+        let expiry = match is_over {
+            true => Expiry { after: None, due: turn.now.mono.plus(self.limits.offsets_retention_check) },
+            false => Expiry { after, due: turn.now.mono },
+        };
+        Outcome { records, ..Outcome::of_change(GroupChange(Change::Expired(expiry))) }
     }
 
-    /// When [`GroupShard::tick`] has something to do at the latest.
-    pub fn next_deadline(&self) -> MonotonicMs {
-        self.deadlines.first().map_or(self.next_expiry, |(due, _)| (*due).min(self.next_expiry))
+    /// Decides on a copy of a group, which takes its place once the records are written.
+    fn change<T>(
+        &self,
+        turn: &Turn,
+        group: &Group,
+        decide: impl FnOnce(&mut Group, &mut Step<'_>) -> T,
+    ) -> (T, Outcome<GroupShard>) {
+        let (mut next, mut out) = (Box::new(group.clone()), Outcome::default());
+        let mut step = Step {
+            now: turn.now,
+            record_bytes_max: turn.record_bytes_max,
+            limits: &self.limits,
+            ids: &self.ids,
+            memory: &self.memory.members,
+            out: &mut out,
+        };
+        let value = decide(&mut next, &mut step);
+        out.changes.push(GroupChange(Change::Group(next)));
+        (value, out)
     }
 
-    /// Forgets a group that nothing has come of: it was never written, so no tombstone is needed.
-    fn drop_blank(&mut self, id: &GroupId) {
-        if self.groups.get(id).is_some_and(Group::is_blank) {
-            self.groups.remove(id);
-        }
+    /// The session of a member of `group` begins anew.
+    fn touch(&self, turn: &Turn, group: &Group, member: MemberId) -> Outcome<GroupShard> {
+        let Some(found) = group.members.get(&member) else { return Outcome::default() };
+        let expires = turn.now.mono.plus(found.session_timeout);
+        Outcome::of_change(GroupChange(Change::Session(group.id.clone(), member, expires)))
+    }
+
+    fn offsets_of(&self, id: &GroupId) -> &GroupOffsets {
+        const NONE: &GroupOffsets = &GroupOffsets::new();
+        self.offsets.of(id).unwrap_or(NONE)
     }
 
     fn arm(&mut self, id: &GroupId) {
         let due = self.groups.get(id).and_then(Group::next_deadline);
-        let former = match due {
-            Some(due) => self.armed.insert(id.clone(), due),
-            None => self.armed.remove(id),
-        };
-        if former == due {
-            return;
-        }
-        if let Some(former) = former {
-            self.deadlines.remove(&(former, id.clone()));
-        }
-        if let Some(due) = due {
-            self.deadlines.insert((due, id.clone()));
-        }
+        self.timers.arm(id, due);
     }
 }

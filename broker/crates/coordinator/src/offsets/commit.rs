@@ -3,13 +3,20 @@
 use std::sync::Arc;
 
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{LeaderEpoch, Now, TimestampMs, TopicName, TopicPartition};
+use ottla_broker_types::{LeaderEpoch, TimestampMs, TopicName, TopicPartition};
 
-use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::classic::group::{Group, GroupState};
 use crate::group::classic::member::Caller;
 use crate::group::classic::protocols::CONSUMER;
-use crate::group::ids::{Generation, GroupId};
+use crate::group::ids::{Generation, GroupId, MemberId};
+use crate::group::limits::TEXT_BYTES_MAX;
 use crate::group::record::GroupRecord;
+use crate::group::reply::PerPart;
+use crate::offsets::store::{GroupOffsets, OffsetStore};
+use crate::runtime::shard::Turn;
+
+/// Bytes of an offset's record beside the texts: versions, lengths, numbers.
+const OFFSET_RECORD_BYTES: usize = 48;
 
 /// The offset that a client commits: any number, kept and given back as it came. Negative ones are the client's own
 /// marks ("earliest" -2, "latest" -1 of kafkajs's reset), which consumers take for "nothing committed".
@@ -62,18 +69,30 @@ pub struct CommitRequest {
 }
 
 impl CommitRequest {
-    /// The records of the commit, and one code for each offset.
-    pub(crate) fn records(&self, now: Now, metadata_bytes_max: usize) -> (Vec<GroupRecord>, Vec<ErrorCode>) {
+    /// The records of the commit, and a result for each offset. What is too long, or more than may be held, costs only
+    /// its own offset.
+    pub(crate) fn records(
+        &self,
+        turn: &Turn,
+        metadata_bytes_max: usize,
+        store: &OffsetStore,
+    ) -> (Vec<GroupRecord>, PerPart) {
         let keep = self.retention.map(|keep| i64::try_from(keep.0).unwrap_or(i64::MAX));
-        let expires = keep.map(|keep| TimestampMs(now.wall.0.saturating_add(keep)));
+        let expires = keep.map(|keep| TimestampMs(turn.now.wall.0.saturating_add(keep)));
         let mut records = Vec::with_capacity(self.offsets.len());
-        let mut codes = Vec::with_capacity(self.offsets.len());
-        for offset in &self.offsets {
-            if offset.metadata.len() > metadata_bytes_max {
-                codes.push(ErrorCode::OffsetMetadataTooLarge);
-                continue;
+        let mut growth = 0;
+        let results = self.offsets.iter().map(|offset| {
+            if offset.metadata.len() > metadata_bytes_max.min(TEXT_BYTES_MAX) {
+                return Err(ErrorCode::OffsetMetadataTooLarge);
             }
-            codes.push(ErrorCode::None);
+            if self.record_bytes(offset) > turn.record_bytes_max {
+                return Err(ErrorCode::InvalidCommitOffsetSize);
+            }
+            let grown = growth + store.growth(&self.group, offset);
+            if grown > growth && !store.has_room(grown) {
+                return Err(ErrorCode::CoordinatorNotAvailable);
+            }
+            growth = grown;
             records.push(GroupRecord::Offset {
                 group: self.group.clone(),
                 at: offset.at.clone(),
@@ -81,26 +100,36 @@ impl CommitRequest {
                     offset: offset.offset,
                     leader_epoch: offset.leader_epoch,
                     metadata: offset.metadata.clone(),
-                    committed_at: now.wall,
+                    committed_at: turn.now.wall,
                     expires,
                 }),
             });
-        }
-        (records, codes)
+            Ok(())
+        });
+        let results = results.collect();
+        (records, results)
+    }
+
+    fn record_bytes(&self, offset: &OffsetToCommit) -> usize {
+        OFFSET_RECORD_BYTES
+            + self.group.as_str().len()
+            + offset.at.topic.as_str().len()
+            + offset.metadata.len()
     }
 }
 
 impl Group {
     /// Whether this caller may commit now. A member may in every state but CompletingRebalance, where what it
     /// commits may already be another's; who is no member may only while there are none.
+    ///
+    /// Returns the member that commits, whose session begins anew.
     pub(crate) fn validate_commit(
-        &mut self,
-        turn: &mut Turn<'_>,
+        &self,
         caller: &Caller,
         generation: Option<Generation>,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<Option<MemberId>, ErrorCode> {
         if generation.is_none() && self.state == GroupState::Empty {
-            return Ok(());
+            return Ok(None);
         }
         if generation.is_none() && *caller == Caller::default() {
             return Err(ErrorCode::UnknownMemberId);
@@ -112,16 +141,14 @@ impl Group {
         if self.state == GroupState::CompletingRebalance {
             return Err(ErrorCode::RebalanceInProgress);
         }
-        if let Some(member) = self.members.get_mut(&id) {
-            member.touch(turn.now.mono);
-        }
-        Ok(())
+        Ok(Some(id))
     }
 
-    /// Tombstones for all that the group has.
-    pub(crate) fn tombstones(&self) -> Vec<GroupRecord> {
-        let offsets = self.offsets.keys().map(|at| self.offset_tombstone(at));
-        offsets.chain([GroupRecord::Group { group: self.id.clone(), value: None }]).collect()
+    /// Tombstones for all that the group has. That of the group itself comes last: if not all are written, it is still
+    /// there to be deleted.
+    pub(crate) fn tombstones(&self, offsets: &GroupOffsets) -> Vec<GroupRecord> {
+        let tombstones = offsets.keys().map(|at| self.offset_tombstone(at));
+        tombstones.chain([GroupRecord::Group { group: self.id.clone(), value: None }]).collect()
     }
 
     pub(crate) fn offset_tombstone(&self, at: &TopicPartition) -> GroupRecord {
@@ -136,26 +163,27 @@ impl Group {
         }
     }
 
-    /// Deletes offsets that nobody needs; one code for each, in their order.
+    /// Deletes offsets that nobody needs; one result for each, in their order.
     pub(crate) fn delete_offsets(
         &self,
+        offsets: &GroupOffsets,
         wanted: &[TopicPartition],
-    ) -> Result<(Vec<GroupRecord>, Vec<ErrorCode>), ErrorCode> {
+    ) -> Result<(Vec<GroupRecord>, PerPart), ErrorCode> {
         let is_consumer = self.protocol_type.as_deref() == Some(CONSUMER);
         if self.state != GroupState::Empty && !is_consumer {
             return Err(ErrorCode::NonEmptyGroup);
         }
         let mut records = Vec::new();
-        let codes = wanted.iter().map(|at| {
+        let results = wanted.iter().map(|at| {
             if self.is_subscribed(&at.topic) {
-                return ErrorCode::GroupSubscribedToTopic;
+                return Err(ErrorCode::GroupSubscribedToTopic);
             }
-            if self.offsets.contains_key(at) {
+            if offsets.contains_key(at) {
                 records.push(self.offset_tombstone(at));
             }
-            ErrorCode::None
+            Ok(())
         });
-        let codes = codes.collect();
-        Ok((records, codes))
+        let results = results.collect();
+        Ok((records, results))
     }
 }

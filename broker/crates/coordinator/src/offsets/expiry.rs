@@ -6,12 +6,19 @@ use crate::group::classic::group::{Group, GroupState};
 use crate::group::classic::protocols::CONSUMER;
 use crate::group::record::GroupRecord;
 use crate::offsets::commit::CommittedOffset;
+use crate::offsets::store::GroupOffsets;
 
 impl Group {
     /// Tombstones for offsets that have expired, and for the group itself when nothing else is left of it (KIP-211).
     /// At most about `records_max`.
-    pub(crate) fn expired(&self, now: Now, retention: DurationMs, records_max: usize) -> Vec<GroupRecord> {
-        let expired = self.offsets.iter().filter(|(at, offset)| {
+    pub(crate) fn expired(
+        &self,
+        offsets: &GroupOffsets,
+        now: Now,
+        retention: DurationMs,
+        records_max: usize,
+    ) -> Vec<GroupRecord> {
+        let expired = offsets.iter().filter(|(at, offset)| {
             let base = match (&self.protocol_type, self.state) {
                 // Without members nobody reads: what counts is how long there have been none.
                 (Some(_), GroupState::Empty) => Some(self.state_since.unwrap_or(offset.committed_at)),
@@ -27,7 +34,7 @@ impl Group {
         let mut records: Vec<GroupRecord> =
             expired.take(records_max).map(|(at, _)| self.offset_tombstone(at)).collect();
         let is_over =
-            self.state == GroupState::Empty && self.pending.is_empty() && records.len() == self.offsets.len();
+            self.state == GroupState::Empty && self.pending.is_empty() && records.len() == offsets.len();
         if is_over {
             records.push(GroupRecord::Group { group: self.id.clone(), value: None });
         }

@@ -1,6 +1,13 @@
-//! What every kind of shard needs: batches of records, requests that wait, the way from a key to its partition.
+//! What every kind of coordinator needs: one partition's records replayed into a shard, decisions written before they
+//! count, answers that wait for the commit, timers, memory that is accounted for.
 
 pub(crate) mod batches;
+pub(crate) mod budget;
+pub(crate) mod coordinator;
+pub(crate) mod hosting;
+pub(crate) mod loading;
 pub(crate) mod outcome;
-pub(crate) mod parking;
 pub(crate) mod partitioning;
+pub(crate) mod shard;
+pub(crate) mod timers;
+pub(crate) mod waits;

@@ -1,108 +1,89 @@
-//! What a decision asks the shell to do: append records, then answer. No I/O.
+//! What a decision asks for: records to append, changes that go along with them, answers. No I/O.
 
-use std::sync::Arc;
+use std::fmt;
+use std::marker::PhantomData;
 
-use bytes::Bytes;
-use ottla_broker_protocol::ErrorCode;
+use crate::runtime::shard::Shard;
 
-use crate::group::ids::{Generation, InstanceId, MemberId};
-use crate::group::record::GroupRecord;
-
-/// Names a parked request; the shell draws it and finds the request again by it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ReplyToken(pub u64);
-
-/// One member as the leader of a new generation learns of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct JoinedMember {
-    /// Its id.
-    pub member: MemberId,
-    /// Its name, if it is a static one.
-    pub instance: Option<InstanceId>,
-    /// Its metadata under the chosen protocol.
-    pub metadata: Bytes,
+/// Names a parked request and the kind of answer it gets.
+pub struct Token<R> {
+    number: u64,
+    kind: PhantomData<fn() -> R>,
 }
 
-/// The answer to a join.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct JoinReply {
-    /// Kafka's code.
-    pub code: ErrorCode,
-    /// The generation joined; `None` with an error.
-    pub generation: Option<Generation>,
-    /// What kind of group it is.
-    pub protocol_type: Option<Arc<str>>,
-    /// The protocol chosen for the generation.
-    pub protocol: Option<Arc<str>>,
-    /// Who assigns.
-    pub leader: Option<MemberId>,
-    /// Whether the leader shall not assign again (KIP-814).
-    pub skip_assignment: bool,
-    /// Who joined; given with MEMBER_ID_REQUIRED, too.
-    pub member: Option<MemberId>,
-    /// Every member, for the leader only.
-    pub members: Vec<JoinedMember>,
-}
+impl<R> Token<R> {
+    pub(crate) fn new(number: u64) -> Token<R> {
+        Token { number, kind: PhantomData }
+    }
 
-impl JoinReply {
-    /// A join that failed.
-    pub fn failed(code: ErrorCode, member: Option<MemberId>) -> JoinReply {
-        JoinReply { code, member, ..JoinReply::default() }
+    /// The request's number among those of its shard.
+    pub fn number(self) -> u64 {
+        self.number
     }
 }
 
-/// The answer to a sync.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct SyncReply {
-    /// Kafka's code.
-    pub code: ErrorCode,
-    /// What kind of group it is.
-    pub protocol_type: Option<Arc<str>>,
-    /// The protocol of the generation.
-    pub protocol: Option<Arc<str>>,
-    /// What the leader assigned to this member; may be empty.
-    pub assignment: Bytes,
-}
-
-impl SyncReply {
-    /// A sync that failed.
-    pub fn failed(code: ErrorCode) -> SyncReply {
-        SyncReply { code, ..SyncReply::default() }
+impl<R> Clone for Token<R> {
+    fn clone(&self) -> Self {
+        *self
     }
 }
 
-/// The answer to a request that may be parked.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// To a join.
-    Join(JoinReply),
-    /// To a sync.
-    Sync(SyncReply),
+impl<R> Copy for Token<R> {}
+
+impl<R> PartialEq for Token<R> {
+    fn eq(&self, other: &Self) -> bool {
+        self.number == other.number
+    }
 }
 
-/// What became of one event. Appending comes first; if it fails, nothing of this may be answered.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// To be appended in this order as one batch, then handed to `GroupShard::appended`.
-    pub records: Vec<GroupRecord>,
-    /// Sent at once.
-    pub replies_now: Vec<(ReplyToken, Reply)>,
-    /// Sent when `records`, and everything that was appended before, are committed.
-    pub replies_after_commit: Vec<(ReplyToken, Reply)>,
+impl<R> Eq for Token<R> {}
+
+impl<R> fmt::Debug for Token<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Token({})", self.number)
+    }
 }
 
-impl Outcome {
-    /// Whether the machine is ahead of the log should the records be lost: it must then be loaded again. Offsets and
-    /// deletions take effect by `GroupShard::appended` only, so losing them needs nothing.
-    pub fn is_ahead_of_log(&self) -> bool {
-        self.records.iter().any(|record| matches!(record, GroupRecord::Group { value: Some(_), .. }))
+/// What became of one event.
+///
+/// Records that do not fit into one batch are written as several, in their order; a crash may keep the first of them
+/// only. The changes count when all records are written.
+pub struct Outcome<S: Shard + ?Sized> {
+    /// To be appended.
+    pub(crate) records: Vec<S::Record>,
+    /// What is in no record.
+    pub(crate) changes: Vec<S::Change>,
+    /// Answers that say nothing of what is not committed.
+    pub(crate) replies_now: Vec<(u64, S::Reply)>,
+    /// Answers for when this decision and all before it are committed.
+    pub(crate) replies_after_commit: Vec<(u64, S::Reply)>,
+}
+
+impl<S: Shard + ?Sized> Default for Outcome<S> {
+    fn default() -> Self {
+        Outcome {
+            records: Vec::new(),
+            changes: Vec::new(),
+            replies_now: Vec::new(),
+            replies_after_commit: Vec::new(),
+        }
+    }
+}
+
+impl<S: Shard + ?Sized> Outcome<S> {
+    pub(crate) fn of_records(records: Vec<S::Record>) -> Outcome<S> {
+        Outcome { records, ..Outcome::default() }
     }
 
-    pub(crate) fn join_now(&mut self, token: ReplyToken, reply: JoinReply) {
-        self.replies_now.push((token, Reply::Join(reply)));
+    pub(crate) fn of_change(change: S::Change) -> Outcome<S> {
+        Outcome { changes: vec![change], ..Outcome::default() }
     }
 
-    pub(crate) fn sync_now(&mut self, token: ReplyToken, reply: SyncReply) {
-        self.replies_now.push((token, Reply::Sync(reply)));
+    pub(crate) fn reply_now<R: Into<S::Reply>>(&mut self, token: Token<R>, reply: R) {
+        self.replies_now.push((token.number, reply.into()));
+    }
+
+    pub(crate) fn reply_after_commit<R: Into<S::Reply>>(&mut self, token: Token<R>, reply: R) {
+        self.replies_after_commit.push((token.number, reply.into()));
     }
 }

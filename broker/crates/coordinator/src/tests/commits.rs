@@ -4,9 +4,9 @@ use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{DurationMs, TopicName};
 
 use super::stage::{
-    INITIAL_DELAY, RETENTION, RETENTION_CHECK, SESSION, Stage, at, dynamic, group, join_request, now,
+    INITIAL_DELAY, RETENTION, RETENTION_CHECK, SESSION, Stage, at, dynamic, group, join_request,
 };
-use crate::{Caller, ClientOffset, CommitRequest, Generation, MemberId, OffsetToCommit};
+use crate::{Caller, ClientOffset, CommitRequest, Generation, MemberId, NotWritten, OffsetToCommit, Shard};
 
 fn request(topic: &str) -> CommitRequest {
     CommitRequest {
@@ -29,7 +29,7 @@ fn a_commit_round_trips_with_epoch_and_note() {
     let mut stage = Stage::new();
     stage.commit(Caller::default(), -1, 42).unwrap();
     for stage in [&stage, &stage.reloaded()] {
-        let committed = stage.shard.committed(&group(), &at("t", 0)).unwrap();
+        let committed = stage.shard().committed(&group(), &at("t", 0)).unwrap();
         assert_eq!(committed.offset.0, 42);
         assert_eq!(committed.leader_epoch.unwrap().0, 7);
         assert_eq!(&*committed.metadata, "note");
@@ -49,10 +49,11 @@ fn a_negative_offset_is_kept_as_it_came() {
 #[test]
 fn a_commit_counts_only_when_its_record_is_in_the_log() {
     let mut stage = Stage::new();
-    let (_, outcome) = stage.shard.commit_offsets(now(0), &request("t")).unwrap();
-    assert!(!outcome.is_ahead_of_log());
+    stage.log.refuses = Some(NotWritten::Unavailable);
+    assert_eq!(stage.commit_as(request("t")), Err(ErrorCode::CoordinatorNotAvailable));
     assert_eq!(stage.committed("t"), None);
-    stage.settle(outcome);
+    stage.log.refuses = None;
+    assert_eq!(stage.commit_as(request("t")), Ok(vec![ErrorCode::None]));
     assert_eq!(stage.committed("t"), Some(5));
 }
 
@@ -88,7 +89,7 @@ fn commits_succeed_while_members_gather_but_not_while_the_assignment_is_awaited(
     assert_eq!(stage.heartbeat(&dynamic(&id), 1), ErrorCode::RebalanceInProgress);
     assert_eq!(stage.commit(dynamic(&id), 1, 3), Ok(vec![ErrorCode::None]));
     stage.join(&join_request(dynamic(&id)));
-    assert_eq!(stage.joined(other).generation, Some(Generation(2)));
+    assert_eq!(stage.joined(other).generation, Generation(2));
     assert_eq!(stage.commit(dynamic(&id), 2, 4), Err(ErrorCode::RebalanceInProgress));
     assert_eq!(stage.committed("t"), Some(3));
 }
@@ -121,8 +122,8 @@ fn offsets_without_members_expire_and_the_group_with_them() {
     assert_eq!(stage.committed("t"), Some(1));
     stage.pass(RETENTION_CHECK);
     assert_eq!(stage.committed("t"), None);
-    assert_eq!(stage.shard.list().count(), 0);
-    assert_eq!(stage.reloaded().shard.list().count(), 0, "tombstones are in the log");
+    assert_eq!(stage.shard().list().count(), 0);
+    assert_eq!(stage.reloaded().shard().list().count(), 0, "tombstones are in the log");
 }
 
 #[test]
@@ -155,15 +156,14 @@ fn a_commit_may_bring_its_own_retention() {
 #[test]
 fn only_groups_without_members_are_deleted() {
     let mut stage = Stage::new();
-    assert_eq!(stage.shard.delete_group(&group()), Err(ErrorCode::GroupIdNotFound));
+    assert_eq!(stage.delete_group(), Err(ErrorCode::GroupIdNotFound));
     let id = stage.stable_alone();
     stage.commit(dynamic(&id), 1, 1).unwrap();
-    assert_eq!(stage.shard.delete_group(&group()), Err(ErrorCode::NonEmptyGroup));
+    assert_eq!(stage.delete_group(), Err(ErrorCode::NonEmptyGroup));
     stage.leave(&[dynamic(&id)]);
-    let outcome = stage.shard.delete_group(&group()).unwrap();
-    stage.settle(outcome);
-    assert_eq!(stage.shard.describe(&group()), None);
-    assert_eq!(stage.reloaded().shard.list().count(), 0);
+    assert_eq!(stage.delete_group(), Ok(()));
+    assert_eq!(stage.shard().describe(&group()), None);
+    assert_eq!(stage.reloaded().shard().list().count(), 0);
 }
 
 #[test]
@@ -175,9 +175,8 @@ fn offsets_of_a_consumed_topic_are_not_deleted() {
     both.generation = Some(Generation(1));
     both.offsets.push(request("u").offsets.remove(0));
     stage.commit_as(both).unwrap();
-    let (codes, outcome) = stage.shard.delete_offsets(&group(), &[at("t", 0), at("u", 0)]).unwrap();
-    stage.settle(outcome);
-    assert_eq!(codes, [ErrorCode::GroupSubscribedToTopic, ErrorCode::None]);
+    let deleted = stage.decide(|shard, _| shard.delete_offsets(&group(), &[at("t", 0), at("u", 0)]));
+    assert_eq!(deleted, Ok(vec![Err(ErrorCode::GroupSubscribedToTopic), Ok(())]));
     assert_eq!((stage.committed("t"), stage.committed("u")), (Some(5), None));
 }
 
@@ -186,8 +185,8 @@ fn a_deleted_topic_takes_its_offsets_along() {
     let mut stage = Stage::new();
     stage.commit_as(request("t")).unwrap();
     stage.commit_as(request("u")).unwrap();
-    let outcome = stage.shard.topic_deleted(&TopicName::new("t").unwrap());
-    stage.settle(outcome);
+    let topic = TopicName::new("t").unwrap();
+    stage.decide(|shard, _| Ok(((), shard.topic_deleted(&topic)))).unwrap();
     assert_eq!((stage.committed("t"), stage.committed("u")), (None, Some(5)));
     assert_eq!(stage.reloaded().committed("t"), None);
 }
@@ -195,7 +194,7 @@ fn a_deleted_topic_takes_its_offsets_along() {
 #[test]
 fn deadlines_follow_the_nearest_event() {
     let mut stage = Stage::new();
-    assert_eq!(stage.shard.next_deadline().0, RETENTION_CHECK);
+    assert_eq!(stage.shard().next_deadline().0, RETENTION_CHECK);
     stage.join_new();
-    assert_eq!(stage.shard.next_deadline().0, INITIAL_DELAY);
+    assert_eq!(stage.shard().next_deadline().0, INITIAL_DELAY);
 }

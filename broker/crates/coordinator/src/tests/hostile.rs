@@ -6,8 +6,8 @@ use ottla_broker_types::{DurationMs, TimestampMs};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-use super::stage::{consumer, group, limits, now};
-use crate::{Generation, GroupRecord, GroupShard, GroupValue, MemberId, MemberValue};
+use super::stage::{Stage, consumer, group};
+use crate::{Generation, GroupRecord, GroupValue, MemberId, MemberValue, ShardRecord};
 
 /// A group with one member, as it stands in the log.
 fn written() -> (Vec<u8>, Vec<u8>) {
@@ -41,11 +41,9 @@ fn read(key: &[u8], value: Option<&[u8]>) {
     if let Ok((key, value)) = record.encode() {
         assert_eq!(GroupRecord::decode(&key, value.as_deref()).ok(), Some(Some(record.clone())));
     }
-    let mut shard = GroupShard::new(limits(), 1);
-    shard.replay(&record);
-    shard.loaded(now(1));
-    let outcome = shard.tick(now(i64::MAX as u64 / 2));
-    shard.appended(&outcome.records);
+    let mut stage = Stage::of(&[record]);
+    stage.now = i64::MAX as u64 / 2;
+    stage.tick();
 }
 
 proptest! {

@@ -2,9 +2,10 @@
 
 mod batches;
 mod commits;
+mod coordinator;
 mod hostile;
 mod membership;
-mod parking;
+mod memory;
 mod random;
 mod stage;
 mod static_members;

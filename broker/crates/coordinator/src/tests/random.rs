@@ -3,19 +3,29 @@
 use proptest::prelude::*;
 
 use super::stage::{REBALANCE, SESSION, Stage, consumer, dynamic, group, join_request, static_caller};
-use crate::{Caller, GroupState, MemberId, NEW_MEMBER_JOIN_TIMEOUT};
+use crate::{Caller, GroupState, MemberId, NEW_MEMBER_JOIN_TIMEOUT, NotWritten};
 
 /// What a client does next; the number picks one of the members known.
 #[derive(Clone, Debug)]
 enum Step {
-    Join { requires_id: bool },
+    Join {
+        requires_id: bool,
+    },
     JoinStatic(u8),
-    Rejoin { member: usize, changed: bool },
+    Rejoin {
+        member: usize,
+        changed: bool,
+    },
     Sync(usize),
     Heartbeat(usize),
-    Commit { member: usize, offset: i64 },
+    Commit {
+        member: usize,
+        offset: i64,
+    },
     Leave(usize),
     Pass(u64),
+    /// From now on the log takes records, or does not.
+    Refuse(bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -28,6 +38,7 @@ fn step() -> impl Strategy<Value = Step> {
         (any::<usize>(), 0i64..100).prop_map(|(member, offset)| Step::Commit { member, offset }),
         any::<usize>().prop_map(Step::Leave),
         (1u64..2 * SESSION).prop_map(Step::Pass),
+        any::<bool>().prop_map(Step::Refuse),
     ]
 }
 
@@ -73,20 +84,25 @@ impl Clients {
                 self.stage.leave(&[self.pick(member)]);
             }
             Step::Pass(milliseconds) => self.stage.pass(milliseconds),
+            Step::Refuse(refuses) => self.stage.log.refuses = refuses.then_some(NotWritten::Unavailable),
         }
         self.learn();
     }
 
     fn learn(&mut self) {
         for reply in self.stage.answers.values() {
-            let crate::Reply::Join(reply) = reply else { continue };
-            if let Some(id) = &reply.member
+            let Ok(crate::Reply::Join(reply)) = reply else { continue };
+            let id = match reply {
+                Ok(joined) => Some(&joined.member),
+                Err(refused) => refused.member.as_ref(),
+            };
+            if let Some(id) = id
                 && !self.members.iter().any(|known| known.member.as_ref() == Some(id))
             {
                 self.members.push(caller_of(id));
             }
-            if let Some(generation) = reply.generation {
-                self.generation = self.generation.max(generation.0);
+            if let Ok(joined) = reply {
+                self.generation = self.generation.max(joined.generation.0);
             }
         }
     }
@@ -113,17 +129,18 @@ proptest! {
             let stage = &clients.stage;
             prop_assert!(clients.generation >= generation);
             generation = clients.generation;
-            let described = stage.shard.describe(&group());
+            let described = stage.shard().describe(&group());
             if described.as_ref().is_some_and(|described| described.state == GroupState::Stable) {
-                prop_assert_eq!(described, stage.reloaded().shard.describe(&group()));
+                prop_assert_eq!(described, stage.reloaded().shard().describe(&group()));
             }
             let reloaded = stage.reloaded();
-            prop_assert!(stage.shard.all_committed(&group()).eq(reloaded.shard.all_committed(&group())));
+            prop_assert!(stage.shard().all_committed(&group()).eq(reloaded.shard().all_committed(&group())));
         }
         let mut stage = clients.stage;
+        stage.log.refuses = None;
         stage.pass(NEW_MEMBER_JOIN_TIMEOUT.0 + 2 * REBALANCE + 2 * SESSION);
-        prop_assert_eq!(stage.answers.len() as u64, stage.tokens());
-        let members = stage.shard.describe(&group()).map_or(0, |described| described.members.len());
+        prop_assert_eq!(stage.answers.len() as u64, stage.asked());
+        let members = stage.shard().describe(&group()).map_or(0, |described| described.members.len());
         prop_assert_eq!(members, 0);
     }
 }

@@ -1,19 +1,21 @@
-//! Plays the shell: appends at once, answers in the order of the outcome, keeps the log.
+//! Plays the shell around a coordinator, on a log in memory.
 
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
 use ottla_broker_protocol::ErrorCode;
+use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use ottla_broker_protocol::persisted::encode_versioned;
 use ottla_broker_types::{
-    DurationMs, MonotonicMs, Now, PartitionIndex, TimestampMs, TopicName, TopicPartition,
+    DurationMs, MonotonicMs, Now, Offset, PartitionIndex, TimestampMs, TopicName, TopicPartition,
 };
 
+use crate::runtime::batches::encode_batches;
 use crate::{
-    Caller, ClientOffset, CommitRequest, Generation, GroupId, GroupLimits, GroupRecord, GroupShard,
-    InstanceId, JoinReply, JoinRequest, MemberId, OffsetToCommit, Outcome, Protocol, Reply, ReplyToken,
-    SyncReply, SyncRequest,
+    Answer, Answers, Budget, Caller, ClientOffset, CommitRequest, Coordinator, Generation, GroupId,
+    GroupLimits, GroupMemory, GroupRecord, GroupShard, InstanceId, JoinRequest, Joined, Loading, MemberId,
+    NotWritten, OffsetToCommit, Outcome, Protocol, Reply, ShardLog, SyncRequest, Synced, Turn,
 };
 
 pub const SESSION: u64 = 10_000;
@@ -21,6 +23,9 @@ pub const REBALANCE: u64 = 60_000;
 pub const INITIAL_DELAY: u64 = 3_000;
 pub const RETENTION: u64 = 1_000_000;
 pub const RETENTION_CHECK: u64 = 600_000;
+pub const COMMIT_TIMEOUT: u64 = 5_000;
+/// Bytes that members, and offsets, may hold.
+pub const MEMORY: usize = 8 << 20;
 
 pub fn limits() -> GroupLimits {
     GroupLimits {
@@ -75,58 +80,150 @@ pub fn static_caller(member: Option<&MemberId>, instance: &str) -> Caller {
     Caller { member: member.cloned(), instance: InstanceId::new(instance) }
 }
 
+/// A shard's log in memory.
+pub struct MemoryLog {
+    pub batches: Vec<Vec<u8>>,
+    pub end: Offset,
+    committed_end: Offset,
+    holds_commits: bool,
+    pub leads: bool,
+    pub batch_bytes_max: usize,
+    pub refuses: Option<NotWritten>,
+    /// Appends that succeed before `refuses` counts.
+    pub takes_before: usize,
+}
+
+impl MemoryLog {
+    pub fn new() -> MemoryLog {
+        MemoryLog {
+            batches: Vec::new(),
+            end: Offset::ZERO,
+            committed_end: Offset::ZERO,
+            holds_commits: false,
+            leads: true,
+            batch_bytes_max: 1 << 20,
+            refuses: None,
+            takes_before: 0,
+        }
+    }
+
+    /// From now on nothing that is appended is committed by itself.
+    pub fn hold_commits(&mut self) {
+        self.holds_commits = true;
+    }
+}
+
+impl ShardLog for MemoryLog {
+    fn batch_bytes_max(&self) -> usize {
+        self.batch_bytes_max
+    }
+
+    fn append(&mut self, mut batch: Vec<u8>, record_count: usize) -> Result<Offset, NotWritten> {
+        if let Some(why) = self.refuses {
+            self.takes_before = self.takes_before.checked_sub(1).ok_or(why)?;
+        }
+        assert!(batch.len() <= self.batch_bytes_max);
+        let header = BatchHeader::parse(&batch).unwrap();
+        assert_eq!(header.record_count as usize, record_count);
+        let base = self.end.get();
+        batch[..8].copy_from_slice(&base.to_be_bytes());
+        self.batches.push(batch);
+        self.end = self.end.plus(record_count as i64);
+        if !self.holds_commits {
+            self.committed_end = self.end;
+        }
+        Ok(self.end)
+    }
+
+    fn committed_end(&self) -> Option<Offset> {
+        self.leads.then_some(self.committed_end)
+    }
+}
+
 pub struct Stage {
-    pub shard: GroupShard,
+    pub coordinator: Coordinator<GroupShard, u64, u64>,
+    pub log: MemoryLog,
+    pub memory: GroupMemory,
     pub now: u64,
-    pub log: Vec<GroupRecord>,
-    pub answers: BTreeMap<ReplyToken, Reply>,
-    next_token: u64,
+    /// The answers to parked requests.
+    pub answers: BTreeMap<u64, Result<Reply, ErrorCode>>,
+    /// How waits for commits ended.
+    pub commits: BTreeMap<u64, Result<(), ErrorCode>>,
+    asked: u64,
 }
 
 impl Stage {
     pub fn new() -> Stage {
-        let mut shard = GroupShard::new(limits(), 1);
-        shard.loaded(now(0));
-        Stage { shard, now: 0, log: Vec::new(), answers: BTreeMap::new(), next_token: 0 }
+        Stage::of(&[])
     }
 
-    /// A shard that has read this one's log from its bytes.
-    pub fn reloaded(&self) -> Stage {
-        let mut shard = GroupShard::new(limits(), 2);
-        for record in &self.log {
-            let (key, value) = record.encode().unwrap();
-            shard.replay(&GroupRecord::decode(&key, value.as_deref()).unwrap().unwrap());
+    /// A coordinator whose log holds `records`.
+    pub fn of(records: &[GroupRecord]) -> Stage {
+        let mut log = MemoryLog::new();
+        for batch in encode_batches(records, TimestampMs(1), log.batch_bytes_max).unwrap_or_default() {
+            log.append(batch.bytes, batch.record_count).unwrap();
         }
-        shard.loaded(now(self.now));
-        Stage { shard, now: self.now, log: self.log.clone(), answers: BTreeMap::new(), next_token: 0 }
+        Stage::on(log, 0)
     }
 
-    pub fn settle(&mut self, outcome: Outcome) {
-        self.shard.appended(&outcome.records);
-        self.log.extend(outcome.records);
-        for (token, reply) in outcome.replies_now.into_iter().chain(outcome.replies_after_commit) {
-            let former = self.answers.insert(token, reply);
+    /// A coordinator that has read `log`.
+    pub fn on(log: MemoryLog, milliseconds: u64) -> Stage {
+        let memory = GroupMemory { members: Budget::new(MEMORY), offsets: Budget::new(MEMORY) };
+        let shard = GroupShard::new(limits(), memory.clone(), 1 + milliseconds);
+        let mut loading = Loading::new(shard, Offset::ZERO, log.end);
+        for batch in &log.batches {
+            assert!(loading.next().is_some());
+            assert_eq!(loading.read(batch).unwrap().len(), 0);
+        }
+        assert_eq!(loading.next(), None);
+        let coordinator = loading.serve(now(milliseconds), DurationMs(COMMIT_TIMEOUT));
+        let (answers, commits) = (BTreeMap::new(), BTreeMap::new());
+        Stage { coordinator, log, memory, now: milliseconds, answers, commits, asked: 0 }
+    }
+
+    pub fn shard(&self) -> &GroupShard {
+        self.coordinator.shard()
+    }
+
+    /// Another coordinator that has read this one's log from its bytes.
+    pub fn reloaded(&self) -> Stage {
+        let mut log = MemoryLog::new();
+        log.batches.clone_from(&self.log.batches);
+        (log.end, log.committed_end) = (self.log.end, self.log.end);
+        Stage::on(log, self.now)
+    }
+
+    fn take(&mut self, answers: Answers<GroupShard, u64, u64>) {
+        for answer in answers {
+            let former = match answer {
+                Answer::Reply(asked, reply) => self.answers.insert(asked, reply).map(drop),
+                Answer::Commit(asked, ended) => self.commits.insert(asked, ended).map(drop),
+            };
             assert_eq!(former, None, "a request is answered once");
         }
     }
 
-    pub fn token(&mut self) -> ReplyToken {
-        self.next_token += 1;
-        ReplyToken(self.next_token)
+    fn ask(&mut self) -> u64 {
+        self.asked += 1;
+        self.asked
     }
 
-    pub fn tokens(&self) -> u64 {
-        self.next_token
+    /// How many requests could have been parked.
+    pub fn asked(&self) -> u64 {
+        self.asked
     }
 
-    pub fn join(&mut self, request: &JoinRequest) -> ReplyToken {
-        let token = self.token();
-        let outcome = self.shard.join(now(self.now), request, token);
-        self.settle(outcome);
-        token
+    pub fn join(&mut self, request: &JoinRequest) -> u64 {
+        let asked = self.ask();
+        let answers =
+            self.coordinator.decide_parked(now(self.now), &mut self.log, asked, |shard, turn, token| {
+                shard.join(turn, request, token)
+            });
+        self.take(answers);
+        asked
     }
 
-    pub fn join_new(&mut self) -> ReplyToken {
+    pub fn join_new(&mut self) -> u64 {
         self.join(&join_request(Caller::default()))
     }
 
@@ -135,32 +232,94 @@ impl Stage {
         caller: Caller,
         generation: i32,
         assignments: &[(&MemberId, &'static [u8])],
-    ) -> ReplyToken {
-        let token = self.token();
+    ) -> u64 {
         let assignments =
             assignments.iter().map(|(id, bytes)| ((*id).clone(), Bytes::from_static(bytes))).collect();
-        let generation = Generation::from_wire(generation);
+        self.sync_as(caller, generation, assignments)
+    }
+
+    pub fn sync_as(
+        &mut self,
+        caller: Caller,
+        generation: i32,
+        assignments: BTreeMap<MemberId, Bytes>,
+    ) -> u64 {
+        self.sync_in(group(), caller, generation, assignments)
+    }
+
+    /// The first generation of `name` is led by `member`, who assigns nothing.
+    pub fn sync_group(&mut self, name: &str, member: &MemberId) -> u64 {
+        self.sync_in(GroupId::or_unnamed(name), dynamic(member), 1, BTreeMap::new())
+    }
+
+    fn sync_in(
+        &mut self,
+        group: GroupId,
+        caller: Caller,
+        generation: i32,
+        assignments: BTreeMap<MemberId, Bytes>,
+    ) -> u64 {
+        let asked = self.ask();
         let request = SyncRequest {
-            group: group(),
+            group,
             caller,
-            generation,
+            generation: Generation::from_wire(generation),
             protocol_type: None,
             protocol: None,
             assignments,
         };
-        let outcome = self.shard.sync(now(self.now), request, token);
-        self.settle(outcome);
-        token
+        let answers =
+            self.coordinator.decide_parked(now(self.now), &mut self.log, asked, |shard, turn, token| {
+                shard.sync(turn, request, token)
+            });
+        self.take(answers);
+        asked
+    }
+
+    pub fn decide<T>(
+        &mut self,
+        decide: impl FnOnce(&GroupShard, &Turn) -> Result<(T, Outcome<GroupShard>), ErrorCode>,
+    ) -> Result<T, ErrorCode> {
+        let (decided, answers) = self.coordinator.decide(now(self.now), &mut self.log, decide);
+        self.take(answers);
+        decided
+    }
+
+    /// Waits for the commit of what is written by now; `None` if it is committed.
+    pub fn await_commit(&mut self) -> Option<u64> {
+        if self.coordinator.is_committed(&self.log) {
+            return None;
+        }
+        let asked = self.ask();
+        self.coordinator.wait_for_commit(now(self.now), asked).unwrap();
+        Some(asked)
+    }
+
+    /// All that is appended is committed.
+    pub fn commit_all(&mut self) {
+        self.log.committed_end = self.log.end;
+        self.look_at_log();
+    }
+
+    /// The log is looked at.
+    pub fn look_at_log(&mut self) {
+        let answers = self.coordinator.committed(&self.log);
+        self.take(answers);
     }
 
     pub fn heartbeat(&mut self, caller: &Caller, generation: i32) -> ErrorCode {
-        self.shard.heartbeat(now(self.now), &group(), caller, Generation::from_wire(generation))
+        let told = self
+            .decide(|shard, turn| shard.heartbeat(turn, &group(), caller, Generation::from_wire(generation)));
+        code(told.flatten())
     }
 
     pub fn leave(&mut self, leavers: &[Caller]) -> Vec<ErrorCode> {
-        let (codes, outcome) = self.shard.leave(now(self.now), &group(), leavers);
-        self.settle(outcome);
-        codes
+        let left = self.decide(|shard, turn| Ok(shard.leave(turn, &group(), leavers)));
+        left.map_or_else(|code| vec![code], |left| left.into_iter().map(code).collect())
+    }
+
+    pub fn delete_group(&mut self) -> Result<(), ErrorCode> {
+        self.decide(|shard, _| Ok(((), shard.delete_group(&group())?)))
     }
 
     pub fn commit(
@@ -185,56 +344,84 @@ impl Stage {
     }
 
     pub fn commit_as(&mut self, request: CommitRequest) -> Result<Vec<ErrorCode>, ErrorCode> {
-        let (codes, outcome) = self.shard.commit_offsets(now(self.now), &request)?;
-        self.settle(outcome);
-        Ok(codes)
+        let results = self.decide(|shard, turn| shard.commit_offsets(turn, &request))?;
+        Ok(results.into_iter().map(code).collect())
+    }
+
+    pub fn tick(&mut self) {
+        let answers = self.coordinator.tick(now(self.now), &mut self.log);
+        self.take(answers);
     }
 
     /// Lets time pass, with every tick at its time.
     pub fn pass(&mut self, milliseconds: u64) {
         let end = self.now + milliseconds;
-        while self.shard.next_deadline().0 <= end {
-            self.now = self.now.max(self.shard.next_deadline().0);
-            let outcome = self.shard.tick(now(self.now));
-            self.settle(outcome);
+        while self.coordinator.next_deadline().0 <= end {
+            self.now = self.now.max(self.coordinator.next_deadline().0);
+            self.tick();
         }
         self.now = end;
     }
 
-    pub fn joined(&self, token: ReplyToken) -> &JoinReply {
-        match self.answers.get(&token) {
-            Some(Reply::Join(reply)) => reply,
+    pub fn joined(&self, asked: u64) -> &Joined {
+        match self.answers.get(&asked) {
+            Some(Ok(Reply::Join(Ok(joined)))) => joined,
             other => panic!("no join was answered: {other:?}"),
         }
     }
 
-    pub fn synced(&self, token: ReplyToken) -> &SyncReply {
-        match self.answers.get(&token) {
-            Some(Reply::Sync(reply)) => reply,
+    pub fn join_code(&self, asked: u64) -> ErrorCode {
+        match self.answers.get(&asked) {
+            Some(Ok(Reply::Join(Ok(_)))) => ErrorCode::None,
+            Some(Ok(Reply::Join(Err(refused)))) => refused.code,
+            Some(Err(code)) => *code,
+            other => panic!("no join was answered: {other:?}"),
+        }
+    }
+
+    pub fn synced(&self, asked: u64) -> &Synced {
+        match self.answers.get(&asked) {
+            Some(Ok(Reply::Sync(Ok(synced)))) => synced,
             other => panic!("no sync was answered: {other:?}"),
         }
     }
 
-    pub fn is_parked(&self, token: ReplyToken) -> bool {
-        !self.answers.contains_key(&token)
+    pub fn sync_code(&self, asked: u64) -> ErrorCode {
+        match self.answers.get(&asked) {
+            Some(Ok(Reply::Sync(synced))) => synced.as_ref().err().copied().unwrap_or_default(),
+            Some(Err(code)) => *code,
+            other => panic!("no sync was answered: {other:?}"),
+        }
     }
 
-    pub fn member(&self, token: ReplyToken) -> MemberId {
-        self.joined(token).member.clone().unwrap()
+    pub fn is_parked(&self, asked: u64) -> bool {
+        !self.answers.contains_key(&asked)
+    }
+
+    /// The id under which a join was answered.
+    pub fn member(&self, asked: u64) -> MemberId {
+        match self.answers.get(&asked) {
+            Some(Ok(Reply::Join(Err(refused)))) => refused.member.clone().unwrap(),
+            _ => self.joined(asked).member.clone(),
+        }
     }
 
     pub fn committed(&self, topic: &str) -> Option<i64> {
-        self.shard.committed(&group(), &at(topic, 0)).map(|offset| offset.offset.0)
+        self.shard().committed(&group(), &at(topic, 0)).map(|offset| offset.offset.0)
     }
 
     /// A stable group of one; returns its member.
     pub fn stable_alone(&mut self) -> MemberId {
-        let token = self.join_new();
+        let asked = self.join_new();
         self.pass(INITIAL_DELAY);
-        let id = self.member(token);
+        let id = self.member(asked);
         self.sync(dynamic(&id), 1, &[(&id, b"all")]);
         id
     }
+}
+
+fn code(result: Result<(), ErrorCode>) -> ErrorCode {
+    result.err().unwrap_or_default()
 }
 
 pub fn now(milliseconds: u64) -> Now {

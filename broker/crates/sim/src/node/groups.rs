@@ -1,14 +1,14 @@
-//! The coordinator: the shipped shard of groups on the offsets partition, loaded, appended to and answered as the
-//! broker does it. I/O on the simulated disk only.
+//! The coordinator: the shipped runtime around the shipped shard of groups, on the replica of the offsets partition.
+//! I/O on the simulated disk only.
 
 use ottla_broker_coordinator::{
-    Caller, ClientOffset, CommitRequest, GroupId, GroupLimits, GroupRecord, GroupShard, JoinRequest,
-    MemberId, NotWritten, OffsetToCommit, Outcome, Parking, Protocol, Reply as ShardReply, ReplyToken,
-    SyncRequest, encode_batch,
+    Answer, Answers, Budget, Caller, ClientOffset, CommitRequest, Coordinator as Serving, GroupId,
+    GroupLimits, GroupMemory, GroupShard, Hosting, JoinRequest, Loading, MemberId, NotWritten,
+    OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ShardLog, SyncRequest, Turn,
 };
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_replication::{AckState, AckWait, AckWaits, Acks, Became, Replica};
-use ottla_broker_types::{DurationMs, LeaderEpoch, Offset, TopicPartition};
+use ottla_broker_replication::{Became, Effects, Replica};
+use ottla_broker_types::{DurationMs, LeaderEpoch, Now, Offset, TopicPartition};
 
 use super::out::{LoadedOffsets, Out, Timer};
 use super::process::{Process, now_at};
@@ -19,39 +19,54 @@ use crate::message::{CallId, Reply};
 use crate::queue::SimTime;
 
 const TICK_MS: u64 = 25;
-/// Pause before a shard is loaded again whose records could not be written.
-const RELOAD_MS: u64 = 100;
 const SESSION: DurationMs = DurationMs(1_500);
 const REBALANCE: DurationMs = DurationMs(800);
+/// How long an answer waits for its commit; members ask again after about as long.
+const COMMIT_TIMEOUT: DurationMs = DurationMs(700);
 const READ_BYTES: usize = 1 << 20;
+/// More than the members and offsets of a run ever hold.
+const MEMORY_BYTES: usize = 1 << 20;
+
+/// Who waits for a commit, and with which answer.
+type Waiter = (CallId, GroupReply);
 
 /// The coordinator of one epoch of the offsets partition.
-#[derive(Debug)]
 pub(crate) struct Coordinator {
     epoch: LeaderEpoch,
-    state: State,
-    parking: Parking<CallId>,
-    /// What was appended last.
-    last: Option<AckWait>,
-    waits: AckWaits<(CallId, GroupReply)>,
+    hosting: Hosting<GroupShard, CallId, Waiter>,
+    /// What is read of the log while it loads.
+    loading: Option<Loading<GroupShard>>,
 }
 
-#[derive(Debug)]
-enum State {
-    /// The log is read from then on.
-    Unread(SimTime),
-    /// Opens once the high watermark has reached the end of what was read.
-    Read(Box<GroupShard>, Offset),
-    Ready(Box<GroupShard>),
+impl std::fmt::Debug for Coordinator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Coordinator").field("epoch", &self.epoch).finish_non_exhaustive()
+    }
 }
 
-impl Coordinator {
-    /// Answers once everything that was appended is committed.
-    fn reply_committed(&mut self, call: CallId, reply: GroupReply, out: &mut Out) {
-        match self.last {
-            Some(wait) => self.waits.push(wait, (call, reply)),
-            None => out.replies.push((call, Reply::Group(Ok(reply)))),
-        }
+/// The offsets partition as the coordinator's log at one moment; what its appends ask for is done afterwards.
+struct ReplicaLog<'a> {
+    replica: &'a mut Replica,
+    epoch: LeaderEpoch,
+    now: Now,
+    effects: Vec<Effects>,
+}
+
+impl ShardLog for ReplicaLog<'_> {
+    fn batch_bytes_max(&self) -> usize {
+        let config = self.replica.log().config();
+        config.max_message_bytes.min(config.segment_bytes_max) as usize
+    }
+
+    fn append(&mut self, mut batch: Vec<u8>, record_count: usize) -> Result<Offset, NotWritten> {
+        let produced = self.replica.append_in(self.now, &mut batch, self.epoch);
+        let produced = produced.map_err(|error| NotWritten::of_append(error.code()))?;
+        self.effects.push(produced.effects);
+        Ok(produced.appended.base_offset.plus(record_count as i64))
+    }
+
+    fn committed_end(&self) -> Option<Offset> {
+        self.replica.committed_end_in(self.epoch)
     }
 }
 
@@ -83,22 +98,14 @@ impl Process {
         }
         self.end_coordinator(out);
         if let Became::Leader { epoch, .. } = became {
-            self.coordinator = Some(Coordinator {
-                epoch,
-                state: State::Unread(SimTime::default()),
-                parking: Parking::default(),
-                last: None,
-                waits: AckWaits::default(),
-            });
+            self.coordinator = Some(Coordinator { epoch, hosting: Hosting::Loading, loading: None });
         }
     }
 
-    /// Another node coordinates by now: everybody who waits here is sent there.
+    /// Another node coordinates by now.
     pub(crate) fn end_coordinator(&mut self, out: &mut Out) {
-        let Some(mut coordinator) = self.coordinator.take() else { return };
-        let parked = coordinator.parking.take_all().into_iter();
-        for call in parked.chain(coordinator.waits.take_all().into_iter().map(|(call, _)| call)) {
-            out.replies.push((call, Reply::Group(Err(ErrorCode::NotCoordinator))));
+        if let Some(mut coordinator) = self.coordinator.take() {
+            deliver(coordinator.hosting.unload(), out);
         }
     }
 
@@ -106,47 +113,38 @@ impl Process {
     pub(crate) fn groups_due(&mut self, at: SimTime, out: &mut Out) {
         out.timers.push((TICK_MS, Timer::Groups));
         self.load_groups(at, out);
-        let is_due = self.coordinator.as_ref().is_some_and(|coordinator| match &coordinator.state {
-            State::Ready(shard) => shard.next_deadline() <= now_at(at).mono,
-            _ => false,
-        });
-        if is_due {
-            // Without a caller there is nobody to tell; the next turn tries again.
-            let _ = self.decide_group(at, out, |shard, _| shard.tick(now_at(at)));
-        }
-        self.answer_group(out);
+        let _ =
+            self.with_coordinator(at, out, |serving, now, log| match serving.next_deadline() <= now.mono {
+                true => ((), serving.tick(now, log)),
+                false => ((), Vec::new()),
+            });
     }
 
     fn load_groups(&mut self, at: SimTime, out: &mut Out) {
         let Some(hosted) = self.hosted.get(&offsets_partition()) else { return };
         let Some(coordinator) = &mut self.coordinator else { return };
-        if let State::Unread(from) = coordinator.state
-            && at >= from
-        {
-            let node = u64::from(self.id.get().unsigned_abs());
-            let seed = (node << 48) ^ (u64::from(self.run) << 24) ^ at.0;
-            let mut shard = GroupShard::new(limits(), seed);
-            replay(&hosted.replica, &mut shard);
-            coordinator.state = State::Read(Box::new(shard), hosted.replica.log().log_end());
+        if !matches!(coordinator.hosting, Hosting::Loading) {
+            return;
         }
-        if matches!(&coordinator.state, State::Read(_, end) if hosted.replica.high_watermark() >= *end) {
-            let read = std::mem::replace(&mut coordinator.state, State::Unread(at));
-            let State::Read(mut shard, _) = read else { return };
-            shard.loaded(now_at(at));
-            let offsets = shard
-                .every_committed()
-                .map(|(_, at, value)| (at.clone(), Offset::clamped(value.offset.0)))
-                .collect();
-            out.loaded = Some(LoadedOffsets { epoch: coordinator.epoch, offsets });
-            coordinator.state = State::Ready(shard);
+        let loading = coordinator.loading.get_or_insert_with(|| {
+            let node = u64::from(self.id.get().unsigned_abs());
+            read(&hosted.replica, (node << 48) ^ (u64::from(self.run) << 24) ^ at.0)
+        });
+        let committed_end = hosted.replica.committed_end_in(coordinator.epoch);
+        if committed_end.is_some_and(|end| end >= loading.end())
+            && let Some(loading) = coordinator.loading.take()
+        {
+            coordinator.hosting.serve(loading.serve(now_at(at), COMMIT_TIMEOUT));
+            out.loaded = self.group_offsets();
         }
     }
 
     /// What the shard here holds as committed, if it serves.
     pub fn group_offsets(&self) -> Option<LoadedOffsets> {
         let coordinator = self.coordinator.as_ref()?;
-        let State::Ready(shard) = &coordinator.state else { return None };
-        let offsets = shard
+        let Hosting::Serving(serving) = &coordinator.hosting else { return None };
+        let offsets = serving
+            .shard()
             .every_committed()
             .map(|(_, at, value)| (at.clone(), Offset::clamped(value.offset.0)))
             .collect();
@@ -155,45 +153,30 @@ impl Process {
 
     /// A member asks.
     pub(crate) fn serve_group(&mut self, at: SimTime, call: CallId, request: GroupRequest, out: &mut Out) {
-        let refused = match &self.coordinator {
-            None => Some(ErrorCode::NotCoordinator),
-            Some(Coordinator { state: State::Ready(_), .. }) => None,
-            Some(_) => Some(ErrorCode::CoordinatorLoadInProgress),
-        };
-        let served = match refused {
-            Some(code) => Err(code),
-            None => self.ask_shard(at, call, request, out),
-        };
-        match served {
-            Ok(Some(reply)) => {
-                if let Some(coordinator) = &mut self.coordinator {
-                    coordinator.reply_committed(call, reply, out);
-                }
-            }
-            Ok(None) => {}
-            Err(code) => out.replies.push((call, Reply::Group(Err(code)))),
+        let served = self.ask_coordinator(at, call, request, out);
+        if let Err(code) = served {
+            out.replies.push((call, Reply::Group(Err(code))));
         }
-        self.answer_group(out);
     }
 
-    /// The answer that is due once everything that was appended is committed; `None` for one that is parked.
-    fn ask_shard(
+    fn ask_coordinator(
         &mut self,
         at: SimTime,
         call: CallId,
         request: GroupRequest,
         out: &mut Out,
-    ) -> Result<Option<GroupReply>, ErrorCode> {
-        let now = now_at(at);
+    ) -> Result<(), ErrorCode> {
+        let epoch = self.coordinator.as_ref().map_or(LeaderEpoch(0), |coordinator| coordinator.epoch);
         match request {
-            GroupRequest::Join(member) => {
-                let token = self.park(call);
+            GroupRequest::Join(member) => self.with_coordinator(at, out, |serving, now, log| {
                 let join = join_request(member);
-                self.decide_group(at, out, |shard, _| shard.join(now, &join, token))?;
-                Ok(None)
-            }
+                (
+                    (),
+                    serving
+                        .decide_parked(now, log, call, |shard, turn, token| shard.join(turn, &join, token)),
+                )
+            }),
             GroupRequest::Sync(member, generation, assignments) => {
-                let token = self.park(call);
                 let sync = SyncRequest {
                     group: group(),
                     caller: caller(member),
@@ -202,143 +185,129 @@ impl Process {
                     protocol: None,
                     assignments,
                 };
-                self.decide_group(at, out, |shard, _| shard.sync(now, sync, token))?;
-                Ok(None)
+                self.with_coordinator(at, out, |serving, now, log| {
+                    (
+                        (),
+                        serving.decide_parked(now, log, call, |shard, turn, token| {
+                            shard.sync(turn, sync, token)
+                        }),
+                    )
+                })
             }
             GroupRequest::Heartbeat(member, generation) => {
-                let Some(Coordinator { state: State::Ready(shard), .. }) = &mut self.coordinator else {
-                    return Err(ErrorCode::NotCoordinator);
-                };
-                match shard.heartbeat(now, &group(), &caller(member), Some(generation)) {
-                    ErrorCode::None => out.replies.push((call, Reply::Group(Ok(GroupReply::Alive)))),
-                    code => return Err(code),
-                }
-                Ok(None)
+                let told = self.with_coordinator(at, out, |serving, now, log| {
+                    serving.decide(now, log, |shard, turn| {
+                        shard.heartbeat(turn, &group(), &caller(member), Some(generation))
+                    })
+                })?;
+                told??;
+                out.replies.push((call, Reply::Group(Ok(GroupReply::Alive))));
+                Ok(())
             }
             GroupRequest::Commit(member, generation, partition, offset) => {
-                let commit = CommitRequest {
-                    group: group(),
-                    caller: caller(member),
-                    generation: Some(generation),
-                    retention: None,
-                    knows_group_id_not_found: true,
-                    offsets: vec![OffsetToCommit {
-                        at: partition,
-                        offset: ClientOffset(offset.get()),
-                        leader_epoch: None,
-                        metadata: "".into(),
-                    }],
-                };
-                let mut code = ErrorCode::None;
-                let epoch =
-                    self.decide_group(at, out, |shard, _| match shard.commit_offsets(now, &commit) {
-                        Ok((codes, outcome)) => {
-                            code = codes.first().copied().unwrap_or(ErrorCode::UnknownServerError);
-                            outcome
-                        }
-                        Err(refused) => {
-                            code = refused;
-                            Outcome::default()
-                        }
-                    })?;
-                if code == ErrorCode::None { Ok(Some(GroupReply::Committed(epoch))) } else { Err(code) }
+                let commit = commit_request(member, generation, partition, offset);
+                self.answer_committed(at, call, out, |shard, turn| {
+                    let (results, outcome) = shard.commit_offsets(turn, &commit)?;
+                    results.into_iter().collect::<Result<Vec<()>, ErrorCode>>()?;
+                    Ok((GroupReply::Committed(epoch), outcome))
+                })
             }
-            GroupRequest::Fetch(partition) => {
-                let Some(Coordinator { epoch, state: State::Ready(shard), .. }) = &self.coordinator else {
-                    return Err(ErrorCode::NotCoordinator);
-                };
-                let committed = shard
-                    .committed(&group(), &partition)
-                    .map(|committed| Offset::clamped(committed.offset.0));
-                Ok(Some(GroupReply::Fetched(*epoch, committed)))
-            }
+            GroupRequest::Fetch(partition) => self.answer_committed(at, call, out, |shard, _| {
+                let committed = shard.committed(&group(), &partition);
+                let offset = committed.map(|committed| Offset::clamped(committed.offset.0));
+                Ok((GroupReply::Fetched(epoch, offset), Outcome::default()))
+            }),
         }
     }
 
-    fn park(&mut self, call: CallId) -> ReplyToken {
-        let Some(coordinator) = &mut self.coordinator else { return ReplyToken(0) };
-        coordinator.parking.park(call)
+    /// Decides, and answers once everything that is written is committed.
+    fn answer_committed(
+        &mut self,
+        at: SimTime,
+        call: CallId,
+        out: &mut Out,
+        decide: impl FnOnce(&GroupShard, &Turn) -> Result<(GroupReply, Outcome<GroupShard>), ErrorCode>,
+    ) -> Result<(), ErrorCode> {
+        let reply = self.with_coordinator(at, out, |serving, now, log| {
+            let (decided, answers) = serving.decide(now, log, decide);
+            let reply = decided.and_then(|reply| match serving.is_committed(log) {
+                true => Ok(Some(reply)),
+                false => match serving.wait_for_commit(now, (call, reply)) {
+                    Ok(()) => Ok(None),
+                    Err(_) => Err(ErrorCode::CoordinatorNotAvailable),
+                },
+            });
+            (reply, answers)
+        })??;
+        out.replies.extend(reply.map(|reply| (call, Reply::Group(Ok(reply)))));
+        Ok(())
     }
 
-    /// Decides, appends what was decided, and hands out the answers. Returns the coordinator's epoch.
-    fn decide_group(
+    fn with_coordinator<T>(
         &mut self,
         at: SimTime,
         out: &mut Out,
-        decide: impl FnOnce(&mut GroupShard, LeaderEpoch) -> Outcome,
-    ) -> Result<LeaderEpoch, ErrorCode> {
-        let Some(mut coordinator) = self.coordinator.take() else { return Err(ErrorCode::NotCoordinator) };
-        let epoch = coordinator.epoch;
-        let State::Ready(shard) = &mut coordinator.state else {
-            self.coordinator = Some(coordinator);
-            return Err(ErrorCode::CoordinatorLoadInProgress);
-        };
-        let outcome = decide(shard, epoch);
-        let append = |records: &[GroupRecord]| self.append_group(at, epoch, records, out);
-        let ended = match coordinator.parking.settle(shard, outcome, append) {
-            Ok(settled) => {
-                coordinator.last = settled.appended.or(coordinator.last);
-                for (call, reply) in settled.now {
-                    out.replies.push((call, Reply::Group(Ok(reply_of(reply)))));
-                }
-                for (call, reply) in settled.after_commit {
-                    coordinator.reply_committed(call, reply_of(reply), out);
-                }
-                Ok(epoch)
-            }
-            Err(NotWritten { code, refused, must_reload }) => {
-                for call in refused {
-                    out.replies.push((call, Reply::Group(Err(code))));
-                }
-                if must_reload {
-                    coordinator.state = State::Unread(at.plus_ms(RELOAD_MS));
-                    for call in coordinator.parking.take_all() {
-                        out.replies.push((call, Reply::Group(Err(ErrorCode::NotCoordinator))));
-                    }
-                }
-                Err(code)
-            }
-        };
-        self.coordinator = Some(coordinator);
-        ended
-    }
-
-    fn append_group(
-        &mut self,
-        at: SimTime,
-        epoch: LeaderEpoch,
-        records: &[GroupRecord],
-        out: &mut Out,
-    ) -> Result<AckWait, ErrorCode> {
+        act: impl FnOnce(
+            &mut Serving<GroupShard, CallId, Waiter>,
+            Now,
+            &mut ReplicaLog<'_>,
+        ) -> (T, Answers<GroupShard, CallId, Waiter>),
+    ) -> Result<T, ErrorCode> {
         let partition = offsets_partition();
         let hosted = self.hosted.get_mut(&partition).ok_or(ErrorCode::NotCoordinator)?;
-        if hosted.replica.leader_epoch() != Some(epoch) {
-            return Err(ErrorCode::NotCoordinator);
+        let coordinator = self.coordinator.as_mut().ok_or(ErrorCode::NotCoordinator)?;
+        let serving = coordinator.hosting.serving()?;
+        let (replica, epoch) = (&mut hosted.replica, coordinator.epoch);
+        let mut log = ReplicaLog { replica, epoch, now: now_at(at), effects: Vec::new() };
+        let (value, answers) = act(serving, now_at(at), &mut log);
+        let effects = log.effects;
+        deliver(answers, out);
+        for effects in effects {
+            self.take_effects(&partition, effects, out);
         }
-        let mut batch = encode_batch(records, now_at(at).wall).expect("a few small records");
-        let produced = hosted
-            .replica
-            .append(now_at(at), &mut batch, Acks::All)
-            .map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
-        self.take_effects(&partition, produced.effects, out);
-        Ok(produced.wait)
+        Ok(value)
     }
 
-    /// Answers whose records are committed.
+    /// The high watermark may have moved.
     pub(crate) fn answer_group(&mut self, out: &mut Out) {
-        let Some(hosted) = self.hosted.get(&offsets_partition()) else { return };
+        let Some(hosted) = self.hosted.get_mut(&offsets_partition()) else { return };
         let Some(coordinator) = &mut self.coordinator else { return };
-        for ((call, reply), state) in coordinator.waits.take_ended(&hosted.replica) {
-            match state {
-                // The high watermark has passed it; fewer replicas in sync since then take nothing back.
-                AckState::Pending | AckState::Committed | AckState::NotEnoughReplicas => {
-                    out.replies.push((call, Reply::Group(Ok(reply))));
-                }
-                AckState::NotLeaderOrFollower => {
-                    out.replies.push((call, Reply::Group(Err(ErrorCode::NotCoordinator))));
-                }
-            }
+        let (replica, epoch) = (&mut hosted.replica, coordinator.epoch);
+        let log = ReplicaLog { replica, epoch, now: Now::default(), effects: Vec::new() };
+        if let Ok(serving) = coordinator.hosting.serving() {
+            deliver(serving.committed(&log), out);
         }
+    }
+}
+
+fn deliver(answers: Answers<GroupShard, CallId, Waiter>, out: &mut Out) {
+    for answer in answers {
+        let (call, reply) = match answer {
+            Answer::Reply(call, reply) => (call, reply.map(reply_of)),
+            Answer::Commit((call, reply), ended) => (call, ended.map(|()| reply)),
+        };
+        out.replies.push((call, Reply::Group(reply)));
+    }
+}
+
+fn commit_request(
+    member: MemberId,
+    generation: ottla_broker_coordinator::Generation,
+    at: TopicPartition,
+    offset: Offset,
+) -> CommitRequest {
+    CommitRequest {
+        group: group(),
+        caller: caller(member),
+        generation: Some(generation),
+        retention: None,
+        knows_group_id_not_found: true,
+        offsets: vec![OffsetToCommit {
+            at,
+            offset: ClientOffset(offset.get()),
+            leader_epoch: None,
+            metadata: "".into(),
+        }],
     }
 }
 
@@ -364,15 +333,16 @@ fn reply_of(reply: ShardReply) -> GroupReply {
     }
 }
 
-/// Reads the whole log into the shard.
-fn replay(replica: &Replica, shard: &mut GroupShard) {
-    let end = replica.log().log_end();
-    let mut from = replica.log().log_start();
-    while from < end {
-        let read = replica.log().read(from, READ_BYTES, end, true).expect("the log is readable");
-        let replayed = shard.replay_batches(&bytes_of(&read.segments)).expect("the log holds whole batches");
-        assert!(replayed.skipped.is_empty(), "the log holds groups' records: {:?}", replayed.skipped);
-        let Some(next) = replayed.next else { return };
-        from = next;
+/// Reads the whole log into a shard.
+fn read(replica: &Replica, seed: u64) -> Loading<GroupShard> {
+    let memory = GroupMemory { members: Budget::new(MEMORY_BYTES), offsets: Budget::new(MEMORY_BYTES) };
+    let shard = GroupShard::new(limits(), memory, seed);
+    let log = replica.log();
+    let mut loading = Loading::new(shard, log.log_start(), log.log_end());
+    while let Some(next) = loading.next() {
+        let read = log.read(next, READ_BYTES, loading.end(), true).expect("the log is readable");
+        let skipped = loading.read(&bytes_of(&read.segments)).expect("the log holds whole batches");
+        assert!(skipped.is_empty(), "the log holds groups' records: {skipped:?}");
     }
+    loading
 }

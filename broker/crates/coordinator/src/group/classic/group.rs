@@ -1,17 +1,20 @@
-//! One group: its members, its generation, its offsets, and the checks that all requests share. No I/O.
+//! One group: its members, its generation, and the checks that all requests share. No I/O.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{DurationMs, MonotonicMs, Now, TimestampMs, TopicPartition};
+use ottla_broker_types::{DurationMs, MonotonicMs, Now, TimestampMs};
 
 use crate::group::classic::member::{Caller, Member};
 use crate::group::ids::{Generation, GroupId, InstanceId, MemberId};
 use crate::group::limits::GroupLimits;
+use crate::group::member_ids::MemberIds;
 use crate::group::record::{GroupRecord, GroupValue, MemberValue};
-use crate::offsets::commit::CommittedOffset;
-use crate::runtime::outcome::{JoinReply, JoinedMember, Outcome, SyncReply};
+use crate::group::reply::{JoinRefused, JoinReply, Joined, JoinedMember, SyncReply};
+use crate::group::shard::GroupShard;
+use crate::runtime::budget::{Budget, Charge};
+use crate::runtime::outcome::Outcome;
 
 /// Where a group is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,10 +54,14 @@ impl GroupState {
 }
 
 /// One event on a group: the facts, and where its consequences are collected.
-pub(crate) struct Turn<'a> {
+pub(crate) struct Step<'a> {
     pub(crate) now: Now,
+    pub(crate) record_bytes_max: usize,
     pub(crate) limits: &'a GroupLimits,
-    pub(crate) out: &'a mut Outcome,
+    pub(crate) ids: &'a MemberIds,
+    /// What members may hold.
+    pub(crate) memory: &'a Arc<Budget>,
+    pub(crate) out: &'a mut Outcome<GroupShard>,
 }
 
 /// The wait of a group that is calling its members together.
@@ -86,16 +93,29 @@ pub(crate) struct Group {
     pub(crate) state_since: Option<TimestampMs>,
     pub(crate) members: BTreeMap<MemberId, Member>,
     pub(crate) instances: BTreeMap<InstanceId, MemberId>,
-    /// Ids given out with MEMBER_ID_REQUIRED, and when they lapse.
-    pub(crate) pending: BTreeMap<MemberId, MonotonicMs>,
+    /// Ids given out with MEMBER_ID_REQUIRED.
+    pub(crate) pending: BTreeMap<MemberId, Pending>,
     /// Members of this generation that have not asked for their assignment.
     pub(crate) unsynced: BTreeSet<MemberId>,
     /// Set exactly in PreparingRebalance.
     pub(crate) gathering: Option<Gathering>,
     /// When `unsynced` members are given up.
     pub(crate) sync_ends: Option<MonotonicMs>,
-    pub(crate) subscribed: Option<BTreeSet<Arc<str>>>,
-    pub(crate) offsets: BTreeMap<TopicPartition, CommittedOffset>,
+    pub(crate) subscribed: Option<Arc<BTreeSet<Arc<str>>>>,
+}
+
+/// An id that nobody has come back with yet.
+#[derive(Clone, Debug)]
+pub(crate) struct Pending {
+    pub(crate) lapses: MonotonicMs,
+    /// What it holds of the members' budget.
+    _charge: Arc<Charge>,
+}
+
+impl Pending {
+    pub(crate) fn new(lapses: MonotonicMs, charge: Charge) -> Pending {
+        Pending { lapses, _charge: Arc::new(charge) }
+    }
 }
 
 impl Group {
@@ -115,21 +135,19 @@ impl Group {
             gathering: None,
             sync_ends: None,
             subscribed: None,
-            offsets: BTreeMap::new(),
         }
     }
 
-    /// The group that a persisted value describes, with the offsets kept from `former`.
-    pub(crate) fn restored(id: GroupId, value: &GroupValue, former: Option<Group>) -> Group {
+    /// The group that a persisted value describes.
+    pub(crate) fn restored(id: GroupId, value: &GroupValue, memory: &Arc<Budget>) -> Group {
         let mut group = Group::new(id);
-        group.offsets = former.map(|former| former.offsets).unwrap_or_default();
         group.generation = value.generation;
         group.protocol_type = (!value.protocol_type.is_empty()).then(|| value.protocol_type.clone());
         group.protocol = value.protocol.clone();
         group.leader = value.leader.clone();
         group.state_since = value.state_since;
         for persisted in &value.members {
-            let member = persisted.restore(value.protocol.as_ref());
+            let member = persisted.restore(value.protocol.as_ref(), memory);
             if let Some(instance) = &member.instance {
                 group.instances.insert(instance.clone(), member.id.clone());
             }
@@ -159,11 +177,10 @@ impl Group {
         GroupRecord::Group { group: self.id.clone(), value: Some(value) }
     }
 
-    /// Whether nothing of it is worth keeping or was ever persisted.
+    /// Whether nothing of it is worth keeping or was ever persisted; its offsets are kept elsewhere.
     pub(crate) fn is_blank(&self) -> bool {
         self.members.is_empty()
             && self.pending.is_empty()
-            && self.offsets.is_empty()
             && self.state == GroupState::Empty
             && self.generation == Generation(0)
     }
@@ -220,7 +237,7 @@ impl Group {
     }
 
     /// Takes a member out and tells its parked requests.
-    pub(crate) fn remove(&mut self, id: &MemberId, code: ErrorCode, out: &mut Outcome) {
+    pub(crate) fn remove(&mut self, id: &MemberId, code: ErrorCode, out: &mut Outcome<GroupShard>) {
         let Some(member) = self.members.remove(id) else { return };
         if let Some(instance) = &member.instance
             && self.instances.get(instance) == Some(id)
@@ -232,10 +249,10 @@ impl Group {
             self.leader = self.members.keys().next().cloned();
         }
         if let Some(token) = member.joining {
-            out.join_now(token, JoinReply::failed(code, Some(member.id.clone())));
+            out.reply_now(token, JoinReply::Err(JoinRefused { code, member: Some(member.id.clone()) }));
         }
         if let Some(token) = member.syncing {
-            out.sync_now(token, SyncReply::failed(code));
+            out.reply_now(token, SyncReply::Err(code));
         }
     }
 
@@ -251,15 +268,14 @@ impl Group {
     }
 
     /// The present generation as the answer to `member`'s join.
-    pub(crate) fn joined(&self, member: &MemberId) -> JoinReply {
-        JoinReply {
-            code: ErrorCode::None,
-            generation: Some(self.generation),
+    pub(crate) fn joined(&self, member: &MemberId) -> Joined {
+        Joined {
+            generation: self.generation,
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
             leader: self.leader.clone(),
             skip_assignment: false,
-            member: Some(member.clone()),
+            member: member.clone(),
             members: if self.is_leader(member) { self.joined_members() } else { Vec::new() },
         }
     }
@@ -267,7 +283,7 @@ impl Group {
     /// When something of this group falls due.
     pub(crate) fn next_deadline(&self) -> Option<MonotonicMs> {
         let members = self.members.values().filter_map(|member| member.expires);
-        let pending = self.pending.values().copied();
+        let pending = self.pending.values().map(|pending| pending.lapses);
         let gathering = self.gathering.map(|gathering| gathering.ends);
         members.chain(pending).chain(gathering).chain(self.sync_ends).min()
     }

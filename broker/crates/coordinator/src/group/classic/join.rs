@@ -6,12 +6,18 @@ use bytes::Bytes;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::DurationMs;
 
-use crate::group::classic::group::{Group, GroupState, Turn};
-use crate::group::classic::member::{Caller, Member, Protocol};
+use crate::group::classic::group::{Group, GroupState, Pending, Step};
+use crate::group::classic::member::{
+    Caller, MEMBER_BYTES, MEMBER_RECORD_BYTES, Member, Protocol, held_by, longest,
+};
 use crate::group::ids::{GroupId, InstanceId, MemberId};
-use crate::group::limits::{NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX};
-use crate::group::member_ids::MemberIds;
-use crate::runtime::outcome::{JoinReply, Reply, ReplyToken, SyncReply};
+use crate::group::limits::{
+    NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX, PROTOCOLS_BYTES_MAX, TEXT_BYTES_MAX,
+};
+use crate::group::member_ids::MEMBER_ID_BYTES_DRAWN;
+use crate::group::reply::{JoinRefused, JoinReply, SyncReply};
+use crate::runtime::budget::Budget;
+use crate::runtime::outcome::Token;
 
 /// A JoinGroup.
 #[derive(Clone, Debug)]
@@ -40,53 +46,79 @@ pub struct JoinRequest {
 
 impl JoinRequest {
     fn failed(&self, code: ErrorCode) -> JoinReply {
-        JoinReply::failed(code, self.caller.member.clone())
+        Err(JoinRefused { code, member: self.caller.member.clone() })
     }
 
-    fn member(&self, id: MemberId, token: ReplyToken) -> Member {
-        Member {
+    fn member(&self, id: MemberId, token: Token<JoinReply>, memory: &Arc<Budget>) -> Member {
+        let mut member = Member {
             id,
             instance: self.caller.instance.clone(),
             client_id: self.client_id.clone(),
             client_host: self.client_host.clone(),
             rebalance_timeout: self.rebalance_timeout,
             session_timeout: self.session_timeout,
-            protocols: self.protocols.clone(),
+            protocols: self.protocols.as_slice().into(),
             assignment: Bytes::new(),
             joining: Some(token),
             syncing: None,
             is_new: true,
             expires: None,
-        }
+            charge: Arc::new(memory.charge(0)),
+        };
+        member.account(memory);
+        member
+    }
+
+    /// Bytes that the member holds at most beside its assignment.
+    fn held_bytes(&self) -> usize {
+        MEMBER_BYTES + self.name_bytes() + held_by(&self.protocols)
+    }
+
+    /// Bytes that the member takes of its group's record at most, beside its assignment.
+    fn record_bytes(&self) -> usize {
+        MEMBER_RECORD_BYTES + self.name_bytes() + longest(&self.protocols)
+    }
+
+    fn name_bytes(&self) -> usize {
+        let instance = self.caller.instance.as_ref().map_or(0, |instance| instance.as_str().len());
+        let id = MEMBER_ID_BYTES_DRAWN + instance.max(self.client_id.len());
+        id + instance + self.client_id.len() + self.client_host.len()
+    }
+
+    /// Whether a record or the memory for one member could never hold this one.
+    pub(crate) fn is_too_large(&self, record_bytes_max: usize) -> bool {
+        let id_bytes = MEMBER_ID_BYTES_DRAWN + self.client_id.len();
+        let instance_bytes = self.caller.instance.as_ref().map_or(0, |instance| instance.as_str().len());
+        id_bytes.max(MEMBER_ID_BYTES_DRAWN + instance_bytes) > TEXT_BYTES_MAX
+            || self.record_bytes() > record_bytes_max
+            || held_by(&self.protocols) > PROTOCOLS_BYTES_MAX
     }
 }
 
+fn refused(code: ErrorCode, member: MemberId) -> JoinReply {
+    Err(JoinRefused { code, member: Some(member) })
+}
+
 impl Group {
-    pub(crate) fn join(
-        &mut self,
-        turn: &mut Turn<'_>,
-        join: &JoinRequest,
-        ids: &mut MemberIds,
-        token: ReplyToken,
-    ) {
-        let refused = if !self.has_room_for(join.caller.member.as_ref(), turn.limits.members_max) {
-            Some(ErrorCode::GroupMaxSizeReached)
-        } else if !self.supports(&join.protocol_type, join.protocols.iter().map(|offered| &*offered.name)) {
-            Some(ErrorCode::InconsistentGroupProtocol)
-        } else {
-            None
-        };
-        if let Some(code) = refused {
-            if code == ErrorCode::GroupMaxSizeReached
-                && let Some(id) = &join.caller.member
-            {
-                self.remove(id, ErrorCode::UnknownMemberId, turn.out);
+    pub(crate) fn join(&mut self, step: &mut Step<'_>, join: &JoinRequest, token: Token<JoinReply>) {
+        if !self.has_room_for(join.caller.member.as_ref(), step.limits.members_max) {
+            if let Some(id) = &join.caller.member {
+                self.remove(id, ErrorCode::UnknownMemberId, step.out);
             }
-            return turn.out.join_now(token, join.failed(code));
+            return step.out.reply_now(token, join.failed(ErrorCode::GroupMaxSizeReached));
+        }
+        let refused =
+            if !self.supports(&join.protocol_type, join.protocols.iter().map(|offered| &*offered.name)) {
+                Some(ErrorCode::InconsistentGroupProtocol)
+            } else {
+                self.lacks_memory_for(step, join)
+            };
+        if let Some(code) = refused {
+            return step.out.reply_now(token, join.failed(code));
         }
         match &join.caller.member {
-            None => self.join_new(turn, join, ids, token),
-            Some(id) => self.join_again(turn, join, &id.clone(), token),
+            None => self.join_new(step, join, token),
+            Some(id) => self.join_again(step, join, &id.clone(), token),
         }
     }
 
@@ -104,71 +136,100 @@ impl Group {
         }
     }
 
-    fn join_new(&mut self, turn: &mut Turn<'_>, join: &JoinRequest, ids: &mut MemberIds, token: ReplyToken) {
-        let id = ids.draw(&join.client_id, join.caller.instance.as_ref());
+    /// Why what the member has to say cannot be kept. Who is in already and says no more than before is never refused.
+    fn lacks_memory_for(&self, step: &Step<'_>, join: &JoinRequest) -> Option<ErrorCode> {
+        let replaced = join.caller.instance.as_ref().and_then(|instance| self.instances.get(instance));
+        let known = join.caller.member.as_ref().or(replaced).and_then(|id| self.members.get(id));
+        let (held_growth, record_growth) = match known {
+            Some(known) => (
+                held_by(&join.protocols).saturating_sub(held_by(&known.protocols)),
+                longest(&join.protocols).saturating_sub(longest(&known.protocols)),
+            ),
+            None => (join.held_bytes(), join.record_bytes()),
+        };
+        let record: usize = self.members.values().map(Member::record_bytes).sum();
+        if record_growth > 0 && record + record_growth > step.record_bytes_max {
+            // The group could never be written, to the harm of all its members.
+            return Some(ErrorCode::GroupMaxSizeReached);
+        }
+        (!step.memory.has_room(held_growth)).then_some(ErrorCode::CoordinatorNotAvailable)
+    }
+
+    fn join_new(&mut self, step: &mut Step<'_>, join: &JoinRequest, token: Token<JoinReply>) {
+        let id = step.ids.draw(&join.client_id, join.caller.instance.as_ref());
         if let Some(instance) = &join.caller.instance {
             if self.instances.contains_key(instance) {
-                return self.replace_static(turn, join, instance, id, token);
+                return self.replace_static(step, join, instance, id, token);
             }
         } else if join.requires_known_member {
             if self.pending.len() >= PENDING_MEMBERS_MAX {
-                return turn.out.join_now(token, join.failed(ErrorCode::GroupMaxSizeReached));
+                return step.out.reply_now(token, join.failed(ErrorCode::GroupMaxSizeReached));
             }
-            self.pending.insert(id.clone(), turn.now.mono.plus(join.session_timeout));
-            return turn.out.join_now(token, JoinReply::failed(ErrorCode::MemberIdRequired, Some(id)));
+            let charge = step.memory.charge(MEMBER_BYTES + id.as_str().len());
+            self.pending.insert(id.clone(), Pending::new(step.now.mono.plus(join.session_timeout), charge));
+            return step.out.reply_now(token, refused(ErrorCode::MemberIdRequired, id));
         }
-        self.admit(turn, join, id, token);
+        self.admit(step, join, id, token);
     }
 
-    fn join_again(&mut self, turn: &mut Turn<'_>, join: &JoinRequest, id: &MemberId, token: ReplyToken) {
+    fn join_again(
+        &mut self,
+        step: &mut Step<'_>,
+        join: &JoinRequest,
+        id: &MemberId,
+        token: Token<JoinReply>,
+    ) {
         if join.caller.instance.is_none() && self.pending.contains_key(id) {
-            return self.admit(turn, join, id.clone(), token);
+            return self.admit(step, join, id.clone(), token);
         }
         let id = match self.validate(&join.caller) {
             Ok(id) => id,
-            Err(code) => return turn.out.join_now(token, join.failed(code)),
+            Err(code) => return step.out.reply_now(token, join.failed(code)),
         };
-        let unchanged = self.members[&id].protocols == join.protocols;
+        let unchanged = *self.members[&id].protocols == *join.protocols;
         match self.state {
             GroupState::Empty | GroupState::Dead => {
-                turn.out.join_now(token, join.failed(ErrorCode::UnknownMemberId));
+                step.out.reply_now(token, join.failed(ErrorCode::UnknownMemberId));
             }
             // The answer to its former join was lost: the generation still stands.
             GroupState::CompletingRebalance if unchanged => {
-                turn.out.join_now(token, self.joined(&id));
+                step.out.reply_now(token, JoinReply::Ok(self.joined(&id)));
             }
             // A leader that comes again wants a new assignment, for example because topics have grown.
             GroupState::Stable if unchanged && !self.is_leader(&id) => {
-                turn.out.join_now(token, self.joined(&id));
+                step.out.reply_now(token, JoinReply::Ok(self.joined(&id)));
             }
             GroupState::PreparingRebalance | GroupState::CompletingRebalance | GroupState::Stable => {
-                self.park_join(turn, join, &id, token);
-                self.rebalance_or_complete(turn);
+                self.park_join(step, join, &id, token);
+                self.rebalance_or_complete(step);
             }
         }
     }
 
     /// Takes a new member in and calls the others together.
-    fn admit(&mut self, turn: &mut Turn<'_>, join: &JoinRequest, id: MemberId, token: ReplyToken) {
-        let mut member = join.member(id, token);
-        member.expires = Some(turn.now.mono.plus(NEW_MEMBER_JOIN_TIMEOUT));
+    fn admit(&mut self, step: &mut Step<'_>, join: &JoinRequest, id: MemberId, token: Token<JoinReply>) {
+        let mut member = join.member(id, token, step.memory);
+        member.expires = Some(step.now.mono.plus(NEW_MEMBER_JOIN_TIMEOUT));
         if let Some(initial) = self.gathering.as_mut().and_then(|gathering| gathering.initial.as_mut()) {
             initial.extended = true;
         }
         self.add(member, &join.protocol_type);
-        self.rebalance_or_complete(turn);
+        self.rebalance_or_complete(step);
     }
 
     /// Parks a known member's join with what it now offers.
-    fn park_join(&mut self, turn: &mut Turn<'_>, join: &JoinRequest, id: &MemberId, token: ReplyToken) {
+    fn park_join(&mut self, step: &mut Step<'_>, join: &JoinRequest, id: &MemberId, token: Token<JoinReply>) {
         let Some(member) = self.members.get_mut(id) else { return };
-        member.protocols.clone_from(&join.protocols);
+        if *member.protocols != *join.protocols {
+            member.protocols = join.protocols.as_slice().into();
+        }
         member.rebalance_timeout = join.rebalance_timeout;
         member.session_timeout = join.session_timeout;
+        member.account(step.memory);
         if let Some(former) = member.joining.replace(token) {
             // The client asked again, so nobody waits for the former answer; it must not stay parked.
-            let failed = JoinReply::failed(ErrorCode::RebalanceInProgress, Some(id.clone()));
-            turn.out.join_now(former, failed);
+            let failed = refused(ErrorCode::RebalanceInProgress, id.clone());
+            step.out.reply_now(former, failed);
         }
     }
 
@@ -176,19 +237,19 @@ impl Group {
     /// choose the same protocol, nobody else notices.
     fn replace_static(
         &mut self,
-        turn: &mut Turn<'_>,
+        step: &mut Step<'_>,
         join: &JoinRequest,
         instance: &InstanceId,
         id: MemberId,
-        token: ReplyToken,
+        token: Token<JoinReply>,
     ) {
         let Some(former) = self.instances.get(instance).cloned() else { return };
         let Some(mut member) = self.members.remove(&former) else { return };
         if let Some(parked) = member.joining.take() {
-            turn.out.join_now(parked, JoinReply::failed(ErrorCode::FencedInstanceId, Some(former.clone())));
+            step.out.reply_now(parked, refused(ErrorCode::FencedInstanceId, former.clone()));
         }
         if let Some(parked) = member.syncing.take() {
-            turn.out.sync_now(parked, SyncReply::failed(ErrorCode::FencedInstanceId));
+            step.out.reply_now(parked, SyncReply::Err(ErrorCode::FencedInstanceId));
         }
         let former_leader = self.leader.clone();
         if self.is_leader(&former) {
@@ -200,13 +261,13 @@ impl Group {
         member.id = id.clone();
         member.client_id = join.client_id.clone();
         member.client_host = join.client_host.clone();
-        member.touch(turn.now.mono);
+        member.touch(step.now.mono);
         self.instances.insert(instance.clone(), id.clone());
         self.members.insert(id.clone(), member);
-        self.park_join(turn, join, &id, token);
+        self.park_join(step, join, &id, token);
         let keeps_protocol = self.state == GroupState::Stable && self.select_protocol() == self.protocol;
         if !keeps_protocol {
-            return self.rebalance_or_complete(turn);
+            return self.rebalance_or_complete(step);
         }
         if let Some(member) = self.members.get_mut(&id) {
             member.joining = None;
@@ -219,7 +280,7 @@ impl Group {
             reply.leader = former_leader;
             reply.members.clear();
         }
-        turn.out.records.push(self.record());
-        turn.out.replies_after_commit.push((token, Reply::Join(reply)));
+        step.out.records.push(self.record());
+        step.out.reply_after_commit(token, JoinReply::Ok(reply));
     }
 }

@@ -2,33 +2,33 @@
 
 use ottla_broker_protocol::ErrorCode;
 
-use crate::group::classic::group::{Group, Turn};
+use crate::group::classic::group::{Group, Step};
 use crate::group::classic::member::Caller;
 use crate::group::ids::MemberId;
+use crate::group::reply::PerPart;
 
 /// One member that leaves, or is made to by an administrator who names it by instance only.
 pub type Leaver = Caller;
 
 impl Group {
-    /// Takes the leavers out; one code for each, in their order.
-    pub(crate) fn leave(&mut self, turn: &mut Turn<'_>, leavers: &[Leaver]) -> Vec<ErrorCode> {
+    /// Takes the leavers out; one result for each, in their order.
+    pub(crate) fn leave(&mut self, step: &mut Step<'_>, leavers: &[Leaver]) -> PerPart {
         let members_before = self.members.len();
         let pending_before = self.pending.len();
-        let codes =
-            leavers.iter().map(|leaver| self.take_out(turn, leaver).err().unwrap_or_default()).collect();
+        let left = leavers.iter().map(|leaver| self.take_out(step, leaver)).collect();
         if self.members.len() < members_before {
-            self.rebalance_or_complete(turn);
+            self.rebalance_or_complete(step);
         } else if self.pending.len() < pending_before {
             // Nobody of the generation went; but a rebalance may have waited for the one who did.
-            self.complete_if_all_joined(turn);
+            self.complete_if_all_joined(step);
         }
-        codes
+        left
     }
 
-    fn take_out(&mut self, turn: &mut Turn<'_>, leaver: &Leaver) -> Result<(), ErrorCode> {
+    fn take_out(&mut self, step: &mut Step<'_>, leaver: &Leaver) -> Result<(), ErrorCode> {
         let id = self.find_leaver(leaver)?;
         if self.pending.remove(&id).is_none() {
-            self.remove(&id, ErrorCode::UnknownMemberId, turn.out);
+            self.remove(&id, ErrorCode::UnknownMemberId, step.out);
         }
         Ok(())
     }

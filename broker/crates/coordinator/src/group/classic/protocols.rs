@@ -42,12 +42,12 @@ impl Group {
     }
 
     /// The topics that the members consume; `None` if that is not known, as with foreign protocol types.
-    pub(crate) fn find_subscribed(&self) -> Option<BTreeSet<Arc<str>>> {
+    pub(crate) fn find_subscribed(&self) -> Option<Arc<BTreeSet<Arc<str>>>> {
         if self.protocol_type.as_deref() != Some(CONSUMER) {
             return None;
         }
         if self.members.is_empty() {
-            return Some(BTreeSet::new());
+            return Some(Arc::default());
         }
         let protocol = self.protocol.as_deref()?;
         let mut topics = BTreeSet::new();
@@ -57,6 +57,6 @@ impl Group {
                 decode_versioned_lenient::<ConsumerProtocolSubscription<'_>>(&metadata).ok()?;
             topics.extend(subscription.topics.iter().map(|topic| Arc::<str>::from(&**topic)));
         }
-        Some(topics)
+        Some(Arc::new(topics))
     }
 }

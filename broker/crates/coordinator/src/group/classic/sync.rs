@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use ottla_broker_protocol::ErrorCode;
 
-use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::classic::group::{Group, GroupState, Step};
 use crate::group::classic::member::Caller;
 use crate::group::ids::{Generation, GroupId, MemberId};
-use crate::runtime::outcome::{Reply, ReplyToken, SyncReply};
+use crate::group::reply::{SyncReply, Synced};
+use crate::runtime::outcome::Token;
 
 /// A SyncGroup.
 #[derive(Clone, Debug)]
@@ -29,38 +30,41 @@ pub struct SyncRequest {
 }
 
 impl Group {
-    pub(crate) fn sync(&mut self, turn: &mut Turn<'_>, sync: SyncRequest, token: ReplyToken) {
+    pub(crate) fn sync(&mut self, step: &mut Step<'_>, sync: SyncRequest, token: Token<SyncReply>) {
         let id = match self.validate_sync(&sync) {
             Ok(id) => id,
-            Err(code) => return turn.out.sync_now(token, SyncReply::failed(code)),
+            Err(code) => return step.out.reply_now(token, SyncReply::Err(code)),
         };
         match self.state {
             GroupState::Empty | GroupState::Dead => {
-                turn.out.sync_now(token, SyncReply::failed(ErrorCode::UnknownMemberId));
+                step.out.reply_now(token, SyncReply::Err(ErrorCode::UnknownMemberId));
             }
             GroupState::PreparingRebalance => {
-                turn.out.sync_now(token, SyncReply::failed(ErrorCode::RebalanceInProgress));
+                step.out.reply_now(token, SyncReply::Err(ErrorCode::RebalanceInProgress));
             }
             GroupState::CompletingRebalance => {
+                if self.is_leader(&id) && !self.has_room_to_assign(step, &sync.assignments) {
+                    return step.out.reply_now(token, SyncReply::Err(ErrorCode::CoordinatorNotAvailable));
+                }
                 self.unsynced.remove(&id);
                 if let Some(member) = self.members.get_mut(&id)
                     && let Some(former) = member.syncing.replace(token)
                 {
                     // The client asked again, so nobody waits for the former answer; it must not stay parked.
-                    turn.out.sync_now(former, SyncReply::failed(ErrorCode::RebalanceInProgress));
+                    step.out.reply_now(former, SyncReply::Err(ErrorCode::RebalanceInProgress));
                 }
                 if self.is_leader(&id) {
-                    self.assign(turn, sync.assignments);
+                    self.assign(step, sync.assignments);
                 }
             }
             GroupState::Stable => {
                 self.unsynced.remove(&id);
                 if let Some(member) = self.members.get_mut(&id) {
-                    member.touch(turn.now.mono);
+                    member.touch(step.now.mono);
                 }
                 // The assignment may not be committed yet.
                 let reply = self.synced(&id);
-                turn.out.replies_after_commit.push((token, Reply::Sync(reply)));
+                step.out.reply_after_commit(token, SyncReply::Ok(reply));
             }
         }
         if self.unsynced.is_empty() {
@@ -82,54 +86,56 @@ impl Group {
 
     /// The leader's assignment: everybody who waits gets its part once it is committed; who was left out gets an
     /// empty one.
-    fn assign(&mut self, turn: &mut Turn<'_>, mut assignments: BTreeMap<MemberId, Bytes>) {
+    fn assign(&mut self, step: &mut Step<'_>, mut assignments: BTreeMap<MemberId, Bytes>) {
         let mut waiting = Vec::new();
         for (id, member) in &mut self.members {
             member.assignment = assignments.remove(id).unwrap_or_default();
+            member.account(step.memory);
             if let Some(token) = member.syncing.take() {
-                member.touch(turn.now.mono);
+                member.touch(step.now.mono);
                 waiting.push((token, id.clone()));
             }
         }
         let (sync_ends, unsynced) = (self.sync_ends, std::mem::take(&mut self.unsynced));
-        self.enter(GroupState::Stable, turn.now);
+        self.enter(GroupState::Stable, step.now);
         (self.sync_ends, self.unsynced) = (sync_ends, unsynced);
-        turn.out.records.push(self.record());
+        step.out.records.push(self.record());
         for (token, id) in waiting {
             let reply = self.synced(&id);
-            turn.out.replies_after_commit.push((token, Reply::Sync(reply)));
+            step.out.reply_after_commit(token, SyncReply::Ok(reply));
         }
     }
 
-    fn synced(&self, id: &MemberId) -> SyncReply {
-        SyncReply {
-            code: ErrorCode::None,
+    /// Whether the members may hold what they are assigned.
+    fn has_room_to_assign(&self, step: &Step<'_>, assignments: &BTreeMap<MemberId, Bytes>) -> bool {
+        let held: usize = self.members.values().map(|member| member.assignment.len()).sum();
+        let wanted = self.members.keys().filter_map(|id| assignments.get(id)).map(Bytes::len).sum::<usize>();
+        step.memory.has_room(wanted.saturating_sub(held))
+    }
+
+    fn synced(&self, id: &MemberId) -> Synced {
+        Synced {
             protocol_type: self.protocol_type.clone(),
             protocol: self.protocol.clone(),
             assignment: self.members.get(id).map(|member| member.assignment.clone()).unwrap_or_default(),
         }
     }
 
+    /// A Heartbeat: who sent it, whose session begins anew, and what it is told.
     pub(crate) fn heartbeat(
-        &mut self,
-        turn: &mut Turn<'_>,
+        &self,
         caller: &Caller,
         generation: Option<Generation>,
-    ) -> ErrorCode {
-        let id = match self.validate(caller) {
-            Ok(id) => id,
-            Err(code) => return code,
-        };
+    ) -> Result<(MemberId, Result<(), ErrorCode>), ErrorCode> {
+        let id = self.validate(caller)?;
         if generation != Some(self.generation) {
-            return ErrorCode::IllegalGeneration;
+            return Err(ErrorCode::IllegalGeneration);
         }
-        if let Some(member) = self.members.get_mut(&id) {
-            member.touch(turn.now.mono);
-        }
-        match self.state {
-            GroupState::Empty | GroupState::Dead => ErrorCode::UnknownMemberId,
-            GroupState::PreparingRebalance => ErrorCode::RebalanceInProgress,
-            GroupState::CompletingRebalance | GroupState::Stable => ErrorCode::None,
-        }
+        let told = match self.state {
+            GroupState::Empty | GroupState::Dead => Err(ErrorCode::UnknownMemberId),
+            GroupState::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
+            GroupState::CompletingRebalance | GroupState::Stable => Ok(()),
+        };
+        Ok((id, told))
     }
 }

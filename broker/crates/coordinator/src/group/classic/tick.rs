@@ -1,28 +1,28 @@
 //! What falls due in a group as time passes. No I/O.
 
-use crate::group::classic::group::{Group, GroupState, Turn};
+use crate::group::classic::group::{Group, GroupState, Step};
 use crate::group::ids::MemberId;
 
 impl Group {
-    /// Does everything that is due at `turn.now`.
-    pub(crate) fn tick(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.mono;
+    /// Does everything that is due at `step.now`.
+    pub(crate) fn tick(&mut self, step: &mut Step<'_>) {
+        let now = step.now.mono;
         let pending_before = self.pending.len();
-        self.pending.retain(|_, lapses| *lapses > now);
+        self.pending.retain(|_, pending| pending.lapses > now);
         if self.pending.len() < pending_before {
-            self.complete_if_all_joined(turn);
+            self.complete_if_all_joined(step);
         }
-        self.end_sessions(turn);
+        self.end_sessions(step);
         if self.gathering.is_some_and(|gathering| gathering.ends <= now) {
-            self.gathering_ended(turn);
+            self.gathering_ended(step);
         }
         if self.sync_ends.is_some_and(|ends| ends <= now) {
-            self.give_up_unsynced(turn);
+            self.give_up_unsynced(step);
         }
     }
 
-    fn end_sessions(&mut self, turn: &mut Turn<'_>) {
-        let now = turn.now.mono;
+    fn end_sessions(&mut self, step: &mut Step<'_>) {
+        let now = step.now.mono;
         let due =
             self.members.values_mut().filter(|member| member.expires.is_some_and(|expires| expires <= now));
         let mut expired: Vec<MemberId> = Vec::new();
@@ -34,12 +34,12 @@ impl Group {
             }
         }
         for id in expired {
-            self.expel(turn, &id);
+            self.expel(step, &id);
         }
     }
 
     /// Members that joined but never asked for their assignment are held for dead.
-    fn give_up_unsynced(&mut self, turn: &mut Turn<'_>) {
+    fn give_up_unsynced(&mut self, step: &mut Step<'_>) {
         self.sync_ends = None;
         let unsynced = std::mem::take(&mut self.unsynced);
         if unsynced.is_empty() || !matches!(self.state, GroupState::CompletingRebalance | GroupState::Stable)
@@ -47,8 +47,8 @@ impl Group {
             return;
         }
         for id in &unsynced {
-            self.remove(id, ottla_broker_protocol::ErrorCode::UnknownMemberId, turn.out);
+            self.remove(id, ottla_broker_protocol::ErrorCode::UnknownMemberId, step.out);
         }
-        self.rebalance_or_complete(turn);
+        self.rebalance_or_complete(step);
     }
 }

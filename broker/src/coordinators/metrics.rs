@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use ottla_broker_coordinator::GroupState;
 
-use super::registry::Groups;
+use super::groups::Groups;
 use crate::metrics::MetricsText;
 
 /// Committed offsets shown, so that very many groups do not make the page unreadable.
@@ -33,8 +33,8 @@ impl Groups {
         text.family(name, "gauge", "The next offset that the group will consume, as committed.");
         let mut room = COMMITTED_SAMPLES_MAX;
         for shard in self.shards() {
-            let samples = shard.with(|loaded| {
-                let all = loaded.shard.every_committed().take(room);
+            let samples = shard.look(|shard| {
+                let all = shard.every_committed().take(room);
                 all.map(|(group, at, offset)| (group.clone(), at.clone(), offset.offset.0))
                     .collect::<Vec<_>>()
             });

@@ -1,0 +1,181 @@
+//! The groups coordinated here, and what their APIs ask of them.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use ottla_broker_config::GroupsConfig;
+use ottla_broker_coordinator::{
+    Budget, Caller, CommitRequest, Generation, GroupDescription, GroupId, GroupLimits, GroupListing,
+    GroupMemory, GroupShard, JoinReply, JoinRequest, Leaver, PerPart, Reply, SyncReply, SyncRequest,
+};
+use ottla_broker_metadata::ImageChanges;
+use ottla_broker_protocol::ErrorCode;
+use ottla_broker_types::{DurationMs, TopicPartition};
+
+use super::answers::{Answered, Parked};
+use super::hosted_shard::HostedShard;
+use super::registry::{Coordinators, Kind};
+use crate::broker::Broker;
+
+pub use super::registry::partition_for;
+
+/// The topic of groups and their offsets.
+pub const OFFSETS_TOPIC: &str = GroupShard::TOPIC;
+
+/// An odd step, so that seeds repeat only after all others; large, so that their sequences stay apart.
+const SEED_STEP: u64 = 0x5851_f42d_4c95_7f2d;
+
+/// The groups of one broker.
+pub type Groups = Coordinators<OfGroups>;
+
+/// What this broker tells its shards of groups.
+pub struct OfGroups {
+    limits: GroupLimits,
+    memory: GroupMemory,
+    commit_timeout: DurationMs,
+    seed: AtomicU64,
+}
+
+impl Kind for OfGroups {
+    type Shard = GroupShard;
+
+    const TOPIC: &str = OFFSETS_TOPIC;
+
+    fn empty(&self) -> GroupShard {
+        let seed = self.seed.fetch_add(SEED_STEP, Ordering::Relaxed);
+        GroupShard::new(self.limits.clone(), self.memory.clone(), seed)
+    }
+
+    fn commit_timeout(&self) -> DurationMs {
+        self.commit_timeout
+    }
+
+    /// Topics may have been deleted while nobody coordinated these groups.
+    fn begun(&self, broker: &Arc<Broker>, hosted: &HostedShard<GroupShard>) {
+        let view = broker.view();
+        let topics = hosted.look(GroupShard::topics).unwrap_or_default();
+        for topic in topics.iter().filter(|topic| view.topic(topic.as_str()).is_none()) {
+            // What cannot be written now goes at the next load.
+            let _ = hosted.decide_at_once(|shard, _| Ok(((), shard.topic_deleted(topic))));
+        }
+    }
+
+    fn metadata_changed(&self, changes: &ImageChanges, hosted: &HostedShard<GroupShard>) {
+        for (name, _) in &changes.topics_removed {
+            // A shard that is loading drops them at the end of it.
+            let _ = hosted.decide_at_once(|shard, _| Ok(((), shard.topic_deleted(name))));
+        }
+    }
+}
+
+impl Groups {
+    /// No shards yet; member ids come from `seed`, which must not be guessed. What members say and what is committed
+    /// may each take `bytes_max`.
+    pub fn new(config: &GroupsConfig, bytes_max: usize, seed: u64) -> Groups {
+        let limits = GroupLimits {
+            session_timeout_min: config.session_timeout_ms_min,
+            session_timeout_max: config.session_timeout_ms_max,
+            initial_rebalance_delay: config.initial_rebalance_delay_ms,
+            members_max: config.members_max as usize,
+            offset_metadata_bytes_max: config.offset_metadata_bytes_max as usize,
+            offsets_retention: config.offsets_retention_ms,
+            offsets_retention_check: config.offsets_retention_check_ms,
+        };
+        Coordinators::of(OfGroups {
+            limits,
+            memory: GroupMemory { members: Budget::new(bytes_max), offsets: Budget::new(bytes_max) },
+            commit_timeout: config.offsets_commit_timeout_ms,
+            seed: AtomicU64::new(seed),
+        })
+    }
+
+    /// Joins; the answer comes when the group's members are together.
+    pub fn join(&self, broker: &Broker, join: &JoinRequest) -> Result<Parked<JoinReply, Reply>, ErrorCode> {
+        let shard = self.shard(broker, join.group.as_str())?;
+        shard.decide_parked(|shard, turn, token| shard.join(turn, join, token))
+    }
+
+    /// Syncs; the answer comes when the leader's assignment is committed.
+    pub fn sync(&self, broker: &Broker, sync: SyncRequest) -> Result<Parked<SyncReply, Reply>, ErrorCode> {
+        let shard = self.shard(broker, sync.group.as_str())?;
+        shard.decide_parked(|shard, turn, token| shard.sync(turn, sync, token))
+    }
+
+    /// A heartbeat, which writes nothing.
+    pub fn heartbeat(
+        &self,
+        broker: &Broker,
+        group: &GroupId,
+        caller: &Caller,
+        generation: Option<Generation>,
+    ) -> Result<(), ErrorCode> {
+        let shard = self.shard(broker, group.as_str())?;
+        shard.decide_at_once(|shard, turn| shard.heartbeat(turn, group, caller, generation))?
+    }
+
+    /// Leaves; a result for each leaver.
+    pub fn leave(
+        &self,
+        broker: &Broker,
+        group: &GroupId,
+        leavers: &[Leaver],
+    ) -> Result<Answered<PerPart>, ErrorCode> {
+        let shard = self.shard(broker, group.as_str())?;
+        shard.decide(|shard, turn| Ok(shard.leave(turn, group, leavers)))
+    }
+
+    /// Commits offsets; a result for each.
+    pub fn commit_offsets(
+        &self,
+        broker: &Broker,
+        commit: &CommitRequest,
+    ) -> Result<Answered<PerPart>, ErrorCode> {
+        let shard = self.shard(broker, commit.group.as_str())?;
+        shard.decide(|shard, turn| shard.commit_offsets(turn, commit))
+    }
+
+    /// Deletes offsets; a result for each.
+    pub fn delete_offsets(
+        &self,
+        broker: &Broker,
+        group: &GroupId,
+        wanted: &[TopicPartition],
+    ) -> Result<Answered<PerPart>, ErrorCode> {
+        let shard = self.shard(broker, group.as_str())?;
+        shard.decide(|shard, _| shard.delete_offsets(group, wanted))
+    }
+
+    /// Deletes a group that has no members.
+    pub fn delete_group(&self, broker: &Broker, group: &GroupId) -> Result<Answered<()>, ErrorCode> {
+        let shard = self.shard(broker, group.as_str())?;
+        shard.decide(|shard, _| Ok(((), shard.delete_group(group)?)))
+    }
+
+    /// Reads the shard of a group; what was read may be told when it is committed.
+    pub fn read<T>(
+        &self,
+        broker: &Broker,
+        group: &GroupId,
+        read: impl FnOnce(&GroupShard) -> T,
+    ) -> Result<Answered<T>, ErrorCode> {
+        self.shard(broker, group.as_str())?.read(read)
+    }
+
+    /// A group as administrators see it; `None` if there is no such group.
+    pub fn describe(&self, broker: &Broker, group: &GroupId) -> Result<Option<GroupDescription>, ErrorCode> {
+        self.shard(broker, group.as_str())?.look(|shard| shard.describe(group))
+    }
+
+    /// The groups of all shards that are loaded, and whether some are not yet.
+    pub fn list(&self) -> (Vec<GroupListing>, bool) {
+        let mut listed = Vec::new();
+        let mut is_loading = false;
+        for shard in self.shards() {
+            match shard.look(|shard| shard.list().collect::<Vec<_>>()) {
+                Ok(groups) => listed.extend(groups),
+                Err(code) => is_loading |= code == ErrorCode::CoordinatorLoadInProgress,
+            }
+        }
+        (listed, is_loading)
+    }
+}

@@ -1,0 +1,49 @@
+//! A hosted partition as the log of a shard.
+
+use ottla_broker_coordinator::{NotWritten, ShardLog};
+use ottla_broker_types::{LeaderEpoch, Now, Offset};
+
+use crate::partitions::HostedPartition;
+
+/// A partition in one epoch of its leadership, at one moment.
+pub(super) struct PartitionLog<'a> {
+    pub(super) partition: &'a HostedPartition,
+    pub(super) epoch: LeaderEpoch,
+    pub(super) now: Now,
+    pub(super) batch_bytes_max: usize,
+}
+
+/// Bytes of the largest batch that the partition takes now; `None` while it is offline here.
+pub(super) fn batch_bytes_max(partition: &HostedPartition) -> Option<usize> {
+    partition.read(|replica| {
+        let config = replica.log().config();
+        config.max_message_bytes.min(config.segment_bytes_max) as usize
+    })
+}
+
+impl ShardLog for PartitionLog<'_> {
+    fn batch_bytes_max(&self) -> usize {
+        self.batch_bytes_max
+    }
+
+    fn append(&mut self, mut batch: Vec<u8>, record_count: usize) -> Result<Offset, NotWritten> {
+        let appended = self.partition.append_in(self.now, &mut batch, self.epoch);
+        match appended {
+            Ok(appended) => Ok(appended.base_offset.plus(record_count as i64)),
+            Err(failure) => {
+                let not_written = NotWritten::of_append(failure.code);
+                let code = failure.code.name();
+                tracing::warn!(partition = %self.partition.id, code, "a coordinator's records cannot be written");
+                if not_written == NotWritten::TooLarge {
+                    // The partition's settings have changed since they were read.
+                    self.batch_bytes_max = batch_bytes_max(self.partition).unwrap_or(self.batch_bytes_max);
+                }
+                Err(not_written)
+            }
+        }
+    }
+
+    fn committed_end(&self) -> Option<Offset> {
+        self.partition.read(|replica| replica.committed_end_in(self.epoch)).flatten()
+    }
+}
