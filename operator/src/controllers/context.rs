@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{self, EventType, Recorder};
 use kube::{Resource, ResourceExt};
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_kafka_admin::{AdminClient, Endpoint};
-use ottla_operator_planner::{Defaults, Note, names};
+use ottla_operator_planner::{Defaults, Event, names};
 use tokio::sync::Mutex;
 
 use crate::clock;
@@ -109,16 +109,16 @@ impl Context {
     }
 
     /// Publishes an event; a failure is logged, since events are a courtesy.
-    pub async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, note: &Note) {
-        let event = Event {
-            type_: if note.warning { EventType::Warning } else { EventType::Normal },
-            reason: note.reason.to_owned(),
-            note: Some(note.text.chars().take(NOTE_CHARS_MAX).collect()),
+    pub async fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, event: &Event) {
+        let entry = events::Event {
+            type_: if event.warning { EventType::Warning } else { EventType::Normal },
+            reason: event.reason.to_owned(),
+            note: Some(event.text.chars().take(NOTE_CHARS_MAX).collect()),
             action: EVENT_ACTION.to_owned(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            tracing::warn!(%error, reason = note.reason, "the event was not published");
+        if let Err(error) = self.recorder.publish(&entry, &object.object_ref(&())).await {
+            tracing::warn!(%error, reason = event.reason, "the event was not published");
         }
     }
 }

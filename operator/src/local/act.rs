@@ -5,13 +5,13 @@
 use anyhow::Context;
 use k8s_openapi::api::core::v1::ConfigMap;
 use ottla_broker_types::TimestampMs;
-use ottla_operator_kafka_admin::{AdminClient, ConfigResource};
+use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::resources::Resource;
-use ottla_operator_planner::{Action, names};
+use ottla_operator_planner::{Action, KafkaAction, KubernetesAction, names};
 
 use super::fleet::Fleet;
 use super::kept::{FleetSpec, Folder};
-use crate::controllers::cluster::act::{alter, cancel, cordon, elect, reassign_all};
+use crate::controllers::cluster::act::execute;
 
 /// Who acts, on what.
 pub(super) struct Actor<'a> {
@@ -34,7 +34,16 @@ impl Actor<'_> {
 
     async fn carry_out(&mut self, action: &Action) -> anyhow::Result<()> {
         match action {
-            Action::Apply(Resource::StatefulSet(set)) => {
+            Action::Kubernetes(action) => self.act_on_processes(action),
+            Action::Kafka(action) => execute(self.admin, action).await,
+            // What events say is in the conditions, which are shown.
+            Action::Event(_) => Ok(()),
+        }
+    }
+
+    fn act_on_processes(&mut self, action: &KubernetesAction) -> anyhow::Result<()> {
+        match action {
+            KubernetesAction::Apply(Resource::StatefulSet(set)) => {
                 let template = set.spec.template.metadata.as_ref();
                 let labels = template.and_then(|metadata| metadata.labels.as_ref());
                 let revision = labels.and_then(|labels| labels.get(names::REVISION_LABEL));
@@ -44,31 +53,22 @@ impl Actor<'_> {
                 });
                 Ok(())
             }
-            Action::Apply(Resource::ConfigMap(map)) if is_plan(map) => self.folder.keep_plan(map),
-            Action::DeleteConfigMap { name } => self.folder.forget_plan(name),
+            KubernetesAction::Apply(Resource::ConfigMap(map)) if is_plan(map) => self.folder.keep_plan(map),
+            KubernetesAction::DeleteConfigMap { name } => self.folder.forget_plan(name),
             // Services, roles and volumes have no counterpart, and racks are in the settings.
-            Action::Apply(_)
-            | Action::AnnotateRack { .. }
-            | Action::GrowClaim { .. }
-            | Action::MarkClaim { .. }
-            | Action::DeleteService { .. }
-            | Action::Tell(_) => Ok(()),
-            Action::RestartBroker { broker, .. } => {
+            KubernetesAction::Apply(_)
+            | KubernetesAction::AnnotateRack { .. }
+            | KubernetesAction::GrowClaim { .. }
+            | KubernetesAction::MarkClaim { .. }
+            | KubernetesAction::DeleteService { .. } => Ok(()),
+            KubernetesAction::RestartBroker { broker, .. } => {
                 self.fleet.restart(*broker, self.now);
                 Ok(())
             }
-            Action::DeleteClaim { claim } => match names::broker_of(claim) {
+            KubernetesAction::DeleteClaim { claim } => match names::broker_of(claim) {
                 Some(id) => self.folder.delete(id),
                 None => Ok(()),
             },
-            Action::AlterConfig { set, delete } => {
-                alter(self.admin, ConfigResource::AllBrokers, set, delete).await
-            }
-            Action::Cordon { broker, cordoned } => cordon(self.admin, *broker, *cordoned).await,
-            Action::Reassign(moves) => reassign_all(self.admin, moves).await,
-            Action::CancelMoves(partitions) => cancel(self.admin, partitions).await,
-            Action::ElectLeaders(partitions) => elect(self.admin, partitions).await,
-            Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
         }
     }
 }
@@ -81,13 +81,17 @@ fn is_plan(map: &ConfigMap) -> bool {
 /// What a person wants to read about an action; conditions are shown anyway.
 fn told(action: &Action) -> Option<String> {
     match action {
-        Action::Apply(_) | Action::AnnotateRack { .. } | Action::GrowClaim { .. } | Action::Tell(_) => None,
-        Action::MarkClaim { .. } | Action::DeleteConfigMap { .. } | Action::DeleteService { .. } => None,
-        Action::DeleteClaim { claim } => {
+        Action::Kubernetes(KubernetesAction::DeleteClaim { claim }) => {
             names::broker_of(claim).map(|id| format!("delete the data of broker {id}"))
         }
-        Action::Reassign(moves) => Some(format!("move replicas of {} partitions", moves.len())),
-        Action::CancelMoves(moves) => Some(format!("cancel the moves of {} partitions", moves.len())),
-        other => Some(other.to_string()),
+        Action::Kubernetes(KubernetesAction::RestartBroker { .. }) => Some(action.to_string()),
+        Action::Kubernetes(_) | Action::Event(_) => None,
+        Action::Kafka(KafkaAction::Reassign(moves)) => {
+            Some(format!("move replicas of {} partitions", moves.len()))
+        }
+        Action::Kafka(KafkaAction::CancelReassignments(moves)) => {
+            Some(format!("cancel the moves of {} partitions", moves.len()))
+        }
+        Action::Kafka(_) => Some(action.to_string()),
     }
 }

@@ -16,10 +16,10 @@ pub struct Reassignment {
     pub replicas: Vec<NodeId>,
 }
 
-/// Something that a person should see in the object's events.
+/// An event to publish about the object.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
-    /// Whether something is wrong.
+pub struct Event {
+    /// Whether its type is Warning rather than Normal.
     pub warning: bool,
     /// One word in CamelCase.
     pub reason: &'static str,
@@ -30,6 +30,17 @@ pub struct Note {
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
+    /// To an object of the API server; local mode does the like to processes and folders.
+    Kubernetes(KubernetesAction),
+    /// By a request to the brokers.
+    Kafka(KafkaAction),
+    /// Publish an event.
+    Event(Event),
+}
+
+/// What is done to an object of the API server.
+#[derive(Clone, Debug, PartialEq)]
+pub enum KubernetesAction {
     /// Make an object what it should be.
     Apply(Resource),
     /// Tell a pod its rack, by the annotation [`crate::names::RACK_ANNOTATION`].
@@ -81,6 +92,11 @@ pub enum Action {
         /// The Service.
         name: String,
     },
+}
+
+/// What brokers are asked to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KafkaAction {
     /// Change dynamic settings of all brokers together.
     AlterConfig {
         /// New values.
@@ -95,46 +111,79 @@ pub enum Action {
         /// Whether they are kept off.
         cordoned: bool,
     },
-    /// Start moves.
+    /// Start reassignments.
     Reassign(Vec<Reassignment>),
-    /// Stop moves that run; the former replicas are kept.
-    CancelMoves(Vec<TopicPartition>),
+    /// Cancel reassignments that are going on; the former replicas stay.
+    CancelReassignments(Vec<TopicPartition>),
     /// Give leadership back to preferred replicas.
     ElectLeaders(Vec<TopicPartition>),
     /// Forget a broker that is gone.
     Unregister(NodeId),
-    /// Tell people.
-    Tell(Note),
+}
+
+impl From<KubernetesAction> for Action {
+    fn from(action: KubernetesAction) -> Action {
+        Action::Kubernetes(action)
+    }
+}
+
+impl From<KafkaAction> for Action {
+    fn from(action: KafkaAction) -> Action {
+        Action::Kafka(action)
+    }
 }
 
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Action::Apply(resource) => write!(f, "apply {}", resource.label()),
-            Action::AnnotateRack { pod, rack } => write!(f, "tell pod {pod} that its rack is {rack}"),
-            Action::RestartBroker { broker, reason, .. } => write!(f, "restart broker {broker}: {reason}"),
-            Action::GrowClaim { claim, size } => write!(f, "grow claim {claim} to {size}"),
-            Action::MarkClaim { claim, owned: true, .. } => {
+            Action::Kubernetes(action) => action.fmt(f),
+            Action::Kafka(action) => action.fmt(f),
+            Action::Event(event) => write!(f, "publish event {}: {}", event.reason, event.text),
+        }
+    }
+}
+
+impl fmt::Display for KubernetesAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KubernetesAction::Apply(resource) => write!(f, "apply {}", resource.label()),
+            KubernetesAction::AnnotateRack { pod, rack } => {
+                write!(f, "tell pod {pod} that its rack is {rack}")
+            }
+            KubernetesAction::RestartBroker { broker, reason, .. } => {
+                write!(f, "restart broker {broker}: {reason}")
+            }
+            KubernetesAction::GrowClaim { claim, size } => write!(f, "grow claim {claim} to {size}"),
+            KubernetesAction::MarkClaim { claim, owned: true, .. } => {
                 write!(f, "let claim {claim} go with its cluster")
             }
-            Action::MarkClaim { claim, owned: false, .. } => {
+            KubernetesAction::MarkClaim { claim, owned: false, .. } => {
                 write!(f, "let claim {claim} outlive its cluster")
             }
-            Action::DeleteClaim { claim } => write!(f, "delete claim {claim}"),
-            Action::DeleteConfigMap { name } => write!(f, "delete config map {name}"),
-            Action::DeleteService { name } => write!(f, "delete service {name}"),
-            Action::AlterConfig { set, delete } => {
+            KubernetesAction::DeleteClaim { claim } => write!(f, "delete claim {claim}"),
+            KubernetesAction::DeleteConfigMap { name } => write!(f, "delete config map {name}"),
+            KubernetesAction::DeleteService { name } => write!(f, "delete service {name}"),
+        }
+    }
+}
+
+impl fmt::Display for KafkaAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            KafkaAction::AlterConfig { set, delete } => {
                 f.write_str("change settings of all brokers:")?;
                 for (name, value) in set {
                     write!(f, " {name}={value}")?;
                 }
                 delete.iter().try_for_each(|name| write!(f, " -{name}"))
             }
-            Action::Cordon { broker, cordoned: true } => write!(f, "keep new replicas off broker {broker}"),
-            Action::Cordon { broker, cordoned: false } => {
+            KafkaAction::Cordon { broker, cordoned: true } => {
+                write!(f, "keep new replicas off broker {broker}")
+            }
+            KafkaAction::Cordon { broker, cordoned: false } => {
                 write!(f, "let new replicas on broker {broker} again")
             }
-            Action::Reassign(moves) => {
+            KafkaAction::Reassign(moves) => {
                 write!(f, "move {} partitions:", moves.len())?;
                 for change in moves {
                     let ids: Vec<String> = change.replicas.iter().map(NodeId::to_string).collect();
@@ -142,15 +191,14 @@ impl fmt::Display for Action {
                 }
                 Ok(())
             }
-            Action::CancelMoves(partitions) => {
+            KafkaAction::CancelReassignments(partitions) => {
                 write!(f, "cancel the moves of {} partitions:", partitions.len())?;
                 partitions.iter().try_for_each(|partition| write!(f, " {partition}"))
             }
-            Action::ElectLeaders(partitions) => {
+            KafkaAction::ElectLeaders(partitions) => {
                 write!(f, "elect preferred leaders of {} partitions", partitions.len())
             }
-            Action::Unregister(broker) => write!(f, "forget broker {broker}"),
-            Action::Tell(note) => write!(f, "tell: {}: {}", note.reason, note.text),
+            KafkaAction::Unregister(broker) => write!(f, "forget broker {broker}"),
         }
     }
 }

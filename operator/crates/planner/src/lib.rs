@@ -25,6 +25,6 @@ pub mod settings;
 mod testing;
 pub mod topics;
 
-pub use action::{Action, Note, Reassignment};
+pub use action::{Action, Event, KafkaAction, KubernetesAction, Reassignment};
 pub use cluster::{Defaults, Input, Plan, plan, plan_failed, plan_invalid, question};
 pub use facts::Observed;

@@ -13,7 +13,7 @@ use ottla_operator_kafka_admin::{
     TopicFailure,
 };
 use ottla_operator_planner::names::{BOOTSTRAPPED_ANNOTATION, FIELD_MANAGER, RACK_ANNOTATION};
-use ottla_operator_planner::{Action, Note, Reassignment};
+use ottla_operator_planner::{Action, Event, KafkaAction, KubernetesAction, Reassignment};
 
 use super::apply::{Applied, Target};
 use crate::controllers::context::Context;
@@ -40,33 +40,40 @@ impl Actor<'_> {
     /// Does one thing.
     pub async fn act(&mut self, action: &Action) -> anyhow::Result<()> {
         let outcome = match action {
-            Action::Apply(object) => self.apply(object).await,
-            Action::AnnotateRack { pod, rack } => self.annotate(pod, rack).await,
-            Action::RestartBroker { broker, pod, uid, reason } => {
-                self.restart(*broker, pod, uid, reason).await
-            }
-            Action::GrowClaim { claim, size } => self.grow(claim, size).await,
-            Action::MarkClaim { claim, owned, bootstrapped } => self.mark(claim, *owned, *bootstrapped).await,
-            Action::DeleteClaim { claim } => delete(self.api::<PersistentVolumeClaim>(), claim).await,
-            Action::DeleteConfigMap { name } => delete(self.api::<ConfigMap>(), name).await,
-            Action::DeleteService { name } => delete(self.api::<Service>(), name).await,
-            Action::AlterConfig { set, delete } => {
-                alter(self.admin, ConfigResource::AllBrokers, set, delete).await
-            }
-            Action::Cordon { broker, cordoned } => cordon(self.admin, *broker, *cordoned).await,
-            Action::Reassign(moves) => {
-                Metrics::add(&self.context.metrics.reassignments, moves.len() as u64);
-                reassign_all(self.admin, moves).await
-            }
-            Action::CancelMoves(partitions) => cancel(self.admin, partitions).await,
-            Action::ElectLeaders(partitions) => elect(self.admin, partitions).await,
-            Action::Unregister(broker) => Ok(self.admin.unregister_broker(*broker).await?),
-            Action::Tell(note) => {
-                self.context.tell(self.object, note).await;
+            Action::Kubernetes(action) => self.act_on_object(action).await,
+            Action::Kafka(action) => self.ask_brokers(action).await,
+            Action::Event(event) => {
+                self.context.publish(self.object, event).await;
                 Ok(())
             }
         };
         outcome.with_context(|| action.to_string())
+    }
+
+    async fn act_on_object(&mut self, action: &KubernetesAction) -> anyhow::Result<()> {
+        match action {
+            KubernetesAction::Apply(object) => self.apply(object).await,
+            KubernetesAction::AnnotateRack { pod, rack } => self.annotate(pod, rack).await,
+            KubernetesAction::RestartBroker { broker, pod, uid, reason } => {
+                self.restart(*broker, pod, uid, reason).await
+            }
+            KubernetesAction::GrowClaim { claim, size } => self.grow(claim, size).await,
+            KubernetesAction::MarkClaim { claim, owned, bootstrapped } => {
+                self.mark(claim, *owned, *bootstrapped).await
+            }
+            KubernetesAction::DeleteClaim { claim } => {
+                delete(self.api::<PersistentVolumeClaim>(), claim).await
+            }
+            KubernetesAction::DeleteConfigMap { name } => delete(self.api::<ConfigMap>(), name).await,
+            KubernetesAction::DeleteService { name } => delete(self.api::<Service>(), name).await,
+        }
+    }
+
+    async fn ask_brokers(&self, action: &KafkaAction) -> anyhow::Result<()> {
+        if let KafkaAction::Reassign(changes) = action {
+            Metrics::add(&self.context.metrics.reassignments, changes.len() as u64);
+        }
+        execute(self.admin, action).await
     }
 
     fn api<K>(&self) -> Api<K>
@@ -103,7 +110,8 @@ impl Actor<'_> {
         Metrics::add(&self.context.metrics.restarts, 1);
         tracing::info!(cluster = self.object.metadata.name, %broker, reason, "a broker restarts");
         let text = format!("broker {broker} restarts: {reason}");
-        self.context.tell(self.object, &Note { warning: false, reason: "BrokerRestarts", text }).await;
+        let event = Event { warning: false, reason: "BrokerRestarts", text };
+        self.context.publish(self.object, &event).await;
         Ok(())
     }
 
@@ -147,8 +155,22 @@ where
     }
 }
 
+/// Asks brokers to do one thing.
+pub async fn execute(admin: &AdminClient, action: &KafkaAction) -> anyhow::Result<()> {
+    match action {
+        KafkaAction::AlterConfig { set, delete } => {
+            alter(admin, ConfigResource::AllBrokers, set, delete).await
+        }
+        KafkaAction::Cordon { broker, cordoned } => cordon(admin, *broker, *cordoned).await,
+        KafkaAction::Reassign(changes) => reassign_all(admin, changes).await,
+        KafkaAction::CancelReassignments(partitions) => cancel(admin, partitions).await,
+        KafkaAction::ElectLeaders(partitions) => elect(admin, partitions).await,
+        KafkaAction::Unregister(broker) => Ok(admin.unregister_broker(*broker).await?),
+    }
+}
+
 /// Changes settings of one resource.
-pub async fn alter(
+async fn alter(
     admin: &AdminClient,
     resource: ConfigResource,
     set: &BTreeMap<String, String>,
@@ -164,7 +186,7 @@ pub async fn alter(
 }
 
 /// Keeps new replicas off a broker, or lets them on again.
-pub async fn cordon(admin: &AdminClient, broker: NodeId, cordoned: bool) -> anyhow::Result<()> {
+async fn cordon(admin: &AdminClient, broker: NodeId, cordoned: bool) -> anyhow::Result<()> {
     let op = if cordoned { ConfigOp::Set(CORDON_ALL.to_owned()) } else { ConfigOp::Delete };
     let ops = BTreeMap::from([(CORDON_SETTING.to_owned(), op)]);
     let alteration = ConfigAlteration { resource: ConfigResource::Broker(broker), ops };
@@ -199,7 +221,7 @@ pub async fn reassign(
 }
 
 /// Starts moves; an error names one that was refused, if any was. The others go on.
-pub async fn reassign_all(admin: &AdminClient, moves: &[Reassignment]) -> anyhow::Result<()> {
+async fn reassign_all(admin: &AdminClient, moves: &[Reassignment]) -> anyhow::Result<()> {
     let refused = reassign(admin, moves).await?;
     match refused.first() {
         None => Ok(()),
@@ -210,7 +232,7 @@ pub async fn reassign_all(admin: &AdminClient, moves: &[Reassignment]) -> anyhow
 }
 
 /// Stops moves that run. One that has ended meanwhile, or would lose records, is told and left to the next look.
-pub async fn cancel(admin: &AdminClient, partitions: &[TopicPartition]) -> anyhow::Result<()> {
+async fn cancel(admin: &AdminClient, partitions: &[TopicPartition]) -> anyhow::Result<()> {
     let cancel = |partition: &TopicPartition| AdminReassignment {
         topic: partition.topic.to_string(),
         partition: partition.partition,
@@ -226,7 +248,7 @@ pub async fn cancel(admin: &AdminClient, partitions: &[TopicPartition]) -> anyho
 }
 
 /// Gives leadership back to preferred replicas.
-pub async fn elect(admin: &AdminClient, partitions: &[TopicPartition]) -> anyhow::Result<()> {
+async fn elect(admin: &AdminClient, partitions: &[TopicPartition]) -> anyhow::Result<()> {
     let mut by_topic: BTreeMap<String, Vec<PartitionIndex>> = BTreeMap::new();
     for partition in partitions {
         by_topic.entry(partition.topic.to_string()).or_default().push(partition.partition);

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::{KafkaCluster, KafkaClusterStatus, ValidatedCluster};
-use ottla_operator_planner::{Action, Input, Plan, plan, plan_failed, plan_invalid, question};
+use ottla_operator_planner::{
+    Action, Input, KubernetesAction, Plan, plan, plan_failed, plan_invalid, question,
+};
 
 use super::act::Actor;
 use super::apply::Applied;
@@ -142,8 +144,8 @@ impl Worker {
         let context = Arc::clone(&self.context);
         let Some(look) = look else {
             for action in &plan.actions {
-                if let Action::Tell(note) = action {
-                    context.tell(object, note).await;
+                if let Action::Event(event) = action {
+                    context.publish(object, event).await;
                 }
             }
             return None;
@@ -159,7 +161,7 @@ impl Worker {
         let mut problem = None;
         let mut restarted = false;
         for action in &plan.actions {
-            let applies = matches!(action, Action::Apply(_));
+            let applies = matches!(action, Action::Kubernetes(KubernetesAction::Apply(_)));
             if !applies {
                 tracing::debug!(cluster = %self.key, %action, "act");
             }
@@ -173,7 +175,7 @@ impl Worker {
                 }
                 continue;
             }
-            restarted |= matches!(action, Action::RestartBroker { .. });
+            restarted |= matches!(action, Action::Kubernetes(KubernetesAction::RestartBroker { .. }));
         }
         if problem.is_none() {
             self.failures = 0;

@@ -290,12 +290,12 @@ async fn write_one(
     }
     let stalled = status.conditions.iter().find(|condition| condition.type_ == STALLED);
     if let Some(condition) = stalled.filter(|_| news) {
-        let note = ottla_operator_planner::Note {
+        let event = ottla_operator_planner::Event {
             warning: true,
             reason: "NotAsAskedFor",
             text: condition.message.clone(),
         };
-        context.tell(object.as_ref(), &note).await;
+        context.publish(object.as_ref(), &event).await;
     }
     Some((object, status))
 }

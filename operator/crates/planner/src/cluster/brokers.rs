@@ -6,7 +6,7 @@ use ottla_broker_types::NodeId;
 use ottla_operator_crd::cluster::{BrokerState, BrokerStatus};
 
 use super::Input;
-use crate::action::Action;
+use crate::action::{Action, KubernetesAction};
 use crate::facts::PodFacts;
 use crate::names;
 
@@ -18,7 +18,10 @@ pub(super) fn racks(input: &Input<'_>) -> Vec<Action> {
     let unaware =
         input.observed.pods.values().filter(|pod| pod.node_rack.is_some() && pod.rack != pod.node_rack);
     unaware
-        .filter_map(|pod| Some(Action::AnnotateRack { pod: pod.name.clone(), rack: pod.node_rack.clone()? }))
+        .filter_map(|pod| {
+            let (pod, rack) = (pod.name.clone(), pod.node_rack.clone()?);
+            Some(KubernetesAction::AnnotateRack { pod, rack }.into())
+        })
         .collect()
 }
 

@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::Input;
-use crate::action::Action;
+use crate::action::KafkaAction;
 
 /// What is to be changed, and whether everything is as it should be.
-pub(super) fn step(input: &Input<'_>) -> (Option<Action>, bool) {
+pub(super) fn step(input: &Input<'_>) -> (Option<KafkaAction>, bool) {
     let Some(current) = input.observed.kafka().and_then(|kafka| kafka.dynamic_config.as_ref()) else {
         return (None, false);
     };
@@ -25,7 +25,7 @@ pub(super) fn step(input: &Input<'_>) -> (Option<Action>, bool) {
     if set.is_empty() && delete.is_empty() {
         return (None, true);
     }
-    (Some(Action::AlterConfig { set, delete }), false)
+    (Some(KafkaAction::AlterConfig { set, delete }), false)
 }
 
 /// The settings to remember as this object's own: those asked for, and those still to be taken back.

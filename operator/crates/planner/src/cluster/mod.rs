@@ -12,7 +12,7 @@ use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
 use ottla_operator_crd::KafkaClusterStatus;
 use ottla_operator_crd::validate::{Invalid, ValidatedCluster};
 
-use crate::action::{Action, Note};
+use crate::action::{Action, Event, KafkaAction, KubernetesAction};
 use crate::facts::Observed;
 use crate::moves::{self, Moves, MovesInput};
 use crate::names;
@@ -101,16 +101,16 @@ pub fn plan(input: &Input<'_>) -> Plan {
     let scale = scale_step(input);
     let bootstrapped = identity::bootstrapped(input);
     let build = build(input, cluster_id, &scale, bootstrapped);
-    let mut actions: Vec<Action> = build.objects().into_iter().map(Action::Apply).collect();
+    let mut actions: Vec<Action> = build.objects().into_iter().map(applied).collect();
     actions.extend(volumes::grown(input, scale.pods));
     actions.extend(volumes::marked(input, bootstrapped));
     actions.extend(brokers::racks(input));
     let (config, config_settled) = config::step(input);
-    actions.extend(config);
+    actions.extend(config.map(Action::from));
     actions.extend(scale.actions.iter().cloned());
     let moves = moves_step(input, &scale);
     let keep = moves.keep.iter().flat_map(|keep| build.kept_plan(&keep.hash, &keep.chunks));
-    actions.extend(keep.map(Action::Apply));
+    actions.extend(keep.map(applied));
     actions.extend(moves.actions.iter().cloned());
     let revision = build.revision();
     let rollout = rollout_step(input, &scale, &revision);
@@ -123,7 +123,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     }
     let parts = Parts { build_revision: revision, scale, moves, rollout, config_settled, bootstrapped };
     let status = status::status(input, &parts);
-    actions.extend(status::notes(input.former, &status).into_iter().map(Action::Tell));
+    actions.extend(status::events(input.former, &status).into_iter().map(Action::Event));
     let busy = ottla_operator_crd::conditions::holds(
         &status.conditions,
         ottla_operator_crd::conditions::RECONCILING,
@@ -140,8 +140,8 @@ pub fn plan_invalid(
 ) -> Plan {
     let message = ottla_operator_crd::validate::joined(problems);
     let status = status::refused(former, generation, "InvalidSpec", &message, now);
-    let notes = status::notes(former, &status).into_iter().map(Action::Tell).collect();
-    Plan { actions: notes, status, requeue: LOOK_IDLE }
+    let events = status::events(former, &status).into_iter().map(Action::Event).collect();
+    Plan { actions: events, status, requeue: LOOK_IDLE }
 }
 
 /// The status after actions have failed again and again: nothing was lost, and a person should know. What else was
@@ -153,8 +153,8 @@ pub fn plan_failed(
     now: TimestampMs,
 ) -> Plan {
     let status = status::failed(former, planned, problem, now);
-    let notes = status::notes(former, &status).into_iter().map(Action::Tell).collect();
-    Plan { actions: notes, status, requeue: LOOK_FAILED }
+    let events = status::events(former, &status).into_iter().map(Action::Event).collect();
+    Plan { actions: events, status, requeue: LOOK_FAILED }
 }
 
 /// The broker whose restart safety the next plan will need, if it needs one.
@@ -168,9 +168,9 @@ pub fn question(input: &Input<'_>) -> Option<NodeId> {
 
 fn stalled(input: &Input<'_>, reason: &'static str, problem: String) -> Plan {
     let status = status::refused(input.former, input.cluster.generation, reason, &problem, input.now);
-    let note = Note { warning: true, reason, text: problem };
+    let event = Event { warning: true, reason, text: problem };
     let actions =
-        if status.conditions == input.former.conditions { vec![] } else { vec![Action::Tell(note)] };
+        if status.conditions == input.former.conditions { vec![] } else { vec![Action::Event(event)] };
     Plan { actions, status, requeue: LOOK_IDLE }
 }
 
@@ -257,7 +257,8 @@ fn rollout_step(input: &Input<'_>, scale: &Scale, revision: &str) -> Rollout {
 fn restart(input: &Input<'_>, rollout: &Rollout) -> Option<Action> {
     let Rollout::Restart { broker, pod, reason } = rollout else { return None };
     let uid = input.observed.pods.get(broker).map(|facts| facts.uid.clone()).unwrap_or_default();
-    Some(Action::RestartBroker { broker: *broker, pod: pod.clone(), uid, reason: reason.clone() })
+    let (broker, pod, reason) = (*broker, pod.clone(), reason.clone());
+    Some(KubernetesAction::RestartBroker { broker, pod, uid, reason }.into())
 }
 
 /// Leadership goes back to preferred replicas once nothing else goes on, unless settings say not to.
@@ -269,14 +270,18 @@ fn leaders(input: &Input<'_>, moves: &Moves) -> Option<Action> {
         return None;
     }
     let misled = moves::misled(kafka);
-    (!misled.is_empty()).then_some(Action::ElectLeaders(misled))
+    (!misled.is_empty()).then_some(KafkaAction::ElectLeaders(misled).into())
+}
+
+fn applied(object: Resource) -> Action {
+    KubernetesAction::Apply(object).into()
 }
 
 /// ConfigMaps of former revisions; no pod reads them once all have the present one.
 fn outdated_settings(input: &Input<'_>, build: &Build<'_>) -> Vec<Action> {
     let current = build.config_map_name();
     let outdated = input.observed.config_maps.iter().filter(|name| **name != current);
-    outdated.map(|name| Action::DeleteConfigMap { name: name.clone() }).collect()
+    outdated.map(|name| KubernetesAction::DeleteConfigMap { name: name.clone() }.into()).collect()
 }
 
 /// Services of brokers that have left.
@@ -286,7 +291,7 @@ fn outdated_services(input: &Input<'_>, build: &Build<'_>) -> Vec<Action> {
         id.is_some_and(|id| **name == names::broker_service(&build.cluster.name, id))
     };
     let outdated = input.observed.services.iter().filter(left);
-    outdated.map(|name| Action::DeleteService { name: name.clone() }).collect()
+    outdated.map(|name| KubernetesAction::DeleteService { name: name.clone() }.into()).collect()
 }
 
 impl Plan {
@@ -300,7 +305,7 @@ impl Plan {
     /// The objects that the plan applies.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.actions.iter().filter_map(|action| match action {
-            Action::Apply(resource) => Some(resource),
+            Action::Kubernetes(KubernetesAction::Apply(resource)) => Some(resource),
             _ => None,
         })
     }

@@ -9,7 +9,7 @@ use ottla_operator_crd::conditions::{
 };
 
 use super::{Input, Parts, brokers, config};
-use crate::action::Note;
+use crate::action::Event;
 use crate::facts::KafkaFacts;
 use crate::names;
 use crate::rollout::{self, Rollout};
@@ -335,20 +335,20 @@ fn with_others(mut conditions: Vec<Condition>, others: &[Condition]) -> Vec<Cond
 }
 
 /// What changed and is worth an event: readiness and its reason, and plans that wait for a person.
-pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -> Vec<Note> {
+pub(super) fn events(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -> Vec<Event> {
     let find = |conditions: &[_], kind: &str| -> Option<(String, String, String)> {
         let conditions: &[Condition] = conditions;
         let condition = conditions.iter().find(|condition| condition.type_ == kind)?;
         Some((condition.status.clone(), condition.reason.clone(), condition.message.clone()))
     };
-    let mut notes = vec![];
+    let mut events = vec![];
     let (before, after) = (find(&former.conditions, READY), find(&status.conditions, READY));
     if let Some((_, reason, text)) = &after
         && before.as_ref().map(|(_, reason, _)| reason) != Some(reason)
         && let Some(reason) = known(reason)
     {
         let warning = ottla_operator_crd::conditions::holds(&status.conditions, STALLED);
-        notes.push(Note { warning, reason, text: text.clone() });
+        events.push(Event { warning, reason, text: text.clone() });
     }
     let (before, after) = (find(&former.conditions, DEGRADED), find(&status.conditions, DEGRADED));
     if let Some((holds, reason, text)) = after
@@ -356,7 +356,7 @@ pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) ->
         && before.is_none_or(|(before, _, _)| before != "True")
         && let Some(reason) = known(&reason)
     {
-        notes.push(Note { warning: true, reason, text });
+        events.push(Event { warning: true, reason, text });
     }
     if let Some(plan) = proposal(status) {
         let before = proposal(former);
@@ -364,10 +364,10 @@ pub(super) fn notes(former: &KafkaClusterStatus, status: &KafkaClusterStatus) ->
         if before.map(told) != Some(told(plan)) {
             let warning = plan.refused_approval.is_some();
             let reason = if warning { "ApprovalRefused" } else { "ProposalReady" };
-            notes.push(Note { warning, reason, text: plan.message.clone() });
+            events.push(Event { warning, reason, text: plan.message.clone() });
         }
     }
-    notes
+    events
 }
 
 /// Reasons of conditions are a fixed set, so that events can be counted by them.

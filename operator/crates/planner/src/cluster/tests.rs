@@ -7,7 +7,7 @@ use ottla_operator_crd::conditions::{DEGRADED, READY, RECONCILING, STALLED, UPGR
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 
 use super::{Input, Plan, plan, plan_failed, plan_invalid, question};
-use crate::action::Action;
+use crate::action::{Action, KafkaAction, KubernetesAction};
 use crate::facts::{ClaimFacts, KeptPlan, NoAnswer, Observed};
 use crate::testing::{build, cluster_of, defaults, healthy, object, partition, topic_partition};
 
@@ -30,7 +30,9 @@ fn plan_of(cluster: &ValidatedCluster, former: &KafkaClusterStatus, observed: &O
 }
 
 fn todo(plan: &Plan) -> Vec<String> {
-    let rest = plan.actions.iter().filter(|action| !matches!(action, Action::Apply(_) | Action::Tell(_)));
+    let rest = plan.actions.iter().filter(|action| {
+        !matches!(action, Action::Kubernetes(KubernetesAction::Apply(_)) | Action::Event(_))
+    });
     rest.map(Action::to_string).collect()
 }
 
@@ -124,7 +126,9 @@ fn claims_remember_the_quorum_and_go_with_the_cluster_only_where_asked() {
     let (mut observed, status) = at_rest(&keep);
     let claim = ClaimFacts { name: "c0".to_owned(), requested_bytes: 1 << 30, ..ClaimFacts::default() };
     observed.claims.insert(NodeId(0), claim);
-    let mark = |owned| Action::MarkClaim { claim: "c0".to_owned(), owned, bootstrapped: true };
+    let mark = |owned| {
+        Action::from(KubernetesAction::MarkClaim { claim: "c0".to_owned(), owned, bootstrapped: true })
+    };
     assert!(plan_of(&keep, &status, &observed).actions.contains(&mark(false)));
     observed.claims.get_mut(&NodeId(0)).expect("it is there").bootstrapped = true;
     assert_eq!(todo(&plan_of(&keep, &status, &observed)), Vec::<String>::new());
@@ -312,7 +316,7 @@ fn a_manifest_that_cannot_work_touches_nothing() {
     let problems = ValidatedCluster::new(&broken).expect_err("the setting is unknown");
     let (_, status) = at_rest(&cluster_of(""));
     let plan = plan_invalid(&status, Some(2), &problems, NOW);
-    assert!(plan.actions.iter().all(|action| matches!(action, Action::Tell(_))));
+    assert!(plan.actions.iter().all(|action| matches!(action, Action::Event(_))));
     assert_eq!(reason(&plan), "InvalidSpec");
     assert!(holds(&plan.status.conditions, STALLED) && !holds(&plan.status.conditions, READY));
     assert_eq!(plan.status.observed_generation, Some(2));
@@ -388,7 +392,7 @@ fn a_drain_that_is_taken_back_cancels_what_runs_and_starts_nothing_more() {
     keep(&mut observed, &made);
     let drain = plan_of(&cluster_of("replicas: 3"), &made.status, &observed);
     let start = drain.actions.iter().find_map(|action| match action {
-        Action::Reassign(moves) => Some(moves.clone()),
+        Action::Kafka(KafkaAction::Reassign(moves)) => Some(moves.clone()),
         _ => None,
     });
     let kafka = observed.kafka.as_mut().expect("brokers answer");

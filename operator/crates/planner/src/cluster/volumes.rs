@@ -6,7 +6,7 @@ use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::quantity_bytes;
 
 use super::Input;
-use crate::action::Action;
+use crate::action::{Action, KubernetesAction};
 use crate::facts::ClaimFacts;
 
 /// Claims that are smaller than asked for. Without a volume there is nothing to grow, and Kubernetes refuses; a claim
@@ -18,7 +18,9 @@ pub(super) fn grown(input: &Input<'_>, pods: i32) -> Vec<Action> {
     let small =
         claims.filter(|(_, claim)| claim.requested_bytes < wanted && claim.bound && !claim.terminating);
     small
-        .map(|(_, claim)| Action::GrowClaim { claim: claim.name.clone(), size: storage.size.clone() })
+        .map(|(_, claim)| {
+            KubernetesAction::GrowClaim { claim: claim.name.clone(), size: storage.size.clone() }.into()
+        })
         .collect()
 }
 
@@ -35,7 +37,7 @@ pub(super) fn marked(input: &Input<'_>, bootstrapped: bool) -> Vec<Action> {
         .map(|claim| {
             // What a claim said before stays true.
             let bootstrapped = bootstrapped || claim.bootstrapped;
-            Action::MarkClaim { claim: claim.name.clone(), owned, bootstrapped }
+            KubernetesAction::MarkClaim { claim: claim.name.clone(), owned, bootstrapped }.into()
         })
         .collect()
 }

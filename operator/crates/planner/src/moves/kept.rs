@@ -5,7 +5,7 @@ use ottla_operator_crd::cluster::{RebalanceMode, RebalancePhase, RebalanceStatus
 
 use super::model::{self, Task};
 use super::{Moves, MovesInput, Purpose, admit, count};
-use crate::action::Action;
+use crate::action::{Action, KafkaAction, KubernetesAction};
 use crate::facts::KafkaFacts;
 use crate::names;
 use crate::rebalance::{self, Move};
@@ -33,7 +33,7 @@ pub(super) fn find(input: &MovesInput<'_>, purpose: &Purpose) -> Option<Plan> {
 pub(super) fn forget(input: &MovesInput<'_>, first: usize) -> Vec<Action> {
     let names = input.observed.plan.iter().flat_map(|plan| &plan.names);
     let outdated = names.filter(|name| names::chunk_of(name).is_none_or(|number| number >= first));
-    outdated.map(|name| Action::DeleteConfigMap { name: name.clone() }).collect()
+    outdated.map(|name| KubernetesAction::DeleteConfigMap { name: name.clone() }.into()).collect()
 }
 
 /// Lets go of a plan; the next look makes a new one.
@@ -105,7 +105,8 @@ pub(super) fn go_on(input: &MovesInput<'_>, kafka: &KafkaFacts, purpose: &Purpos
     let message = waits.unwrap_or_else(|| format!("{left} replicas still move"));
     let moves_running = count(progress.running + admitted.start.len());
     let status = RebalanceStatus { phase: RebalancePhase::Executing, moves_running, message, ..status };
-    let actions = if admitted.start.is_empty() { vec![] } else { vec![Action::Reassign(admitted.start)] };
+    let actions =
+        if admitted.start.is_empty() { vec![] } else { vec![KafkaAction::Reassign(admitted.start).into()] };
     Moves { actions, status: Some(status), busy: true, ..Moves::default() }
 }
 

@@ -6,7 +6,7 @@ use ottla_broker_types::NodeId;
 use ottla_operator_crd::cluster::{RebalancePhase, RebalanceStatus};
 
 use super::{Moves, MovesInput, misled, moves};
-use crate::action::{Action, Reassignment};
+use crate::action::{Action, KafkaAction, KubernetesAction, Reassignment};
 use crate::facts::{BrokerFacts, KeptPlan, Observed, PartitionFacts};
 use crate::testing::{cluster_of, healthy, partition, topic_partition};
 
@@ -39,7 +39,7 @@ fn begin(observed: &mut Observed, spec: &str, leaving: &[i32]) -> Moves {
 
 fn started(moves: &Moves) -> Vec<Reassignment> {
     let start = moves.actions.iter().find_map(|action| match action {
-        Action::Reassign(start) => Some(start.clone()),
+        Action::Kafka(KafkaAction::Reassign(start)) => Some(start.clone()),
         _ => None,
     });
     start.unwrap_or_default()
@@ -203,7 +203,7 @@ fn decide_manual(observed: &Observed, approved: Option<&str>, former: Option<&Re
 /// Keeps what is to be kept and lets go of what is not, as the API server does.
 fn keep(observed: &mut Observed, moves: &Moves) {
     for action in &moves.actions {
-        if let Action::DeleteConfigMap { name } = action {
+        if let Action::Kubernetes(KubernetesAction::DeleteConfigMap { name }) = action {
             assert!(observed.plan.as_ref().is_some_and(|plan| plan.names.contains(name)), "{name}");
             observed.plan = None;
         }
@@ -399,7 +399,9 @@ fn another_mode_lets_go_of_a_plan_that_was_kept() {
     observed.plan =
         Some(KeptPlan { names: BTreeSet::from(["demo-plan-0".to_owned()]), ..KeptPlan::default() });
     let off = decide(&observed, "replicas: 5\nrebalance: {mode: Off}", &[], None);
-    assert!(off.actions.contains(&Action::DeleteConfigMap { name: "demo-plan-0".to_owned() }));
+    assert!(
+        off.actions.contains(&KubernetesAction::DeleteConfigMap { name: "demo-plan-0".to_owned() }.into())
+    );
     // Another plan takes its place at once.
     assert!(decide(&observed, "replicas: 5", &[], None).keep.is_some());
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use ottla_broker_types::{NodeId, TopicPartition};
 
 use super::ScaleInput;
-use crate::action::Action;
+use crate::action::{Action, KafkaAction};
 use crate::facts::PartitionFacts;
 
 /// What is to be done about brokers that stay after all.
@@ -39,10 +39,10 @@ pub(super) fn step(input: &ScaleInput<'_>) -> Back {
     let mut actions: Vec<Action> = brokers
         .iter()
         .filter(|id| cordoned(id) == Some(true))
-        .map(|id| Action::Cordon { broker: *id, cordoned: false })
+        .map(|id| KafkaAction::Cordon { broker: *id, cordoned: false }.into())
         .collect();
     if !cancelled.is_empty() {
-        actions.push(Action::CancelMoves(cancelled));
+        actions.push(KafkaAction::CancelReassignments(cancelled).into());
     }
     let is_left = |id: &NodeId| kafka.partitions.values().any(|partition| leaves(partition, id));
     let brokers = brokers.iter().copied().filter(|id| cordoned(id) != Some(false) || is_left(id)).collect();

@@ -6,7 +6,7 @@ use ottla_broker_types::NodeId;
 use ottla_operator_crd::cluster::{DeletionPolicy, DrainStatus};
 
 use super::{Scale, ScaleInput, VERIFY};
-use crate::action::Action;
+use crate::action::{Action, KafkaAction, KubernetesAction};
 use crate::facts::KafkaFacts;
 use crate::rollout::overdue;
 
@@ -39,7 +39,7 @@ pub(super) fn step(input: &ScaleInput<'_>, leaving: BTreeSet<NodeId>, running: i
     let actions: Vec<Action> = leaving
         .iter()
         .filter(|id| kafka.brokers.get(id).is_some_and(|facts| !facts.fenced && facts.cordoned != Some(true)))
-        .map(|id| Action::Cordon { broker: *id, cordoned: true })
+        .map(|id| KafkaAction::Cordon { broker: *id, cordoned: true }.into())
         .collect();
     let remaining = kafka.replicas_on(&leaving);
     let pods = |pods: i32, status: DrainStatus| Scale {
@@ -87,14 +87,14 @@ pub(super) fn forget(input: &ScaleInput<'_>, wanted: i32) -> (Vec<Action>, Optio
     for (id, facts) in kafka.brokers.iter().filter(|(id, _)| beyond(id)) {
         waiting.push(id.get());
         if facts.fenced && !observed.pods.contains_key(id) {
-            actions.push(Action::Unregister(*id));
+            actions.push(KafkaAction::Unregister(*id).into());
         }
     }
     if input.cluster.storage.deletion_policy == DeletionPolicy::Delete {
         for (id, claim) in observed.claims.iter().filter(|(id, _)| beyond(id)) {
             let gone = !observed.pods.contains_key(id) && !kafka.brokers.contains_key(id);
             if gone && !claim.terminating {
-                actions.push(Action::DeleteClaim { claim: claim.name.clone() });
+                actions.push(KubernetesAction::DeleteClaim { claim: claim.name.clone() }.into());
             }
         }
     }

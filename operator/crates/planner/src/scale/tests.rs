@@ -6,7 +6,7 @@ use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::cluster::DrainStatus;
 
 use super::{Scale, ScaleInput, VERIFY, scale};
-use crate::action::Action;
+use crate::action::{Action, KafkaAction, KubernetesAction};
 use crate::facts::{BrokerFacts, ClaimFacts, NoAnswer, Observed};
 use crate::testing::{cluster, cluster_of, healthy, partition, topic_partition};
 
@@ -42,7 +42,10 @@ fn leaving_brokers_take_no_new_replicas_and_keep_their_pods() {
     let scale = decide(3, &healthy(5, "new"), None, NOW);
     assert_eq!(scale.pods, 5);
     assert_eq!(scale.leaving, BTreeSet::from([NodeId(3), NodeId(4)]));
-    assert_eq!(scale.actions, [3, 4].map(|id| Action::Cordon { broker: NodeId(id), cordoned: true }));
+    assert_eq!(
+        scale.actions,
+        [3, 4].map(|id| Action::from(KafkaAction::Cordon { broker: NodeId(id), cordoned: true }))
+    );
     let status = scale.status.expect("a drain goes on");
     assert_eq!((status.brokers, status.remaining_replicas, status.empty_since_ms), (vec![3, 4], 6, None));
 }
@@ -135,7 +138,10 @@ fn reverting_the_spec_lets_brokers_take_replicas_again() {
     let former = DrainStatus { brokers: vec![3, 4], ..DrainStatus::default() };
     let scale = decide(5, &emptied(true), Some(&former), NOW);
     assert_eq!(scale.pods, 5);
-    assert_eq!(scale.actions, [3, 4].map(|id| Action::Cordon { broker: NodeId(id), cordoned: false }));
+    assert_eq!(
+        scale.actions,
+        [3, 4].map(|id| Action::from(KafkaAction::Cordon { broker: NodeId(id), cordoned: false }))
+    );
     assert!(scale.leaving.is_empty());
     let status = scale.status.expect("it is remembered until it is done");
     assert_eq!((status.brokers.len(), &status.returning), (0, &vec![3, 4]));
@@ -164,8 +170,8 @@ fn moves_off_brokers_that_stay_after_all_are_cancelled_until_none_is_left() {
         (&scale.returning, &scale.leaving),
         (&BTreeSet::from([NodeId(3)]), &BTreeSet::from([NodeId(4)]))
     );
-    assert!(scale.actions.contains(&Action::CancelMoves(vec![topic_partition("m", 0)])));
-    assert!(scale.actions.contains(&Action::Cordon { broker: NodeId(3), cordoned: false }));
+    assert!(scale.actions.contains(&KafkaAction::CancelReassignments(vec![topic_partition("m", 0)]).into()));
+    assert!(scale.actions.contains(&KafkaAction::Cordon { broker: NodeId(3), cordoned: false }.into()));
     let status = scale.status.expect("a drain goes on");
     assert_eq!((&status.brokers, &status.returning), (&vec![4], &vec![3]));
     // The call failed, or nobody answers: it is not forgotten.
@@ -196,11 +202,11 @@ fn a_stopped_broker_is_forgotten_and_its_claim_goes_by_policy() {
         scale(&ScaleInput { cluster: &cluster, observed, former: None, now: NOW })
     };
     let first = scale_of(&observed, "storage: {size: 1Gi, deletionPolicy: Delete}");
-    assert_eq!(first.actions, [Action::Unregister(NodeId(4))]);
+    assert_eq!(first.actions, [Action::from(KafkaAction::Unregister(NodeId(4)))]);
     assert_eq!(first.status.map(|status| status.brokers), Some(vec![3, 4]));
     observed.kafka.as_mut().expect("brokers answer").brokers.remove(&NodeId(4));
     let second = scale_of(&observed, "storage: {size: 1Gi, deletionPolicy: Delete}");
-    assert_eq!(second.actions, [Action::DeleteClaim { claim: "claim-4".to_owned() }]);
+    assert_eq!(second.actions, [Action::from(KubernetesAction::DeleteClaim { claim: "claim-4".to_owned() })]);
     assert_eq!(scale_of(&observed, "").actions, []);
 }
 
