@@ -3,11 +3,11 @@
 //! Owns the kube client, watches, leader election and the command line. Decisions are in the crates `planner` and
 //! `crd`; code here gathers facts, carries out plans and writes status.
 
+pub mod brokers;
 pub mod clock;
 pub mod controllers;
 pub mod crdgen;
 pub mod http;
-pub mod kafka;
 pub mod leader;
 pub mod local;
 pub mod metrics;

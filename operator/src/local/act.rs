@@ -11,7 +11,7 @@ use ottla_operator_planner::{Action, KafkaAction, KubernetesAction, names};
 
 use super::fleet::Fleet;
 use super::kept::{FleetSpec, Folder};
-use crate::controllers::cluster::act::execute;
+use crate::brokers::execute::execute;
 
 /// Who acts, on what.
 pub(super) struct Actor<'a> {

@@ -6,14 +6,14 @@ use ottla_broker_types::NodeId;
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 use ottla_operator_kafka_admin::AdminClient;
-use ottla_operator_planner::facts::{ClaimFacts, NoAnswer, PodFacts, StatefulSetFacts};
+use ottla_operator_planner::facts::{ClaimFacts, StatefulSetFacts};
 use ottla_operator_planner::{Observed, names};
 
 use super::fleet::{Fleet, Template};
 use super::kept::{FleetSpec, Folder};
 use super::settings;
+use crate::brokers;
 use crate::controllers::cluster::facts;
-use crate::kafka;
 
 /// What stands for the image: there is one program.
 pub(super) const IMAGE: &str = "this machine's ottla-broker";
@@ -54,7 +54,7 @@ pub(super) async fn observe(
         config_maps: BTreeSet::new(),
         services: BTreeSet::new(),
         plan: facts::kept_plan(&sources.folder.plan()),
-        kafka: ask_brokers(sources, former, &pods, running).await,
+        kafka: brokers::observe::observe(sources.admin, cluster, former, &pods, running).await,
         safety: BTreeMap::new(),
         pods,
     }
@@ -76,19 +76,4 @@ fn claims(cluster: &ValidatedCluster, folder: &Folder) -> BTreeMap<NodeId, Claim
         (id, facts)
     });
     claims.collect()
-}
-
-async fn ask_brokers(
-    sources: &Sources<'_>,
-    former: &KafkaClusterStatus,
-    pods: &BTreeMap<NodeId, PodFacts>,
-    running: i32,
-) -> Result<kafka::Facts, NoAnswer> {
-    if !pods.values().any(|pod| pod.ready) {
-        return Err(NoAnswer("no broker is ready".to_owned()));
-    }
-    let mut leaving: BTreeSet<NodeId> = (sources.cluster.replicas..running).map(NodeId).collect();
-    let former = former.drain.iter().flat_map(|drain| drain.brokers.iter().chain(&drain.returning));
-    leaving.extend(former.copied().map(NodeId));
-    kafka::observe(sources.admin, &leaving).await.map_err(|error| NoAnswer(error.to_string()))
 }

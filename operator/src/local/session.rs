@@ -11,7 +11,7 @@ use ottla_operator_crd::{KafkaClusterStatus, ValidatedTopic};
 use ottla_operator_kafka_admin::{AdminClient, Endpoint};
 use ottla_operator_planner::facts::KafkaFacts;
 use ottla_operator_planner::resources::OperatorPods;
-use ottla_operator_planner::{Defaults, Input, Plan, plan, question};
+use ottla_operator_planner::{Defaults, Plan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::act::Actor;
@@ -26,8 +26,8 @@ use super::screen::Screen;
 use super::view::{BrokerRow, TopicRow, View, doing};
 use super::watch::Watch;
 use super::{settings, topics};
+use crate::brokers::plan::{Request, plan};
 use crate::clock;
-use crate::controllers::cluster::safety;
 
 /// A broker on loopback that takes longer to answer is treated as one that does not.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -338,68 +338,47 @@ impl Session {
         };
         let spec: Option<&FleetSpec> = self.fleet.spec().or(self.state.fleet.as_ref());
         let mut observed = observe(&sources, former, spec).await;
-        let fresh = clock::fresh_id().to_string();
         let defaults = Defaults {
             image: IMAGE.to_owned(),
             image_pull_policy: None,
             cluster_domain: "local".to_owned(),
             operator: OperatorPods::default(),
         };
-        let asked = {
-            let observed = &observed;
-            let cluster = &self.desired.cluster;
-            question(&Input { cluster, former, observed, defaults: &defaults, fresh_cluster_id: &fresh, now })
-        };
-        if let Some(broker) = asked {
-            let ports = self.template.ports;
-            let ready: Vec<_> =
-                self.fleet.ready().map(|id| (id, PortPlan::address(ports.http(id)))).collect();
-            let answer = safety::ask(broker, &ready).await;
-            observed.safety.insert(broker, answer);
-        }
-        let plan = plan(&Input {
-            cluster: &self.desired.cluster,
-            former,
-            observed: &observed,
-            defaults: &defaults,
-            fresh_cluster_id: &fresh,
-            now,
-        });
+        let request = Request { cluster: &self.desired.cluster, former, defaults: &defaults, now };
+        let ports = self.template.ports;
+        let ready: Vec<_> = self.fleet.ready().map(|id| (id, PortPlan::address(ports.http(id)))).collect();
+        let plan = plan(&request, &mut observed, &ready).await;
         (plan, observed.kafka.ok())
     }
 
     /// Topics wait until the cluster is up; whether something goes on with them.
     async fn look_at_topics(&mut self, kafka: Option<&KafkaFacts>, now: TimestampMs) -> anyhow::Result<bool> {
         self.begin_work(now);
-        let Some(kafka) = kafka.filter(|_| self.may_work) else {
+        if kafka.is_none() || !self.may_work {
             let since = *self.silent_since.get_or_insert(now);
             let lasts = DurationMs(now.0.saturating_sub(since.0).max(0).unsigned_abs());
             topics::unseen(&self.desired.cluster, &self.desired.topics, &mut self.state.topics, lasts, now);
             return Ok(true);
-        };
+        }
         self.silent_since = None;
-        self.remove_topics(now).await?;
-        let cluster = &self.desired.cluster;
-        let shall = self.fleet.spec().map_or(cluster.replicas, |spec| spec.replicas);
-        let leaving = (cluster.replicas..shall).map(NodeId).collect();
-        let (wanted, status) = (&self.desired.topics, &mut self.state.topics);
-        let outcome = topics::step(&self.admin.1, kafka, wanted, status, &leaving, now).await?;
+        self.remove_topics(now).await;
+        let (cluster, wanted) = (&self.desired.cluster, &self.desired.topics);
+        let outcome = topics::step(&self.admin.1, cluster, wanted, &mut self.state.topics, now).await?;
         outcome.news.into_iter().for_each(|line| self.screen.tell(line));
         Ok(outcome.busy || !self.gone.is_empty())
     }
 
     /// Deletes topics whose manifests are gone for good: a second reading says so, too.
-    async fn remove_topics(&mut self, now: TimestampMs) -> anyhow::Result<()> {
+    async fn remove_topics(&mut self, now: TimestampMs) {
         if !self.gone.is_due(now) || !self.read() {
-            return Ok(());
+            return;
         }
         for topic in self.gone.due(now) {
-            let told = topics::remove(&self.admin.1, &self.desired.cluster, &topic).await?;
+            let told = topics::remove(&self.admin.1, &self.desired.cluster, &topic).await;
             self.screen.tell(told);
             self.gone.forget(&topic.object_name);
             self.state.topics.remove(&topic.object_name);
         }
-        Ok(())
     }
 
     /// A broker that is missing at the start holds the others up for a while only.

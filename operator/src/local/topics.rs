@@ -1,20 +1,17 @@
 //! Topics: look, plan, act, by the planner's decisions. A topic whose manifest goes while this runs is deleted, unless
 //! its policy says otherwise; one that was gone before is let be, since the other manifests may be elsewhere.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use anyhow::Context;
-use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
+use ottla_broker_types::{DurationMs, TimestampMs};
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
-use ottla_operator_kafka_admin::{AdminClient, ConfigResource};
-use ottla_operator_planner::facts::KafkaFacts;
-use ottla_operator_planner::topics::{
-    Host, TopicAction, TopicFacts, TopicInput, Unseen, delayed, plan, refused, unseen as unseen_topic,
-};
+use ottla_operator_kafka_admin::AdminClient;
+use ottla_operator_planner::topics::{TopicAction, Unseen, unseen as unseen_topic};
 
-use crate::controllers::topic::execute::{Batch, Failure};
-use crate::kafka::SOURCE_TOPIC;
+use crate::brokers::topics as brokers;
+use crate::brokers::topics::{Job, Pace};
 
 /// What one look at the topics came to.
 #[derive(Debug, Default)]
@@ -28,53 +25,30 @@ pub(super) struct Outcome {
 /// Brings every topic a step nearer to its manifest, and its status with it.
 pub(super) async fn step(
     admin: &AdminClient,
-    kafka: &KafkaFacts,
+    cluster: &ValidatedCluster,
     topics: &BTreeMap<String, ValidatedTopic>,
     status: &mut BTreeMap<String, KafkaTopicStatus>,
-    leaving: &BTreeSet<NodeId>,
     now: TimestampMs,
 ) -> anyhow::Result<Outcome> {
-    let mut outcome = Outcome::default();
-    let names: Vec<String> = topics.values().map(|topic| topic.topic.to_string()).collect();
-    let mut ids = BTreeMap::new();
-    if !names.is_empty() {
-        for topic in admin.describe_topics(Some(&names)).await.context("look at topics")? {
-            ids.insert(topic.name, topic.id.map(|id| id.to_string()));
-        }
+    if topics.is_empty() {
+        return Ok(Outcome::default());
     }
-    let hosts = hosts(kafka, leaving);
-    let mut batch = Batch::default();
-    let mut planned = Vec::new();
-    for (name, topic) in topics {
-        let facts = match ids.get(topic.topic.as_str()) {
-            Some(id) => Some(facts(admin, kafka, topic, id.clone()).await),
-            None => None,
-        };
-        // Metadata may know it a moment before the partitions that were listed with the brokers.
-        if facts.as_ref().is_some_and(|facts| facts.partitions.is_empty()) {
-            outcome.busy = true;
-            continue;
-        }
+    let mut world = brokers::observe(admin, cluster.replicas).await.context("look at topics")?;
+    let job = |(name, topic): (&String, &ValidatedTopic)| {
         let former = status.get(name).cloned().unwrap_or_default();
-        let plan = plan(&TopicInput { topic, former: &former, facts: facts.as_ref(), hosts: &hosts, now });
-        batch.add(topic.topic.as_str(), &plan.actions);
-        planned.push((name, topic, facts, former, plan));
+        Job { topic: topic.clone(), former }
+    };
+    let jobs: Vec<Job> = topics.iter().map(job).collect();
+    // On loopback that costs so little that changes by hand are undone at once.
+    let resync = true;
+    brokers::read_settings(admin, &jobs, &mut world, resync).await;
+    let reconciled = brokers::reconcile(admin, &jobs, &world, now).await;
+    let mut news = vec![];
+    for ((name, topic), outcome) in topics.iter().zip(reconciled.outcomes) {
+        news.extend(outcome.done.iter().map(|action| told(topic, action)));
+        status.insert(name.clone(), outcome.status);
     }
-    let failures = batch.execute(admin).await;
-    for (name, topic, facts, former, plan) in planned {
-        let input = TopicInput { topic, former: &former, facts: facts.as_ref(), hosts: &hosts, now };
-        let told = match failures.get(topic.topic.as_str()) {
-            Some(Failure { reason, text, passes: true, .. }) => delayed(&input, reason, text.clone()),
-            Some(Failure { reason, text, passes: false, .. }) => refused(&input, reason, text.clone()),
-            None => {
-                outcome.busy |= plan.busy;
-                outcome.news.extend(plan.actions.iter().map(|action| told(topic, action)));
-                plan.status
-            }
-        };
-        status.insert(name.clone(), told);
-    }
-    Ok(outcome)
+    Ok(Outcome { news, busy: reconciled.pace != Pace::Idle })
 }
 
 /// Says of every topic that nobody can see it; the brokers have been silent for `lasts`.
@@ -97,45 +71,15 @@ pub(super) async fn remove(
     admin: &AdminClient,
     cluster: &ValidatedCluster,
     topic: &ValidatedTopic,
-) -> anyhow::Result<String> {
+) -> String {
     let name = &topic.topic;
     if topic.deletion_policy.unwrap_or(cluster.topic_deletion_policy) == DeletionPolicy::Retain {
-        return Ok(format!("topic {name} is kept: its deletionPolicy is Retain"));
+        return format!("topic {name} is kept: its deletionPolicy is Retain");
     }
-    let failure = admin.delete_topics(&[name.to_string()]).await?.into_values().find_map(Result::err);
-    Ok(match failure {
+    let problems = brokers::delete(admin, &[name.to_string()]).await;
+    match problems.get(name.as_str()) {
         None => format!("topic {name} is deleted: its manifest is gone"),
-        Some(failure) => format!("topic {name} is not deleted: {failure}"),
-    })
-}
-
-/// Brokers that take replicas.
-fn hosts(kafka: &KafkaFacts, leaving: &BTreeSet<NodeId>) -> Vec<Host> {
-    let serving = kafka.brokers.iter().filter(|(id, facts)| !facts.fenced && !leaving.contains(id));
-    serving
-        .map(|(id, facts)| Host {
-            id: *id,
-            rack: facts.rack.clone(),
-            replicas: kafka.replicas_on(&BTreeSet::from([*id])),
-        })
-        .collect()
-}
-
-async fn facts(
-    admin: &AdminClient,
-    kafka: &KafkaFacts,
-    topic: &ValidatedTopic,
-    id: Option<String>,
-) -> TopicFacts {
-    let partitions = kafka.partitions.iter().filter(|(partition, _)| partition.topic == topic.topic);
-    let config = admin.describe_configs(&ConfigResource::Topic(topic.topic.to_string())).await;
-    TopicFacts {
-        id,
-        partitions: partitions.map(|(partition, facts)| (partition.partition, facts.clone())).collect(),
-        config: config.ok().map(|entries| {
-            let own = entries.into_iter().filter(|(_, entry)| entry.source == SOURCE_TOPIC);
-            own.filter_map(|(name, entry)| Some((name, entry.value?))).collect()
-        }),
+        Some(problem) => format!("topic {name} is not deleted: {problem}"),
     }
 }
 

@@ -11,7 +11,7 @@ use ottla_operator_kafka_admin::{
 use ottla_operator_planner::rebalance::{Broker, BrokerState, Capacity, Model, Partition};
 
 use super::adjust::list;
-use crate::kafka::{CORDON_ALL, CORDON_SETTING};
+use crate::brokers::observe::{CORDON_ALL, CORDON_SETTING};
 
 /// Brokers asked at one time: enough to hide their answering times, few enough for everybody's sockets.
 const ASKED_MAX: usize = 16;

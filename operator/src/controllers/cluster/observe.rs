@@ -9,12 +9,11 @@ use kube::ResourceExt;
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 use ottla_operator_kafka_admin::AdminClient;
-use ottla_operator_planner::facts::{NoAnswer, PodFacts};
 use ottla_operator_planner::{Observed, names};
 
 use super::facts;
+use crate::brokers;
 use crate::controllers::context::Context;
-use crate::kafka;
 use crate::stores::belongs;
 use crate::workers::ClusterKey;
 
@@ -61,7 +60,7 @@ pub async fn observe(
     let services = stores.services.state_filter(|service| belongs(service, key));
     let running = set.as_ref().map_or(cluster.replicas, |set| set.replicas).max(cluster.replicas);
     let admin = context.admin(key, running).await;
-    let kafka = ask_brokers(&admin, cluster, former, &pods, running).await;
+    let kafka = brokers::observe::observe(&admin, cluster, former, &pods, running).await;
     Look {
         observed: Observed {
             stateful_set: set,
@@ -76,22 +75,6 @@ pub async fn observe(
         ready,
         admin,
     }
-}
-
-async fn ask_brokers(
-    admin: &AdminClient,
-    cluster: &ValidatedCluster,
-    former: &KafkaClusterStatus,
-    pods: &BTreeMap<NodeId, PodFacts>,
-    running: i32,
-) -> Result<kafka::Facts, NoAnswer> {
-    if !pods.values().any(|pod| pod.ready) {
-        return Err(NoAnswer("no broker is ready".to_owned()));
-    }
-    let mut leaving: BTreeSet<NodeId> = (cluster.replicas..running).map(NodeId).collect();
-    let former = former.drain.iter().flat_map(|drain| drain.brokers.iter().chain(&drain.returning));
-    leaving.extend(former.copied().map(NodeId));
-    kafka::observe(admin, &leaving).await.map_err(|error| NoAnswer(error.to_string()))
 }
 
 /// The rack of a pod: its node's label, or the copy that Kubernetes puts on the pod by itself.

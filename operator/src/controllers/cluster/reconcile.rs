@@ -6,14 +6,12 @@ use std::time::Duration;
 
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::{KafkaCluster, KafkaClusterStatus, ValidatedCluster};
-use ottla_operator_planner::{
-    Action, Input, KubernetesAction, Plan, plan, plan_failed, plan_invalid, question,
-};
+use ottla_operator_planner::{Action, KubernetesAction, Plan, plan_failed, plan_invalid};
 
 use super::act::Actor;
 use super::apply::Applied;
 use super::observe::{Look, observe};
-use super::safety;
+use crate::brokers::plan::{Request, plan};
 use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::status;
@@ -106,31 +104,9 @@ impl Worker {
         let mut look = observe(&context, &self.key, cluster, former, &self.deleted, now).await;
         let seen: BTreeSet<&str> = look.observed.pods.values().map(|pod| pod.uid.as_str()).collect();
         self.deleted.retain(|uid| seen.contains(uid.as_str()));
-        let fresh = clock::fresh_id().to_string();
-        let asked = {
-            let input = Input {
-                cluster,
-                former,
-                observed: &look.observed,
-                defaults: &context.defaults,
-                fresh_cluster_id: &fresh,
-                now,
-            };
-            question(&input)
-        };
-        if let Some(broker) = asked {
-            let answer = safety::ask(broker, &look.ready).await;
-            look.observed.safety.insert(broker, answer);
-        }
-        let input = Input {
-            cluster,
-            former,
-            observed: &look.observed,
-            defaults: &context.defaults,
-            fresh_cluster_id: &fresh,
-            now,
-        };
-        (plan(&input), look)
+        let request = Request { cluster, former, defaults: &context.defaults, now };
+        let plan = plan(&request, &mut look.observed, &look.ready).await;
+        (plan, look)
     }
 
     /// Does what the plan says and gives the first failure back. Nothing follows an object that was not applied; other

@@ -13,7 +13,7 @@ use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::names::TOPIC_FINALIZER;
 use ottla_operator_planner::topics::Farewell;
 
-use super::execute::TOPICS_PER_CALL_MAX;
+use crate::brokers::topics::delete;
 
 /// After this long an object is let go although its topic could not be deleted: a namespace must be able to end.
 const HOLD_MAX: Duration = Duration::from_secs(120);
@@ -88,31 +88,12 @@ pub async fn finish(client: &Client, admin: Option<&AdminClient>, ending: &[Endi
     }
 }
 
-/// Deletes topics; why those are still there that are.
-async fn delete(admin: &AdminClient, names: &[String]) -> BTreeMap<String, String> {
-    let mut problems = BTreeMap::new();
-    for chunk in names.chunks(TOPICS_PER_CALL_MAX) {
-        match admin.delete_topics(chunk).await {
-            Ok(outcomes) => problems.extend(outcomes.into_iter().filter_map(|(name, outcome)| {
-                let failure = outcome.err().filter(|failure| !is_gone(failure))?;
-                Some((name, failure.to_string()))
-            })),
-            Err(error) => problems.extend(chunk.iter().map(|name| (name.clone(), error.to_string()))),
-        }
-    }
-    problems
-}
-
 /// An object that goes, and the topic to delete first.
 pub struct Ending {
     /// The object.
     pub object: Arc<KafkaTopic>,
     /// The topic in Kafka; `None` keeps it.
     pub delete: Option<String>,
-}
-
-fn is_gone(failure: &ottla_operator_kafka_admin::TopicFailure) -> bool {
-    failure.code.name() == "UNKNOWN_TOPIC_OR_PARTITION"
 }
 
 fn held_for(object: &KafkaTopic, now: TimestampMs) -> Duration {

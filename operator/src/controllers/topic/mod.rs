@@ -1,8 +1,6 @@
 //! KafkaTopic: all topics of a cluster are looked at together, so that brokers get few large calls.
 
 mod deletion;
-pub(crate) mod execute;
-mod observe;
 mod reconcile;
 
 pub use deletion::{hold, is_held};

@@ -8,14 +8,14 @@ use futures::StreamExt;
 use kube::ResourceExt;
 use ottla_broker_types::{DurationMs, TimestampMs};
 use ottla_operator_crd::cluster::DeletionPolicy;
-use ottla_operator_crd::conditions::{READY, STALLED, holds};
+use ottla_operator_crd::conditions::{STALLED, holds};
 use ottla_operator_crd::{KafkaCluster, KafkaTopic, KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
 use ottla_operator_kafka_admin::AdminClient;
-use ottla_operator_planner::topics::{self, Claimant, TopicInput, Unseen};
+use ottla_operator_planner::topics::{self, Claimant, Unseen};
 
 use super::deletion::{self, Ending};
-use super::execute::{Batch, Failure, Failures};
-use super::observe::{self, TopicWorld};
+use crate::brokers::topics as brokers;
+use crate::brokers::topics::{Job, Pace, TopicWorld};
 use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::status;
@@ -42,13 +42,6 @@ pub struct Worker {
     silent_since: Option<TimestampMs>,
     /// The status written last, by uid: the stores may still show an older one.
     written: BTreeMap<String, KafkaTopicStatus>,
-}
-
-/// A topic that is to be worked on.
-struct Job {
-    object: Arc<KafkaTopic>,
-    topic: ValidatedTopic,
-    former: KafkaTopicStatus,
 }
 
 /// A status to be written.
@@ -83,7 +76,7 @@ impl Worker {
             return self.blind(objects, &manifest, None, Unseen::Invalid).await;
         };
         let admin = context.admin(&self.key, cluster.replicas).await;
-        match observe::observe(&admin, cluster.replicas).await {
+        match brokers::observe(&admin, cluster.replicas).await {
             Ok(world) => {
                 self.silent_since = None;
                 let ending = self.farewell(&objects, &manifest);
@@ -178,31 +171,40 @@ impl Worker {
     ) -> Next {
         let context = Arc::clone(&self.context);
         let owners = owners(&objects, cluster);
-        let mut verdicts = vec![];
-        let mut jobs = vec![];
+        let (mut verdicts, mut admitted, mut jobs) = (vec![], vec![], vec![]);
         for object in objects {
             match self.admit(&object, cluster, &owners, now) {
-                Ok(job) => jobs.push(job),
+                Ok(job) => {
+                    admitted.push(object);
+                    jobs.push(job);
+                }
                 Err(status) => verdicts.push(Verdict { object, status: *status }),
             }
         }
-        for job in &jobs {
-            let held = deletion::policy(&job.object, manifest) == DeletionPolicy::Delete;
-            if let Err(error) = deletion::hold(&context.client, &job.object, held).await {
-                tracing::warn!(topic = job.object.name_any(), %error, "the finalizer was not changed");
+        for object in &admitted {
+            let held = deletion::policy(object, manifest) == DeletionPolicy::Delete;
+            if let Err(error) = deletion::hold(&context.client, object, held).await {
+                tracing::warn!(topic = object.name_any(), %error, "the finalizer was not changed");
             }
         }
-        self.read_settings(&jobs, admin, &mut world).await;
-        let (planned, next) = plan_and_execute(jobs, admin, &world, now).await;
-        verdicts.extend(planned);
+        let resync = self.looks % RESYNC_LOOKS == 1;
+        brokers::read_settings(admin, &jobs, &mut world, resync).await;
+        let reconciled = brokers::reconcile(admin, &jobs, &world, now).await;
+        let statuses = reconciled.outcomes.into_iter().map(|outcome| outcome.status);
+        let reconciled_objects = admitted.into_iter().zip(statuses);
+        verdicts.extend(reconciled_objects.map(|(object, status)| Verdict { object, status }));
         self.write(verdicts).await;
-        Next::After(next)
+        Next::After(match reconciled.pace {
+            Pace::Retry => LOOK_AGAIN,
+            Pace::Busy => LOOK_BUSY,
+            Pace::Idle => LOOK_IDLE,
+        })
     }
 
     /// The job of an object; `Err` is the status of one that gets none.
     fn admit(
         &self,
-        object: &Arc<KafkaTopic>,
+        object: &KafkaTopic,
         cluster: &ValidatedCluster,
         owners: &BTreeMap<String, String>,
         now: TimestampMs,
@@ -226,23 +228,7 @@ impl Worker {
                 );
                 Err(Box::new(topics::denied(&former, generation, "Conflict", &text, now)))
             }
-            _ => Ok(Job { object: Arc::clone(object), topic, former }),
-        }
-    }
-
-    /// Reads the settings of topics that name some, or did, and are not known to be at rest.
-    async fn read_settings(&self, jobs: &[Job], admin: &AdminClient, world: &mut TopicWorld) {
-        let resync = self.looks % RESYNC_LOOKS == 1;
-        for job in jobs {
-            let settled = job.former.observed_generation == job.topic.generation
-                && holds(&job.former.conditions, READY);
-            let concerned = !job.topic.config.is_empty() || !job.former.managed_config.is_empty();
-            if !concerned || (settled && !resync) {
-                continue;
-            }
-            if let Some(facts) = world.topics.get_mut(job.topic.topic.as_str()) {
-                facts.config = observe::settings(admin, job.topic.topic.as_str()).await;
-            }
+            _ => Ok(Job { topic, former }),
         }
     }
 
@@ -298,44 +284,6 @@ async fn write_one(
         context.publish(object.as_ref(), &event).await;
     }
     Some((object, status))
-}
-
-async fn plan_and_execute(
-    jobs: Vec<Job>,
-    admin: &AdminClient,
-    world: &TopicWorld,
-    now: TimestampMs,
-) -> (Vec<Verdict>, Duration) {
-    let mut batch = Batch::default();
-    let mut busy = false;
-    let mut planned = vec![];
-    for job in jobs {
-        let facts = world.topics.get(job.topic.topic.as_str());
-        let input = TopicInput { topic: &job.topic, former: &job.former, facts, hosts: &world.hosts, now };
-        let plan = topics::plan(&input);
-        busy |= plan.busy;
-        batch.add(job.topic.topic.as_str(), &plan.actions);
-        planned.push((job, plan.status));
-    }
-    let failures: Failures = batch.execute(admin).await;
-    let verdicts = planned.into_iter().map(|(job, status)| {
-        let facts = world.topics.get(job.topic.topic.as_str());
-        let input = TopicInput { topic: &job.topic, former: &job.former, facts, hosts: &world.hosts, now };
-        let status = match failures.get(job.topic.topic.as_str()) {
-            Some(Failure { reason, text, passes: true, .. }) => topics::delayed(&input, reason, text.clone()),
-            Some(Failure { reason, text, passes: false, .. }) => {
-                topics::refused(&input, reason, text.clone())
-            }
-            None => status,
-        };
-        Verdict { object: job.object, status }
-    });
-    let next = match failures.values().any(|failure| failure.passes) {
-        true => LOOK_AGAIN,
-        false if busy && failures.is_empty() => LOOK_BUSY,
-        false => LOOK_IDLE,
-    };
-    (verdicts.collect(), next)
 }
 
 /// Who decides about each topic, as `namespace/name`; objects that the cluster does not take have no say.

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use ottla_broker_types::NodeId;
+use ottla_operator_crd::conditions::{READY, holds};
 use ottla_operator_kafka_admin::{AdminClient, AdminError, ConfigResource};
 use ottla_operator_planner::facts::PartitionFacts;
 use ottla_operator_planner::topics::{Host, TopicFacts};
 
-use crate::kafka::{self, SOURCE_TOPIC};
+use super::reconcile::Job;
+use crate::brokers::observe::{SOURCE_TOPIC, partitions};
 
 /// What the brokers hold.
 pub struct TopicWorld {
@@ -30,7 +32,7 @@ pub async fn observe(admin: &AdminClient, brokers: i32) -> Result<TopicWorld, Ad
         })
         .collect();
     let mut held: BTreeMap<NodeId, usize> = BTreeMap::new();
-    for (name, facts) in kafka::partitions(&described, &ongoing) {
+    for (name, facts) in partitions(&described, &ongoing) {
         for id in &facts.replicas {
             *held.entry(*id).or_default() += 1;
         }
@@ -51,8 +53,22 @@ pub async fn observe(admin: &AdminClient, brokers: i32) -> Result<TopicWorld, Ad
     Ok(TopicWorld { topics, hosts })
 }
 
+/// Reads the settings of topics that name some, or did, and are not known to be at rest; with `resync` of those, too.
+pub async fn read_settings(admin: &AdminClient, jobs: &[Job], world: &mut TopicWorld, resync: bool) {
+    for Job { topic, former } in jobs {
+        let settled = former.observed_generation == topic.generation && holds(&former.conditions, READY);
+        let concerned = !topic.config.is_empty() || !former.managed_config.is_empty();
+        if !concerned || (settled && !resync) {
+            continue;
+        }
+        if let Some(facts) = world.topics.get_mut(topic.topic.as_str()) {
+            facts.config = settings(admin, topic.topic.as_str()).await;
+        }
+    }
+}
+
 /// A topic's own settings; `None` if they cannot be read now.
-pub async fn settings(admin: &AdminClient, topic: &str) -> Option<BTreeMap<String, String>> {
+async fn settings(admin: &AdminClient, topic: &str) -> Option<BTreeMap<String, String>> {
     let entries = admin.describe_configs(&ConfigResource::Topic(topic.to_owned())).await.ok()?;
     let own = entries.into_iter().filter(|(_, entry)| entry.source == SOURCE_TOPIC);
     Some(own.filter_map(|(name, entry)| Some((name, entry.value?))).collect())

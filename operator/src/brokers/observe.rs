@@ -1,13 +1,13 @@
-//! Facts from the brokers, by admin calls.
+//! Facts from the brokers, by admin calls. It changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName, TopicPartition};
+use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 use ottla_operator_kafka_admin::{
     AdminClient, AdminError, ConfigResource, OngoingReassignment, TopicDescription,
 };
-pub use ottla_operator_planner::facts::KafkaFacts as Facts;
-use ottla_operator_planner::facts::{BrokerFacts, PartitionFacts};
+use ottla_operator_planner::facts::{BrokerFacts, KafkaFacts, NoAnswer, PartitionFacts, PodFacts};
 
 /// Kafka's number of the dynamic settings of all brokers together (DYNAMIC_DEFAULT_BROKER_CONFIG).
 const SOURCE_ALL_BROKERS: i8 = 3;
@@ -18,8 +18,26 @@ pub const CORDON_SETTING: &str = "cordoned.log.dirs";
 /// Its value for all folders.
 pub const CORDON_ALL: &str = "*";
 
-/// Gathers what the plan of a cluster needs. `leaving` are brokers whose cordon and disks matter.
-pub async fn observe(admin: &AdminClient, leaving: &BTreeSet<NodeId>) -> Result<Facts, AdminError> {
+/// Asks the brokers of a cluster for what its plan needs. `pods` are those that run, `running` how many there shall be
+/// now.
+pub async fn observe(
+    admin: &AdminClient,
+    cluster: &ValidatedCluster,
+    former: &KafkaClusterStatus,
+    pods: &BTreeMap<NodeId, PodFacts>,
+    running: i32,
+) -> Result<KafkaFacts, NoAnswer> {
+    if !pods.values().any(|pod| pod.ready) {
+        return Err(NoAnswer("no broker is ready".to_owned()));
+    }
+    let mut leaving: BTreeSet<NodeId> = (cluster.replicas..running).map(NodeId).collect();
+    let former = former.drain.iter().flat_map(|drain| drain.brokers.iter().chain(&drain.returning));
+    leaving.extend(former.copied().map(NodeId));
+    gather(admin, &leaving).await.map_err(|error| NoAnswer(error.to_string()))
+}
+
+/// Gathers the facts. `leaving` are brokers whose cordon matters.
+async fn gather(admin: &AdminClient, leaving: &BTreeSet<NodeId>) -> Result<KafkaFacts, AdminError> {
     let cluster = admin.describe_cluster().await?;
     let topics = admin.describe_topics(None).await?;
     let ongoing = admin.list_reassignments().await?;
@@ -50,7 +68,7 @@ pub async fn observe(admin: &AdminClient, leaving: &BTreeSet<NodeId>) -> Result<
     for (name, facts) in &mut partitions {
         facts.bytes = sizes.get(&(name.topic.to_string(), name.partition)).copied();
     }
-    Ok(Facts {
+    Ok(KafkaFacts {
         cluster_id: cluster.cluster_id,
         controller: cluster.controller,
         brokers,

@@ -8,7 +8,7 @@ use ottla_operator_kafka_admin::{
 use ottla_operator_planner::Reassignment;
 use ottla_operator_planner::topics::TopicAction;
 
-use crate::controllers::cluster::reassign;
+use crate::brokers::execute::reassign;
 
 /// Topics in one call: each may become some hundred records of one atomic batch of 10,000.
 pub const TOPICS_PER_CALL_MAX: usize = 100;

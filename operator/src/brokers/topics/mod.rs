@@ -1,0 +1,10 @@
+//! Kafka's side of topics: observe them together, plan each, execute all plans with few large requests.
+
+mod delete;
+mod execute;
+mod observe;
+mod reconcile;
+
+pub use delete::delete;
+pub use observe::{TopicWorld, observe, read_settings};
+pub use reconcile::{Job, Outcome, Pace, Reconciled, reconcile};

@@ -1,0 +1,85 @@
+//! One reconcile of many topics: plan each, execute all plans together, say what became of each.
+
+use ottla_broker_types::TimestampMs;
+use ottla_operator_crd::{KafkaTopicStatus, ValidatedTopic};
+use ottla_operator_kafka_admin::AdminClient;
+use ottla_operator_planner::topics::{self, TopicAction, TopicInput};
+
+use super::execute::{Batch, Failure, Failures};
+use super::observe::TopicWorld;
+
+/// A topic to reconcile.
+pub struct Job {
+    /// What is asked for.
+    pub topic: ValidatedTopic,
+    /// The status as it is.
+    pub former: KafkaTopicStatus,
+}
+
+/// What became of a topic.
+pub struct Outcome {
+    /// Its status now.
+    pub status: KafkaTopicStatus,
+    /// What was done; nothing if any of it failed.
+    pub done: Vec<TopicAction>,
+}
+
+/// How soon the next reconcile is worth while.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pace {
+    /// Something failed that may work the next time.
+    Retry,
+    /// Something is going on.
+    Busy,
+    /// Nothing changes by itself.
+    Idle,
+}
+
+/// What became of all topics.
+pub struct Reconciled {
+    /// One for each job, in the order of the jobs.
+    pub outcomes: Vec<Outcome>,
+    /// When to go on.
+    pub pace: Pace,
+}
+
+/// Plans each topic and executes all plans together.
+pub async fn reconcile(
+    admin: &AdminClient,
+    jobs: &[Job],
+    world: &TopicWorld,
+    now: TimestampMs,
+) -> Reconciled {
+    let input = |job| input(job, world, now);
+    let plans: Vec<_> = jobs.iter().map(|job| topics::plan(&input(job))).collect();
+    let busy = plans.iter().any(|plan| plan.busy);
+    let mut batch = Batch::default();
+    for (job, plan) in jobs.iter().zip(&plans) {
+        batch.add(job.topic.topic.as_str(), &plan.actions);
+    }
+    let failures: Failures = batch.execute(admin).await;
+    let outcomes = jobs.iter().zip(plans).map(|(job, plan)| match failures.get(job.topic.topic.as_str()) {
+        None => Outcome { status: plan.status, done: plan.actions },
+        Some(failure) => Outcome { status: failed(&input(job), failure), done: vec![] },
+    });
+    let outcomes = outcomes.collect();
+    let pace = match failures.values().any(|failure| failure.passes) {
+        true => Pace::Retry,
+        false if busy && failures.is_empty() => Pace::Busy,
+        false => Pace::Idle,
+    };
+    Reconciled { outcomes, pace }
+}
+
+fn input<'a>(job: &'a Job, world: &'a TopicWorld, now: TimestampMs) -> TopicInput<'a> {
+    let facts = world.topics.get(job.topic.topic.as_str());
+    TopicInput { topic: &job.topic, former: &job.former, facts, hosts: &world.hosts, now }
+}
+
+fn failed(input: &TopicInput<'_>, failure: &Failure) -> KafkaTopicStatus {
+    let Failure { reason, text, .. } = failure;
+    match failure.passes {
+        true => topics::delayed(input, reason, text.clone()),
+        false => topics::refused(input, reason, text.clone()),
+    }
+}
