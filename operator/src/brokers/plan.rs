@@ -1,10 +1,10 @@
-//! The plan of a cluster, once its brokers were asked about the restart that it hangs on.
+//! The plan of a cluster, once its brokers were asked about the restart that it hangs on; a plan with a fault is refused.
 
 use std::net::SocketAddr;
 
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
-use ottla_operator_planner::{Defaults, Input, Observed, Plan, question};
+use ottla_operator_planner::{Defaults, Input, Observed, Plan, lint, question};
 
 use super::safety;
 use crate::clock;
@@ -21,15 +21,33 @@ pub struct Request<'a> {
     pub now: TimestampMs,
 }
 
-/// Makes the plan. `ready` are ready brokers and where they serve HTTP; what they say of a restart's safety is added to
+/// A plan that may be executed.
+pub struct Planned {
+    /// The plan; one that does nothing if the plan was refused.
+    pub plan: Plan,
+    /// Why it was refused, in a sentence.
+    pub refused: Option<String>,
+}
+
+/// Makes the plan and lints it. `ready` are ready brokers and where they serve HTTP; what they say of a restart's safety is added to
 /// `observed`.
-pub async fn plan(request: &Request<'_>, observed: &mut Observed, ready: &[(NodeId, SocketAddr)]) -> Plan {
+pub async fn plan(request: &Request<'_>, observed: &mut Observed, ready: &[(NodeId, SocketAddr)]) -> Planned {
     let fresh = clock::fresh_id().to_string();
     if let Some(broker) = question(&request.input(observed, &fresh)) {
         let safety = safety::ask(broker, ready).await;
         observed.safety.insert(broker, safety);
     }
-    ottla_operator_planner::plan(&request.input(observed, &fresh))
+    let input = request.input(observed, &fresh);
+    let plan = ottla_operator_planner::plan(&input);
+    let faults = lint(&input, &plan);
+    match faults.first() {
+        None => Planned { plan, refused: None },
+        Some(fault) => {
+            let refused =
+                format!("the plan is refused, {} faults were found in it, such as: {fault}", faults.len());
+            Planned { plan: Plan::refused(request.former), refused: Some(refused) }
+        }
+    }
 }
 
 impl Request<'_> {

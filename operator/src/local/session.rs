@@ -9,9 +9,9 @@ use anyhow::{Context, bail};
 use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
 use ottla_operator_crd::{KafkaClusterStatus, ValidatedTopic};
 use ottla_operator_kafka_admin::{AdminClient, Endpoint};
+use ottla_operator_planner::Defaults;
 use ottla_operator_planner::facts::KafkaFacts;
 use ottla_operator_planner::resources::OperatorPods;
-use ottla_operator_planner::{Defaults, Plan};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::act::Actor;
@@ -26,7 +26,7 @@ use super::screen::Screen;
 use super::view::{BrokerRow, TopicRow, View, doing};
 use super::watch::Watch;
 use super::{settings, topics};
-use crate::brokers::plan::{Request, plan};
+use crate::brokers::plan::{Planned, Request, plan};
 use crate::clock;
 
 /// A broker on loopback that takes longer to answer is treated as one that does not.
@@ -272,10 +272,11 @@ impl Session {
         let now = clock::now();
         self.fleet.probe(self.template.ports, now).await;
         self.connect();
-        let (plan, kafka) = self.plan(now).await;
+        let (Planned { plan, refused }, kafka) = self.plan(now).await;
         self.tell_first_service(plan.status.ready_replicas);
         let mut actor = Actor { fleet: &mut self.fleet, folder: &self.folder, admin: &self.admin.1, now };
-        let (mut failure, mut news) = (None, vec![]);
+        let mut failure = refused;
+        let mut news = vec![];
         // As on Kubernetes, actions do not depend on each other, and one that fails holds up no other.
         for action in &plan.actions {
             match actor.act(action).await {
@@ -327,7 +328,7 @@ impl Session {
     }
 
     /// The plan and what brokers told for it.
-    async fn plan(&self, now: TimestampMs) -> (Plan, Option<KafkaFacts>) {
+    async fn plan(&self, now: TimestampMs) -> (Planned, Option<KafkaFacts>) {
         let former = &self.state.status;
         let sources = Sources {
             cluster: &self.desired.cluster,
@@ -347,8 +348,8 @@ impl Session {
         let request = Request { cluster: &self.desired.cluster, former, defaults: &defaults, now };
         let ports = self.template.ports;
         let ready: Vec<_> = self.fleet.ready().map(|id| (id, PortPlan::address(ports.http(id)))).collect();
-        let plan = plan(&request, &mut observed, &ready).await;
-        (plan, observed.kafka.ok())
+        let planned = plan(&request, &mut observed, &ready).await;
+        (planned, observed.kafka.ok())
     }
 
     /// Topics wait until the cluster is up; whether something goes on with them.

@@ -11,7 +11,7 @@ use ottla_operator_planner::{Action, KubernetesAction, Plan, plan_failed, plan_i
 use super::act::Actor;
 use super::apply::Applied;
 use super::observe::{Look, observe};
-use crate::brokers::plan::{Request, plan};
+use crate::brokers::plan::{Planned, Request, plan};
 use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::status;
@@ -79,8 +79,12 @@ impl Worker {
                 plan
             }
             Ok(cluster) => {
-                let (plan, look) = self.plan(&cluster, &former, now).await;
-                match self.carry_out(&object, Some(&look), &plan).await {
+                let (Planned { plan, refused }, look) = self.plan(&cluster, &former, now).await;
+                let failure = match refused {
+                    Some(problem) => Some(self.refused(problem)),
+                    None => self.carry_out(&object, Some(&look), &plan).await,
+                };
+                match failure {
                     None => plan,
                     Some(failure) => self.failed(&object, plan, &former, &failure).await,
                 }
@@ -99,14 +103,20 @@ impl Worker {
         cluster: &ValidatedCluster,
         former: &KafkaClusterStatus,
         now: TimestampMs,
-    ) -> (Plan, Look) {
+    ) -> (Planned, Look) {
         let context = Arc::clone(&self.context);
         let mut look = observe(&context, &self.key, cluster, former, &self.deleted, now).await;
         let seen: BTreeSet<&str> = look.observed.pods.values().map(|pod| pod.uid.as_str()).collect();
         self.deleted.retain(|uid| seen.contains(uid.as_str()));
         let request = Request { cluster, former, defaults: &context.defaults, now };
-        let plan = plan(&request, &mut look.observed, &look.ready).await;
-        (plan, look)
+        let planned = plan(&request, &mut look.observed, &look.ready).await;
+        (planned, look)
+    }
+
+    fn refused(&self, problem: String) -> Failure {
+        tracing::error!(cluster = %self.key, problem, "the plan is not executed");
+        Metrics::add(&self.context.metrics.failures, 1);
+        Failure { problem, restarted: false }
     }
 
     /// Does what the plan says and gives the first failure back. Nothing follows an object that was not applied; other
@@ -196,15 +206,20 @@ impl Worker {
     }
 }
 
-/// The plan that the next look would carry out, without doing any of it.
+/// The plan that the next look would carry out, without doing any of it; an error if it would be refused.
 pub async fn preview(context: Arc<Context>, key: ClusterKey) -> anyhow::Result<Plan> {
     let object =
         context.stores.cluster(&key).ok_or_else(|| anyhow::anyhow!("there is no KafkaCluster {key}"))?;
     let former = object.status.clone().unwrap_or_default();
     let now = clock::now();
-    match ValidatedCluster::new(&object) {
-        Err(problems) => Ok(plan_invalid(&former, object.metadata.generation, &problems, now)),
-        Ok(cluster) => Ok(Worker::new(context, key).plan(&cluster, &former, now).await.0),
+    let cluster = match ValidatedCluster::new(&object) {
+        Err(problems) => return Ok(plan_invalid(&former, object.metadata.generation, &problems, now)),
+        Ok(cluster) => cluster,
+    };
+    let (planned, _) = Worker::new(context, key).plan(&cluster, &former, now).await;
+    match planned.refused {
+        None => Ok(planned.plan),
+        Some(problem) => anyhow::bail!(problem),
     }
 }
 

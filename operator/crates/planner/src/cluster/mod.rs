@@ -3,6 +3,7 @@
 mod brokers;
 mod config;
 mod identity;
+mod lint;
 mod status;
 mod volumes;
 
@@ -11,6 +12,8 @@ use std::fmt;
 use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
 use ottla_operator_crd::KafkaClusterStatus;
 use ottla_operator_crd::validate::{Invalid, ValidatedCluster};
+
+pub use lint::{Fault, lint};
 
 use crate::action::{Action, Event, KafkaAction, KubernetesAction};
 use crate::facts::Observed;
@@ -295,6 +298,11 @@ fn outdated_services(input: &Input<'_>, build: &Build<'_>) -> Vec<Action> {
 }
 
 impl Plan {
+    /// What is left of a plan that is refused: nothing is done, and nothing said of what was to be done.
+    pub fn refused(former: &KafkaClusterStatus) -> Plan {
+        Plan { actions: vec![], status: former.clone(), requeue: LOOK_FAILED }
+    }
+
     /// The plan's status where its restart was not carried out: it must not be remembered as one.
     pub fn without_restart(&mut self, former: &KafkaClusterStatus) {
         if let Some(roll) = &mut self.status.roll {

@@ -69,15 +69,22 @@ pub enum Fault {
 
 /// Finds everything that speaks against executing `plan` on the cluster as `model` describes it now.
 pub fn lint(model: &Model, plan: &Plan) -> Vec<Fault> {
+    let mut faults = lint_moves(model, plan.moves());
+    if hash(plan.moves()) != plan.hash() {
+        faults.insert(0, Fault::Hash);
+    }
+    faults
+}
+
+/// Finds everything that speaks against starting `moves`, sorted by partition, on the cluster as `model` describes it
+/// now.
+pub fn lint_moves(model: &Model, moves: &[Move]) -> Vec<Fault> {
     let brokers: BTreeMap<NodeId, &Broker> = model.brokers.iter().map(|b| (b.id, b)).collect();
     let partitions: BTreeMap<_, &Partition> =
         model.partitions.iter().map(|p| ((&p.topic, p.index), p)).collect();
     let mut faults = Vec::new();
-    if hash(plan.moves()) != plan.hash() {
-        faults.push(Fault::Hash);
-    }
     let mut before = None;
-    for step in plan.moves() {
+    for step in moves {
         let name = TopicPartition { topic: step.topic.clone(), partition: step.partition };
         if before.replace((&step.topic, step.partition)) == Some((&step.topic, step.partition)) {
             faults.push(Fault::Twice(name.clone()));

@@ -46,7 +46,7 @@ mod tests;
 pub use check::{Infeasible, Problem};
 pub use encode::{CHUNK_BYTES_MAX, StoredPlanError, load, load_topics, store};
 pub use explain::{Explanation, Reason, explain};
-pub use lint::{Fault, lint};
+pub use lint::{Fault, lint, lint_moves};
 pub use model::{Broker, BrokerState, Capacity, Model, Partition, apply};
 pub use model_file::{ModelFileError, read_model, write_model};
 pub use options::Options;
