@@ -5,81 +5,86 @@
 //! Loads are also kept scaled: all replicas together weigh 2^30 in each dimension, so that products of two loads fit
 //! 64 bits. No I/O.
 
+mod shares;
+mod topics;
+
 use std::collections::BTreeMap;
 
 use ottla_broker_types::NodeId;
 
-use super::check::DISK_PERCENT_MAX;
-use super::index::BrokerIndex;
-use super::model::{BrokerState, Model};
 use super::options::Options;
-use super::target::share;
-use super::topics::Topics;
+use crate::rebalance::model::BrokerIndex;
+use crate::rebalance::model::{Broker, BrokerState, DISK_PERCENT_MAX, Model};
+
+/// Replicas up to which a cluster is mended; beyond, one replica more or less of a topic is nothing that anyone feels.
+const REPLICAS_MENDED: usize = 40_000;
+pub(crate) use shares::{Fill, Targets, share};
+pub(crate) use topics::{Limits, Topics, band, nearest, root};
 
 /// The broker of a slot that has no home yet.
-pub(super) const NOWHERE: u32 = u32::MAX;
+pub(crate) const NOWHERE: u32 = u32::MAX;
 /// The weight of all replicas together in each scaled dimension.
-pub(super) const SCALE: i64 = 1 << 30;
+pub(crate) const SCALE: i64 = 1 << 30;
 /// Loads that every replica of a partition bears alike: bytes on disk, and bytes per second written.
-pub(super) const DIMENSIONS: usize = 2;
+pub(crate) const DIMENSIONS: usize = 2;
 
 /// See the module's header.
-pub(super) struct Facts {
-    pub(super) ids: Vec<i32>,
+pub(crate) struct Facts {
+    pub(crate) ids: Vec<i32>,
     /// Whether a broker may keep and take replicas.
-    pub(super) stays: Vec<bool>,
+    pub(crate) stays: Vec<bool>,
     /// Whether a broker can be copied from.
-    pub(super) serves: Vec<bool>,
+    pub(crate) serves: Vec<bool>,
     /// Relative share of each broker that stays; 0 for the others.
-    pub(super) weight: Vec<u32>,
-    pub(super) rack: Vec<u16>,
+    pub(crate) weight: Vec<u32>,
+    pub(crate) rack: Vec<u16>,
     /// Brokers that stay, per rack.
-    pub(super) rack_size: Vec<u32>,
+    pub(crate) rack_size: Vec<u32>,
     /// Bytes up to which a broker may be filled.
-    pub(super) disk_max: Vec<i64>,
+    pub(crate) disk_max: Vec<i64>,
     /// Original bytes per broker.
-    pub(super) disk_before: Vec<i64>,
+    pub(crate) disk_before: Vec<i64>,
     /// Bytes of all wanted replicas together, at least 1: what weighs [`SCALE`].
-    pub(super) disk_total: i128,
+    pub(crate) disk_total: i128,
     /// Bytes per second that all leaders together send, at least 1.
-    pub(super) out_total: i128,
+    pub(crate) out_total: i128,
     /// First slot of each partition, and the end of the last.
-    pub(super) start: Vec<u32>,
+    pub(crate) start: Vec<u32>,
     /// First original replica of each partition in `orig`, and the end of the last.
-    pub(super) orig_start: Vec<u32>,
+    pub(crate) orig_start: Vec<u32>,
     /// The original replica lists.
-    pub(super) orig: Vec<u32>,
+    pub(crate) orig: Vec<u32>,
     /// The partition of each slot.
-    pub(super) part: Vec<u32>,
-    pub(super) entry: Vec<Entry>,
+    pub(crate) part: Vec<u32>,
+    pub(crate) entry: Vec<Entry>,
     /// Replicas wanted per topic.
-    pub(super) topic_slots: Vec<u32>,
+    pub(crate) topic_slots: Vec<u32>,
     /// Bytes per second written to each replica.
-    pub(super) in_rate: Vec<i64>,
+    pub(crate) in_rate: Vec<i64>,
     /// Bytes per second that the leader sends, to followers and consumers.
-    pub(super) out_rate: Vec<i64>,
+    pub(crate) out_rate: Vec<i64>,
     /// `rack_max[rf]`: how many of `rf` replicas a rack may hold.
-    pub(super) rack_max: Vec<u32>,
-    pub(super) topics: Topics,
+    pub(crate) rack_max: Vec<u32>,
+    pub(crate) topics: Topics,
     /// Brokers that stay and came without replicas, or were named as those that copies go to.
-    pub(super) is_new: Vec<bool>,
+    pub(crate) is_new: Vec<bool>,
     /// Where copies may go that nothing forces; `None` is anywhere.
     only_onto: Option<Vec<bool>>,
 }
 
 /// What is asked of a partition most, together, so that one look finds it all.
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Bytes of one replica.
-    pub(super) bytes: i64,
+    pub(crate) bytes: i64,
     /// Those, and the bytes per second written to each replica, scaled.
-    pub(super) load: [u32; DIMENSIONS],
-    pub(super) topic: u32,
+    pub(crate) load: [u32; DIMENSIONS],
+    pub(crate) topic: u32,
     /// Whether the partition is left alone.
-    pub(super) pinned: bool,
+    pub(crate) pinned: bool,
 }
 
 /// An original placement.
-pub(super) struct Original {
+pub(crate) struct Original {
     start: Vec<u32>,
     list: Vec<u32>,
     disk: Vec<i64>,
@@ -87,7 +92,7 @@ pub(super) struct Original {
 
 impl Facts {
     /// Reads a checked model; `order` sorts its partitions.
-    pub(super) fn new(model: &Model, order: &[u32], options: &Options) -> Facts {
+    pub(crate) fn new(model: &Model, order: &[u32], options: &Options) -> Facts {
         let mut brokers: Vec<_> = model.brokers.iter().collect();
         brokers.sort_by_key(|b| b.id);
         let mut racks: BTreeMap<Option<&str>, u16> = brokers.iter().map(|b| (b.rack.as_deref(), 0)).collect();
@@ -100,7 +105,7 @@ impl Facts {
         }
         let rf_max =
             model.partitions.iter().map(|p| p.replicas_wanted().max(p.replicas.len())).max().unwrap_or(0);
-        let weight = |b: &&super::model::Broker| {
+        let weight = |b: &&Broker| {
             if b.state == BrokerState::Alive { b.capacity.weight } else { 0 }
         };
         let limit = |bytes: i64| (i128::from(bytes) * i128::from(DISK_PERCENT_MAX) / 100) as i64;
@@ -187,8 +192,20 @@ impl Facts {
         });
     }
 
+    /// Whether topics are evened out for their own sake, which takes its time in large clusters.
+    pub(crate) fn mends_topics(&self) -> bool {
+        self.part.len() <= REPLICAS_MENDED
+    }
+
+    /// Whether a topic is so uneven on a broker that this alone is worth copies: it has just come, or it holds far more or
+    /// less than its share.
+    pub(crate) fn is_worth_copies(&self, topic: u32, broker: u32, held: u32) -> bool {
+        (self.is_new[broker as usize] && held < self.topics.limits(topic, broker).low)
+            || (self.mends_topics() && self.topics.is_far(topic, broker, held))
+    }
+
     /// Whether copies that nothing forces may go to the broker.
-    pub(super) fn takes_copies(&self, broker: u32) -> bool {
+    pub(crate) fn takes_copies(&self, broker: u32) -> bool {
         self.only_onto.as_ref().is_none_or(|onto| onto[broker as usize])
     }
 
@@ -206,7 +223,7 @@ impl Facts {
     }
 
     /// Makes `lists` the original placement, as if a plan had been applied; returns the one before.
-    pub(super) fn rebase(&mut self, lists: &[u32]) -> Original {
+    pub(crate) fn rebase(&mut self, lists: &[u32]) -> Original {
         let mut disk = vec![0; self.brokers()];
         for (slot, broker) in lists.iter().enumerate() {
             disk[*broker as usize] += self.entry[self.part[slot] as usize].bytes;
@@ -221,45 +238,45 @@ impl Facts {
     }
 
     /// Takes back an original placement that [`Facts::rebase`] returned.
-    pub(super) fn restore(&mut self, original: Original) {
+    pub(crate) fn restore(&mut self, original: Original) {
         (self.orig_start, self.orig, self.disk_before) = (original.start, original.list, original.disk);
         self.find_new();
     }
 
     /// The numbers of the brokers.
-    pub(super) fn index(&self) -> BrokerIndex {
+    pub(crate) fn index(&self) -> BrokerIndex {
         BrokerIndex::new(self.ids.iter().map(|id| NodeId(*id)))
     }
 
     /// Number of partitions.
-    pub(super) fn partitions(&self) -> usize {
+    pub(crate) fn partitions(&self) -> usize {
         self.entry.len()
     }
 
     /// Number of brokers, with those that leave.
-    pub(super) fn brokers(&self) -> usize {
+    pub(crate) fn brokers(&self) -> usize {
         self.ids.len()
     }
 
     /// The slots of a partition.
-    pub(super) fn slots(&self, partition: u32) -> std::ops::Range<usize> {
+    pub(crate) fn slots(&self, partition: u32) -> std::ops::Range<usize> {
         self.start[partition as usize] as usize..self.start[partition as usize + 1] as usize
     }
 
     /// The original replica list of a partition.
-    pub(super) fn original(&self, partition: u32) -> &[u32] {
+    pub(crate) fn original(&self, partition: u32) -> &[u32] {
         let at = partition as usize;
         &self.orig[self.orig_start[at] as usize..self.orig_start[at + 1] as usize]
     }
 
     /// Whether every rack must hold exactly one replica of each partition, so that racks cannot help each other.
-    pub(super) fn racks_are_independent(&self) -> bool {
+    pub(crate) fn racks_are_independent(&self) -> bool {
         let racks = self.rack_size.iter().filter(|n| **n > 0).count();
         self.start.windows(2).all(|pair| (pair[1] - pair[0]) as usize == racks)
     }
 
     /// Replicas of a partition that brokers which stay will hold.
-    pub(super) fn slots_held(&self, partition: u32) -> usize {
+    pub(crate) fn slots_held(&self, partition: u32) -> usize {
         if self.entry[partition as usize].pinned {
             self.original(partition).iter().filter(|b| self.stays[**b as usize]).count()
         } else {
@@ -269,7 +286,7 @@ impl Facts {
 }
 
 /// A load relative to `total`, which weighs [`SCALE`].
-pub(super) fn scaled(load: i64, total: i128) -> i64 {
+pub(crate) fn scaled(load: i64, total: i128) -> i64 {
     // Division of 128 bits takes several times as long, and few loads need it.
     match (u64::try_from(load), u64::try_from(total)) {
         (Ok(load), Ok(total)) if load < 1 << 34 => (load * SCALE as u64 / total) as i64,

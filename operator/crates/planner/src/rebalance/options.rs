@@ -41,12 +41,12 @@ impl Default for Options {
 
 impl Options {
     /// Whether a limit keeps the plan from reaching balance.
-    pub(super) fn is_limited(&self) -> bool {
+    pub(crate) fn is_limited(&self) -> bool {
         self.moves_max.is_some() || self.bytes_max.is_some()
     }
 
     /// Whether voluntary moves may bring the plan to these totals.
-    pub(super) fn allows(&self, copies: i64, bytes: i64) -> bool {
+    pub(crate) fn allows(&self, copies: i64, bytes: i64) -> bool {
         self.moves_max.is_none_or(|max| copies <= max) && self.bytes_max.is_none_or(|max| bytes <= max)
     }
 }

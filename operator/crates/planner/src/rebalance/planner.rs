@@ -3,24 +3,24 @@
 //! A plan is made in passes. Each pass plans from where the one before ended, exactly as a later call would plan from
 //! the applied plan, until a pass finds nothing to do: so the plan of an applied plan is empty.
 
-use super::bounds::{Floors, LowerBounds, lower_bounds};
-use super::check::{Infeasible, Problem, check, name};
-use super::counts::balance_counts;
 use super::facts::Facts;
-use super::finish::Finish;
-use super::forced::{lift_forced, place};
-use super::leaders::balance_leaders;
-use super::model::{Model, Partition};
 use super::options::Options;
-use super::order::lists;
-use super::plan::Plan;
-use super::refine::{rate, refine};
 use super::rng::mix;
-use super::score::Placement;
-use super::state::State;
-use super::target::Targets;
-use super::topic_repair::{mend_topics, unevenness};
-use super::trim::trim;
+use crate::rebalance::bounds::{Floors, LowerBounds, lower_bounds};
+use crate::rebalance::facts::Targets;
+use crate::rebalance::model::{Infeasible, Problem, check, name};
+use crate::rebalance::model::{Model, Partition};
+use crate::rebalance::phases::counts::balance_counts;
+use crate::rebalance::phases::forced::{lift_forced, place};
+use crate::rebalance::phases::leaders::balance_leaders;
+use crate::rebalance::phases::refine::{rate, refine};
+use crate::rebalance::phases::topic_repair::{mend_topics, unevenness};
+use crate::rebalance::phases::trim::trim;
+use crate::rebalance::plan::Finish;
+use crate::rebalance::plan::Plan;
+use crate::rebalance::state::Placement;
+use crate::rebalance::state::State;
+use crate::rebalance::state::lists;
 
 /// Seeds tried for one pass of a small cluster.
 const TRIES_MAX: usize = 16;

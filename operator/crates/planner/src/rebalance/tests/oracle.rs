@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::flow::Network;
 use super::random::{Kind, model};
-use crate::rebalance::facts::Facts;
-use crate::rebalance::target::Targets;
+use crate::rebalance::facts::{Facts, Targets};
 use crate::rebalance::{Model, Options, plan};
 
 /// The fewest copies that bring every broker into its band, every partition to its number of replicas and every rack
