@@ -19,6 +19,7 @@ use crate::controller::Controller;
 use crate::coordinators::Groups;
 use crate::disk_access::DiskAccess;
 use crate::fetch::Sessions;
+use crate::kept::Kept;
 use crate::listener::{Admission, ConnectionLimits};
 use crate::metrics::Metrics;
 use crate::net;
@@ -51,6 +52,8 @@ pub struct Broker {
     pub controller: Controller,
     /// Incremental fetch sessions.
     pub fetch_sessions: Sessions,
+    /// What is kept in memory for clients.
+    pub kept: Arc<Kept>,
     /// Producer ids to give out.
     pub producer_ids: ProducerIds,
     /// The connections of clients.
@@ -92,6 +95,8 @@ pub struct Parts {
     pub seed: u64,
     /// Connections of clients that the memory allows.
     pub connections_max: usize,
+    /// Bytes that may be kept for clients.
+    pub kept_bytes_max: usize,
     /// See [`Broker::data`].
     pub data: Handle,
 }
@@ -100,6 +105,7 @@ impl Broker {
     /// A broker that knows nothing of its cluster yet.
     pub fn new(parts: Parts, metrics: Arc<Metrics>) -> Arc<Broker> {
         let slots_max = parts.config.fetch.session_slots_max as usize;
+        let kept = Kept::new(parts.kept_bytes_max);
         let nothing = ConfigMap::new();
         let (limits, _) = connection_limits(parts.config.layers(&nothing, &nothing), parts.connections_max);
         Arc::new(Broker {
@@ -114,6 +120,7 @@ impl Broker {
             groups: parts.groups,
             controller: parts.controller,
             fetch_sessions: Mutex::new(FetchSessions::new(slots_max, parts.seed)),
+            kept,
             producer_ids: ProducerIds::default(),
             admission: Admission::new(limits),
             checks: Checks::default(),

@@ -19,6 +19,7 @@ mod frozen_disk;
 mod health;
 mod http;
 mod identity;
+mod kept;
 mod listener;
 mod membership;
 mod memory;

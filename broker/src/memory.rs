@@ -20,6 +20,8 @@ pub struct MemoryShares {
     pub client_leftovers: usize,
     /// What waits for slow brokers.
     pub broker_leftovers: usize,
+    /// What is kept for clients beyond their requests.
+    pub kept: usize,
     /// The largest single request: one at a time may go over the budget of its listener.
     pub frame_max: usize,
     /// What members of groups say, and as much for what groups commit.
@@ -38,6 +40,7 @@ impl MemoryShares {
             broker_frames: size(queued_max.min(share(16))),
             client_leftovers: size(share(8)),
             broker_leftovers: size(share(32)),
+            kept: size(share(32)),
             frame_max: size(frame_max.min(share(8))),
             groups: size(share(64)),
             connections_max: size(share(4) / CONNECTION_BYTES).max(64),
@@ -119,7 +122,7 @@ mod tests {
         let beyond = 2 * shares.frame_max as u64;
         let held =
             shares.client_frames + shares.broker_frames + shares.client_leftovers + shares.broker_leftovers;
-        let held = held + 2 * shares.groups;
+        let held = held + shares.kept + 2 * shares.groups;
         assert!(held as u64 + connections + beyond <= total * 7 / 8, "{shares:?}");
         assert!(shares.connections_max >= 5_000, "{shares:?}");
         let large = MemoryShares::of(64 << 30, 64 << 20, 100 << 20);

@@ -28,6 +28,9 @@ use crate::peers::Peers;
 use crate::stop::Fatal;
 use crate::view::View;
 
+/// What clients can make a broker of a test keep.
+pub(crate) const KEPT_BYTES_MAX: usize = 8 << 20;
+
 /// The broker and what it was told.
 pub(crate) struct Rig {
     pub(crate) broker: Arc<Broker>,
@@ -94,6 +97,7 @@ impl Rig {
             controller: Controller::new(NodeId(1), None, active, None),
             seed: 1,
             connections_max: usize::MAX,
+            kept_bytes_max: KEPT_BYTES_MAX,
             data: data(),
             config,
         };

@@ -3,6 +3,7 @@
 //! A session watches its partitions for as long as it lives. Every partition that moved is marked in its rules before a
 //! request leaves it out, so a fetch that is given up loses nothing.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
 use ottla_broker_node::{
@@ -12,12 +13,15 @@ use ottla_broker_node::{
 use ottla_broker_types::{MonotonicMs, PartitionIndex};
 use parking_lot::Mutex;
 
+use crate::kept::{Charge, Kept};
 use crate::partitions::{FetchWaiter, HostedPartition};
 
 /// The epoch by which a client asks for a new session.
 const EPOCH_NEW: i32 = 0;
 /// The epoch by which a client ends a session or asks for none.
 const EPOCH_FINAL: i32 = -1;
+/// What a partition takes in a session beside its topic's name, generously.
+const ENTRY_BYTES: usize = 320;
 
 /// The sessions of a broker; locked to find one, never while partitions are read.
 pub type Sessions = Mutex<FetchSessions<Arc<Session>>>;
@@ -28,12 +32,21 @@ pub struct Session {
     waiter: Arc<FetchWaiter>,
     /// By place, the partition that is watched for it.
     watched: Mutex<Vec<Weak<HostedPartition>>>,
+    /// What a client's session counts as; it only grows, since its memory is given back with the whole session.
+    charge: Option<Mutex<Charge>>,
 }
 
 impl Session {
-    fn new(reader: Reader, targets: Vec<FetchTarget>) -> Session {
+    fn new(reader: Reader, targets: Vec<FetchTarget>, charge: Option<Charge>) -> Session {
         let rules = Mutex::new(FetchSession::new(reader, targets));
-        Session { rules, waiter: Arc::default(), watched: Mutex::default() }
+        Session { rules, waiter: Arc::default(), watched: Mutex::default(), charge: charge.map(Mutex::new) }
+    }
+
+    /// Counts what a request adds; false if there is no room for it.
+    fn has_room(&self, targets: &[FetchTarget]) -> bool {
+        let Some(charge) = &self.charge else { return true };
+        let bytes = self.rules.lock().new_among(targets).map(bytes_of).sum();
+        charge.lock().grow(bytes)
     }
 
     fn watch(&self, partition: &Arc<HostedPartition>, place: usize, reader: Reader) {
@@ -66,6 +79,16 @@ impl Session {
     }
 }
 
+/// About what a partition takes in a session.
+fn bytes_of(target: &FetchTarget) -> usize {
+    let name = match &target.topic {
+        TopicRef::Id(_) => 0,
+        TopicRef::Name(name) => name.as_str().len(),
+        TopicRef::Unnamable(name) => name.len(),
+    };
+    ENTRY_BYTES + name
+}
+
 /// The part of a Fetch request that concerns the session.
 #[derive(Clone, Debug)]
 pub struct SessionRequest {
@@ -77,6 +100,8 @@ pub struct SessionRequest {
     pub targets: Vec<FetchTarget>,
     /// Partitions that leave the session.
     pub forgotten: Vec<(TopicRef, PartitionIndex)>,
+    /// Whom a session is counted for; `None` for another broker, whose sessions are not.
+    pub client: Option<IpAddr>,
 }
 
 /// What to read for a request, and how to answer it.
@@ -90,9 +115,11 @@ pub struct Plan {
     visits: Vec<Visit>,
 }
 
-/// Begins a request: opens, continues or closes its session.
+/// Begins a request: opens, continues or closes its session. A client is served without one where there is no room for it
+/// in `kept`.
 pub fn begin(
     sessions: &Sessions,
+    kept: &Arc<Kept>,
     now: MonotonicMs,
     reader: Reader,
     request: SessionRequest,
@@ -107,7 +134,14 @@ pub fn begin(
             if request.targets.is_empty() {
                 return Ok(Plan::without_session(request.targets));
             }
-            let session = Arc::new(Session::new(reader, request.targets.clone()));
+            let mut charge = None;
+            if let Some(client) = request.client {
+                charge = kept.charge(client, request.targets.iter().map(bytes_of).sum());
+                if charge.is_none() {
+                    return Ok(Plan::without_session(request.targets));
+                }
+            }
+            let session = Arc::new(Session::new(reader, request.targets.clone(), charge));
             let opened = sessions.lock().open(now, reader, Arc::clone(&session));
             Ok(opened
                 .map_or_else(|| Plan::without_session(request.targets), |id| Plan::of(session, id, false)))
@@ -115,6 +149,11 @@ pub fn begin(
         epoch => {
             let found = sessions.lock().find(now, request.session_id);
             let session = found.ok_or(SessionError::NotFound)?;
+            if !session.has_room(&request.targets) {
+                // The client begins anew, and goes on without a session.
+                sessions.lock().close(request.session_id);
+                return Err(SessionError::NotFound);
+            }
             let change = SessionChange { epoch, targets: request.targets, forgotten: request.forgotten };
             let gone = session.rules.lock().advance(reader, change)?;
             session.forget(gone);
@@ -198,5 +237,50 @@ impl Plan {
         let Some(session) = &self.session else { return found.map(|_| true).collect() };
         let mut rules = session.rules.lock();
         found.map(|(place, found)| rules.answered(place, found) || !self.is_incremental).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_types::{TopicId, Uuid};
+
+    use super::*;
+
+    const KEPT_BYTES_MAX: usize = 64 << 10;
+
+    fn request(session_id: i32, session_epoch: i32, partitions: std::ops::Range<i32>) -> SessionRequest {
+        let target = |partition| FetchTarget {
+            topic: TopicRef::Id(TopicId(Uuid([1; 16]))),
+            partition: PartitionIndex(partition),
+            fetch_offset: 0,
+            current_leader_epoch: None,
+            last_fetched_epoch: None,
+            log_start: None,
+            bytes_max: 1,
+        };
+        SessionRequest {
+            session_id,
+            session_epoch,
+            targets: partitions.map(target).collect(),
+            forgotten: Vec::new(),
+            client: Some([127, 0, 0, 1].into()),
+        }
+    }
+
+    #[test]
+    fn partitions_that_nobody_has_room_for_are_served_without_a_session() {
+        let sessions = Mutex::new(FetchSessions::new(10, 7));
+        let kept = Kept::new(KEPT_BYTES_MAX);
+        let begun = |request: SessionRequest| {
+            begin(&sessions, &kept, MonotonicMs(1), Reader::Client, request).map(|plan| plan.session_id)
+        };
+        let fit = (KEPT_BYTES_MAX / 2 / ENTRY_BYTES) as i32;
+        assert_eq!(begun(request(0, 0, 0..fit + 1)), Ok(0));
+        let id = begun(request(0, 0, 0..fit)).unwrap();
+        assert_ne!(id, 0);
+        assert_eq!(begun(request(0, 0, 0..1)), Ok(0), "it has its share");
+        assert_eq!(begun(request(id, 1, 0..fit)), Ok(id), "what it has is no more when it is named again");
+        assert_eq!(begun(request(id, 2, fit..fit + 1)), Err(SessionError::NotFound));
+        assert_ne!(begun(request(0, 0, 0..fit)), Ok(0), "the session has given back what it held");
     }
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,13 +40,13 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         Ok(reader) => reader,
         Err(refused) => return Ok(Answer::close(refused)),
     };
-    let session = session_request(&request, call.version);
+    let session = session_request(&request, &call);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
     let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0);
     let bytes_max =
         usize::try_from(request.max_bytes).unwrap_or(0).min(broker.config.fetch.response_bytes_max as usize);
     let now = broker.clock.now();
-    let plan = match fetch::begin(&broker.fetch_sessions, now.mono, reader, session) {
+    let plan = match fetch::begin(&broker.fetch_sessions, &broker.kept, now.mono, reader, session) {
         Ok(plan) => plan,
         Err(error) => return Ok(Answer::now(call.reply(&session_failed(error)))),
     };
@@ -79,25 +80,36 @@ fn reader(call: &Call, request: &FetchRequest<'_>) -> Result<Reader, &'static st
     }
 }
 
-fn session_request(request: &FetchRequest<'_>, version: i16) -> SessionRequest {
+fn session_request(request: &FetchRequest<'_>, call: &Call) -> SessionRequest {
     let topic_ref = |name: &str, id: Uuid| -> TopicRef {
-        if version >= 13 {
+        if call.version >= 13 {
             return TopicRef::Id(TopicId::from_wire(id.0).unwrap_or_default());
         }
         TopicName::new(name).map_or_else(|_| TopicRef::Unnamable(name.into()), TopicRef::Name)
     };
     let mut targets = Vec::new();
+    let mut places = BTreeMap::new();
     for topic in &request.topics {
         let reference = topic_ref(&topic.topic, topic.topic_id);
-        targets.extend(topic.partitions.iter().map(|partition| FetchTarget {
-            topic: reference.clone(),
-            partition: PartitionIndex(partition.partition),
-            fetch_offset: partition.fetch_offset,
-            current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
-            last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
-            log_start: Offset::new(partition.log_start_offset),
-            bytes_max: partition.partition_max_bytes,
-        }));
+        for partition in &topic.partitions {
+            let target = FetchTarget {
+                topic: reference.clone(),
+                partition: PartitionIndex(partition.partition),
+                fetch_offset: partition.fetch_offset,
+                current_leader_epoch: LeaderEpoch::from_wire(partition.current_leader_epoch),
+                last_fetched_epoch: LeaderEpoch::from_wire(partition.last_fetched_epoch),
+                log_start: Offset::new(partition.log_start_offset),
+                bytes_max: partition.partition_max_bytes,
+            };
+            // As in Kafka, what is said last of a partition counts.
+            match places.entry((reference.clone(), partition.partition)) {
+                Entry::Vacant(place) => {
+                    place.insert(targets.len());
+                    targets.push(target);
+                }
+                Entry::Occupied(place) => targets[*place.get()] = target,
+            }
+        }
     }
     let mut forgotten = Vec::new();
     for topic in &request.forgotten_topics_data {
@@ -109,6 +121,7 @@ fn session_request(request: &FetchRequest<'_>, version: i16) -> SessionRequest {
         session_epoch: request.session_epoch,
         targets,
         forgotten,
+        client: (!call.peer.internal).then(|| call.peer.address.ip()),
     }
 }
 

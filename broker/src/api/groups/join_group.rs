@@ -14,6 +14,7 @@ use super::parts;
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::kept::Charge;
 
 /// From this version on the rebalance timeout has a field of its own.
 const REBALANCE_TIMEOUT_FROM_VERSION: i16 = 1;
@@ -24,11 +25,17 @@ const NULL_PROTOCOL_FROM_VERSION: i16 = 7;
 /// From this version on a leader may be told not to assign (KIP-814).
 const SKIP_ASSIGNMENT_FROM_VERSION: i16 = 9;
 
+/// What a member may offer, names and metadata of all its protocols: what is chosen of it must fit into a record of
+/// the offsets topic. Kafka, too, fails with UNKNOWN_SERVER_ERROR above that.
+const MEMBER_BYTES_MAX: usize = 1 << 20;
+/// What a member takes beside that, generously.
+const MEMBER_BYTES: usize = 1 << 10;
+
 /// Handles a JoinGroup.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: JoinGroupRequest<'_> = call.request()?;
     let member_id = request.member_id.clone().into_owned();
-    let parked = join(&call, &request).and_then(|join| broker.groups.join(broker, &join));
+    let parked = join(broker, &call, &request).and_then(|join| broker.groups.join(broker, &join));
     match parked {
         Err(code) => Ok(Answer::now(call.reply(&failed(&call, code, &member_id)))),
         Ok(parked) => Ok(call.later(|call| async move {
@@ -44,7 +51,31 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     }
 }
 
-fn join(call: &Call, request: &JoinGroupRequest<'_>) -> Result<JoinRequest, ErrorCode> {
+/// Bytes that are counted for who sent them as long as the group holds them.
+struct Charged {
+    bytes: Box<[u8]>,
+    _charge: Arc<Charge>,
+}
+
+impl AsRef<[u8]> for Charged {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Counts what the group would keep of a member: for as long as it is one, which is its choice of up to half an hour
+/// after it went away.
+fn charge(broker: &Broker, call: &Call, request: &JoinGroupRequest<'_>) -> Result<Arc<Charge>, ErrorCode> {
+    let each = request.protocols.iter().map(|offered| offered.name.len() + offered.metadata.len());
+    let bytes: usize = each.sum();
+    if bytes > MEMBER_BYTES_MAX {
+        return Err(ErrorCode::UnknownServerError);
+    }
+    let charge = broker.kept.charge(call.peer.address.ip(), MEMBER_BYTES + bytes);
+    charge.map(Arc::new).ok_or(ErrorCode::CoordinatorNotAvailable)
+}
+
+fn join(broker: &Broker, call: &Call, request: &JoinGroupRequest<'_>) -> Result<JoinRequest, ErrorCode> {
     let group = parts::group(&request.group_id)?;
     let milliseconds = |value: i32| DurationMs(u64::try_from(value).unwrap_or(0));
     let rebalance_timeout = if call.version >= REBALANCE_TIMEOUT_FROM_VERSION {
@@ -52,9 +83,13 @@ fn join(call: &Call, request: &JoinGroupRequest<'_>) -> Result<JoinRequest, Erro
     } else {
         request.session_timeout_ms
     };
+    let charge = charge(broker, call, request)?;
     let protocols = request.protocols.iter().map(|offered| Protocol {
         name: (*offered.name).into(),
-        metadata: Bytes::copy_from_slice(&offered.metadata),
+        metadata: Bytes::from_owner(Charged {
+            bytes: (*offered.metadata).into(),
+            _charge: Arc::clone(&charge),
+        }),
     });
     Ok(JoinRequest {
         group,
@@ -103,5 +138,48 @@ fn response(call: &Call, joined: &Joined) -> JoinGroupResponse<'static> {
         skip_assignment: joined.skip_assignment,
         member_id: Cow::Owned(joined.member.as_str().to_owned()),
         members: members.collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ottla_broker_protocol::messages::join_group_request::JoinGroupRequestProtocol;
+
+    use super::*;
+    use crate::testing::{KEPT_BYTES_MAX, Rig};
+
+    fn request(metadata: &[u8]) -> JoinGroupRequest<'_> {
+        let offered = JoinGroupRequestProtocol { name: Cow::Borrowed("range"), metadata: metadata.into() };
+        JoinGroupRequest {
+            group_id: Cow::Borrowed("g"),
+            session_timeout_ms: 1_800_000,
+            protocol_type: Cow::Borrowed("consumer"),
+            protocols: vec![offered],
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn what_members_offer_is_bounded_each_and_together() {
+        let rig = Rig::new();
+        let try_join = |request: &JoinGroupRequest<'_>| join(&rig.broker, &rig.call(request, 3), request);
+        let large = vec![7; MEMBER_BYTES_MAX];
+        assert_eq!(try_join(&request(&large)).unwrap_err(), ErrorCode::UnknownServerError);
+        let half = &large[..MEMBER_BYTES_MAX / 2];
+        let mut held = Vec::new();
+        let refused = loop {
+            match try_join(&request(half)) {
+                Ok(join) => held.push(join),
+                Err(code) => break code,
+            }
+        };
+        assert_eq!(refused, ErrorCode::CoordinatorNotAvailable);
+        assert_eq!(
+            held.len(),
+            KEPT_BYTES_MAX / 2 / (half.len() + "range".len() + MEMBER_BYTES),
+            "half is for others"
+        );
+        held.pop();
+        assert!(try_join(&request(half)).is_ok(), "it is given back when the member is gone");
     }
 }

@@ -147,6 +147,11 @@ impl FetchSession {
         session
     }
 
+    /// Those of `targets` that are not in the session yet.
+    pub fn new_among<'a>(&self, targets: &'a [FetchTarget]) -> impl Iterator<Item = &'a FetchTarget> {
+        targets.iter().filter(|target| !self.places.contains_key(&(target.topic.clone(), target.partition)))
+    }
+
     /// Takes a further request of `reader` in; the places of the partitions that have left the session.
     pub fn advance(&mut self, reader: Reader, change: SessionChange) -> Result<Vec<usize>, SessionError> {
         // A broker that has registered anew tells its progress anew, too.

@@ -540,7 +540,7 @@ fn a_full_disk_is_named_with_what_frees_it_until_there_is_space() {
     assert_eq!(reason, "DiskFull");
     assert!(message.starts_with("broker 1 (1024 MiB): its disk is full"), "{message}");
     assert!(message.contains("retention.bytes") && message.contains("spec.storage.size"), "{message}");
-    let told = full.actions.iter().any(|action| matches!(action, Action::Tell(note) if note.warning));
+    let told = full.actions.iter().any(|action| matches!(action, Action::Event(event) if event.warning));
     assert!(told, "an event says so, too");
     observed
         .kafka
