@@ -6,8 +6,8 @@
 use std::sync::Arc;
 
 use ottla_broker_coordinator::{Coordinator, Hosting, Outcome, Shard, Token, Turn};
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_node::Reader;
+use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{LeaderEpoch, MonotonicMs, Now};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
