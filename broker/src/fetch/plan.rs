@@ -3,6 +3,7 @@
 //! A session watches its partitions for as long as it lives. Every partition that moved is marked in its rules before a
 //! request leaves it out, so a fetch that is given up loses nothing.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
@@ -47,6 +48,23 @@ impl Session {
         let Some(charge) = &self.charge else { return true };
         let bytes = self.rules.lock().new_among(targets).map(bytes_of).sum();
         charge.lock().grow(bytes)
+    }
+
+    /// Marks the partitions that have moved, and says which they are.
+    fn mark_moved(&self) -> BTreeSet<usize> {
+        let moved = self.waiter.take_moved();
+        let (reader, catching_up) = {
+            let rules = self.rules.lock();
+            (rules.reader(), rules.catching_up(moved.iter().copied()))
+        };
+        // Nothing else is held while a partition is asked: it may wait for its disk.
+        let watched = |place: usize| self.watched.lock().get(place).and_then(Weak::upgrade);
+        let stand = |place| Some((place, watched(place)?.standing(reader)));
+        let standings: Vec<_> = catching_up.into_iter().filter_map(stand).collect();
+        let mut rules = self.rules.lock();
+        standings.into_iter().for_each(|(place, standing)| rules.stand(place, standing));
+        rules.mark(moved.iter().copied());
+        moved
     }
 
     fn watch(&self, partition: &Arc<HostedPartition>, place: usize, reader: Reader) {
@@ -180,11 +198,8 @@ impl Plan {
     }
 
     fn of(session: Arc<Session>, session_id: i32, is_incremental: bool) -> Plan {
-        let visits = {
-            let mut rules = session.rules.lock();
-            rules.mark(session.waiter.take_moved());
-            rules.due()
-        };
+        session.mark_moved();
+        let visits = session.rules.lock().due();
         let waiter = Arc::clone(&session.waiter);
         Plan { session_id, is_incremental, session: Some(session), waiter, visits }
     }
@@ -222,12 +237,12 @@ impl Plan {
 
     /// The partitions that have moved since the last call.
     pub fn take_moved(&self) -> Vec<Visit> {
-        let moved = self.waiter.take_moved();
         let Some(session) = &self.session else {
+            let moved = self.waiter.take_moved();
             return moved.into_iter().filter_map(|place| self.visits.get(place).cloned()).collect();
         };
-        let mut rules = session.rules.lock();
-        rules.mark(moved.iter().copied());
+        let moved = session.mark_moved();
+        let rules = session.rules.lock();
         moved.into_iter().filter_map(|place| rules.visit(place)).collect()
     }
 

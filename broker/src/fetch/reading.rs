@@ -58,7 +58,8 @@ impl Part {
         self.result.as_ref().map_or(Found::Error, |read| Found::State {
             high_watermark: read.high_watermark.get(),
             log_start: read.log_start.get(),
-            has_more: read.bytes > 0 || read.diverging.is_some(),
+            has_part: read.bytes > 0 || read.diverging.is_some(),
+            is_behind: read.is_behind,
             standing: read.standing,
         })
     }

@@ -102,6 +102,8 @@ pub struct FetchRead {
     pub log_start: Offset,
     /// Where the fetcher's log leaves this one.
     pub diverging: Option<(LeaderEpoch, Offset)>,
+    /// Whether there is anything for the fetcher to read, whether or not there was room for it.
+    pub is_behind: bool,
     /// How the fetcher stands with the partition.
     pub standing: Standing,
 }
@@ -277,6 +279,11 @@ impl HostedPartition {
         self.waiters.lock().watcher_count()
     }
 
+    /// How a fetcher stands with this partition.
+    pub fn standing(&self, reader: Reader) -> Standing {
+        self.read(|replica| standing(replica, reader)).unwrap_or_default()
+    }
+
     /// Lets the followers fetch, if what they told by their former fetches does not say whether they may join the ISR.
     /// Whoever calls it has published what they are to be judged by.
     pub fn want_followers(&self) {
@@ -318,12 +325,13 @@ impl HostedPartition {
         };
         let replica = guard.replica.as_mut().ok_or(ErrorCode::KafkaStorageError)?;
         let outcome = replica.handle_fetch(now, &facts).map_err(|error| self.not_fetched(now, &error))?;
-        let is_in_sync = |node| replica.isr().is_none_or(|isr| isr.contains(&node));
-        let standing = match reader.node() {
-            Some(node) if !is_in_sync(node) => Standing::CatchingUp,
-            Some(_) | None => Standing::InSync,
+        let standing = standing(replica, reader);
+        let visible_end = match reader {
+            Reader::Client => outcome.high_watermark,
+            Reader::Follower { .. } => replica.log().log_end(),
         };
         let read = FetchRead {
+            is_behind: fetch_offset < visible_end,
             bytes: outcome.read.bytes,
             segments: outcome.read.segments,
             high_watermark: outcome.high_watermark,
@@ -435,5 +443,13 @@ impl HostedPartition {
         }
         self.change(|replica| replica.alter_partition_result(now, proposal, result));
         self.want_followers();
+    }
+}
+
+fn standing(replica: &Replica, reader: Reader) -> Standing {
+    let is_in_sync = |node| replica.isr().is_none_or(|isr| isr.contains(&node));
+    match reader.node() {
+        Some(node) if !is_in_sync(node) => Standing::CatchingUp,
+        Some(_) | None => Standing::InSync,
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! Invariants: a session's epoch grows by one with each request (wrapping from `i32::MAX` to 1); a partition is due from
 //! the moment in which it is named or marked until it was read and there was nothing to tell; one that got records goes
-//! behind the others; the work of a request depends on the partitions that are due, not on those of the session.
+//! behind the others, and one for which there was no room keeps its place; the work of a request depends on the
+//! partitions that are due, not on those of the session.
 
 use std::collections::BTreeMap;
 
@@ -90,8 +91,10 @@ pub enum Found {
         high_watermark: i64,
         /// The log's start.
         log_start: i64,
-        /// Whether there are records, or the point where the logs part.
-        has_more: bool,
+        /// Whether the answer carries records of it, or the point where the logs part.
+        has_part: bool,
+        /// Whether there are records to read, in this answer or, for lack of room, in a later one.
+        is_behind: bool,
         /// How the fetcher stands with it by now.
         standing: Standing,
     },
@@ -172,6 +175,11 @@ impl FetchSession {
         Ok(gone)
     }
 
+    /// Who reads in it.
+    pub fn reader(&self) -> Reader {
+        self.reader
+    }
+
     /// Whether it has no partitions.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
@@ -184,6 +192,21 @@ impl FetchSession {
                 self.queue(place);
             }
         }
+    }
+
+    /// Of `places` those that the fetcher is known to catch up with. It may be in sync by now: before news of them is
+    /// marked, [`FetchSession::stand`] tells, or what producers wait for comes in the turn of what nobody waits for.
+    pub fn catching_up(&self, places: impl IntoIterator<Item = usize>) -> Vec<usize> {
+        let is_catching_up = |place: &usize| {
+            let entry = self.entries.get(*place).and_then(Option::as_ref);
+            entry.is_some_and(|entry| entry.standing == Standing::CatchingUp)
+        };
+        places.into_iter().filter(is_catching_up).collect()
+    }
+
+    /// How the fetcher stands with the partition at `place` by now.
+    pub fn stand(&mut self, place: usize, standing: Standing) {
+        self.set_standing(place, standing);
     }
 
     /// The partitions that are due, those in sync before those that catch up, each in its turn.
@@ -210,7 +233,7 @@ impl FetchSession {
     pub fn answered(&mut self, place: usize, found: Found) -> bool {
         let Some(entry) = self.entries.get_mut(place).and_then(Option::as_mut) else { return true };
         entry.is_named = false;
-        let Found::State { high_watermark, log_start, has_more, standing } = found else {
+        let Found::State { high_watermark, log_start, has_part, is_behind, standing } = found else {
             entry.told = None;
             self.queue(place);
             return true;
@@ -219,12 +242,12 @@ impl FetchSession {
         let changed = entry.told != Some(telling);
         entry.told = Some(telling);
         self.set_standing(place, standing);
-        if has_more {
+        if has_part {
             self.queue(place);
-        } else {
+        } else if !is_behind {
             self.unqueue(place);
         }
-        changed || has_more
+        changed || has_part
     }
 
     fn name(&mut self, target: FetchTarget) {
@@ -237,7 +260,12 @@ impl FetchSession {
                 place
             }
             None => {
-                let standing = Standing::default();
+                // What a follower begins to fetch it has to catch up with more often than not; its first fetch tells.
+                let standing = match self.reader {
+                    Reader::Client => Standing::InSync,
+                    Reader::Follower { .. } => Standing::CatchingUp,
+                };
+                self.catching_up_count += usize::from(standing == Standing::CatchingUp);
                 let entry = Entry { target, told: None, standing, turn: None, is_named: true };
                 let place = self.free.pop().unwrap_or(self.entries.len());
                 if place == self.entries.len() {
@@ -321,8 +349,9 @@ mod tests {
         SessionChange { epoch, targets: Vec::new(), forgotten: vec![key] }
     }
 
-    fn state(high_watermark: i64, has_more: bool) -> Found {
-        Found::State { high_watermark, log_start: 0, has_more, standing: Standing::InSync }
+    fn state(high_watermark: i64, has_part: bool) -> Found {
+        let (is_behind, standing) = (has_part, Standing::InSync);
+        Found::State { high_watermark, log_start: 0, has_part, is_behind, standing }
     }
 
     fn due(session: &FetchSession) -> Vec<i32> {
@@ -357,8 +386,13 @@ mod tests {
         assert!(session.answered(0, state(5, false)), "a new high watermark");
         session.mark([0]);
         assert!(!session.answered(0, state(5, false)));
-        let start =
-            Found::State { high_watermark: 5, log_start: 2, has_more: false, standing: Standing::InSync };
+        let start = Found::State {
+            high_watermark: 5,
+            log_start: 2,
+            has_part: false,
+            is_behind: false,
+            standing: Standing::InSync,
+        };
         assert!(session.answered(0, start), "a new log start");
         assert_eq!(due(&session), []);
     }
@@ -369,6 +403,22 @@ mod tests {
         session.mark([0, 1, 2]);
         session.answered(0, state(1, true));
         assert_eq!(due(&session), [1, 2, 0], "one that got records goes behind the others");
+    }
+
+    #[test]
+    fn what_was_read_without_room_for_its_records_keeps_its_turn() {
+        let mut session = quiet(2);
+        session.mark([0, 1]);
+        let starved = Found::State {
+            high_watermark: 0,
+            log_start: 0,
+            has_part: false,
+            is_behind: true,
+            standing: Standing::InSync,
+        };
+        assert!(!session.answered(0, starved), "there is nothing to tell");
+        session.answered(1, state(0, true));
+        assert_eq!(due(&session), [0, 1]);
     }
 
     #[test]
@@ -385,8 +435,13 @@ mod tests {
     #[test]
     fn partitions_that_catch_up_come_behind_those_in_sync() {
         let mut session = session(3);
-        let behind =
-            Found::State { high_watermark: 9, log_start: 0, has_more: true, standing: Standing::CatchingUp };
+        let behind = Found::State {
+            high_watermark: 9,
+            log_start: 0,
+            has_part: true,
+            is_behind: true,
+            standing: Standing::CatchingUp,
+        };
         session.answered(0, behind);
         session.answered(1, behind);
         session.answered(2, state(0, false));
@@ -400,6 +455,17 @@ mod tests {
     }
 
     #[test]
+    fn a_partition_that_has_come_in_sync_comes_before_those_that_have_not() {
+        let mut session = session(3);
+        session.mark([0, 1, 2]);
+        assert_eq!(session.catching_up([2, 1, 9]), [2, 1]);
+        session.stand(2, Standing::InSync);
+        assert_eq!(due(&session), [2, 0, 1]);
+        assert_eq!(session.catching_up([2, 1]), [1]);
+        assert_eq!(session.budget(100).share(Standing::InSync, 100).bytes_max, 75);
+    }
+
+    #[test]
     fn a_forgotten_partition_is_no_longer_read_and_its_place_is_given_on() {
         let mut session = quiet(2);
         session.mark([0]);
@@ -409,7 +475,7 @@ mod tests {
         assert_eq!(session.advance(FOLLOWER, change(2, vec![target(8, 0)])), Ok(vec![]));
         assert_eq!(
             session.due(),
-            [Visit { place: 0, target: target(8, 0), standing: Standing::InSync, is_named: true }]
+            [Visit { place: 0, target: target(8, 0), standing: Standing::CatchingUp, is_named: true }]
         );
         assert!(session.answered(0, state(0, false)), "nothing was told of it");
         assert_eq!(session.advance(FOLLOWER, forget(3, 1)), Ok(vec![1]));

@@ -221,6 +221,26 @@ async fn a_session_of_a_follower_hears_of_what_is_new_and_of_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_an_answer_had_no_room_for_comes_with_the_next() {
+    let mut rig = Rig::new();
+    rig.commit(&[registered()]);
+    let topics = ["a", "bb", "ccc"].map(|name| rig.topic(name, &[1, 2]));
+    let bytes = topics.each_ref().map(|hosted| append(&rig, hosted, Compression::None))[0];
+    let mut asked = of_follower((0, 0), &topics.each_ref().map(|hosted| (&**hosted, 0)), 0);
+    asked.max_bytes = 1;
+    let (id, rows) = replicate(&rig, &asked).await;
+    let carried = |rows: Vec<(TopicId, Result<usize, ErrorCode>)>| -> Vec<TopicId> {
+        rows.into_iter().filter(|(_, read)| *read == Ok(bytes)).map(|(topic, _)| topic).collect()
+    };
+    assert_eq!(carried(rows), [topics[0].topic_id]);
+    for (epoch, topic) in [(1, 1), (2, 2), (3, 0)] {
+        let mut asked = of_follower((id, epoch), &[], 0);
+        asked.max_bytes = 1;
+        assert_eq!(carried(replicate(&rig, &asked).await.1), [topics[topic].topic_id]);
+    }
+}
+
+#[tokio::test]
 async fn a_follower_that_comes_back_into_service_joins_though_it_has_nothing_to_fetch() {
     let mut rig = Rig::new();
     rig.commit(&[registered()]);
