@@ -4,9 +4,10 @@ use ottla_broker_metadata::Record;
 use ottla_broker_metadata::controller::{
     AlterPartitionRequest, AlterPartitionResult, HeartbeatReply, HeartbeatRequest, RegisterRequest,
 };
+use ottla_broker_node::{FetchTarget, Reader, SessionError, TopicRef};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_replication::{EpochEnd, FetchFacts, LeaderOffsets};
-use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition};
+use ottla_broker_replication::{EpochEnd, LeaderOffsets};
+use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicPartition};
 
 use crate::group_message::{GroupReply, GroupRequest};
 use crate::invariants::StoredRecord;
@@ -61,7 +62,7 @@ pub enum Request {
     /// Committed metadata from an offset on.
     FetchMetadata(Offset),
     /// A follower's fetch.
-    Fetch(TopicPartition, FetchFacts),
+    Fetch(FetchRequest),
     /// A follower asks for the range of its leader's log.
     LeaderRange(TopicPartition, LeaderEpoch),
     /// A client asks who leads.
@@ -86,7 +87,7 @@ pub enum Reply {
     /// Batches by offset.
     Metadata(Result<Vec<(Offset, Vec<Record>)>, ErrorCode>),
     /// Records for a follower.
-    Fetched(Result<FetchedRecords, ErrorCode>),
+    Fetched(Result<FetchAnswer, SessionError>),
     /// The leader's log.
     LeaderRange(Result<LeaderOffsets, ErrorCode>),
     /// Leaders by partition, and their epochs.
@@ -99,7 +100,31 @@ pub enum Reply {
     Group(Result<GroupReply, ErrorCode>),
 }
 
-/// A leader's answer to a follower.
+/// A follower's request to one leader.
+#[derive(Clone, Debug)]
+pub struct FetchRequest {
+    /// The follower, under its registration.
+    pub reader: Reader,
+    /// The session; zero for none.
+    pub session_id: i32,
+    /// Its epoch; zero asks for a new session.
+    pub session_epoch: i32,
+    /// Partitions that are new or wanted from elsewhere.
+    pub named: Vec<FetchTarget>,
+    /// Partitions that leave the session.
+    pub forgotten: Vec<(TopicRef, PartitionIndex)>,
+}
+
+/// What a follower is answered.
+#[derive(Clone, Debug)]
+pub struct FetchAnswer {
+    /// The session.
+    pub session_id: i32,
+    /// Of each partition that has news.
+    pub rows: Vec<((TopicId, PartitionIndex), Result<FetchedRecords, ErrorCode>)>,
+}
+
+/// A leader's answer of one partition.
 #[derive(Clone, Debug)]
 pub struct FetchedRecords {
     /// The leader's high watermark.

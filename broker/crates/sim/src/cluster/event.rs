@@ -3,7 +3,7 @@
 use ottla_broker_types::NodeId;
 
 use crate::client::ClientTimer;
-use crate::message::{Message, Reply, Request};
+use crate::message::{FetchedRecords, Message, Reply, Request};
 use crate::net::Endpoint;
 use crate::node::Timer;
 use crate::quorum::ProposalId;
@@ -85,13 +85,15 @@ fn request_label(request: &Request) -> String {
 
 fn reply_label(reply: &Reply) -> String {
     match reply {
-        Reply::Fetched(Ok(fetched)) => format!(
-            "Fetched {} {} {:?} {}",
-            fetched.high_watermark,
-            fetched.log_start,
-            fetched.diverging,
-            fetched.records.len()
-        ),
+        Reply::Fetched(Ok(answer)) => {
+            let rows = answer.rows.iter().map(|((_, partition), row)| match row {
+                Ok(FetchedRecords { high_watermark, log_start, diverging, records }) => {
+                    format!("{partition} {high_watermark} {log_start} {diverging:?} {}", records.len())
+                }
+                Err(code) => format!("{partition} {}", code.name()),
+            });
+            format!("Fetched {} {}", answer.session_id, rows.collect::<Vec<_>>().join(", "))
+        }
         Reply::Metadata(Ok(batches)) => format!("Metadata {}", batches.len()),
         Reply::Leaders(leaders) => format!("Leaders {}", leaders.len()),
         other => format!("{other:?}"),

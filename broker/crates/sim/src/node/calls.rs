@@ -16,7 +16,7 @@ pub(crate) enum Pending {
     Heartbeat,
     Metadata,
     AlterPartition(TopicPartition, IsrProposal),
-    Fetch(TopicPartition, FetchPosition),
+    Fetch(NodeId),
     LeaderRange(TopicPartition, FetchPosition),
 }
 
@@ -48,7 +48,7 @@ impl Process {
                     self.answer_metadata(call, from, out);
                 }
             }
-            Request::Fetch(partition, facts) => self.serve_fetch(at, call, &partition, facts, out),
+            Request::Fetch(request) => self.serve_fetch(at, call, request, out),
             Request::LeaderRange(partition, epoch) => self.serve_range(call, &partition, epoch, out),
             Request::Leaders => self.serve_leaders(call, out),
             Request::Produce(partition, batch) => self.serve_produce(at, call, &partition, batch, out),
@@ -75,12 +75,12 @@ impl Process {
                 };
                 self.isr_answered(at, &partition, &proposal, result, out);
             }
-            (Pending::Fetch(partition, position), reply) => {
+            (Pending::Fetch(leader), reply) => {
                 let answer = match reply {
-                    Some(Reply::Fetched(answer)) => answer,
-                    _ => Err(ErrorCode::RequestTimedOut),
+                    Some(Reply::Fetched(answer)) => Some(answer),
+                    _ => None,
                 };
-                self.fetched(at, &partition, &position, answer, out);
+                self.fetched(at, leader, answer, out);
             }
             (Pending::LeaderRange(partition, position), reply) => {
                 let range = match reply {

@@ -5,8 +5,8 @@ use ottla_broker_metadata::record::LeaderRecoveryState;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_replication::{
-    AckState, Acks, Became, Effects, FetchFacts, FetchOutcome, Isolation, IsrDecided, IsrProposal,
-    LeaderOffsets, ListedOffset, OffsetSpec,
+    AckState, Acks, Effects, FetchFacts, FetchOutcome, Isolation, IsrDecided, IsrProposal, LeaderOffsets,
+    ListedOffset, OffsetSpec,
 };
 use ottla_broker_types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -14,7 +14,7 @@ use super::calls::Pending;
 use super::out::{Out, Timer};
 use super::process::{Process, ProduceWait, now_at};
 use crate::judge::{bytes_of, parse};
-use crate::message::{CallId, FetchedRecords, Reply, Request};
+use crate::message::{CallId, Reply, Request};
 use crate::net::Endpoint;
 use crate::queue::SimTime;
 
@@ -30,12 +30,13 @@ fn connection(call: CallId) -> (Endpoint, u32) {
 impl Process {
     /// Does what a replica's step asks for.
     pub(crate) fn take_effects(&mut self, partition: &TopicPartition, effects: Effects, out: &mut Out) {
+        if !effects.is_empty() {
+            self.mark_news(partition);
+        }
         if let Some(became) = effects.became {
             out.became.push((partition.clone(), became));
             self.coordinate(partition, became, out);
-            if matches!(became, Became::Follower { .. }) {
-                self.start_fetching(partition, out);
-            }
+            self.follow(partition, became, out);
         }
         if effects.became.is_some() || effects.high_watermark.is_some() {
             self.answer_produces(partition, out);
@@ -108,7 +109,7 @@ impl Process {
         }
     }
 
-    fn handle_fetch(
+    pub(crate) fn handle_fetch(
         &mut self,
         at: SimTime,
         partition: &TopicPartition,
@@ -119,26 +120,6 @@ impl Process {
         let outcome = hosted.replica.handle_fetch(now_at(at), facts).map_err(|error| error.code())?;
         self.take_effects(partition, outcome.effects.clone(), out);
         Ok(outcome)
-    }
-
-    pub(crate) fn serve_fetch(
-        &mut self,
-        at: SimTime,
-        call: CallId,
-        partition: &TopicPartition,
-        mut facts: FetchFacts,
-        out: &mut Out,
-    ) {
-        if let Some(follower) = &mut facts.replica {
-            follower.isr_eligible = self.image.is_isr_eligible(follower.node, follower.broker_epoch);
-        }
-        let fetched = self.handle_fetch(at, partition, &facts, out).map(|outcome| FetchedRecords {
-            high_watermark: outcome.high_watermark,
-            log_start: outcome.log_start,
-            diverging: outcome.diverging,
-            records: bytes_of(&outcome.read.segments),
-        });
-        out.replies.push((call, Reply::Fetched(fetched)));
     }
 
     pub(crate) fn serve_read(
@@ -252,5 +233,6 @@ impl Process {
             out.timers.push((ISR_RETRY_MS, Timer::Propose(partition.clone(), again)));
         }
         self.take_effects(partition, effects, out);
+        self.want_followers(partition);
     }
 }

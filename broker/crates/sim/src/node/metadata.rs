@@ -99,7 +99,7 @@ impl Process {
         for (partition, topic_id, assignment) in wanted {
             if !self.hosted.contains_key(&partition) {
                 let replica = self.open(at, &partition, topic_id);
-                let hosted = Hosted { replica, waits: AckWaits::default(), is_fetching: false };
+                let hosted = Hosted { replica, waits: AckWaits::default() };
                 self.hosted.insert(partition.clone(), hosted);
             }
             let Some(hosted) = self.hosted.get_mut(&partition) else { continue };
@@ -110,5 +110,7 @@ impl Process {
         self.each_replica(at, out, |replica, now| {
             replica.registrations_changed(now, |node, epoch| image.is_isr_eligible(node, epoch))
         });
+        let hosted: Vec<TopicPartition> = self.hosted.keys().cloned().collect();
+        hosted.iter().for_each(|partition| self.want_followers(partition));
     }
 }

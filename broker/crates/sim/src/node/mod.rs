@@ -9,6 +9,7 @@ mod membership;
 mod metadata;
 mod out;
 mod process;
+mod sessions;
 mod setup;
 
 pub use out::{LoadedOffsets, Out, Timer};

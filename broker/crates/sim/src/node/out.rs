@@ -19,8 +19,8 @@ pub enum Timer {
     Flush,
     /// The active controller's duties.
     Controller,
-    /// Fetch from the partition's leader.
-    Fetch(TopicPartition),
+    /// Fetch from the leader, unless a later alarm counts.
+    Fetch(NodeId, u64),
     /// Let the groups notice the passing of time.
     Groups,
     /// Send an ISR change again.

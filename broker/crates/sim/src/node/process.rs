@@ -12,16 +12,18 @@ use ottla_broker_log::{
 };
 use ottla_broker_metadata::Image;
 use ottla_broker_protocol::batch::BatchHeader;
-use ottla_broker_replication::{AckWaits, Refusals, Replica};
+use ottla_broker_replication::{AckWaits, Effects, Refusals, Replica};
 use ottla_broker_types::{
     BrokerEpoch, LeaderEpoch, MonotonicMs, NodeId, Now, Offset, TimestampMs, TopicId, TopicPartition, Uuid,
 };
 
 use super::calls::Pending;
 use super::controller::Active;
+use super::follower::Following;
 use super::groups::Coordinator;
 use super::membership::Membership;
 use super::out::{Out, Timer};
+use super::sessions::Served;
 use super::setup::{OFFSETS_SEGMENT_BYTES, OFFSETS_TOPIC, Setup};
 use crate::message::CallId;
 use crate::net::Endpoint;
@@ -50,8 +52,6 @@ pub(crate) struct ProduceWait {
 pub(crate) struct Hosted {
     pub(crate) replica: Replica,
     pub(crate) waits: AckWaits<ProduceWait>,
-    /// Whether a fetch or its alarm is under way.
-    pub(crate) is_fetching: bool,
 }
 
 /// A running broker.
@@ -67,6 +67,10 @@ pub struct Process {
     /// End of the metadata that the replicas were last brought in line with.
     pub(crate) aligned_end: Offset,
     pub(crate) hosted: BTreeMap<TopicPartition, Hosted>,
+    /// Whom the replicas here follow.
+    pub(crate) following: BTreeMap<NodeId, Following>,
+    /// Who follows the replicas here.
+    pub(crate) sessions: Served,
     pub(crate) membership: Membership,
     pub(crate) active: Option<Active>,
     pub(crate) coordinator: Option<Coordinator>,
@@ -114,6 +118,8 @@ impl Process {
             image: Image::default(),
             aligned_end: Image::default().applied_end(),
             hosted: BTreeMap::new(),
+            following: BTreeMap::new(),
+            sessions: Served::new(u64::from(run) << 32 | id.get().unsigned_abs() as u64),
             active: None,
             coordinator: None,
             calls: BTreeMap::new(),
@@ -133,10 +139,13 @@ impl Process {
             Timer::Membership => self.membership_due(at, out),
             Timer::FollowMetadata => self.follow_metadata(at, out),
             Timer::Controller => self.controller_due(at, out),
-            Timer::Fetch(partition) => self.fetch(&partition, out),
+            Timer::Fetch(leader, alarm) => self.fetch(at, leader, alarm, out),
             Timer::Propose(partition, proposal) => self.propose_again(&partition, &proposal, out),
             Timer::Replicas => {
-                self.each_replica(at, out, |replica, now| replica.tick(now));
+                self.each_replica(at, out, |replica, now| match replica.check_due() {
+                    Some(due) if due <= now.mono => replica.tick(now),
+                    Some(_) | None => Effects::default(),
+                });
                 out.timers.push((TICK_MS, Timer::Replicas));
             }
             Timer::Groups => self.groups_due(at, out),
@@ -151,7 +160,7 @@ impl Process {
         &mut self,
         at: SimTime,
         out: &mut Out,
-        act: impl Fn(&mut Replica, Now) -> ottla_broker_replication::Effects,
+        act: impl Fn(&mut Replica, Now) -> Effects,
     ) {
         let partitions: Vec<TopicPartition> = self.hosted.keys().cloned().collect();
         for partition in partitions {
@@ -181,7 +190,9 @@ impl Process {
 
     /// Deletes a partition that this node no longer hosts.
     pub(crate) fn delete(&mut self, partition: &TopicPartition) {
+        self.mark_news(partition);
         let Some(hosted) = self.hosted.remove(partition) else { return };
+        self.leave_all(&(hosted.replica.log().topic_id(), partition.partition), None);
         let unique = Uuid((u128::from(self.next_call) << 32 | u128::from(self.run)).to_be_bytes());
         self.next_call += 1;
         let moved = hosted.replica.into_log().delete(unique).expect("the disk works");
