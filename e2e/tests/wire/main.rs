@@ -13,6 +13,7 @@ mod wire_failover;
 mod wire_flights;
 mod wire_hostile;
 mod wire_local;
+mod wire_many_partitions;
 mod wire_network;
 mod wire_plan;
 mod wire_rack;
