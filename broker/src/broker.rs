@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
+use crate::aside::Aside;
 use crate::checks::Checks;
 use crate::clock::Clock;
 use crate::controller::Controller;
@@ -58,6 +59,8 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// The connections of clients.
     pub admission: Arc<Admission>,
+    /// Where what may be told much for little is answered.
+    pub aside: Aside,
     /// Where what takes long is checked.
     pub checks: Checks,
     /// The threads on which partitions are read and written.
@@ -123,6 +126,7 @@ impl Broker {
             kept,
             producer_ids: ProducerIds::default(),
             admission: Admission::new(limits),
+            aside: Aside::default(),
             checks: Checks::default(),
             disk: DiskAccess::new(parts.clock, parts.data.clone()),
             data: parts.data,

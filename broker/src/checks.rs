@@ -44,7 +44,8 @@ impl Checks {
     }
 }
 
-async fn run_in<T: Send + 'static>(
+/// Runs `work` once one of the `places` is free, also if nobody waits for it any more. `None` if it panicked.
+pub async fn run_in<T: Send + 'static>(
     places: &Arc<Semaphore>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {

@@ -6,6 +6,7 @@
 pub mod boot;
 
 mod api;
+mod aside;
 mod broker;
 mod checks;
 mod clock;

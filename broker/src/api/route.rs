@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ottla_broker_protocol::rules::{Listeners, Work};
+use ottla_broker_protocol::rules::{Listeners, QuotaClass, Work};
 use ottla_broker_protocol::{ApiKey, ServedApi};
 
 use super::admin::{
@@ -28,6 +28,9 @@ use crate::broker::Broker;
 use crate::controller::Standing;
 use crate::disk_access::LARGE_BYTES;
 use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply};
+
+/// An answer that may take as much is only built when there is room for so much.
+const LARGE_ANSWER_BYTES: usize = 4 << 20;
 
 /// Answers requests of all listeners.
 pub struct Api {
@@ -57,32 +60,82 @@ impl Api {
         }
         let call = Call::open(peer, frame, api.key())?;
         // Between opening and handling is the place of the authorizer and of the quotas, which read `ApiKey::rules`.
-        if !touches_logs(api) {
-            return handle(&self.broker, api, call);
+        let broker = &self.broker;
+        match place(api, call.body.len()) {
+            Place::Here => handle(broker, api, call),
+            Place::AtDisk => match broker.disk.try_turn(now) {
+                Some(_turn) => handle(broker, api, call),
+                None => Ok(elsewhere(broker, Place::AtDisk, api, call)),
+            },
+            place => Ok(elsewhere(broker, place, api, call)),
         }
-        let large = api == ServedApi::Produce && call.body.len() >= LARGE_BYTES;
-        if !large && let Some(_turn) = self.broker.disk.try_turn(now) {
-            return handle(&self.broker, api, call);
-        }
-        let work = elsewhere(Arc::clone(&self.broker), api, call, peer.address);
-        Ok(Answer(Handled::Elsewhere(Box::pin(work))))
     }
 }
 
-fn touches_logs(api: ServedApi) -> bool {
-    matches!(api.key().rules().work, Work::Log | Work::Scan)
+/// Where a request is carried out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// On the thread that received it.
+    Here,
+    /// There, too, if it has a turn at the disk.
+    AtDisk,
+    /// On a thread that may wait for the disk.
+    ElsewhereAtDisk,
+    /// One of few at a time.
+    Listing,
+    /// One of few at a time that may wait for the disk.
+    Scanning,
+}
+
+/// A request with so long a body may name enough to keep a thread from serving others for milliseconds.
+pub(super) const LONG_BYTES: usize = 2 << 10;
+
+fn place(api: ServedApi, body_bytes: usize) -> Place {
+    let rules = api.key().rules();
+    let is_long = body_bytes >= if api == ServedApi::Produce { LARGE_BYTES } else { LONG_BYTES };
+    match rules.work {
+        // Brokers among themselves wait for nothing that clients ask.
+        Work::Memory if rules.listeners == Listeners::Brokers || !is_long => Place::Here,
+        Work::Memory | Work::Listing => Place::Listing,
+        Work::Log if is_long => Place::ElsewhereAtDisk,
+        Work::Log => Place::AtDisk,
+        Work::Scan if is_short(api, body_bytes) => Place::AtDisk,
+        Work::Scan => Place::Scanning,
+    }
+}
+
+/// Whether a scan names so little that it is done sooner than handed on. Others are told all there is, however little
+/// they name.
+fn is_short(api: ServedApi, body_bytes: usize) -> bool {
+    const SHORT_BYTES: usize = 256;
+    let tells_what_it_names =
+        matches!(api, ServedApi::ListOffsets | ServedApi::OffsetForLeaderEpoch | ServedApi::OffsetFetch);
+    tells_what_it_names && body_bytes <= SHORT_BYTES
 }
 
 /// Carries a request out where it may take long. If that is because the disk is stuck, and others lead by now what this
 /// broker led, the connection ends: whatever the disk takes of it one day, nobody will read, and the client asks there.
-async fn elsewhere(broker: Arc<Broker>, api: ServedApi, call: Call, address: SocketAddr) -> Handled {
-    let (disk, serving) = (Arc::clone(&broker.disk), Arc::clone(&broker));
-    let work = disk.elsewhere(move || handled(handle(&serving, api, call), address, api.key().code()));
-    tokio::select! {
-        biased;
-        handled = work => handled,
-        () = out_of_service(&broker) => Handled::Now(Reply::Close("the data disk is stuck, and others lead")),
-    }
+fn elsewhere(broker: &Arc<Broker>, place: Place, api: ServedApi, call: Call) -> Answer {
+    let (broker, address) = (Arc::clone(broker), call.peer.address);
+    let serving = Arc::clone(&broker);
+    let work = move || handled(handle(&serving, api, call), address, api.key().code());
+    Answer(Handled::Elsewhere(Box::pin(async move {
+        let work = async {
+            match place {
+                Place::Listing => {
+                    let listed = broker.aside.list(work).await;
+                    listed.unwrap_or(Handled::Now(Reply::Close("the request could not be carried out")))
+                }
+                Place::Scanning => broker.aside.scan(&broker.disk, work).await,
+                Place::Here | Place::AtDisk | Place::ElsewhereAtDisk => broker.disk.elsewhere(work).await,
+            }
+        };
+        tokio::select! {
+            biased;
+            handled = work => handled,
+            () = out_of_service(&broker) => Handled::Now(Reply::Close("the data disk is stuck, and others lead")),
+        }
+    })))
 }
 
 /// Resolves when this broker is fenced because its disk is stuck.
@@ -138,6 +191,21 @@ impl Handler for Api {
         let key = key_and_version(&frame.bytes).map_or(-1, |(key, _)| key);
         let handled = handled(self.answer(peer, frame, started), peer.address, key);
         timed(Arc::clone(&self.broker), key, started, handled)
+    }
+
+    fn answer_bytes(&self, frame: &[u8]) -> usize {
+        let api = key_and_version(frame).and_then(|(key, _)| ApiKey::from_i16(key));
+        match api.map(ApiKey::rules) {
+            // What brokers ask of each other waits for nothing that clients hold, and records lie in files.
+            Some(rules)
+                if rules.listeners == Listeners::All
+                    && rules.quota != QuotaClass::Fetch
+                    && rules.answer_bytes_max >= LARGE_ANSWER_BYTES =>
+            {
+                LARGE_ANSWER_BYTES
+            }
+            _ => 0,
+        }
     }
 
     fn connection_count(&self, peer: &PeerInfo, change: i64) {
@@ -262,6 +330,23 @@ mod tests {
             ..Default::default()
         };
         rig.ask(&request, 11).await.unwrap();
+    }
+
+    #[test]
+    fn what_is_long_or_lists_is_carried_out_aside() {
+        assert_eq!(place(ServedApi::Metadata, 100), Place::Here);
+        assert_eq!(place(ServedApi::Metadata, 100 << 10), Place::Listing);
+        assert_eq!(place(ServedApi::DescribeConfigs, 20), Place::Listing);
+        assert_eq!(place(ServedApi::Produce, 100 << 10), Place::AtDisk);
+        assert_eq!(place(ServedApi::Produce, LARGE_BYTES), Place::ElsewhereAtDisk);
+        assert_eq!(place(ServedApi::ListOffsets, 100), Place::AtDisk);
+        assert_eq!(place(ServedApi::ListOffsets, 2_400), Place::Scanning);
+        assert_eq!(place(ServedApi::DescribeLogDirs, 10), Place::Scanning);
+        assert_eq!(
+            place(ServedApi::RaftMessage, 1 << 20),
+            Place::Here,
+            "brokers do not queue behind clients"
+        );
     }
 
     /// Producers and consumers of a partition whose disk hangs, more of them than there are threads: clients go on to

@@ -102,7 +102,7 @@ fn bytes_of(target: &FetchTarget) -> usize {
     let name = match &target.topic {
         TopicRef::Id(_) => 0,
         TopicRef::Name(name) => name.as_str().len(),
-        TopicRef::Unnamable(name) => name.len(),
+        TopicRef::Unnamable(name) => name.0.len(),
     };
     ENTRY_BYTES + name
 }

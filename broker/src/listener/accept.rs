@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use super::admission::{Admission, Admitted};
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Handler, PeerInfo};
-use super::limits::{Budgets, STALLED_FRAME_MAX};
+use super::limits::{Budgets, STALLED_FRAME_MAX, UNREAD_ANSWER_MAX};
 use crate::clock::Clock;
 use crate::net::{OtherEnd, end_when_unreachable};
 use crate::stop::until_true;
@@ -60,6 +60,7 @@ pub async fn serve<H: Handler>(
         frame_bytes_max: settings.frame_bytes_max,
         idle_max: settings.idle_max,
         stalled_frame_max: STALLED_FRAME_MAX,
+        unread_answer_max: UNREAD_ANSWER_MAX,
         budgets: settings.budgets.clone(),
     };
     let mut connections = JoinSet::new();
@@ -183,6 +184,9 @@ fn log_end(address: SocketAddr, ended: &Ended) {
         Ended::Io(error) => tracing::debug!(%address, %error, "connection lost"),
         Ended::Crowded { .. } => {
             tracing::info!(%address, %ended, "connection closed: the memory for slow peers is used up");
+        }
+        Ended::Unread { .. } => {
+            tracing::info!(%address, %ended, "connection closed: the peer does not read what it asked for");
         }
         Ended::FrameSize { .. } | Ended::Stalled { .. } | Ended::Refused(_) => {
             tracing::info!(%address, %ended, "connection closed: the peer sent what cannot be served");

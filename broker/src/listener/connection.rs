@@ -20,11 +20,11 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
-use super::handler::{Frame, Handled, Handler, PeerInfo, Reply};
+use super::handler::{AnswerSize, Frame, Handled, Handler, PeerInfo, Reply};
 use super::limits::{
     Budgets, FIRST_GRANT_BYTES, FRAME_BYTES_PER_SECOND_MIN, IN_FLIGHT_REQUESTS_MAX, KEPT_BUFFER_BYTES_MAX,
     QUEUED_ANSWER_BYTES_MAX, QUIET_AFTER, READ_BYTES_MAX, READ_BYTES_MIN, Reservation,
-    UNCOUNTED_REQUESTS_MAX, UNRESERVED_FRAME_BYTES_MAX, WAITING_REQUEST_BYTES,
+    UNCOUNTED_REQUESTS_MAX, UNREAD_ANSWER_BYTES, UNRESERVED_FRAME_BYTES_MAX, WAITING_REQUEST_BYTES,
 };
 use super::outbox::Outbox;
 use crate::stop::until_true;
@@ -41,6 +41,8 @@ pub struct ConnectionSettings {
     pub idle_max: Duration,
     /// How long the granted bytes of a large frame may take to arrive.
     pub stalled_frame_max: Duration,
+    /// How long large answers may be left unread.
+    pub unread_answer_max: Duration,
     /// Shared by all connections.
     pub budgets: Budgets,
 }
@@ -77,6 +79,12 @@ pub enum Ended {
         /// What this one holds.
         held: usize,
     },
+    /// The peer has left a large answer unread.
+    #[error("{held} bytes of answers are left unread")]
+    Unread {
+        /// What lies in memory of them.
+        held: usize,
+    },
     /// The handler refused the connection.
     #[error("{0}")]
     Refused(&'static str),
@@ -102,6 +110,8 @@ enum Event {
     FrontDone(Reply),
     LastDone(Handled),
     Reserved(Reservation),
+    /// There is room for the answer to the next request.
+    Room(Reservation),
     FrameStalled,
     IdleTimer,
     Drain,
@@ -143,8 +153,16 @@ struct Connection<H> {
     grant: Option<Grant>,
     /// The next part of it, while the budget has no room.
     growing: Option<BoxFuture<'static, Reservation>>,
-    /// What is counted of the input and the outbox while the peer is slow.
+    /// What is counted of the input and of answers while the peer is slow.
     leftover: Option<Reservation>,
+    /// Room for the answer to the next request, while there is none.
+    waiting_for_room: Option<BoxFuture<'static, Reservation>>,
+    /// Answers that wait for earlier ones.
+    ready: AnswerSize,
+    /// Whether the peer took bytes since the timer was set.
+    wrote: bool,
+    /// For how long it has not, while a large answer lies here.
+    unread: Duration,
     /// Room for the next read.
     read_bytes: usize,
     /// Whether something arrived since the timer was set.
@@ -181,6 +199,10 @@ impl<H: Handler> Connection<H> {
             grant: None,
             growing: None,
             leftover: None,
+            waiting_for_room: None,
+            ready: AnswerSize::default(),
+            wrote: false,
+            unread: Duration::ZERO,
             read_bytes: READ_BYTES_MIN,
             active: false,
             ended: false,
@@ -196,7 +218,7 @@ impl<H: Handler> Connection<H> {
             self.handle_frames()?;
             self.collect_answers()?;
             if !self.outbox.is_empty() {
-                self.outbox.write_to(&self.stream)?;
+                self.wrote |= self.outbox.write_to(&self.stream)? > 0;
             }
             self.count_leftovers()?;
             let draining = *drain.borrow();
@@ -226,6 +248,7 @@ impl<H: Handler> Connection<H> {
                 Event::Writable | Event::Drain => {}
                 Event::FrontDone(reply) => {
                     if let Some(front) = self.slots.front_mut() {
+                        self.ready.add(reply.size());
                         *front = Slot::Ready(reply);
                     }
                 }
@@ -237,6 +260,10 @@ impl<H: Handler> Connection<H> {
                     self.growing = None;
                     self.grant(more);
                 }
+                Event::Room(room) => {
+                    self.waiting_for_room = None;
+                    self.leftover = Some(room);
+                }
                 Event::FrameStalled => return Err(Ended::Stalled { arrived: self.input.len() }),
                 Event::IdleTimer => idle = self.look_at_idle(&idle, quiet_after)?,
             }
@@ -245,6 +272,7 @@ impl<H: Handler> Connection<H> {
 
     /// Gives back what a quiet connection does not need, and ends one that is idle for too long.
     fn look_at_idle(&mut self, idle: &Idle, quiet_after: Duration) -> Result<Idle, Ended> {
+        self.look_at_unread(idle.waits)?;
         if std::mem::take(&mut self.active) || !self.slots.is_empty() {
             return Ok(Idle::new(Duration::ZERO, quiet_after));
         }
@@ -258,21 +286,40 @@ impl<H: Handler> Connection<H> {
         }
         self.slots = VecDeque::new();
         self.outbox.shrink();
-        Ok(Idle::new(silent, self.settings.idle_max.saturating_sub(silent).max(quiet_after)))
+        let wait = match self.outbox.is_empty() {
+            true => self.settings.idle_max.saturating_sub(silent).max(quiet_after),
+            false => quiet_after,
+        };
+        Ok(Idle::new(silent, wait))
+    }
+
+    /// Ends a connection whose peer leaves large answers unread; `waited` has passed since the last look.
+    fn look_at_unread(&mut self, waited: Duration) -> Result<(), Ended> {
+        let held = self.outbox.memory_bytes() + self.ready.memory;
+        if std::mem::take(&mut self.wrote) || held < UNREAD_ANSWER_BYTES || self.outbox.is_empty() {
+            self.unread = Duration::ZERO;
+            return Ok(());
+        }
+        self.unread += waited;
+        if self.unread >= self.settings.unread_answer_max { Err(Ended::Unread { held }) } else { Ok(()) }
     }
 
     fn has_room(&self) -> bool {
-        self.slots.len() < IN_FLIGHT_REQUESTS_MAX && self.outbox.queued_bytes() < QUEUED_ANSWER_BYTES_MAX
+        let queued = self.outbox.queued_bytes() + self.ready.bytes;
+        self.slots.len() < IN_FLIGHT_REQUESTS_MAX && queued < QUEUED_ANSWER_BYTES_MAX
     }
 
-    /// Whether a request is carried out elsewhere, so that later ones wait for their turn.
+    /// Whether a request is carried out elsewhere, or waits for room, so that later ones wait for their turn.
     fn is_held_up(&self) -> bool {
-        matches!(self.slots.back(), Some(Slot::Elsewhere(_)))
+        self.waiting_for_room.is_some() || matches!(self.slots.back(), Some(Slot::Elsewhere(_)))
     }
 
     fn push_slot(&mut self, handled: Handled) -> Result<(), Ended> {
         let slot = match handled {
-            Handled::Now(reply) => Slot::Ready(reply),
+            Handled::Now(reply) => {
+                self.ready.add(reply.size());
+                Slot::Ready(reply)
+            }
             Handled::Later(future) => {
                 let mut counted = None;
                 if self.slots.len() >= UNCOUNTED_REQUESTS_MAX {
@@ -292,19 +339,48 @@ impl<H: Handler> Connection<H> {
     /// Counts what stays because the peer is slow: a piece of a small request, answers that the socket does not take.
     fn count_leftovers(&mut self) -> Result<(), Ended> {
         let piece = if self.grant.is_none() { self.input.len() } else { 0 };
-        let held = piece + self.outbox.memory_bytes();
+        let held = piece + self.outbox.memory_bytes() + self.ready.memory;
         let counted = self.leftover.as_ref().map_or(0, Reservation::bytes);
         if held == 0 {
             self.leftover = None;
         } else if held > counted || counted > 2 * held.max(WAITING_REQUEST_BYTES) {
-            self.leftover = None;
+            let before = self.leftover.take();
             let whole = held.next_multiple_of(WAITING_REQUEST_BYTES);
-            self.leftover = self.settings.budgets.leftovers.try_reserve(None, whole);
+            self.leftover = match before.filter(Reservation::is_beyond) {
+                // It had waited for room, and was let in beside the budget.
+                Some(before) => self.more(before, whole),
+                None => self.settings.budgets.leftovers.try_reserve(None, whole),
+            };
             if self.leftover.is_none() {
                 return Err(Ended::Crowded { held });
             }
         }
         Ok(())
+    }
+
+    fn more(&self, held: Reservation, whole: usize) -> Option<Reservation> {
+        let more = whole.saturating_sub(held.bytes());
+        let more = self.settings.budgets.leftovers.try_reserve(Some(&held), more)?;
+        Some(held.and(more))
+    }
+
+    /// Whether the answer to the frame at the front has to wait for room, so that not all large answers lie in memory
+    /// at once. One that has waited has its room.
+    fn must_wait_for_room(&mut self, len: usize) -> bool {
+        if self.waiting_for_room.is_some() {
+            return true;
+        }
+        let frame = self.input.get(LENGTH_BYTES..LENGTH_BYTES + len).unwrap_or_default();
+        let bytes = self.handler.answer_bytes(frame);
+        if bytes == 0 || self.leftover.as_ref().is_some_and(|held| held.bytes() >= bytes) {
+            return false;
+        }
+        let budget = &self.settings.budgets.leftovers;
+        if budget.try_reserve(None, bytes).is_some() {
+            return false;
+        }
+        self.waiting_for_room = Some(Box::pin(budget.clone().room(bytes)));
+        true
     }
 
     /// Hands every complete frame to the handler, as far as the limits allow.
@@ -315,7 +391,7 @@ impl<H: Handler> Connection<H> {
                 self.prepare_for(len);
                 return Ok(());
             }
-            if self.is_held_up() {
+            if self.is_held_up() || self.must_wait_for_room(len) {
                 return Ok(());
             }
             self.input.advance(LENGTH_BYTES);
@@ -387,7 +463,12 @@ impl<H: Handler> Connection<H> {
     fn collect_answers(&mut self) -> Result<(), Ended> {
         while let Some(Slot::Ready(_)) = self.slots.front() {
             match self.slots.pop_front() {
-                Some(Slot::Ready(Reply::Frame(frame))) => self.outbox.push(frame),
+                Some(Slot::Ready(reply @ Reply::Frame(_))) => {
+                    self.ready.take(reply.size());
+                    if let Reply::Frame(frame) = reply {
+                        self.outbox.push(frame);
+                    }
+                }
                 Some(Slot::Ready(Reply::Close(reason))) => {
                     // Answers to earlier requests are still owed.
                     self.outbox.write_to(&self.stream)?;
@@ -463,6 +544,11 @@ impl<H: Handler> Connection<H> {
             && let Poll::Ready(ready) = self.stream.poll_write_ready(context)
         {
             return Poll::Ready(ready.map(|()| Event::Writable).map_err(Ended::from));
+        }
+        if let Some(room) = &mut self.waiting_for_room
+            && let Poll::Ready(room) = room.as_mut().poll(context)
+        {
+            return Poll::Ready(Ok(Event::Room(room)));
         }
         if let Some(growing) = &mut self.growing {
             // The rest of a large frame stays in the kernel until the shared budget has room for it.

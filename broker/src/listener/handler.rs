@@ -50,6 +50,47 @@ pub enum Reply {
     Close(&'static str),
 }
 
+/// Bytes of an answer, and of these what lies in this process's memory rather than in files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AnswerSize {
+    /// All of them.
+    pub bytes: usize,
+    /// Those in memory.
+    pub memory: usize,
+}
+
+impl AnswerSize {
+    /// Counts one more answer.
+    pub fn add(&mut self, other: AnswerSize) {
+        self.bytes += other.bytes;
+        self.memory += other.memory;
+    }
+
+    /// Counts one answer less, of those that were added.
+    pub fn take(&mut self, other: AnswerSize) {
+        self.bytes -= other.bytes;
+        self.memory -= other.memory;
+    }
+}
+
+impl Reply {
+    /// What it takes until it is written.
+    pub fn size(&self) -> AnswerSize {
+        let Reply::Frame(segments) = self else { return AnswerSize::default() };
+        let mut size = AnswerSize::default();
+        for segment in segments {
+            match segment {
+                Segment::Bytes(bytes) => {
+                    size.bytes += bytes.len();
+                    size.memory += bytes.len();
+                }
+                Segment::File(range) => size.bytes += range.len,
+            }
+        }
+        size
+    }
+}
+
 /// What became of a request.
 pub enum Handled {
     /// Answered at once.
@@ -65,6 +106,8 @@ pub enum Handled {
 pub trait Handler: Send + Sync + 'static {
     /// Must not block for longer than a disk write takes.
     fn handle(&self, peer: &PeerInfo, frame: Frame) -> Handled;
+    /// The bytes that the answer to a frame may take in memory, if they are worth waiting for room; else 0.
+    fn answer_bytes(&self, frame: &[u8]) -> usize;
     /// Counts a connection that opened (+1) or closed (-1).
     fn connection_count(&self, peer: &PeerInfo, change: i64);
 }

@@ -9,7 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 ///
 /// Kafka's clients keep at most 5 produce requests in flight, so 64 leaves room for pipelining clients.
 pub const IN_FLIGHT_REQUESTS_MAX: usize = 64;
-/// Answer bytes that may wait for one socket; handling stops above it, so a slow reader holds little.
+/// Answer bytes that may wait for one socket, those of answers that wait for an earlier one included; handling stops
+/// above it, so a slow reader holds little.
 pub const QUEUED_ANSWER_BYTES_MAX: usize = 4 << 20;
 /// Bytes of a frame that may be read without a reservation from the shared budget.
 ///
@@ -23,6 +24,11 @@ pub const FIRST_GRANT_BYTES: usize = 256 << 10;
 pub const STALLED_FRAME_MAX: Duration = Duration::from_secs(30);
 /// The rate below which a large frame counts as stalled: no link between data centres is as slow.
 pub const FRAME_BYTES_PER_SECOND_MIN: u64 = 64 << 10;
+/// Bytes of answers in memory from which on their connection ends if the other side reads nothing of them for
+/// [`UNREAD_ANSWER_MAX`].
+pub const UNREAD_ANSWER_BYTES: usize = 64 << 10;
+/// How long such answers may be left unread: others wait for their room. Kafka's clients have given them up by then.
+pub const UNREAD_ANSWER_MAX: Duration = Duration::from_secs(30);
 /// Capacity above which an empty read buffer is given back.
 pub const KEPT_BUFFER_BYTES_MAX: usize = 64 << 10;
 /// Room of the first read buffer: most connections are idle and have sent a few small requests.
@@ -35,6 +41,8 @@ pub const QUIET_AFTER: Duration = Duration::from_secs(2);
 pub const UNCOUNTED_REQUESTS_MAX: usize = 5;
 /// What a request that waits is counted as: it holds what it asked for, but not its body.
 pub const WAITING_REQUEST_BYTES: usize = 4 << 10;
+/// Between looks whether there is room: a slow reader frees it over seconds.
+const ROOM_PAUSE: Duration = Duration::from_millis(20);
 /// The budget counts in pages of this size, because a semaphore's permits are 32-bit.
 const BUDGET_PAGE_BYTES: usize = 4 << 10;
 
@@ -44,7 +52,8 @@ pub struct Budgets {
     /// Bytes of request bodies above [`UNRESERVED_FRAME_BYTES_MAX`].
     pub frames: ByteBudget,
     /// What is left over because the other side is slow: pieces of small requests, answers that are not read, requests
-    /// that wait. A connection that has no room in it ends, since it costs the others what it does not use.
+    /// that wait. A connection that has no room in it ends, since it costs the others what it does not use; but one that
+    /// asks for a large answer waits for room first.
     pub leftovers: ByteBudget,
 }
 
@@ -99,6 +108,22 @@ impl ByteBudget {
             biased;
             pages = pages => Reservation { bytes, pages: pages.ok(), beyond: None },
             beyond = beyond => Reservation { bytes, pages: None, beyond: beyond.ok() },
+        }
+    }
+
+    /// Waits until `bytes` are free, or until nobody else is over the budget, and takes them. Unlike
+    /// [`ByteBudget::reserve`] it takes nothing meanwhile: others may still take what is free.
+    pub async fn room(self, bytes: usize) -> Reservation {
+        let mut beyond = std::pin::pin!(Arc::clone(&self.beyond).acquire_owned());
+        loop {
+            if let Some(room) = self.try_reserve(None, bytes) {
+                return room;
+            }
+            tokio::select! {
+                biased;
+                beyond = &mut beyond => return Reservation { bytes, pages: None, beyond: beyond.ok() },
+                () = tokio::time::sleep(ROOM_PAUSE) => {}
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! Connections over loopback, with a handler that answers at once.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,13 +22,36 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const BUDGET_BYTES: usize = 4 << 20;
 const LEFTOVER_BYTES: usize = 64 << 10;
 
+/// Frames of this length are answered at the end of time.
+const NEVER: usize = 1;
+/// Frames of this length are answered by [`LARGE_BYTES`].
+const LARGE: usize = 2;
+/// More than sockets take from a side that is not read.
+const LARGE_BYTES: usize = 8 << 20;
+
 /// Answers each frame by its length.
-struct Lengths;
+#[derive(Default)]
+struct Lengths {
+    handled: AtomicUsize,
+}
 
 impl Handler for Lengths {
     fn handle(&self, _: &PeerInfo, frame: Frame) -> Handled {
+        self.handled.fetch_add(1, Ordering::Relaxed);
+        match frame.bytes.len() {
+            NEVER => return Handled::Later(Box::pin(std::future::pending())),
+            LARGE => {
+                let answer = vec![7; LARGE_BYTES];
+                return Handled::Now(Reply::Frame(vec![Segment::Bytes(answer.into())]));
+            }
+            _ => {}
+        }
         let answer = (frame.bytes.len() as u32).to_be_bytes();
         Handled::Now(Reply::Frame(vec![Segment::Bytes(Bytes::copy_from_slice(&answer))]))
+    }
+
+    fn answer_bytes(&self, frame: &[u8]) -> usize {
+        if frame.len() == LARGE { LARGE_BYTES } else { 0 }
     }
 
     fn connection_count(&self, _: &PeerInfo, _: i64) {}
@@ -36,7 +60,9 @@ impl Handler for Lengths {
 struct Rig {
     budget: ByteBudget,
     leftovers: ByteBudget,
+    handler: Arc<Lengths>,
     stalled_frame_max: Duration,
+    unread_answer_max: Duration,
     _drain: watch::Sender<bool>,
     draining: watch::Receiver<bool>,
 }
@@ -44,8 +70,24 @@ struct Rig {
 impl Rig {
     fn new(stalled_frame_max: Duration) -> Rig {
         let (drain, draining) = watch::channel(false);
-        let leftovers = ByteBudget::new(LEFTOVER_BYTES);
-        Rig { budget: ByteBudget::new(BUDGET_BYTES), leftovers, stalled_frame_max, _drain: drain, draining }
+        Rig {
+            budget: ByteBudget::new(BUDGET_BYTES),
+            leftovers: ByteBudget::new(LEFTOVER_BYTES),
+            handler: Arc::default(),
+            stalled_frame_max,
+            unread_answer_max: PATIENCE,
+            _drain: drain,
+            draining,
+        }
+    }
+
+    async fn until_handled(&self, count: usize) {
+        let handled = async {
+            while self.handler.handled.load(Ordering::Relaxed) < count {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, handled).await.expect("they are handled");
     }
 
     async fn connect(&self) -> (TcpStream, JoinHandle<Ended>) {
@@ -56,6 +98,7 @@ impl Rig {
             frame_bytes_max: 100 << 20,
             idle_max: Duration::from_secs(600),
             stalled_frame_max: self.stalled_frame_max,
+            unread_answer_max: self.unread_answer_max,
             budgets: Budgets { frames: self.budget.clone(), leftovers: self.leftovers.clone() },
         };
         let peer = PeerInfo {
@@ -66,7 +109,7 @@ impl Rig {
             order: Arc::default(),
             refusals: Arc::default(),
         };
-        let serve = connection::run(stream, peer, Arc::new(Lengths), settings, self.draining.clone());
+        let serve = connection::run(stream, peer, Arc::clone(&self.handler), settings, self.draining.clone());
         (client, tokio::spawn(serve))
     }
 
@@ -186,4 +229,56 @@ async fn pieces_of_small_requests_do_not_fill_the_memory() {
     let (mut whole, _serving) = rig.connect().await;
     whole.write_all(&[&100_u32.to_be_bytes()[..], &[7; 100]].concat()).await.unwrap();
     assert_eq!(answer(&mut whole).await, 100);
+}
+
+/// Sixty answers of 8 MiB behind one that never comes would hold half a gigabyte that nobody counts.
+#[tokio::test]
+async fn answers_that_wait_for_an_earlier_one_are_counted_and_bounded() {
+    let rig = Rig { leftovers: ByteBudget::new(4 * LARGE_BYTES), ..Rig::new(PATIENCE) };
+    let (mut client, _serving) = rig.connect().await;
+    client.write_all(&[0, 0, 0, 1, 7]).await.unwrap();
+    client.write_all(&[0, 0, 0, 2, 7, 7].repeat(60)).await.unwrap();
+    rig.until_handled(2).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(rig.handler.handled.load(Ordering::Relaxed), 2, "the others are handled when there is room");
+    let free = rig.leftovers.free_bytes();
+    assert!((2 * LARGE_BYTES..=3 * LARGE_BYTES).contains(&free), "{free}");
+}
+
+#[tokio::test]
+async fn a_large_answer_waits_for_room_and_slow_readers_make_it() {
+    let rig = Rig {
+        leftovers: ByteBudget::new(LARGE_BYTES),
+        unread_answer_max: Duration::from_millis(100),
+        ..Rig::new(PATIENCE)
+    };
+    let mut readers = Vec::new();
+    for _ in 0..3 {
+        let (mut client, serving) = rig.connect().await;
+        client.write_all(&[0, 0, 0, 2, 7, 7]).await.unwrap();
+        readers.push((client, serving));
+    }
+    // One within the budget, one beside it; the third is not handled before one of them ends.
+    rig.until_handled(2).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(rig.handler.handled.load(Ordering::Relaxed), 2);
+    let (mut small, _serving) = rig.connect().await;
+    small.write_all(&[&100_u32.to_be_bytes()[..], &[7; 100]].concat()).await.unwrap();
+    assert_eq!(answer(&mut small).await, 100, "small answers need no room");
+    rig.until_handled(4).await;
+    let ended = tokio::time::timeout(PATIENCE, readers.remove(0).1).await.unwrap().unwrap();
+    assert!(matches!(ended, Ended::Unread { .. }), "{ended}");
+}
+
+#[tokio::test]
+async fn a_large_answer_that_is_read_slowly_comes_whole() {
+    let rig = Rig { unread_answer_max: Duration::from_secs(1), ..Rig::new(PATIENCE) };
+    let (mut client, _serving) = rig.connect().await;
+    client.write_all(&[0, 0, 0, 2, 7, 7]).await.unwrap();
+    let mut read = 0;
+    let mut buffer = vec![0; 1 << 20];
+    while read < LARGE_BYTES {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        read += tokio::time::timeout(PATIENCE, client.read(&mut buffer)).await.unwrap().unwrap();
+    }
 }

@@ -25,3 +25,5 @@ mod wire_stall;
 mod wire_tools;
 mod wire_two_releases;
 mod wire_versions;
+mod wire_worst_requests;
+mod worst_requests;

@@ -11,7 +11,7 @@ mod suspects;
 pub use due_list::DueList;
 pub use fetch::{
     Ask, Complaints, FetchBudget, FetchSession, FetchSessions, FetchTarget, FollowerSession, Found, Pause,
-    Reader, Rests, SessionChange, SessionError, Share, Standing, TopicRef, Turn, Visit,
+    Reader, Rests, SessionChange, SessionError, Share, Standing, TopicRef, Turn, Unnamable, Visit,
 };
 pub use heartbeats::{Contact, Heartbeats};
 pub use leader_return::{LeaderReturn, Left};

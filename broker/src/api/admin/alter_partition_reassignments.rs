@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use ottla_broker_metadata::controller::{self, Context, ReassignmentItem, ReassignmentResult};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_protocol::messages::alter_partition_reassignments_request::AlterPartitionReassignmentsRequest;
+use ottla_broker_protocol::messages::alter_partition_reassignments_request::{
+    AlterPartitionReassignmentsRequest, ReassignableTopic,
+};
 use ottla_broker_protocol::messages::alter_partition_reassignments_response::{
     AlterPartitionReassignmentsResponse, ReassignablePartitionResponse, ReassignableTopicResponse,
 };
-use ottla_broker_types::{NodeId, PartitionIndex};
+use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
 use super::parts;
 use crate::broker::Broker;
@@ -21,8 +23,11 @@ pub async fn decide(
     broker: &Arc<Broker>,
     request: &AlterPartitionReassignmentsRequest<'_>,
 ) -> Result<AlterPartitionReassignmentsResponse<'static>, NotActive> {
+    // Names that no topic can have may be long: they are told apart once, not for each of their partitions.
+    let (topics, unnamable): (Vec<_>, Vec<_>) =
+        request.topics.iter().partition(|topic| TopicName::new(&topic.name).is_ok());
     let mut items = Vec::new();
-    for topic in &request.topics {
+    for topic in topics {
         // Shared: a long name must not be copied for each partition.
         let name: Arc<str> = (*topic.name).into();
         items.extend(topic.partitions.iter().map(|partition| ReassignmentItem {
@@ -41,7 +46,7 @@ pub async fn decide(
         outcome: Err(refused),
     };
     let parts = controller::split_reassignments(&items);
-    let response = match parts::decide(broker, &items, parts, decide, lost).await? {
+    let mut response = match parts::decide(broker, &items, parts, decide, lost).await? {
         Ok(results) => {
             let rows = results.into_iter().map(|result| {
                 let (code, message) = match result.outcome {
@@ -58,7 +63,25 @@ pub async fn decide(
             ..Default::default()
         },
     };
+    if response.error_code == ErrorCode::None.code() {
+        response.responses.extend(unnamable.into_iter().map(unknown));
+    }
     Ok(AlterPartitionReassignmentsResponse { allow_replication_factor_change: factor_may_change, ..response })
+}
+
+fn unknown(topic: &ReassignableTopic<'_>) -> ReassignableTopicResponse<'static> {
+    let code = ErrorCode::UnknownTopicOrPartition;
+    let partitions = topic.partitions.iter().map(|partition| ReassignablePartitionResponse {
+        partition_index: partition.partition_index,
+        error_code: code.code(),
+        error_message: Some(Cow::Borrowed(code.message())),
+        ..Default::default()
+    });
+    ReassignableTopicResponse {
+        name: Cow::Owned(topic.name.clone().into_owned()),
+        partitions: partitions.collect(),
+        ..Default::default()
+    }
 }
 
 /// Every partition named failed.

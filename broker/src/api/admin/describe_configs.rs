@@ -1,11 +1,12 @@
 //! DescribeConfigs (key 32): every known setting with value, source, synonyms and documentation.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ptr;
 
 use ottla_broker_config::{
-    ConfigMap, EffectiveConfig, describe_broker, describe_broker_defaults, describe_topic, effective_group,
-    group_settings,
+    ConfigMap, EffectiveConfig, Setting, broker_settings, describe_broker, describe_broker_defaults,
+    describe_topic, effective_group, group_settings, topic_settings,
 };
 use ottla_broker_metadata::ConfigResource;
 use ottla_broker_protocol::ErrorCode;
@@ -31,12 +32,16 @@ type Refusal = (ErrorCode, String);
 /// Handles a DescribeConfigs.
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: DescribeConfigsRequest<'_> = call.request()?;
+    let texts: Documentation = match request.include_documentation {
+        true => documented().map(|setting| (ptr::from_ref(setting), setting.documentation())).collect(),
+        false => BTreeMap::new(),
+    };
     let mut room = call.key.rules().answer_bytes_max;
     let mut response = DescribeConfigsResponse::default();
     for resource in distinct(&request.resources, named) {
         let row = match room {
             0 => failed(resource, ErrorCode::InvalidRequest, TOO_LARGE.to_owned()),
-            _ => result(broker, &request, resource),
+            _ => result(broker, &request, resource, &texts),
         };
         room = room.saturating_sub(size_of_row(&row));
         response.results.push(row);
@@ -77,11 +82,19 @@ fn failed(
     }
 }
 
-fn result(
+/// What is said of each setting, made once for all resources. Settings of topics and of brokers may share a name.
+type Documentation = BTreeMap<*const Setting, String>;
+
+fn documented() -> impl Iterator<Item = &'static Setting> {
+    topic_settings().chain(broker_settings()).chain(group_settings())
+}
+
+fn result<'d>(
     broker: &Broker,
     request: &DescribeConfigsRequest<'_>,
     resource: &DescribeConfigsResource<'_>,
-) -> DescribeConfigsResult<'static> {
+    texts: &'d Documentation,
+) -> DescribeConfigsResult<'d> {
     let configs = match describe(broker, resource) {
         Ok(configs) => configs,
         Err((code, message)) => return failed(resource, code, message),
@@ -93,7 +106,7 @@ fn result(
     DescribeConfigsResult {
         resource_type: resource.resource_type,
         resource_name: Cow::Owned(resource.resource_name.clone().into_owned()),
-        configs: wanted.map(|config| config_row(request, config)).collect(),
+        configs: wanted.map(|config| config_row(request, config, texts)).collect(),
         ..Default::default()
     }
 }
@@ -134,10 +147,11 @@ fn describe(
     }
 }
 
-fn config_row(
+fn config_row<'d>(
     request: &DescribeConfigsRequest<'_>,
     config: &EffectiveConfig,
-) -> DescribeConfigsResourceResult<'static> {
+    texts: &'d Documentation,
+) -> DescribeConfigsResourceResult<'d> {
     let setting = config.setting;
     let synonyms = config.synonyms.iter().filter(|_| request.include_synonyms);
     DescribeConfigsResourceResult {
@@ -155,7 +169,7 @@ fn config_row(
             })
             .collect(),
         config_type: setting.value_type.code(),
-        documentation: request.include_documentation.then(|| Cow::Owned(setting.documentation())),
+        documentation: texts.get(&ptr::from_ref(setting)).map(|text| Cow::Borrowed(&**text)),
         ..Default::default()
     }
 }

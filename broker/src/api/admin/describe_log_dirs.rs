@@ -7,6 +7,7 @@ use ottla_broker_protocol::messages::describe_log_dirs_request::DescribeLogDirsR
 use ottla_broker_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResponse, DescribeLogDirsResult, DescribeLogDirsTopic,
 };
+use ottla_broker_types::TopicName;
 
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
@@ -17,8 +18,9 @@ use crate::partitions::PartitionFacts;
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: DescribeLogDirsRequest<'_> = call.request()?;
     let named: Option<BTreeSet<(&str, i32)>> = request.topics.as_ref().map(|topics| {
-        let each =
-            topics.iter().flat_map(|topic| topic.partitions.iter().map(|index| (&*topic.topic, *index)));
+        // A name that no topic can have may be long, and has none.
+        let topics = topics.iter().filter(|topic| TopicName::new(&topic.topic).is_ok());
+        let each = topics.flat_map(|topic| topic.partitions.iter().map(|index| (&*topic.topic, *index)));
         each.collect()
     });
     let asked = |facts: &PartitionFacts| {

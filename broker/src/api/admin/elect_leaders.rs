@@ -11,7 +11,7 @@ use ottla_broker_protocol::messages::elect_leaders_request::{ElectLeadersRequest
 use ottla_broker_protocol::messages::elect_leaders_response::{
     ElectLeadersResponse, PartitionResult, ReplicaElectionResult,
 };
-use ottla_broker_types::PartitionIndex;
+use ottla_broker_types::{PartitionIndex, TopicName};
 
 use super::parts;
 use crate::broker::Broker;
@@ -31,8 +31,11 @@ pub async fn decide(
         1 => ElectionType::Unclean,
         _ => return Ok(failed(request, ErrorCode::InvalidRequest, version)),
     };
+    // Names that no topic can have may be long: they are told apart once, not for each of their partitions.
+    let (topics, unnamable): (Vec<_>, Vec<_>) =
+        request.topic_partitions.iter().flatten().partition(|topic| TopicName::new(&topic.topic).is_ok());
     let named: Option<Vec<(Arc<str>, PartitionIndex)>> =
-        request.topic_partitions.as_ref().map(|topics| topics.iter().flat_map(partitions).collect());
+        request.topic_partitions.as_ref().map(|_| topics.into_iter().flat_map(partitions).collect());
     let decide = |context: Context<'_>, named: &[(Arc<str>, PartitionIndex)], _| {
         Ok::<_, Infallible>(controller::elect_leaders(context, kind, Some(named)))
     };
@@ -55,7 +58,24 @@ pub async fn decide(
         };
         (result.topic, result.partition, code, message)
     });
-    Ok(response(rows))
+    let mut response = response(rows);
+    let unknown = ErrorCode::UnknownTopicOrPartition;
+    response.replica_election_results.extend(unnamable.into_iter().map(|topic| all_failed(topic, unknown)));
+    Ok(response)
+}
+
+fn all_failed(topic: &TopicPartitions<'_>, code: ErrorCode) -> ReplicaElectionResult<'static> {
+    let partitions = topic.partitions.iter().map(|index| PartitionResult {
+        partition_id: *index,
+        error_code: code.code(),
+        error_message: Some(Cow::Borrowed(code.message())),
+        ..Default::default()
+    });
+    ReplicaElectionResult {
+        topic: Cow::Owned(topic.topic.clone().into_owned()),
+        partition_result: partitions.collect(),
+        ..Default::default()
+    }
 }
 
 /// Every partition named failed.
@@ -64,12 +84,13 @@ pub fn failed(
     code: ErrorCode,
     version: i16,
 ) -> ElectLeadersResponse<'static> {
-    let mut rows = Vec::new();
-    for (topic, index) in request.topic_partitions.iter().flatten().flat_map(partitions) {
-        rows.push((topic, index, code, Some(code.message().to_owned())));
-    }
+    let results = request.topic_partitions.iter().flatten().map(|topic| all_failed(topic, code));
     let whole = if version >= WHOLE_ERROR_FROM_VERSION { code } else { ErrorCode::None };
-    ElectLeadersResponse { error_code: whole.code(), ..response(rows.into_iter()) }
+    ElectLeadersResponse {
+        error_code: whole.code(),
+        replica_election_results: results.collect(),
+        ..Default::default()
+    }
 }
 
 /// The partitions of a topic, which share its name.

@@ -11,9 +11,11 @@ use super::{
     describe_quorum, elect_leaders, incremental_alter_configs, unregister_broker,
 };
 use crate::api::call::{Call, encode_body};
+use crate::api::route::LONG_BYTES;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::listener::Reply;
 
 /// Expands to the same arms for every admin API: each has `decide(broker, &request)` and `failed(&request, code)`, some of them for the version asked.
 macro_rules! for_each_admin_api {
@@ -37,13 +39,20 @@ macro_rules! for_each_admin_api {
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     // A malformed body must end this client's connection, not the one to the controller.
     failed(&call, ErrorCode::None)?;
-    let broker = Arc::clone(broker);
-    Ok(Answer::later(async move {
+    let (is_long, here, broker) = (call.body.len() >= LONG_BYTES, Arc::clone(broker), Arc::clone(broker));
+    let decision = async move {
         let body = Bytes::copy_from_slice(&call.body);
         let answer = broker.controller.forward(&broker, call.key, call.version, &call.client_id, body).await;
         let body = answer.unwrap_or_else(|code| failed(&call, code).unwrap_or_default());
         call.reply_encoded(body)
-    }))
+    };
+    Ok(match is_long {
+        true => Answer::later(async move {
+            let decided = here.aside.decide(decision).await;
+            decided.unwrap_or(Reply::Close("the request could not be decided on"))
+        }),
+        false => Answer::later(decision),
+    })
 }
 
 /// Decides on a request, if this node is the active controller; gives the encoded response.

@@ -9,7 +9,7 @@ use ottla_broker_protocol::messages::list_partition_reassignments_request::ListP
 use ottla_broker_protocol::messages::list_partition_reassignments_response::{
     ListPartitionReassignmentsResponse, OngoingPartitionReassignment, OngoingTopicReassignment,
 };
-use ottla_broker_types::PartitionIndex;
+use ottla_broker_types::{PartitionIndex, TopicName};
 
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed, topic_rows};
@@ -20,7 +20,8 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: ListPartitionReassignmentsRequest<'_> = call.request()?;
     let named: Option<Vec<(Arc<str>, PartitionIndex)>> = request.topics.as_ref().map(|topics| {
         let mut named = BTreeSet::new();
-        for topic in topics {
+        // A name that no topic can have may be long, and has none.
+        for topic in topics.iter().filter(|topic| TopicName::new(&topic.name).is_ok()) {
             let name: Arc<str> = (*topic.name).into();
             let indexes = topic.partition_indexes.iter();
             named.extend(indexes.map(|index| (Arc::clone(&name), PartitionIndex(*index))));

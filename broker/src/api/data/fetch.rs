@@ -7,7 +7,7 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_broker_node::{FetchTarget, Reader, SessionError, TopicRef};
+use ottla_broker_node::{FetchTarget, Reader, SessionError, TopicRef, Unnamable};
 use ottla_broker_protocol::messages::fetch_request::FetchRequest;
 use ottla_broker_protocol::messages::fetch_response::{
     EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
@@ -85,7 +85,7 @@ fn session_request(request: &FetchRequest<'_>, call: &Call) -> SessionRequest {
         if call.version >= 13 {
             return TopicRef::Id(TopicId::from_wire(id.0).unwrap_or_default());
         }
-        TopicName::new(name).map_or_else(|_| TopicRef::Unnamable(name.into()), TopicRef::Name)
+        TopicName::new(name).map_or_else(|_| TopicRef::Unnamable(Unnamable(name.into())), TopicRef::Name)
     };
     let mut targets = Vec::new();
     let mut places = BTreeMap::new();
@@ -168,7 +168,7 @@ fn response(broker: &Broker, call: &Call, fetching: &Fetching, parts: Vec<Part>)
         let (name, topic_id) = match topic {
             TopicRef::Id(id) => (String::new(), id.0),
             TopicRef::Name(name) => (name.as_str().to_owned(), Uuid::ZERO),
-            TopicRef::Unnamable(name) => (name.as_ref().to_owned(), Uuid::ZERO),
+            TopicRef::Unnamable(name) => (name.0.as_ref().to_owned(), Uuid::ZERO),
         };
         Some(FetchableTopicResponse { topic: Cow::Owned(name), topic_id, partitions, ..Default::default() })
     });

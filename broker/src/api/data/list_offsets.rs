@@ -47,10 +47,10 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
         // What is named twice is refused once.
         let once = topic.partitions.iter().filter(|asked| {
             let partition = (topic.name.as_ref(), asked.partition_index);
-            !twice.contains(&partition) || told.insert(partition)
+            name.is_err() || !twice.contains(&partition) || told.insert(partition)
         });
         let partitions = once.map(|asked| match &name {
-            _ if twice.contains(&(&topic.name, asked.partition_index)) => {
+            Ok(_) if twice.contains(&(&topic.name, asked.partition_index)) => {
                 failed(asked.partition_index, ErrorCode::InvalidRequest)
             }
             Ok(_) if !is_known(asked.timestamp, call.version) => {
@@ -73,12 +73,14 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     Ok(Answer::now(call.reply(&response)))
 }
 
-/// The partitions that a request names more than once: nobody can say which of the timestamps is meant.
+/// The partitions that a request names more than once: nobody can say which of the timestamps is meant. A name that no
+/// topic can have may be long, and its partitions are refused anyway.
 fn named_twice<'a>(request: &'a ListOffsetsRequest<'_>) -> BTreeSet<(&'a str, i32)> {
     let mut seen = BTreeSet::new();
     let named = request
         .topics
         .iter()
+        .filter(|topic| TopicName::new(&topic.name).is_ok())
         .flat_map(|topic| topic.partitions.iter().map(|asked| (&*topic.name, asked.partition_index)));
     named.filter(|partition| !seen.insert(*partition)).collect()
 }

@@ -15,7 +15,7 @@ use ottla_broker_types::{NodeId, TopicId, TopicName};
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed, authorized_operations, auto_create, succession, topic_rows};
 use crate::broker::Broker;
-use crate::listener::Reply;
+use crate::listener::{Handled, Reply};
 use crate::view::View;
 
 /// From this version on topics may be named by id; the two before have the field, but no meaning for it.
@@ -49,9 +49,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         topics: request.include_topic_authorized_operations,
     };
     if all {
-        let (view, suspects) = (broker.view(), broker.peers.suspects());
-        let rows = view.topics().map(|topic| row(&view, &suspects, topic, &call, operations)).collect();
-        return Ok(Answer::now(reply(broker, &call, &view, rows, operations)));
+        return Ok(everything(broker, call, operations));
     }
     if call.version < IDS_FROM_VERSION
         && request.topics.iter().flatten().any(|topic| !topic.topic_id.is_zero())
@@ -89,6 +87,21 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         }
         answer(&broker, &call, &asked, operations)
     }))
+}
+
+/// The answer about all topics, which a few bytes ask for.
+fn everything(broker: &Arc<Broker>, mut call: Call, operations: OperationsAsked) -> Answer {
+    call.let_body_go();
+    let (broker, listing) = (Arc::clone(broker), Arc::clone(broker));
+    let list = move || {
+        let (view, suspects) = (listing.view(), listing.peers.suspects());
+        let rows = view.topics().map(|topic| row(&view, &suspects, topic, &call, operations)).collect();
+        reply(&listing, &call, &view, rows, operations)
+    };
+    Answer(Handled::Elsewhere(Box::pin(async move {
+        let listed = broker.aside.list(list).await;
+        Handled::Now(listed.unwrap_or(Reply::Close("the topics could not be listed")))
+    })))
 }
 
 fn topics<'v>(view: &'v View, asked: &[Asked]) -> impl Iterator<Item = &'v Topic> {

@@ -27,7 +27,7 @@ use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::checks;
 use crate::disk_access::LARGE_BYTES;
-use crate::listener::{Reply, Turn};
+use crate::listener::{Handled, Reply, Turn};
 use crate::partitions::{AppendFailure, HostedPartition, ProduceWait, RequiredAcks};
 use crate::view::View;
 
@@ -35,6 +35,9 @@ use crate::view::View;
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
 /// From this version on an answer names the leader that the client should ask (KIP-951).
 const LEADER_NAMED_FROM_VERSION: i16 = 10;
+
+/// Batches of one request that are taken in on the thread that received it: no producer that batches sends as many.
+const PARTS_HERE_MAX: usize = 256;
 
 /// One partition's batch: where it lies in the frame, whom it is for, and what the rules say of it.
 struct Part {
@@ -85,22 +88,13 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         let outcomes = parts.iter().map(|part| failed(part, refused.clone())).collect();
         return Ok(Answer::now(call.reply(&response(broker, &call, topics, outcomes))));
     };
-    let mut produce = Produce { call, topics, parts, acks, timeout };
-    let is_checked = produce.check(broker, Effort::Brief);
-    if is_checked && produce.call.peer.order.is_empty() {
-        let outcomes = produce.append(broker);
-        return Ok(produce.answer(broker, outcomes));
+    let produce = Produce { call, topics, parts, acks, timeout };
+    if produce.parts.len() > PARTS_HERE_MAX {
+        let (disk, here) = (Arc::clone(&broker.disk), Arc::clone(broker));
+        let work = async move { disk.elsewhere(move || produce.take_in(&here).0).await };
+        return Ok(Answer(Handled::Elsewhere(Box::pin(work))));
     }
-    let turn = produce.call.peer.order.join();
-    let broker = Arc::clone(broker);
-    // Not within the answer's future, which is only driven once all earlier answers have left.
-    let appended = tokio::spawn(append_in_turn(Arc::clone(&broker), produce, turn, is_checked));
-    Ok(Answer::later(async move {
-        match appended.await {
-            Ok(Some((produce, outcomes))) => produce.answered(broker, outcomes).await,
-            Ok(None) | Err(_) => Reply::Close("a produce could not be checked"),
-        }
-    }))
+    Ok(produce.take_in(broker))
 }
 
 /// Checks what is not checked yet, and appends when the connection's earlier requests have appended.
@@ -145,6 +139,25 @@ async fn check_elsewhere(
 }
 
 impl Produce {
+    /// Checks and appends, here or beside the connection.
+    fn take_in(mut self, broker: &Arc<Broker>) -> Answer {
+        let is_checked = self.check(broker, Effort::Brief);
+        if is_checked && self.call.peer.order.is_empty() {
+            let outcomes = self.append(broker);
+            return self.answer(broker, outcomes);
+        }
+        let turn = self.call.peer.order.join();
+        let broker = Arc::clone(broker);
+        // Not within the answer's future, which is only driven once all earlier answers have left.
+        let appended = tokio::spawn(append_in_turn(Arc::clone(&broker), self, turn, is_checked));
+        Answer::later(async move {
+            match appended.await {
+                Ok(Some((produce, outcomes))) => produce.answered(broker, outcomes).await,
+                Ok(None) | Err(_) => Reply::Close("a produce could not be checked"),
+            }
+        })
+    }
+
     /// Checks the batches that are not checked yet; false if some take more than `effort`.
     fn check(&mut self, broker: &Broker, effort: Effort) -> bool {
         let mut is_checked = true;

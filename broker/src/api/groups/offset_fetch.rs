@@ -73,7 +73,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
 
 fn open<'r>(view: &'r View, call: &Call, request: &'r OffsetFetchRequest<'_>) -> Vec<Wanted> {
     let by_id = call.version >= TOPIC_IDS_FROM_VERSION;
-    let mut naming = Naming { view, by_id, named: BTreeSet::new() };
+    let mut naming = Naming { view, by_id, named: BTreeMap::new() };
     if call.version < BATCHED_FROM_VERSION {
         let group = &*request.group_id;
         let topics = request.topics.as_ref().map(|topics| {
@@ -104,8 +104,8 @@ fn open<'r>(view: &'r View, call: &Call, request: &'r OffsetFetchRequest<'_>) ->
 struct Naming<'r> {
     view: &'r View,
     by_id: bool,
-    /// Group, topic by name and id, partition.
-    named: BTreeSet<(&'r str, &'r str, Uuid, i32)>,
+    /// By group, and by the topic's name and id; these may be long, and are looked up once for all their partitions.
+    named: BTreeMap<(&'r str, &'r str, Uuid), BTreeSet<i32>>,
 }
 
 impl<'r> Naming<'r> {
@@ -115,7 +115,8 @@ impl<'r> Naming<'r> {
             true => parts::topic(self.view, true, name, id).map(Some),
             false => Ok(TopicName::new(name).ok()),
         };
-        let is_new = |index: &&i32| self.named.insert((group, name, id, **index));
+        let told = self.named.entry((group, name, id)).or_default();
+        let is_new = |index: &&i32| told.insert(**index);
         let partitions = partitions.iter().filter(is_new).copied().collect();
         Topic { name: name.to_owned(), id, found, partitions }
     }

@@ -13,4 +13,4 @@ pub use cache::FetchSessions;
 pub use follower::{Ask, FollowerSession, Turn};
 pub use rest::{Complaints, Pause, Rests};
 pub use session::{FetchSession, Found, Reader, SessionChange, SessionError, Visit};
-pub use target::{FetchTarget, Standing, TopicRef};
+pub use target::{FetchTarget, Standing, TopicRef, Unnamable};

@@ -1,5 +1,6 @@
 //! What a fetcher asks for.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use ottla_broker_types::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
@@ -12,7 +13,29 @@ pub enum TopicRef {
     /// Up to version 12.
     Name(TopicName),
     /// Up to version 12, as sent: no topic can have the name, so none of it exists.
-    Unnamable(Arc<str>),
+    Unnamable(Unnamable),
+}
+
+/// A name that no topic can have. It may be long, and the partitions of one request share it.
+#[derive(Clone, Debug, Eq)]
+pub struct Unnamable(pub Arc<str>);
+
+impl PartialEq for Unnamable {
+    fn eq(&self, other: &Unnamable) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl PartialOrd for Unnamable {
+    fn partial_cmp(&self, other: &Unnamable) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Unnamable {
+    fn cmp(&self, other: &Unnamable) -> Ordering {
+        if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+    }
 }
 
 /// One partition as a fetcher asks for it.
