@@ -11,6 +11,7 @@ mod wire_directories;
 mod wire_disk;
 mod wire_failover;
 mod wire_flights;
+mod wire_groups;
 mod wire_hostile;
 mod wire_local;
 mod wire_many_partitions;
