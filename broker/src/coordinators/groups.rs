@@ -31,7 +31,7 @@ pub type Groups = Coordinators<OfGroups>;
 /// What this broker tells its shards of groups.
 pub struct OfGroups {
     limits: GroupLimits,
-    memory: GroupMemory,
+    pub(super) memory: GroupMemory,
     commit_timeout: DurationMs,
     seed: AtomicU64,
 }

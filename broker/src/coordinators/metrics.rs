@@ -25,6 +25,13 @@ impl Groups {
             let name = format!("{name}{}", state.name().to_lowercase());
             text.single(&name, "gauge", "Groups coordinated here in this state.", count);
         }
+        let memory = &self.kind().memory;
+        for (what, budget) in [("members", &memory.members), ("offsets", &memory.offsets)] {
+            let help = format!("Bytes that {what} of groups take.");
+            text.single(&format!("ottla_groups_{what}_bytes"), "gauge", &help, budget.held_bytes());
+            let help = format!("Bytes that {what} of groups may take; beyond, new ones are refused.");
+            text.single(&format!("ottla_groups_{what}_limit_bytes"), "gauge", &help, budget.bytes_max());
+        }
         self.committed_metrics(text);
     }
 

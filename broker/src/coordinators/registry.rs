@@ -53,6 +53,10 @@ impl<K: Kind> Coordinators<K> {
         Coordinators { kind: Arc::new(kind), shards: RwLock::default() }
     }
 
+    pub(super) fn kind(&self) -> &K {
+        &self.kind
+    }
+
     /// Brings the shards in line with new roles and with the rest of the metadata.
     pub fn apply(
         &self,

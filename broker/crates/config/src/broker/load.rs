@@ -407,6 +407,23 @@ mod tests {
     }
 
     #[test]
+    fn settings_of_groups_that_mean_nothing_are_refused() {
+        for setting in [
+            "group.min.session.timeout.ms=0",
+            "group.max.session.timeout.ms=-1",
+            "group.max.size=0",
+            "group.initial.rebalance.delay.ms=-1",
+            "offset.metadata.max.bytes=-1",
+            "offsets.retention.minutes=0",
+            "offsets.retention.check.interval.ms=0",
+            "offsets.commit.timeout.ms=0",
+        ] {
+            let errors = load(&format!("node.id=1\n{setting}")).expect_err(setting);
+            assert!(errors[0].contains(setting.split('=').next().unwrap_or_default()), "{errors:?}");
+        }
+    }
+
+    #[test]
     fn an_empty_value_of_a_nullable_setting_is_null() {
         let (config, _) = load("node.id=1\nbroker.rack=\nadvertised.listeners=").expect("it loads");
         assert_eq!(config.rack, None);

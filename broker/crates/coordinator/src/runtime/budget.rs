@@ -17,6 +17,11 @@ impl Budget {
         Arc::new(Budget { bytes_max, held: AtomicUsize::new(0) })
     }
 
+    /// Bytes that may be held.
+    pub fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// Bytes that are held now.
     pub fn held_bytes(&self) -> usize {
         self.held.load(Ordering::Relaxed)
