@@ -9,6 +9,7 @@ use ottla_broker_protocol::Segment;
 use ottla_broker_types::DurationMs;
 
 use super::hosted_shard::HostedShard;
+use crate::broker::Broker;
 use crate::clock::Clock;
 use crate::partitions::HostedPartition;
 
@@ -22,16 +23,18 @@ const RECHECK: Duration = Duration::from_secs(1);
 /// Reads the whole log into an empty shard and waits until what was read is committed; `None` if the shard was given up
 /// first.
 pub(super) async fn load<S: Shard<Reply: Send> + Send + 'static>(
+    broker: &Broker,
     hosted: &Arc<HostedShard<S>>,
-    clock: Clock,
     empty: S,
 ) -> anyhow::Result<Option<Loading<S>>> {
-    let reading = Arc::clone(hosted);
+    let (reading, clock) = (Arc::clone(hosted), broker.clock);
     let read = tokio::task::spawn_blocking(move || read(&reading, clock, empty));
     let Some(loading) = read.await.context("read the log")?? else { return Ok(None) };
     while !hosted.is_gone() {
         let advanced = hosted.await_commits();
-        if hosted.committed_end().is_some_and(|end| end >= loading.end()) {
+        let looking = Arc::clone(hosted);
+        let committed_end = broker.disk.run(false, move || looking.committed_end()).await;
+        if committed_end.is_some_and(|end| end >= loading.end()) {
             return Ok(Some(loading));
         }
         // Whether the wait ended by an advance or by time, the state is looked at again.

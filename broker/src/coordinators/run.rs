@@ -21,7 +21,7 @@ pub(super) async fn run<K: Kind>(broker: Arc<Broker>, kind: Arc<K>, hosted: Arc<
         return;
     }
     while !hosted.is_gone() {
-        match serve(&broker, &*kind, &hosted).await {
+        match serve(&broker, &kind, &hosted).await {
             Ok(()) => return,
             Err(error) => {
                 let error = format!("{error:#}");
@@ -34,19 +34,29 @@ pub(super) async fn run<K: Kind>(broker: Arc<Broker>, kind: Arc<K>, hosted: Arc<
 
 async fn serve<K: Kind>(
     broker: &Arc<Broker>,
-    kind: &K,
+    kind: &Arc<K>,
     hosted: &Arc<HostedShard<K::Shard>>,
 ) -> anyhow::Result<()> {
     let started = broker.clock.micros();
-    let Some(loading) = load(hosted, broker.clock, kind.empty()).await? else { return Ok(()) };
+    let Some(loading) = load(broker, hosted, kind.empty()).await? else { return Ok(()) };
     let progress = loading.progress();
-    if !hosted.serve(loading.serve(broker.clock.now(), kind.commit_timeout())) {
+    let (beginning, of_kind, begun) = (Arc::clone(broker), Arc::clone(kind), Arc::clone(hosted));
+    let is_served = broker.disk.run(false, move || {
+        let serving = loading.serve(beginning.clock.now(), of_kind.commit_timeout());
+        let is_served = begun.serve(serving);
+        if is_served {
+            of_kind.begun(&beginning, &begun);
+        }
+        is_served
+    });
+    if !is_served.await {
         return Ok(());
     }
     let micros = broker.clock.micros().saturating_sub(started);
     tracing::debug!(partition = %hosted.partition.id, epoch = hosted.epoch.0, %progress, micros, "a coordinator serves");
-    kind.begun(broker, hosted);
-    while let Some(rest) = hosted.rest() {
+    loop {
+        let looking = Arc::clone(hosted);
+        let Some(rest) = broker.disk.run(false, move || looking.rest()).await else { return Ok(()) };
         let now = broker.clock.now().mono;
         if rest.until <= now {
             let ticking = Arc::clone(hosted);
@@ -65,5 +75,4 @@ async fn serve<K: Kind>(
             () = committed => {}
         }
     }
-    Ok(())
 }
