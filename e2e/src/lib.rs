@@ -5,6 +5,7 @@
 //! and `node-image` beside it; here is only what happens inside a test.
 
 mod apache;
+mod approval;
 mod binaries;
 mod brokers;
 mod cleanup;
@@ -26,6 +27,7 @@ mod shares;
 mod wait;
 
 pub use apache::ApacheBrokers;
+pub use approval::{EditedCluster, approve_plan, until_status};
 pub use binaries::{binary, checkout};
 pub use brokers::{Brokers, BrokersOptions, Ports, http_get};
 pub use clients::{Ack, Got, History, Kafka, Kcat, Load, Place, Readers, kafka, kcat, longest_pause};

@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(ask(address, "/healthz").await.expect("it answers"), "ok\n");
         let metrics = ask(address, "/metrics").await.expect("it answers");
         let metrics = String::from_utf8_lossy(&metrics);
-        assert!(metrics.contains("ottla_operator_looks_total 0"));
+        assert!(metrics.contains("ottla_operator_reconciles_total 0"));
         let resident = metrics.lines().find_map(|line| line.strip_prefix("process_resident_memory_bytes "));
         assert!(resident.is_some_and(|bytes| bytes.parse::<u64>().is_ok_and(|bytes| bytes > 1 << 20)));
         let error = ask(address, "/other").await.expect_err("there is no such page");

@@ -16,7 +16,7 @@ use crate::clock;
 const LEASE: Duration = Duration::from_secs(15);
 /// How often the holder renews it and others look at it.
 const RENEW: Duration = Duration::from_secs(4);
-/// One look at it or one renewal may take so long; an API server that hangs must not keep the holder from giving up.
+/// One reading of it or one renewal may take so long; an API server that hangs must not keep the holder from giving up.
 const ATTEMPT: Duration = Duration::from_secs(3);
 /// Between two attempts to renew it.
 const RETRY: Duration = Duration::from_secs(1);
@@ -24,6 +24,17 @@ const RETRY: Duration = Duration::from_secs(1);
 /// without telling, it is over before anybody else may take over: `GIVE_UP + ATTEMPT < LEASE`.
 const GIVE_UP: Duration = Duration::from_secs(10);
 const _: () = assert!(GIVE_UP.as_secs() + ATTEMPT.as_secs() < LEASE.as_secs());
+
+/// Which Lease, and who holds it.
+#[derive(Clone, Debug)]
+pub struct LeaseOptions {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Who holds it: the pod's name, where there is one.
+    pub identity: String,
+}
 
 /// The Lease of the operator.
 pub struct Leadership {
@@ -64,10 +75,10 @@ enum RenewError {
 }
 
 impl Leadership {
-    /// The Lease `name` in `namespace`, to be held as `identity`.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str) -> Leadership {
-        let api = Api::namespaced(client, namespace);
-        Leadership { api, name: name.to_owned(), identity: identity.to_owned() }
+    /// The Lease of `options`, not held yet.
+    pub fn new(client: Client, options: &LeaseOptions) -> Leadership {
+        let LeaseOptions { namespace, name, identity } = options.clone();
+        Leadership { api: Api::namespaced(client, &namespace), name, identity }
     }
 
     /// Waits until the Lease is ours.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use ottla_operator::leader::LeaseOptions;
 use ottla_operator::workers::ClusterKey;
 use ottla_operator::{clock, crdgen, local, plan, release, run};
 use ottla_operator_planner::Defaults;
@@ -84,8 +85,13 @@ impl WhoArguments {
         self.namespaces.iter().filter(|namespace| !namespace.is_empty()).cloned().collect()
     }
 
-    fn identity(&self) -> String {
-        self.identity.clone().unwrap_or_else(|| format!("ottla-operator-{}", clock::fresh_id()))
+    fn lease(&self) -> LeaseOptions {
+        let fresh = || format!("ottla-operator-{}", clock::fresh_id());
+        LeaseOptions {
+            namespace: self.own_namespace.clone(),
+            name: self.lease.clone(),
+            identity: self.identity.clone().unwrap_or_else(fresh),
+        }
     }
 }
 
@@ -166,13 +172,9 @@ fn main() -> ExitCode {
             block_on(run::preview(options(arguments), key)).map(|plan| print!("{plan}"))
         }
         Command::Release(ReleaseArguments { who }) => {
-            let options = release::Options {
-                namespaces: who.namespaces(),
-                identity: who.identity(),
-                lease_namespace: who.own_namespace,
-                lease_name: who.lease,
-            };
-            block_on(release::run(&options)).map(|count| tracing::info!(count, "KafkaTopics were let go"))
+            let options = release::Options { namespaces: who.namespaces(), lease: who.lease() };
+            block_on(release::run(&options))
+                .map(|count| tracing::info!(count, "the finalizers of KafkaTopics are removed"))
         }
         Command::Crdgen { out, check: true } => out.iter().try_for_each(|folder| crdgen::check(folder)),
         Command::Crdgen { out, check: false } => out.iter().try_for_each(|folder| crdgen::write(folder)),
@@ -223,9 +225,7 @@ fn options(arguments: RunArguments) -> run::Options {
     };
     run::Options {
         namespaces: arguments.who.namespaces(),
-        identity: arguments.who.identity(),
-        lease_namespace: arguments.who.own_namespace,
-        lease_name: arguments.who.lease,
+        lease: arguments.who.lease(),
         http: arguments.http,
         defaults: Defaults {
             image: arguments.broker_image,

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What the operator counts.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    /// Looks at clusters and their topics.
-    pub looks: AtomicU64,
-    /// Looks that ended in an error.
+    /// Reconciles of clusters and their topics.
+    pub reconciles: AtomicU64,
+    /// Reconciles that ended in an error.
     pub failures: AtomicU64,
     /// Brokers restarted.
     pub restarts: AtomicU64,
@@ -28,8 +28,8 @@ impl Metrics {
     /// The page.
     pub fn text(&self) -> String {
         let rows = [
-            ("looks_total", "Looks at clusters and their topics.", &self.looks),
-            ("failures_total", "Looks that ended in an error.", &self.failures),
+            ("reconciles_total", "Reconciles of clusters and their topics.", &self.reconciles),
+            ("failures_total", "Reconciles that ended in an error.", &self.failures),
             ("restarts_total", "Brokers restarted.", &self.restarts),
             ("applies_total", "Objects applied.", &self.applies),
             ("status_writes_total", "Statuses written.", &self.statuses),

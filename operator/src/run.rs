@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use crate::controllers::context::Context;
 use crate::controllers::{cluster, topic};
 use crate::http;
-use crate::leader::Leadership;
+use crate::leader::{Leadership, LeaseOptions};
 use crate::metrics::Metrics;
 use crate::stores::{Jobs, Stores, topic_key};
 use crate::workers::{self, ClusterKey};
@@ -28,12 +28,8 @@ const RELEASE_MAX: Duration = Duration::from_secs(5);
 pub struct Options {
     /// Namespaces to look after; none stands for all.
     pub namespaces: Vec<String>,
-    /// Namespace of the Lease.
-    pub lease_namespace: String,
-    /// Name of the Lease.
-    pub lease_name: String,
-    /// Who holds it: the pod's name.
-    pub identity: String,
+    /// The Lease that says which operator acts.
+    pub lease: LeaseOptions,
     /// Where health and metrics are served.
     pub http: SocketAddr,
     /// What clusters get that do not say otherwise.
@@ -47,10 +43,9 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         TcpListener::bind(options.http).await.with_context(|| format!("listen on {}", options.http))?;
     tokio::spawn(http::serve(listener, Arc::clone(&metrics)));
     let client = Client::try_default().await.context("find the API server")?;
-    let leadership =
-        Leadership::new(client.clone(), &options.lease_namespace, &options.lease_name, &options.identity);
+    let leadership = Leadership::new(client.clone(), &options.lease);
     let mut stop = signals()?;
-    tracing::info!(identity = options.identity, "waiting for the lease");
+    tracing::info!(identity = options.lease.identity, "waiting for the lease");
     tokio::select! {
         () = leadership.acquire() => {}
         _ = stop.recv() => return Ok(()),
@@ -116,21 +111,23 @@ fn start(
             jobs.clusters,
             move || cluster_keys(&clusters),
             move |key| cluster::Worker::new(Arc::clone(&for_clusters), key.clone()),
-            cluster::look,
+            cluster::reconcile,
         );
         let topic_jobs = workers::run(
             jobs.topics,
             move || topic_keys(&stores),
             move |key| topic::Worker::new(Arc::clone(&for_topics), key.clone()),
-            topic::look,
+            topic::reconcile,
         );
         tokio::join!(cluster_jobs, topic_jobs);
     });
 }
 
 fn context(client: &Client, stores: Stores, options: &Options, metrics: &Arc<Metrics>) -> Arc<Context> {
-    let reporter =
-        Reporter { controller: names::FIELD_MANAGER.to_owned(), instance: Some(options.identity.clone()) };
+    let reporter = Reporter {
+        controller: names::FIELD_MANAGER.to_owned(),
+        instance: Some(options.lease.identity.clone()),
+    };
     let recorder = Recorder::new(client.clone(), reporter);
     let (client, defaults, metrics) = (client.clone(), options.defaults.clone(), Arc::clone(metrics));
     Arc::new(Context::new(client, stores, defaults, metrics, recorder))

@@ -1,6 +1,6 @@
-//! One worker per cluster and job: looks, works, waits for a change or for the time that its last look named.
+//! One worker per cluster and controller: reconciles, then waits for a change or for the time that this reconcile named.
 //!
-//! Invariant: two looks at the same cluster by the same job never overlap.
+//! Invariant: two reconciles of the same cluster by the same controller never overlap.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -25,16 +25,16 @@ impl std::fmt::Display for ClusterKey {
     }
 }
 
-/// How soon a worker looks again.
+/// When a worker reconciles again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
     /// At the latest then.
     After(Duration),
-    /// Never: there is nothing left to look at.
+    /// Never: there is nothing left to reconcile.
     Stop,
 }
 
-/// Changes come in bursts, the worker's own among them; a look waits this long for the rest of one.
+/// Changes come in bursts, the worker's own among them; a reconcile waits this long for the rest of one.
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Between the end of a worker that failed by a mistake of ours and the next one for its cluster: it will probably
@@ -70,8 +70,8 @@ impl Wakers {
 
 /// Keeps one worker running per key of interest until the process stops.
 ///
-/// `keys` says which clusters need one; `work` makes the state of a worker; `look` is one look.
-pub async fn run<S, K, W, L, F>(wakers: Arc<Wakers>, keys: K, work: W, look: L)
+/// `keys` says which clusters need one; `work` makes the state of a worker; `reconcile` is one reconcile.
+pub async fn run<S, K, W, L, F>(wakers: Arc<Wakers>, keys: K, work: W, reconcile: L)
 where
     K: Fn() -> Vec<ClusterKey>,
     W: Fn(&ClusterKey) -> S,
@@ -90,8 +90,8 @@ where
             let waker = Arc::new(Notify::new());
             known.insert(key.clone(), Arc::clone(&waker));
             drop(known);
-            let (state, look) = (work(&key), look.clone());
-            let task = tasks.spawn(async move { worker(state, look, &waker).await });
+            let (state, reconcile) = (work(&key), reconcile.clone());
+            let task = tasks.spawn(async move { worker(state, reconcile, &waker).await });
             running.insert(task.id(), key);
         }
         tokio::select! {
@@ -121,13 +121,13 @@ fn forget_later(wakers: Arc<Wakers>, key: ClusterKey, wait: Duration) {
     });
 }
 
-async fn worker<S, L, F>(mut state: S, look: L, waker: &Notify)
+async fn worker<S, L, F>(mut state: S, reconcile: L, waker: &Notify)
 where
     L: Fn(S) -> F,
     F: Future<Output = (S, Next)>,
 {
     loop {
-        let (after, next) = look(state).await;
+        let (after, next) = reconcile(state).await;
         state = after;
         let Next::After(wait) = next else { return };
         tokio::select! {
@@ -144,11 +144,11 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_worker_looks_again_when_woken_or_in_time_and_ends_when_told() {
+    async fn a_worker_reconciles_again_when_woken_or_in_time_and_ends_when_told() {
         let wakers = Arc::new(Wakers::default());
         let key = ClusterKey { namespace: "n".to_owned(), name: "c".to_owned() };
-        let looks = Arc::new(AtomicUsize::new(0));
-        let (counted, wanted) = (Arc::clone(&looks), key.clone());
+        let reconciles = Arc::new(AtomicUsize::new(0));
+        let (counted, wanted) = (Arc::clone(&reconciles), key.clone());
         let supervisor = run(
             Arc::clone(&wakers),
             move || vec![wanted.clone()],
@@ -160,12 +160,12 @@ mod tests {
         );
         let supervisor = tokio::spawn(supervisor);
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(looks.load(Ordering::SeqCst), 1);
+        assert_eq!(reconciles.load(Ordering::SeqCst), 1);
         wakers.wake(Some(key));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        assert_eq!(looks.load(Ordering::SeqCst), 2);
+        assert_eq!(reconciles.load(Ordering::SeqCst), 2);
         tokio::time::sleep(Duration::from_secs(60)).await;
-        assert_eq!(looks.load(Ordering::SeqCst), 3);
+        assert_eq!(reconciles.load(Ordering::SeqCst), 3);
         supervisor.abort();
     }
 
@@ -173,8 +173,8 @@ mod tests {
     async fn a_worker_that_fails_by_a_mistake_is_followed_by_another() {
         let wakers = Arc::new(Wakers::default());
         let key = ClusterKey { namespace: "n".to_owned(), name: "c".to_owned() };
-        let looks = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&looks);
+        let reconciles = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&reconciles);
         let supervisor = run(
             wakers,
             move || vec![key.clone()],
@@ -189,9 +189,9 @@ mod tests {
         );
         let supervisor = tokio::spawn(supervisor);
         tokio::time::sleep(SUCCESSION / 2).await;
-        assert_eq!(looks.load(Ordering::SeqCst), 1);
+        assert_eq!(reconciles.load(Ordering::SeqCst), 1);
         tokio::time::sleep(SUCCESSION).await;
-        assert_eq!(looks.load(Ordering::SeqCst), 2);
+        assert_eq!(reconciles.load(Ordering::SeqCst), 2);
         supervisor.abort();
     }
 }

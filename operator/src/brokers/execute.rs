@@ -53,7 +53,7 @@ async fn cordon(admin: &AdminClient, broker: NodeId, cordoned: bool) -> anyhow::
 }
 
 /// Starts moves; a partition that is refused (deleted meanwhile, moved by somebody else) is told and left to the next
-/// look.
+/// reconcile.
 pub async fn reassign(
     admin: &AdminClient,
     moves: &[Reassignment],
@@ -87,7 +87,7 @@ async fn reassign_all(admin: &AdminClient, moves: &[Reassignment]) -> anyhow::Re
     }
 }
 
-/// Stops moves that run. One that has ended meanwhile, or would lose records, is told and left to the next look.
+/// Stops moves that run. One that has ended meanwhile, or would lose records, is told and left to the next reconcile.
 async fn cancel(admin: &AdminClient, partitions: &[TopicPartition]) -> anyhow::Result<()> {
     let cancel = |partition: &TopicPartition| AdminReassignment {
         topic: partition.topic.to_string(),

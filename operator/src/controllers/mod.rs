@@ -1,4 +1,4 @@
-//! What is done about each resource: look, plan, act, tell.
+//! The controllers, one a resource: observe, validate, plan, execute, write status.
 
 pub mod cluster;
 pub mod context;

@@ -12,7 +12,7 @@ use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_planner::facts::PodFacts;
 use ottla_operator_planner::names;
 
-use super::kept::FleetSpec;
+use super::data_folder::FleetSpec;
 use super::ports::{Claims, PortPlan};
 use super::process::{Home, Process, ending, last_words};
 use crate::http;
@@ -35,7 +35,6 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Template {
     /// Name of the cluster.
     pub(super) cluster: String,
-    /// The program.
     pub(super) program: PathBuf,
     /// Ports.
     pub(super) ports: PortPlan,

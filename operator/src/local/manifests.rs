@@ -30,7 +30,6 @@ pub(super) struct File {
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Desired {
-    /// The cluster.
     pub(super) cluster: ValidatedCluster,
     /// Its topics by the names of their objects.
     pub(super) topics: BTreeMap<String, ValidatedTopic>,

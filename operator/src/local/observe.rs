@@ -9,8 +9,8 @@ use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::facts::{ClaimFacts, StatefulSetFacts};
 use ottla_operator_planner::{Observed, names};
 
+use super::data_folder::{FleetSpec, Folder};
 use super::fleet::{Fleet, Template};
-use super::kept::{FleetSpec, Folder};
 use super::settings;
 use crate::brokers;
 use crate::controllers::cluster::facts;

@@ -43,7 +43,6 @@ pub(super) fn program() -> anyhow::Result<PathBuf> {
 /// The files of one broker.
 #[derive(Clone, Debug)]
 pub(super) struct Home {
-    /// Its folder.
     pub(super) folder: PathBuf,
 }
 

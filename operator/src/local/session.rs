@@ -1,4 +1,4 @@
-//! One run of local mode: look, plan, act, show, again and again, until a signal.
+//! One run of local mode: reconcile and show, again and again, until a signal.
 //!
 //! Everything happens on the main thread, one thing after the other: brokers are tied to that thread.
 
@@ -14,14 +14,14 @@ use ottla_operator_planner::facts::KafkaFacts;
 use ottla_operator_planner::resources::OperatorPods;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::act::Actor;
+use super::data_folder::{FleetSpec, Folder, State};
+use super::execute::Executor;
 use super::fleet::{Fleet, GRACE_MS, Template};
-use super::gone::Gone;
-use super::kept::{FleetSpec, Folder, State};
 use super::manifests::{Desired, Objects, Refused};
 use super::observe::{IMAGE, Sources, observe};
 use super::ports::{Claims, PortPlan};
 use super::process::{Home, program};
+use super::removed_topics::RemovedTopics;
 use super::screen::Screen;
 use super::view::{BrokerRow, TopicRow, View, doing};
 use super::watch::Watch;
@@ -35,15 +35,15 @@ const ADMIN_TIMEOUT: Duration = Duration::from_secs(3);
 const GLANCE: Duration = Duration::from_millis(200);
 /// The same while one starts or stops.
 const GLANCE_STARTING: Duration = Duration::from_millis(20);
-/// Between two looks while something goes on.
-const LOOK_BUSY_MS: i64 = 250;
-/// Between two looks at a cluster at rest, so that sizes in the table stay fresh.
-const LOOK_IDLE_MS: i64 = 2_000;
-/// The planner asks to look again within this time while it works on something.
+/// Between two reconciles while something goes on.
+const REQUEUE_BUSY_MS: i64 = 250;
+/// Between two reconciles at a cluster at rest, so that sizes in the table stay fresh.
+const REQUEUE_IDLE_MS: i64 = 2_000;
+/// The planner asks for the next reconcile within this time while it works on something.
 const BUSY_REQUEUE_MS: u64 = 1_000;
 /// How long brokers of an operator that was killed may take to give up their ports.
 const PORT_PATIENCE_MS: i64 = 30_000;
-/// Between two looks at a port in use.
+/// Between two reconciles at a port in use.
 const PORT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How long topics wait for the last broker of a start: made before, they would leave it without replicas.
@@ -73,7 +73,7 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         session = Session::open(&options, begun) => session?,
         () = stop.wait() => return Ok(()),
     };
-    // Whatever a look was about when the signal came is left undone: the next start looks anew.
+    // Whatever a reconcile was about when the signal came is left undone: the next start begins anew.
     let outcome = tokio::select! {
         ended = session.go_on() => ended,
         () = stop.wait() => Ok(()),
@@ -109,7 +109,7 @@ struct Session {
     desired: Desired,
     refused: Vec<String>,
     /// Topics whose manifests went while this ran.
-    gone: Gone,
+    removed: RemovedTopics,
     fleet: Fleet,
     template: Template,
     admin: (i32, AdminClient),
@@ -118,12 +118,12 @@ struct Session {
     serving: bool,
     /// Every broker that shall serve does, or has had its time: what can be done is done.
     may_work: bool,
-    /// The first look since the brokers' last answer.
+    /// The first reconcile since the brokers' last answer.
     silent_since: Option<TimestampMs>,
-    next_look: TimestampMs,
+    next_reconcile: TimestampMs,
     /// What happened before the first line was told.
     early: Vec<String>,
-    /// The failure of the last look, told once.
+    /// The failure of the last reconcile, told once.
     failure: Option<String>,
 }
 
@@ -160,7 +160,7 @@ impl Session {
             state,
             desired,
             refused: vec![],
-            gone: Gone::default(),
+            removed: RemovedTopics::default(),
             fleet: Fleet::default(),
             template,
             screen: Screen::new(),
@@ -168,7 +168,7 @@ impl Session {
             serving: false,
             may_work: false,
             silent_since: None,
-            next_look: begun,
+            next_reconcile: begun,
             early: vec![],
             failure: None,
         };
@@ -206,11 +206,11 @@ impl Session {
             let news = self.step_fleet(now);
             news.into_iter().for_each(|line| self.tell(line));
             let changed = !self.fleet.is_settled() && self.fleet.probe(self.template.ports, now).await;
-            if changed || now >= self.next_look {
-                let busy = self.look().await;
+            if changed || now >= self.next_reconcile {
+                let busy = self.reconcile().await;
                 self.folder.save(&self.state)?;
-                let pause = if busy { LOOK_BUSY_MS } else { LOOK_IDLE_MS };
-                self.next_look = TimestampMs(clock::now().0 + pause);
+                let pause = if busy { REQUEUE_BUSY_MS } else { REQUEUE_IDLE_MS };
+                self.next_reconcile = TimestampMs(clock::now().0 + pause);
                 self.show();
             }
             let settled = self.fleet.is_settled();
@@ -222,7 +222,7 @@ impl Session {
     fn read_changes(&mut self) {
         if self.watch.changed(clock::now()) {
             self.read();
-            self.next_look = clock::now();
+            self.next_reconcile = clock::now();
         }
     }
 
@@ -241,7 +241,7 @@ impl Session {
         match read {
             Ok(desired) => {
                 let former = std::mem::take(&mut self.desired.topics);
-                self.gone.compare(former, &desired.topics, clock::now());
+                self.removed.compare(former, &desired.topics, clock::now());
                 self.refused.clear();
                 if self.desired.cluster != desired.cluster {
                     self.screen.tell("the manifest of the cluster has changed");
@@ -267,19 +267,20 @@ impl Session {
         fleet.step(template, &of, &home, now)
     }
 
-    /// One look: facts, plan, actions, topics. Whether to look again soon.
-    async fn look(&mut self) -> bool {
+    /// One reconcile: facts, plan, actions, topics. Whether the next one is due soon.
+    async fn reconcile(&mut self) -> bool {
         let now = clock::now();
         self.fleet.probe(self.template.ports, now).await;
         self.connect();
         let (Planned { plan, refused }, kafka) = self.plan(now).await;
         self.tell_first_service(plan.status.ready_replicas);
-        let mut actor = Actor { fleet: &mut self.fleet, folder: &self.folder, admin: &self.admin.1, now };
+        let mut executor =
+            Executor { fleet: &mut self.fleet, folder: &self.folder, admin: &self.admin.1, now };
         let mut failure = refused;
         let mut news = vec![];
         // As on Kubernetes, actions do not depend on each other, and one that fails holds up no other.
         for action in &plan.actions {
-            match actor.act(action).await {
+            match executor.execute(action).await {
                 Ok(told) => news.extend(told),
                 Err(error) => {
                     failure.get_or_insert(format!("{error:#}; it is tried again"));
@@ -290,7 +291,7 @@ impl Session {
         let fresh = self.state.status.cluster_id.is_none();
         self.state.status = plan.status;
         self.state.fleet = self.fleet.spec().cloned().or_else(|| self.state.fleet.take());
-        let topics = self.look_at_topics(kafka.as_ref(), now).await;
+        let topics = self.reconcile_topics(kafka.as_ref(), now).await;
         let busy = match topics {
             Ok(busy) => busy,
             Err(error) => {
@@ -309,9 +310,9 @@ impl Session {
         busy || self.failure.is_some() || plan.requeue.0 <= BUSY_REQUEUE_MS
     }
 
-    /// The next look is due at once.
+    /// The next reconcile is due at once.
     fn begin(&mut self) {
-        self.next_look = TimestampMs(0);
+        self.next_reconcile = TimestampMs(0);
     }
 
     /// The admin client knows every broker that runs or shall.
@@ -353,7 +354,11 @@ impl Session {
     }
 
     /// Topics wait until the cluster is up; whether something goes on with them.
-    async fn look_at_topics(&mut self, kafka: Option<&KafkaFacts>, now: TimestampMs) -> anyhow::Result<bool> {
+    async fn reconcile_topics(
+        &mut self,
+        kafka: Option<&KafkaFacts>,
+        now: TimestampMs,
+    ) -> anyhow::Result<bool> {
         self.begin_work(now);
         if kafka.is_none() || !self.may_work {
             let since = *self.silent_since.get_or_insert(now);
@@ -366,18 +371,18 @@ impl Session {
         let (cluster, wanted) = (&self.desired.cluster, &self.desired.topics);
         let outcome = topics::step(&self.admin.1, cluster, wanted, &mut self.state.topics, now).await?;
         outcome.news.into_iter().for_each(|line| self.screen.tell(line));
-        Ok(outcome.busy || !self.gone.is_empty())
+        Ok(outcome.busy || !self.removed.is_empty())
     }
 
     /// Deletes topics whose manifests are gone for good: a second reading says so, too.
     async fn remove_topics(&mut self, now: TimestampMs) {
-        if !self.gone.is_due(now) || !self.read() {
+        if !self.removed.is_due(now) || !self.read() {
             return;
         }
-        for topic in self.gone.due(now) {
+        for topic in self.removed.due(now) {
             let told = topics::remove(&self.admin.1, &self.desired.cluster, &topic).await;
             self.screen.tell(told);
-            self.gone.forget(&topic.object_name);
+            self.removed.forget(&topic.object_name);
             self.state.topics.remove(&topic.object_name);
         }
     }

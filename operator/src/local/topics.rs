@@ -1,4 +1,4 @@
-//! Topics: look, plan, act, by the planner's decisions. A topic whose manifest goes while this runs is deleted, unless
+//! Topics: observe, plan, execute, as on Kubernetes. A topic whose manifest goes while this runs is deleted, unless
 //! its policy says otherwise; one that was gone before is let be, since the other manifests may be elsewhere.
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use ottla_operator_planner::topics::{TopicAction, Unseen, unseen as unseen_topic
 use crate::brokers::topics as brokers;
 use crate::brokers::topics::{Job, Pace};
 
-/// What one look at the topics came to.
+/// What one reconcile of the topics came to.
 #[derive(Debug, Default)]
 pub(super) struct Outcome {
     /// Sentences for a person.
@@ -33,7 +33,7 @@ pub(super) async fn step(
     if topics.is_empty() {
         return Ok(Outcome::default());
     }
-    let mut world = brokers::observe(admin, cluster.replicas).await.context("look at topics")?;
+    let mut world = brokers::observe(admin, cluster.replicas).await.context("observe topics")?;
     let job = |(name, topic): (&String, &ValidatedTopic)| {
         let former = status.get(name).cloned().unwrap_or_default();
         Job { topic: topic.clone(), former }

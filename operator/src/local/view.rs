@@ -4,7 +4,7 @@ use ottla_operator_crd::cluster::{BrokerStatus, RebalancePhase};
 use ottla_operator_crd::conditions::READY;
 use ottla_operator_crd::{KafkaClusterStatus, KafkaTopicStatus};
 
-/// One look, as a person sees it.
+/// The state of everything at one time, as a person sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct View {
     /// Name of the cluster.
@@ -17,7 +17,6 @@ pub(super) struct View {
     pub(super) doing: Vec<String>,
     /// Why the manifests cannot be used.
     pub(super) refused: Vec<String>,
-    /// The brokers.
     pub(super) brokers: Vec<BrokerRow>,
     /// The topics of manifests.
     pub(super) topics: Vec<TopicRow>,
@@ -26,30 +25,25 @@ pub(super) struct View {
 /// One broker.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct BrokerRow {
-    /// Its id.
     pub(super) id: i32,
     /// Where clients reach it.
     pub(super) port: u16,
     /// What it does.
     pub(super) state: String,
-    /// Its rack.
     pub(super) rack: Option<String>,
     /// Partitions that it leads.
     pub(super) leaders: Option<i32>,
     /// Replicas that it has.
     pub(super) replicas: Option<i32>,
-    /// Their bytes.
     pub(super) bytes: Option<i64>,
 }
 
 /// One topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct TopicRow {
-    /// Its name.
     pub(super) name: String,
     /// What goes on with it.
     pub(super) state: String,
-    /// Its partitions.
     pub(super) partitions: Option<i32>,
     /// Copies of each.
     pub(super) copies: Option<i32>,

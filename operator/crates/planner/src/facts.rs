@@ -110,7 +110,7 @@ pub struct ClaimFacts {
     pub requested_bytes: u64,
     /// The cluster whose data it holds.
     pub cluster_id: Option<String>,
-    /// Whether that cluster's quorum had formed when it was last looked after.
+    /// Whether that cluster's quorum had formed when it was last reconciled.
     pub bootstrapped: bool,
     /// Whether it has its volume: another cannot grow.
     pub bound: bool,

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 
 use crate::stores::Stores;
 
-/// Even an object that looks right is applied again after that many looks, in case its metadata was touched.
+/// Even an object that looks right is applied again after that many reconciles, in case its metadata was touched.
 const SKIPPED_MAX: u32 = 300;
 
 /// What this process has applied, by object.

@@ -1,9 +1,9 @@
-//! KafkaCluster: look, validate, plan, act, tell.
+//! KafkaCluster: observe, validate, plan, execute, write status.
 
-mod act;
 mod apply;
+mod execute;
 pub mod facts;
 mod observe;
 mod reconcile;
 
-pub use reconcile::{Worker, look, preview};
+pub use reconcile::{Worker, preview, reconcile};

@@ -17,8 +17,8 @@ use crate::controllers::context::Context;
 use crate::stores::belongs;
 use crate::workers::ClusterKey;
 
-/// What one look saw, and whom it may ask more.
-pub struct Look {
+/// What one reconcile has observed, and whom it may ask more.
+pub struct Observation {
     /// The facts.
     pub observed: Observed,
     /// Ready brokers and where they serve HTTP.
@@ -27,7 +27,7 @@ pub struct Look {
     pub admin: Arc<AdminClient>,
 }
 
-/// Looks at a cluster. `deleted` are uids of pods that this process has deleted: the stores may not know yet.
+/// Observes a cluster. `deleted` are uids of pods that this process has deleted: the stores may not know yet.
 pub async fn observe(
     context: &Context,
     key: &ClusterKey,
@@ -35,7 +35,7 @@ pub async fn observe(
     former: &KafkaClusterStatus,
     deleted: &BTreeSet<String>,
     now: TimestampMs,
-) -> Look {
+) -> Observation {
     let stores = &context.stores;
     let set = stores.stateful_sets.find(|set| belongs(set, key)).map(|set| facts::stateful_set(&set));
     let mut pods = BTreeMap::new();
@@ -61,7 +61,7 @@ pub async fn observe(
     let running = set.as_ref().map_or(cluster.replicas, |set| set.replicas).max(cluster.replicas);
     let admin = context.admin(key, running).await;
     let kafka = brokers::observe::observe(&admin, cluster, former, &pods, running).await;
-    Look {
+    Observation {
         observed: Observed {
             stateful_set: set,
             claims: claims.collect(),

@@ -1,4 +1,4 @@
-//! One look at a cluster: observe, validate, plan, act, tell.
+//! One reconcile of a cluster: observe, validate, plan, execute, write status.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,9 +8,9 @@ use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::{KafkaCluster, KafkaClusterStatus, ValidatedCluster};
 use ottla_operator_planner::{Action, KubernetesAction, Plan, plan_failed, plan_invalid};
 
-use super::act::Actor;
 use super::apply::Applied;
-use super::observe::{Look, observe};
+use super::execute::Executor;
+use super::observe::{Observation, observe};
 use crate::brokers::plan::{Planned, Request, plan};
 use crate::clock;
 use crate::controllers::context::Context;
@@ -21,7 +21,7 @@ use crate::workers::{ClusterKey, Next};
 /// Failures in a row after which status says so: shorter ones are conflicts and restarts that pass.
 const FAILURES_TOLD: u32 = 5;
 
-/// What a worker remembers between two looks.
+/// What a worker remembers between two reconciles.
 pub struct Worker {
     context: Arc<Context>,
     key: ClusterKey,
@@ -56,7 +56,7 @@ impl Worker {
         }
     }
 
-    async fn look(&mut self) -> Next {
+    async fn reconcile(&mut self) -> Next {
         let context = Arc::clone(&self.context);
         let Some(object) = context.stores.cluster(&self.key) else { return Next::Stop };
         if object.metadata.deletion_timestamp.is_some() {
@@ -67,7 +67,7 @@ impl Worker {
             *self = Worker::new(Arc::clone(&context), self.key.clone());
             self.uid.clone_from(&object.metadata.uid);
         }
-        Metrics::add(&context.metrics.looks, 1);
+        Metrics::add(&context.metrics.reconciles, 1);
         let mut object = (*object).clone();
         let former = self.written.clone().or_else(|| object.status.clone()).unwrap_or_default();
         object.status = Some(former.clone());
@@ -79,10 +79,10 @@ impl Worker {
                 plan
             }
             Ok(cluster) => {
-                let (Planned { plan, refused }, look) = self.plan(&cluster, &former, now).await;
+                let (Planned { plan, refused }, observation) = self.plan(&cluster, &former, now).await;
                 let failure = match refused {
                     Some(problem) => Some(self.refused(problem)),
-                    None => self.carry_out(&object, Some(&look), &plan).await,
+                    None => self.carry_out(&object, Some(&observation), &plan).await,
                 };
                 match failure {
                     None => plan,
@@ -103,14 +103,14 @@ impl Worker {
         cluster: &ValidatedCluster,
         former: &KafkaClusterStatus,
         now: TimestampMs,
-    ) -> (Planned, Look) {
+    ) -> (Planned, Observation) {
         let context = Arc::clone(&self.context);
-        let mut look = observe(&context, &self.key, cluster, former, &self.deleted, now).await;
-        let seen: BTreeSet<&str> = look.observed.pods.values().map(|pod| pod.uid.as_str()).collect();
+        let mut observation = observe(&context, &self.key, cluster, former, &self.deleted, now).await;
+        let seen: BTreeSet<&str> = observation.observed.pods.values().map(|pod| pod.uid.as_str()).collect();
         self.deleted.retain(|uid| seen.contains(uid.as_str()));
         let request = Request { cluster, former, defaults: &context.defaults, now };
-        let planned = plan(&request, &mut look.observed, &look.ready).await;
-        (planned, look)
+        let planned = plan(&request, &mut observation.observed, &observation.ready).await;
+        (planned, observation)
     }
 
     fn refused(&self, problem: String) -> Failure {
@@ -124,11 +124,11 @@ impl Worker {
     async fn carry_out(
         &mut self,
         object: &KafkaCluster,
-        look: Option<&Look>,
+        observation: Option<&Observation>,
         plan: &Plan,
     ) -> Option<Failure> {
         let context = Arc::clone(&self.context);
-        let Some(look) = look else {
+        let Some(observation) = observation else {
             for action in &plan.actions {
                 if let Action::Event(event) = action {
                     context.publish(object, event).await;
@@ -136,11 +136,11 @@ impl Worker {
             }
             return None;
         };
-        let mut actor = Actor {
+        let mut executor = Executor {
             context: &context,
             object,
             namespace: &self.key.namespace,
-            admin: &look.admin,
+            admin: &observation.admin,
             applied: &mut self.applied,
             deleted: &mut self.deleted,
         };
@@ -151,7 +151,7 @@ impl Worker {
             if !applies {
                 tracing::debug!(cluster = %self.key, %action, "act");
             }
-            if let Err(error) = actor.act(action).await {
+            if let Err(error) = executor.execute(action).await {
                 let text = format!("{error:#}");
                 tracing::warn!(cluster = %self.key, problem = text, "an action failed and is tried again");
                 Metrics::add(&context.metrics.failures, 1);
@@ -206,7 +206,7 @@ impl Worker {
     }
 }
 
-/// The plan that the next look would carry out, without doing any of it; an error if it would be refused.
+/// The plan that the next reconcile would carry out, without doing any of it; an error if it would be refused.
 pub async fn preview(context: Arc<Context>, key: ClusterKey) -> anyhow::Result<Plan> {
     let object =
         context.stores.cluster(&key).ok_or_else(|| anyhow::anyhow!("there is no KafkaCluster {key}"))?;
@@ -223,8 +223,8 @@ pub async fn preview(context: Arc<Context>, key: ClusterKey) -> anyhow::Result<P
     }
 }
 
-/// One look.
-pub async fn look(mut worker: Worker) -> (Worker, Next) {
-    let next = worker.look().await;
+/// One reconcile.
+pub async fn reconcile(mut worker: Worker) -> (Worker, Next) {
+    let next = worker.reconcile().await;
     (worker, next)
 }

@@ -1,4 +1,4 @@
-//! The end of a KafkaTopic: its topic goes first if that is asked for, and nothing is ever held up for long.
+//! Deletion of a KafkaTopic: its topic is deleted first if that is asked for, and the finalizer never stays for long.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,19 +11,19 @@ use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::{KafkaCluster, KafkaTopic};
 use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::names::TOPIC_FINALIZER;
-use ottla_operator_planner::topics::Farewell;
+use ottla_operator_planner::topics::Deletion;
 
 use crate::brokers::topics::delete;
 
-/// After this long an object is let go although its topic could not be deleted: a namespace must be able to end.
-const HOLD_MAX: Duration = Duration::from_secs(120);
+/// After this long the finalizer is removed although the topic could not be deleted: a namespace must be able to end.
+const FINALIZE_MAX: Duration = Duration::from_secs(120);
 
 /// Whether an object has our finalizer.
-pub fn is_held(object: &KafkaTopic) -> bool {
+pub fn has_finalizer(object: &KafkaTopic) -> bool {
     object.finalizers().iter().any(|finalizer| finalizer == TOPIC_FINALIZER)
 }
 
-/// What is asked to happen with a topic whose object goes, also where the rest of a manifest cannot work.
+/// What is asked to happen with a topic whose object is deleted, also where the rest of a manifest cannot work.
 pub fn policy(topic: &KafkaTopic, cluster: &KafkaCluster) -> DeletionPolicy {
     let default = cluster.spec.topics.as_ref().and_then(|topics| topics.deletion_policy);
     topic.spec.deletion_policy.or(default).unwrap_or(DeletionPolicy::Delete)
@@ -33,24 +33,24 @@ pub fn policy(topic: &KafkaTopic, cluster: &KafkaCluster) -> DeletionPolicy {
 pub fn topic_to_delete(object: &KafkaTopic, cluster: &KafkaCluster, claimed: bool) -> Option<String> {
     let namespace = object.namespace().unwrap_or_default();
     let allowed = cluster.spec.topics.iter().flat_map(|topics| &topics.allowed_namespaces);
-    let farewell = Farewell {
-        held: is_held(object),
+    let deletion = Deletion {
+        has_finalizer: has_finalizer(object),
         policy: policy(object, cluster),
         taken: cluster.namespace().as_ref() == Some(&namespace)
             || allowed.into_iter().any(|allowed| *allowed == namespace || allowed == "*"),
         claimed,
     };
-    farewell.deletes().then(|| object.spec.topic_name.clone().unwrap_or_else(|| object.name_any()))
+    deletion.deletes_topic().then(|| object.spec.topic_name.clone().unwrap_or_else(|| object.name_any()))
 }
 
 /// Adds or removes our finalizer, if nobody changed the object meanwhile.
-pub async fn hold(client: &Client, object: &KafkaTopic, held: bool) -> Result<(), kube::Error> {
-    if is_held(object) == held {
+pub async fn set_finalizer(client: &Client, object: &KafkaTopic, wanted: bool) -> Result<(), kube::Error> {
+    if has_finalizer(object) == wanted {
         return Ok(());
     }
     let mut finalizers: Vec<&str> = object.finalizers().iter().map(String::as_str).collect();
     finalizers.retain(|finalizer| *finalizer != TOPIC_FINALIZER);
-    if held {
+    if wanted {
         finalizers.push(TOPIC_FINALIZER);
     }
     let api: Api<KafkaTopic> = Api::namespaced(client.clone(), &object.namespace().unwrap_or_default());
@@ -59,44 +59,48 @@ pub async fn hold(client: &Client, object: &KafkaTopic, held: bool) -> Result<()
     });
     match api.patch_metadata(&object.name_any(), &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
-        // Somebody was faster, or the object is gone: the next look sees it as it is.
+        // Somebody was faster, or the object is gone: the next reconcile sees it as it is.
         Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Deletes topics and lets their objects go. `admin` is `None` if there is no cluster any more.
-pub async fn finish(client: &Client, admin: Option<&AdminClient>, ending: &[Ending], now: TimestampMs) {
-    let names: Vec<String> = ending.iter().filter_map(|ending| ending.delete.clone()).collect();
+/// Deletes topics and removes the finalizers of their objects. `admin` is `None` if there is no cluster any more.
+pub async fn finalize(client: &Client, admin: Option<&AdminClient>, deleted: &[Deleted], now: TimestampMs) {
+    let names: Vec<String> = deleted.iter().filter_map(|deleted| deleted.delete.clone()).collect();
     let problems = match admin {
         Some(admin) => delete(admin, &names).await,
         None => BTreeMap::new(),
     };
-    for ending in ending {
-        let problem = ending.delete.as_ref().and_then(|name| problems.get(name));
+    for deleted in deleted {
+        let problem = deleted.delete.as_ref().and_then(|name| problems.get(name));
         if let Some(problem) = problem {
-            let name = ending.object.name_any();
-            if held_for(&ending.object, now) < HOLD_MAX {
+            let name = deleted.object.name_any();
+            if deleted_for(&deleted.object, now) < FINALIZE_MAX {
                 tracing::warn!(topic = name, problem, "the topic was not deleted yet");
                 continue;
             }
-            tracing::error!(topic = name, problem, "the topic stays: its object is let go after a long wait");
+            tracing::error!(
+                topic = name,
+                problem,
+                "the topic stays: the finalizer of its object is removed after a long wait"
+            );
         }
-        if let Err(error) = hold(client, &ending.object, false).await {
-            tracing::warn!(topic = ending.object.name_any(), %error, "the finalizer was not removed");
+        if let Err(error) = set_finalizer(client, &deleted.object, false).await {
+            tracing::warn!(topic = deleted.object.name_any(), %error, "the finalizer was not removed");
         }
     }
 }
 
-/// An object that goes, and the topic to delete first.
-pub struct Ending {
+/// An object that is being deleted, and the topic to delete first.
+pub struct Deleted {
     /// The object.
     pub object: Arc<KafkaTopic>,
     /// The topic in Kafka; `None` keeps it.
     pub delete: Option<String>,
 }
 
-fn held_for(object: &KafkaTopic, now: TimestampMs) -> Duration {
+fn deleted_for(object: &KafkaTopic, now: TimestampMs) -> Duration {
     let since = object.metadata.deletion_timestamp.as_ref().map_or(now.0, |time| time.0.as_millisecond());
     Duration::from_millis(u64::try_from(now.0 - since).unwrap_or(0))
 }
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_policy_of_the_moment_decides_not_the_one_when_it_was_held() {
+    fn the_policy_of_the_moment_decides_not_the_one_when_it_got_the_finalizer() {
         let delete = cluster(json!({}));
         let retain = cluster(json!({ "deletionPolicy": "Retain" }));
         let of = |topic: &KafkaTopic, cluster| topic_to_delete(topic, cluster, false);

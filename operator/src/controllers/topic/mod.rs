@@ -1,7 +1,7 @@
-//! KafkaTopic: all topics of a cluster are looked at together, so that brokers get few large calls.
+//! KafkaTopic: all topics of a cluster are reconciled together, so that brokers get few large calls.
 
 mod deletion;
 mod reconcile;
 
-pub use deletion::{hold, is_held};
-pub use reconcile::{Worker, look};
+pub use deletion::{has_finalizer, set_finalizer};
+pub use reconcile::{Worker, reconcile};

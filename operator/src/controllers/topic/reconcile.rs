@@ -1,4 +1,4 @@
-//! One look at all topics of a cluster: observe, validate, plan, act, tell.
+//! One reconcile of all topics of a cluster: observe, validate, plan, execute, write status.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use ottla_operator_crd::{KafkaCluster, KafkaTopic, KafkaTopicStatus, ValidatedCl
 use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::topics::{self, Claimant, Unseen};
 
-use super::deletion::{self, Ending};
+use super::deletion::{self, Deleted};
 use crate::brokers::topics as brokers;
 use crate::brokers::topics::{Job, Pace, TopicWorld};
 use crate::clock;
@@ -22,23 +22,23 @@ use crate::controllers::status;
 use crate::metrics::Metrics;
 use crate::workers::{ClusterKey, Next};
 
-/// Between two looks while something goes on.
-const LOOK_BUSY: Duration = Duration::from_millis(500);
+/// Between two reconciles while something goes on.
+const REQUEUE_BUSY: Duration = Duration::from_millis(500);
 /// Before a change that did not work is tried again: an election of a controller takes about as long.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// Between two looks at rest; changes of objects wake the worker at once.
-const LOOK_IDLE: Duration = Duration::from_secs(30);
-/// Settings of topics at rest are read again after so many looks, to undo changes by hand of what the object names.
-const RESYNC_LOOKS: u64 = 10;
+const REQUEUE_AGAIN: Duration = Duration::from_secs(2);
+/// Between two reconciles at rest; changes of objects wake the worker at once.
+const REQUEUE_IDLE: Duration = Duration::from_secs(30);
+/// Settings of topics at rest are read again after so many reconciles, to undo changes by hand of what the object names.
+const RESYNC_RECONCILES: u64 = 10;
 /// Statuses written at once; the API server limits each client's share anyway.
 const WRITES_MAX: usize = 16;
 
-/// What a worker remembers between two looks.
+/// What a worker remembers between two reconciles.
 pub struct Worker {
     context: Arc<Context>,
     key: ClusterKey,
-    looks: u64,
-    /// The first look since the brokers' last answer.
+    reconciles: u64,
+    /// The first reconcile since the brokers' last answer.
     silent_since: Option<TimestampMs>,
     /// The status written last, by uid: the stores may still show an older one.
     written: BTreeMap<String, KafkaTopicStatus>,
@@ -53,17 +53,17 @@ struct Verdict {
 impl Worker {
     /// A worker for the topics of the cluster of that key.
     pub fn new(context: Arc<Context>, key: ClusterKey) -> Worker {
-        Worker { context, key, looks: 0, silent_since: None, written: BTreeMap::new() }
+        Worker { context, key, reconciles: 0, silent_since: None, written: BTreeMap::new() }
     }
 
-    async fn look(&mut self) -> Next {
+    async fn reconcile(&mut self) -> Next {
         let context = Arc::clone(&self.context);
         let objects = context.stores.topics_of(&self.key);
         if objects.is_empty() {
             return Next::Stop;
         }
-        Metrics::add(&context.metrics.looks, 1);
-        self.looks += 1;
+        Metrics::add(&context.metrics.reconciles, 1);
+        self.reconciles += 1;
         let uids: std::collections::BTreeSet<String> =
             objects.iter().filter_map(|object| object.uid()).collect();
         self.written.retain(|uid, _| uids.contains(uid));
@@ -79,11 +79,11 @@ impl Worker {
         match brokers::observe(&admin, cluster.replicas).await {
             Ok(world) => {
                 self.silent_since = None;
-                let ending = self.farewell(&objects, &manifest);
-                deletion::finish(&context.client, Some(&admin), &ending, now).await;
+                let deleted = self.deleted(&objects, &manifest);
+                deletion::finalize(&context.client, Some(&admin), &deleted, now).await;
                 let staying = objects.into_iter().filter(|o| o.metadata.deletion_timestamp.is_none());
                 let next = self.work(staying.collect(), &manifest, &cluster, &admin, world, now).await;
-                if ending.is_empty() { next } else { Next::After(LOOK_BUSY) }
+                if deleted.is_empty() { next } else { Next::After(REQUEUE_BUSY) }
             }
             Err(error) => {
                 tracing::debug!(cluster = %self.key, %error, "no broker answers");
@@ -94,13 +94,14 @@ impl Worker {
         }
     }
 
-    /// The cluster is gone: objects that go are let go, others say what is missing.
+    /// The cluster is gone: deleted objects lose their finalizer, others say what is missing.
     async fn without_cluster(&mut self, objects: Vec<Arc<KafkaTopic>>, now: TimestampMs) -> Next {
         let context = Arc::clone(&self.context);
         let (ending, staying): (Vec<_>, Vec<_>) =
             objects.into_iter().partition(|object| object.metadata.deletion_timestamp.is_some());
-        let ending: Vec<Ending> = ending.into_iter().map(|object| Ending { object, delete: None }).collect();
-        deletion::finish(&context.client, None, &ending, now).await;
+        let ending: Vec<Deleted> =
+            ending.into_iter().map(|object| Deleted { object, delete: None }).collect();
+        deletion::finalize(&context.client, None, &ending, now).await;
         let text = format!("there is no KafkaCluster {}: make it or correct spec.cluster", self.key);
         let verdicts = staying.into_iter().map(|object| {
             let former = self.former(&object);
@@ -109,18 +110,18 @@ impl Worker {
         });
         let verdicts = verdicts.collect();
         self.write(verdicts).await;
-        Next::After(LOOK_IDLE)
+        Next::After(REQUEUE_IDLE)
     }
 
-    /// The objects that go, each with the topic to delete first. One that an object that stays names, too, is kept.
-    fn farewell(&self, objects: &[Arc<KafkaTopic>], cluster: &KafkaCluster) -> Vec<Ending> {
+    /// The objects that are being deleted, each with the topic to delete first; a topic that another object names is kept.
+    fn deleted(&self, objects: &[Arc<KafkaTopic>], cluster: &KafkaCluster) -> Vec<Deleted> {
         let (ending, staying): (Vec<_>, Vec<_>) =
             objects.iter().partition(|object| object.metadata.deletion_timestamp.is_some());
         let claimed: BTreeSet<String> = staying.iter().map(|object| topic_name(object)).collect();
         let with_topic = ending.into_iter().map(|object| {
             let claimed = claimed.contains(&topic_name(object));
             let delete = deletion::topic_to_delete(object, cluster, claimed);
-            Ending { object: Arc::clone(object), delete }
+            Deleted { object: Arc::clone(object), delete }
         });
         with_topic.collect()
     }
@@ -136,12 +137,12 @@ impl Worker {
     ) -> Next {
         let context = Arc::clone(&self.context);
         let now = clock::now();
-        let held = self.farewell(&objects, manifest);
+        let deleted = self.deleted(&objects, manifest);
         let staying: Vec<_> =
             objects.into_iter().filter(|object| object.metadata.deletion_timestamp.is_none()).collect();
-        // Without an answer every deletion fails, and those that waited for long are let go.
+        // Without an answer every deletion fails, and those that waited for long lose their finalizer.
         let silent = AdminClient::new(vec![], Duration::from_millis(1));
-        deletion::finish(&context.client, Some(&silent), &held, now).await;
+        deletion::finalize(&context.client, Some(&silent), &deleted, now).await;
         let owners = cluster.map(|cluster| owners(&staying, cluster));
         let checks = cluster.zip(owners.as_ref());
         let cluster = self.key.to_string();
@@ -157,7 +158,7 @@ impl Worker {
         });
         let verdicts = verdicts.collect();
         self.write(verdicts).await;
-        Next::After(LOOK_AGAIN)
+        Next::After(REQUEUE_AGAIN)
     }
 
     async fn work(
@@ -182,12 +183,12 @@ impl Worker {
             }
         }
         for object in &admitted {
-            let held = deletion::policy(object, manifest) == DeletionPolicy::Delete;
-            if let Err(error) = deletion::hold(&context.client, object, held).await {
+            let wanted = deletion::policy(object, manifest) == DeletionPolicy::Delete;
+            if let Err(error) = deletion::set_finalizer(&context.client, object, wanted).await {
                 tracing::warn!(topic = object.name_any(), %error, "the finalizer was not changed");
             }
         }
-        let resync = self.looks % RESYNC_LOOKS == 1;
+        let resync = self.reconciles % RESYNC_RECONCILES == 1;
         brokers::read_settings(admin, &jobs, &mut world, resync).await;
         let reconciled = brokers::reconcile(admin, &jobs, &world, now).await;
         let statuses = reconciled.outcomes.into_iter().map(|outcome| outcome.status);
@@ -195,9 +196,9 @@ impl Worker {
         verdicts.extend(reconciled_objects.map(|(object, status)| Verdict { object, status }));
         self.write(verdicts).await;
         Next::After(match reconciled.pace {
-            Pace::Retry => LOOK_AGAIN,
-            Pace::Busy => LOOK_BUSY,
-            Pace::Idle => LOOK_IDLE,
+            Pace::Retry => REQUEUE_AGAIN,
+            Pace::Busy => REQUEUE_BUSY,
+            Pace::Idle => REQUEUE_IDLE,
         })
     }
 
@@ -314,8 +315,8 @@ fn claim_name(object: &KafkaTopic) -> String {
     format!("{}/{}", object.namespace().unwrap_or_default(), object.name_any())
 }
 
-/// One look.
-pub async fn look(mut worker: Worker) -> (Worker, Next) {
-    let next = worker.look().await;
+/// One reconcile.
+pub async fn reconcile(mut worker: Worker) -> (Worker, Next) {
+    let next = worker.reconcile().await;
     (worker, next)
 }

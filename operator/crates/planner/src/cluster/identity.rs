@@ -3,7 +3,7 @@
 use ottla_broker_types::NodeId;
 use ottla_operator_crd::KafkaClusterStatus;
 
-use super::{Input, LOOK_BUSY, Plan, status, volumes};
+use super::{Input, Plan, REQUEUE_BUSY, status, volumes};
 
 /// The first step of a new object: keep its identity in status before anything is made with it.
 ///
@@ -14,7 +14,7 @@ pub(super) fn first(input: &Input<'_>) -> Plan {
     if doomed > 0 {
         let text = format!("waiting until {doomed} volumes of an earlier cluster of this name are deleted");
         let status = status::starting(input, input.former.clone(), text);
-        return Plan { actions: vec![], status, requeue: LOOK_BUSY };
+        return Plan { actions: vec![], status, requeue: REQUEUE_BUSY };
     }
     let claims = || input.observed.claims.values();
     let inherited = claims().find_map(|claim| claim.cluster_id.clone());
@@ -25,7 +25,7 @@ pub(super) fn first(input: &Input<'_>) -> Plan {
         ..input.former.clone()
     };
     let text = format!("0 of {} brokers serve", input.cluster.replicas);
-    Plan { actions: vec![], status: status::starting(input, status, text), requeue: LOOK_BUSY }
+    Plan { actions: vec![], status: status::starting(input, status, text), requeue: REQUEUE_BUSY }
 }
 
 /// Brokers that answer under another id: nothing here belongs to this object.

@@ -23,13 +23,13 @@ use crate::resources::{Build, OperatorPods, Resource};
 use crate::rollout::{self, Rollout, RolloutInput};
 use crate::scale::{self, Scale, ScaleInput};
 
-/// Between two looks while something goes on: brokers do not tell by themselves when a replica has arrived.
-const LOOK_BUSY: DurationMs = DurationMs(1_000);
-/// Between two looks at a cluster at rest; changes of its objects wake the operator at once.
-const LOOK_IDLE: DurationMs = DurationMs(15_000);
+/// Between two reconciles while something goes on: brokers do not tell by themselves when a replica has arrived.
+const REQUEUE_BUSY: DurationMs = DurationMs(1_000);
+/// Between two reconciles at a cluster at rest; changes of its objects wake the operator at once.
+const REQUEUE_IDLE: DurationMs = DurationMs(15_000);
 
-/// Between two looks while an action fails again and again: whoever can mend it is no faster.
-const LOOK_FAILED: DurationMs = DurationMs(5_000);
+/// Between two reconciles while an action fails again and again: whoever can mend it is no faster.
+const REQUEUE_FAILED: DurationMs = DurationMs(5_000);
 
 /// What the operator was started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// The status after it.
     pub status: KafkaClusterStatus,
-    /// When to look again at the latest.
+    /// When to reconcile again at the latest.
     pub requeue: DurationMs,
 }
 
@@ -131,7 +131,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
         &status.conditions,
         ottla_operator_crd::conditions::RECONCILING,
     );
-    Plan { actions, status, requeue: if busy { LOOK_BUSY } else { LOOK_IDLE } }
+    Plan { actions, status, requeue: if busy { REQUEUE_BUSY } else { REQUEUE_IDLE } }
 }
 
 /// The plan for a manifest that cannot work: say so and touch nothing.
@@ -144,7 +144,7 @@ pub fn plan_invalid(
     let message = ottla_operator_crd::validate::joined(problems);
     let status = status::refused(former, generation, "InvalidSpec", &message, now);
     let events = status::events(former, &status).into_iter().map(Action::Event).collect();
-    Plan { actions: events, status, requeue: LOOK_IDLE }
+    Plan { actions: events, status, requeue: REQUEUE_IDLE }
 }
 
 /// The status after actions have failed again and again: nothing was lost, and a person should know. What else was
@@ -157,7 +157,7 @@ pub fn plan_failed(
 ) -> Plan {
     let status = status::failed(former, planned, problem, now);
     let events = status::events(former, &status).into_iter().map(Action::Event).collect();
-    Plan { actions: events, status, requeue: LOOK_FAILED }
+    Plan { actions: events, status, requeue: REQUEUE_FAILED }
 }
 
 /// The broker whose restart safety the next plan will need, if it needs one.
@@ -174,7 +174,7 @@ fn stalled(input: &Input<'_>, reason: &'static str, problem: String) -> Plan {
     let event = Event { warning: true, reason, text: problem };
     let actions =
         if status.conditions == input.former.conditions { vec![] } else { vec![Action::Event(event)] };
-    Plan { actions, status, requeue: LOOK_IDLE }
+    Plan { actions, status, requeue: REQUEUE_IDLE }
 }
 
 fn scale_step(input: &Input<'_>) -> Scale {
@@ -300,7 +300,7 @@ fn outdated_services(input: &Input<'_>, build: &Build<'_>) -> Vec<Action> {
 impl Plan {
     /// What is left of a plan that is refused: nothing is done, and nothing said of what was to be done.
     pub fn refused(former: &KafkaClusterStatus) -> Plan {
-        Plan { actions: vec![], status: former.clone(), requeue: LOOK_FAILED }
+        Plan { actions: vec![], status: former.clone(), requeue: REQUEUE_FAILED }
     }
 
     /// The plan's status where its restart was not carried out: it must not be remembered as one.

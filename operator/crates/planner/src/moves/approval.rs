@@ -4,7 +4,7 @@
 use ottla_operator_crd::cluster::{RebalancePhase, RebalanceStatus};
 use ottla_operator_crd::validate::APPROVAL_ANNOTATION;
 
-use super::kept::{self, Plan};
+use super::stored_plan::{self, StoredPlan};
 use super::{Kept, Moves, MovesInput, Purpose, hash_text};
 use crate::facts::KafkaFacts;
 use crate::rebalance::{self, Bytes, CHUNK_BYTES_MAX};
@@ -32,7 +32,7 @@ pub(super) fn propose(
             refused_approval: None,
             ..status
         };
-        return Moves { status: Some(status), actions: kept::forget(input, 0), ..Moves::default() };
+        return Moves { status: Some(status), actions: stored_plan::forget(input, 0), ..Moves::default() };
     }
     let known = kafka.partitions.values().any(|partition| partition.bytes.is_some());
     let hash = hash_text(plan.hash());
@@ -50,29 +50,34 @@ pub(super) fn propose(
     };
     let keep = Kept { hash: hash.clone(), chunks: rebalance::store(plan.moves(), CHUNK_BYTES_MAX) };
     let (status, busy) = shown(input, status, &hash);
-    let actions = kept::forget(input, keep.chunks.len());
+    let actions = stored_plan::forget(input, keep.chunks.len());
     Moves { actions, status: Some(status), busy, keep: Some(keep), failed: None }
 }
 
 /// Goes on with a plan that was shown: shows it again, or carries it out.
-pub(super) fn go_on(input: &MovesInput<'_>, kafka: &KafkaFacts, purpose: &Purpose, kept: &Plan) -> Moves {
+pub(super) fn go_on(
+    input: &MovesInput<'_>,
+    kafka: &KafkaFacts,
+    purpose: &Purpose,
+    kept: &StoredPlan,
+) -> Moves {
     let former = input.former.cloned().unwrap_or_default();
     let begun = matches!(former.phase, RebalancePhase::Executing | RebalancePhase::Paused);
     let used = former.executed_hash.as_ref() == Some(&kept.hash);
     let approved = input.cluster.rebalance.approved.as_ref() == Some(&kept.hash);
     if approved && (begun || !used) {
-        return kept::go_on(input, kafka, purpose, kept);
+        return stored_plan::go_on(input, kafka, purpose, kept);
     }
     if begun {
         let message = format!(
             "the approval of plan {} was taken back: what moves arrives, and nothing more is started",
             kept.hash
         );
-        return kept::dropped(input, message);
+        return stored_plan::dropped(input, message);
     }
-    if kept::is_outdated(kafka, kept) {
+    if stored_plan::is_outdated(kafka, kept) {
         let message = format!("plan {} no longer fits what is there; another is made", kept.hash);
-        return kept::dropped(input, message);
+        return stored_plan::dropped(input, message);
     }
     let hash = kept.hash.clone();
     let (status, busy) = shown(input, former, &hash);

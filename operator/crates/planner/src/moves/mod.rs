@@ -1,14 +1,14 @@
 //! Which replicas move now: a plan of `rebalance`, made once, kept, and admitted a little at a time. Pure.
 //!
 //! A plan is made for what is asked for (brokers, racks, removals) with the sizes that partitions have then, and kept until
-//! it is carried out: sizes grow all the time, and a plan made anew from each look would move replicas to and fro. Whoever
+//! it is carried out: sizes grow all the time, and a plan made anew in each reconcile would move replicas to and fro. Whoever
 //! restarts the operator, or moves replicas by hand meanwhile, changes nothing about where it ends. In Manual mode the plan
 //! waits for a person's approval of exactly its hash; drains need none, they were asked for.
 
 mod admit;
 mod approval;
-mod kept;
 mod model;
+mod stored_plan;
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::action::Action;
 use crate::facts::{KafkaFacts, Observed};
 use crate::rebalance::{self, CHUNK_BYTES_MAX};
 
-/// Elections asked for at once; the rest follows with the next look.
+/// Elections asked for at once; the rest follows with the next reconcile.
 const ELECTIONS_MAX: usize = 1000;
 
 /// What moves are decided from.
@@ -81,12 +81,12 @@ fn decide(input: &MovesInput<'_>, kafka: &KafkaFacts) -> Moves {
     let off = input.cluster.rebalance.mode == RebalanceMode::Off;
     let manual = input.cluster.rebalance.mode == RebalanceMode::Manual && !draining;
     let purpose = Purpose { planned_for: planned_for(&key, input), key };
-    let kept = kept::find(input, &purpose);
+    let kept = stored_plan::find(input, &purpose);
     if let Some(kept) = kept.as_ref().filter(|_| manual) {
         return approval::go_on(input, kafka, &purpose, kept);
     }
     if !draining && (balanced || off) {
-        let actions = kept::forget(input, 0);
+        let actions = stored_plan::forget(input, 0);
         return Moves { status: settled(former, running), busy: running > 0, actions, ..Moves::default() };
     }
     if !input.returning.is_empty() {
@@ -111,7 +111,7 @@ fn decide(input: &MovesInput<'_>, kafka: &KafkaFacts) -> Moves {
         return Moves { status: Some(status), busy: true, ..Moves::default() };
     }
     if let Some(kept) = &kept {
-        return kept::go_on(input, kafka, &purpose, kept);
+        return stored_plan::go_on(input, kafka, &purpose, kept);
     }
     let model = model::model(input.observed, kafka, input.leaving, input.staying);
     let moves_max = input.cluster.rebalance.moves_max.filter(|_| !draining);
@@ -161,7 +161,7 @@ fn unplaced(input: &MovesInput<'_>) -> Option<NodeId> {
     ids.find(|id| some_known && input.observed.rack(*id).is_none())
 }
 
-/// Keeps a plan, so that the next look carries it out; without anything to do, says so.
+/// Keeps a plan, so that the next reconcile carries it out; without anything to do, says so.
 fn begin(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan, purpose: Purpose) -> Moves {
     let draining = !input.leaving.is_empty();
     let former = input.former.cloned().unwrap_or_default();
@@ -199,7 +199,7 @@ fn begin(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan, pur
             moves_running,
             ..former
         };
-        return Moves { status: Some(status), actions: kept::forget(input, 0), ..Moves::default() };
+        return Moves { status: Some(status), actions: stored_plan::forget(input, 0), ..Moves::default() };
     }
     let all = steps.len() == plan.moves().len();
     let moves = count(steps.iter().map(|step| step.adding().count()).sum());
@@ -226,7 +226,7 @@ fn begin(input: &MovesInput<'_>, kafka: &KafkaFacts, plan: &rebalance::Plan, pur
         return Moves { status: Some(status), busy: true, ..Moves::default() };
     }
     let keep = Kept { hash, chunks: rebalance::store(&steps, CHUNK_BYTES_MAX) };
-    let actions = kept::forget(input, keep.chunks.len());
+    let actions = stored_plan::forget(input, keep.chunks.len());
     Moves { actions, status: Some(status), busy: true, keep: Some(keep), failed: None }
 }
 

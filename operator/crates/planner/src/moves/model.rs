@@ -10,7 +10,6 @@ use crate::rebalance::{Broker, BrokerState, Model, Move, Partition};
 /// One partition's change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Task {
-    /// The partition.
     pub(super) partition: TopicPartition,
     /// Its replicas from then on.
     pub(super) target: Vec<NodeId>,

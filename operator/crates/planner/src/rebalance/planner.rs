@@ -14,7 +14,7 @@ use crate::rebalance::phases::counts::balance_counts;
 use crate::rebalance::phases::forced::{lift_forced, place};
 use crate::rebalance::phases::leaders::balance_leaders;
 use crate::rebalance::phases::refine::{rate, refine};
-use crate::rebalance::phases::topic_repair::{mend_topics, unevenness};
+use crate::rebalance::phases::topic_repair::{Spending, mend_topics, unevenness};
 use crate::rebalance::phases::trim::trim;
 use crate::rebalance::plan::Finish;
 use crate::rebalance::plan::Plan;
@@ -180,7 +180,8 @@ fn attempt(facts: &Facts, targets: &Targets, floors: &Floors, options: &Options)
     let quiet = lifted.is_empty() && state.copies == 0 && facts.orig.len() == facts.part.len();
     refine(&mut state, targets, floors, options, quiet);
     let still_quiet = quiet && state.copies == 0;
-    mend_topics(&mut state, targets, floors, options, (still_quiet, copies_base));
+    let spending = Spending { quiet: still_quiet, copies_base };
+    mend_topics(&mut state, targets, floors, options, spending);
     if state.copies > 0 && facts.part.len() <= REPLICAS_TRIMMED && !options.is_limited() {
         trim(&mut state, targets, floors, options);
     }

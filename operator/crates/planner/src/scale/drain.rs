@@ -1,4 +1,4 @@
-//! The steps by which brokers leave: keep new replicas off, wait until they are empty, look again, stop, forget.
+//! The steps by which brokers leave: keep new replicas off, wait until they are empty, verify that, stop, unregister.
 
 use std::collections::BTreeSet;
 

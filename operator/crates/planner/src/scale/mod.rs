@@ -1,12 +1,12 @@
 //! How many pods there are, and how a broker leaves. Pure.
 //!
 //! Invariant: the number of pods never falls while a broker above it holds a replica, leads, or is named by a
-//! reassignment; it falls only after two looks, [`VERIFY`] apart, that found its disks empty. Where it fell by another
+//! reassignment; it falls only after two reconciles, [`VERIFY`] apart, that found its disks empty. Where it fell by another
 //! hand, it is raised again.
 
-mod back;
+mod cancelled_drain;
 mod drain;
-mod refusal;
+mod impossible;
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use ottla_operator_crd::cluster::DrainStatus;
 use crate::action::Action;
 use crate::facts::Observed;
 
-/// Between the first look that finds leaving brokers empty and the one that lets their pods go.
+/// Between the first reconcile that finds leaving brokers empty and the one that stops their pods.
 pub const VERIFY: DurationMs = DurationMs(10_000);
 
 /// The most that a manifest may ask for.
@@ -56,15 +56,15 @@ pub struct Scale {
 /// Decides on the number of pods and on the next steps of brokers that leave.
 pub fn scale(input: &ScaleInput<'_>) -> Scale {
     let mut scale = leave(input);
-    let back = back::step(input);
-    scale.actions.splice(0..0, back.actions);
-    if !back.brokers.is_empty() {
+    let cancelled = cancelled_drain::step(input);
+    scale.actions.splice(0..0, cancelled.actions);
+    if !cancelled.brokers.is_empty() {
         let message = "moves off them are cancelled, and they take new replicas again".to_owned();
         let status = scale.status.unwrap_or_else(|| DrainStatus { message, ..DrainStatus::default() });
-        let returning = back.brokers.iter().map(|id| id.get()).collect();
+        let returning = cancelled.brokers.iter().map(|id| id.get()).collect();
         scale.status = Some(DrainStatus { returning, ..status });
     }
-    Scale { returning: back.brokers, ..scale }
+    Scale { returning: cancelled.brokers, ..scale }
 }
 
 fn leave(input: &ScaleInput<'_>) -> Scale {
@@ -75,7 +75,7 @@ fn leave(input: &ScaleInput<'_>) -> Scale {
         return Scale { pods: wanted, actions, status, ..Scale::default() };
     }
     let leaving: BTreeSet<NodeId> = (wanted..running).map(NodeId).collect();
-    if let Some(refused) = refusal::refusal(input, &leaving) {
+    if let Some(refused) = impossible::reason(input, &leaving) {
         // The pods stay as they are: nothing is moved for a removal that cannot end.
         return Scale { pods: running, refused: Some(refused), ..Scale::default() };
     }

@@ -3,7 +3,7 @@
 //! Settings that the object does not name are the user's own and never touched; one that it named before and names no
 //! more goes back to its default. Partitions never shrink. Of two objects for one topic the older one decides.
 
-mod farewell;
+mod deletion;
 mod replicas;
 mod status;
 
@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ottla_broker_types::{NodeId, PartitionIndex, TimestampMs};
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedTopic};
 
-pub use farewell::Farewell;
+pub use deletion::Deletion;
 pub use status::{Unseen, delayed, denied, invalid, refused, unseen};
 
 use crate::action::Reassignment;
@@ -75,7 +75,7 @@ pub struct TopicPlan {
     pub actions: Vec<TopicAction>,
     /// The status if all of them succeed.
     pub status: KafkaTopicStatus,
-    /// Whether something still goes on, so that a look soon is worth while.
+    /// Whether something still goes on, so that the next reconcile is due soon.
     pub busy: bool,
 }
 

@@ -19,7 +19,7 @@ const SILENCE_TOLD: DurationMs = DurationMs(5_000);
 pub enum Unseen {
     /// No broker has answered for this long.
     Silent(DurationMs),
-    /// The cluster's manifest cannot work, so nobody looks.
+    /// The cluster's manifest cannot work, so nobody asks.
     Invalid,
 }
 

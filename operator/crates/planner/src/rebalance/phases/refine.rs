@@ -107,7 +107,7 @@ pub(crate) fn refine(
             for _ in 0..STEPS_PER_TURN {
                 let group = targets.count.group[broker as usize].map_or(0, |g| g as usize);
                 let mut choice =
-                    Choice::new(state, targets, &band, options, broker, (quiet, gain_part, strict));
+                    Choice::new(state, targets, &band, options, broker, Demands { quiet, gain_part, strict });
                 densest.renew((state, &band), broker, choice.copy_cost, &mut rng);
                 let mut known = Known {
                     members: &members[group],
@@ -205,6 +205,17 @@ struct Known<'k> {
     lightest: &'k mut Lightest,
 }
 
+/// What a step must be worth.
+#[derive(Clone, Copy)]
+struct Demands {
+    /// Whether nothing moves otherwise, so that copies are dearer.
+    quiet: bool,
+    /// The least gain, as this part of the broker's penalty.
+    gain_part: i64,
+    /// Whether no topic may get less even.
+    strict: bool,
+}
+
 /// The search for the best step that helps one broker.
 struct Choice<'c, 'f> {
     state: &'c State<'f>,
@@ -234,10 +245,11 @@ impl<'c, 'f> Choice<'c, 'f> {
         band: &'c Band,
         options: &'c Options,
         broker: u32,
-        (quiet, gain_part, strict): (bool, i64, bool),
+        demands: Demands,
     ) -> Choice<'c, 'f> {
         let load = state.load[broker as usize];
         let own = (band.excess(broker as usize, load), band.penalty(broker as usize, load));
+        let Demands { quiet, gain_part, strict } = demands;
         let gain_min = own.1 / gain_part + 1;
         let gain_good = own.1 / GAIN_PART_GOOD + 1;
         let copy_cost = copy_cost(state, quiet);

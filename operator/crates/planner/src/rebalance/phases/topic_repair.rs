@@ -75,14 +75,24 @@ pub(crate) fn unevenness(state: &State<'_>) -> i64 {
     sum
 }
 
-/// Evens topics out, the heaviest first. With `quiet`, where nothing moves otherwise, only what is worth it by itself.
+/// How much may be spent on topics.
+#[derive(Clone, Copy)]
+pub(crate) struct Spending {
+    /// Whether nothing moves otherwise: then only what is worth it by itself does.
+    pub(crate) quiet: bool,
+    /// Copies that the plan makes anyway; a part of them again is free.
+    pub(crate) copies_base: i64,
+}
+
+/// Evens topics out, the heaviest first.
 pub(crate) fn mend_topics(
     state: &mut State<'_>,
     targets: &Targets,
     floors: &Floors,
     options: &Options,
-    (quiet, copies_base): (bool, i64),
+    spending: Spending,
 ) {
+    let Spending { quiet, copies_base } = spending;
     let facts = state.facts;
     if !facts.mends_topics() {
         return;

@@ -7,7 +7,7 @@ use ottla_broker_types::NodeId;
 use super::ScaleInput;
 
 /// Why `leaving` cannot leave; `None` if they can.
-pub(super) fn refusal(input: &ScaleInput<'_>, leaving: &BTreeSet<NodeId>) -> Option<String> {
+pub(super) fn reason(input: &ScaleInput<'_>, leaving: &BTreeSet<NodeId>) -> Option<String> {
     let cluster = input.cluster;
     let voters: Vec<String> =
         cluster.voters.iter().filter(|id| leaving.contains(id)).map(NodeId::to_string).collect();

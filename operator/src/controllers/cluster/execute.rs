@@ -13,12 +13,12 @@ use ottla_operator_planner::names::{BOOTSTRAPPED_ANNOTATION, FIELD_MANAGER, RACK
 use ottla_operator_planner::{Action, Event, KafkaAction, KubernetesAction};
 
 use super::apply::{Applied, Target};
-use crate::brokers::execute::execute;
+use crate::brokers;
 use crate::controllers::context::Context;
 use crate::metrics::Metrics;
 
-/// Who acts, on what.
-pub struct Actor<'a> {
+/// Carries out the actions of one reconcile.
+pub struct Executor<'a> {
     /// Clients and stores.
     pub context: &'a Context,
     /// The object, for events.
@@ -33,9 +33,9 @@ pub struct Actor<'a> {
     pub deleted: &'a mut BTreeSet<String>,
 }
 
-impl Actor<'_> {
+impl Executor<'_> {
     /// Does one thing.
-    pub async fn act(&mut self, action: &Action) -> anyhow::Result<()> {
+    pub async fn execute(&mut self, action: &Action) -> anyhow::Result<()> {
         let outcome = match action {
             Action::Kubernetes(action) => self.act_on_object(action).await,
             Action::Kafka(action) => self.ask_brokers(action).await,
@@ -70,7 +70,7 @@ impl Actor<'_> {
         if let KafkaAction::Reassign(changes) = action {
             Metrics::add(&self.context.metrics.reassignments, changes.len() as u64);
         }
-        execute(self.admin, action).await
+        brokers::execute::execute(self.admin, action).await
     }
 
     fn api<K>(&self) -> Api<K>

@@ -11,22 +11,21 @@ use crate::names;
 use crate::rebalance::{self, Move};
 
 /// A plan that is kept.
-pub(super) struct Plan {
-    /// Its hash.
+pub(super) struct StoredPlan {
     pub(super) hash: String,
     /// Its moves, or why they cannot be read.
     moves: Result<Vec<Move>, rebalance::StoredPlanError>,
 }
 
 /// The plan that status tells of, if all of it is kept and it was made for what is asked for now.
-pub(super) fn find(input: &MovesInput<'_>, purpose: &Purpose) -> Option<Plan> {
+pub(super) fn find(input: &MovesInput<'_>, purpose: &Purpose) -> Option<StoredPlan> {
     let former = input.former?;
     let plan = input.observed.plan.as_ref()?;
     let is_whole = plan.count > 0 && plan.chunks.len() == plan.count;
     let is_told = former.plan_hash.as_ref() == Some(&plan.hash)
         && former.planned_for.as_ref() == Some(&purpose.planned_for);
     let chunks: Vec<&[u8]> = plan.chunks.values().map(Vec::as_slice).collect();
-    (is_whole && is_told).then(|| Plan { hash: plan.hash.clone(), moves: rebalance::load(&chunks) })
+    (is_whole && is_told).then(|| StoredPlan { hash: plan.hash.clone(), moves: rebalance::load(&chunks) })
 }
 
 /// Lets go of the chunks from number `first` on.
@@ -36,7 +35,7 @@ pub(super) fn forget(input: &MovesInput<'_>, first: usize) -> Vec<Action> {
     outdated.map(|name| KubernetesAction::DeleteConfigMap { name: name.clone() }.into()).collect()
 }
 
-/// Lets go of a plan; the next look makes a new one.
+/// Lets go of a plan; the next reconcile makes a new one.
 pub(super) fn dropped(input: &MovesInput<'_>, message: String) -> Moves {
     let former = input.former.cloned().unwrap_or_default();
     let phase = RebalancePhase::Pending;
@@ -45,7 +44,7 @@ pub(super) fn dropped(input: &MovesInput<'_>, message: String) -> Moves {
 }
 
 /// Whether a plan that nobody has begun starts from other replicas than there are now.
-pub(super) fn is_outdated(kafka: &KafkaFacts, plan: &Plan) -> bool {
+pub(super) fn is_outdated(kafka: &KafkaFacts, plan: &StoredPlan) -> bool {
     plan.moves.as_ref().map_or(true, |moves| {
         let progress = classify(kafka, moves);
         progress.changed > 0 || progress.done > 0
@@ -70,7 +69,12 @@ struct Progress {
 }
 
 /// Starts what may start of a plan and counts what is left.
-pub(super) fn go_on(input: &MovesInput<'_>, kafka: &KafkaFacts, purpose: &Purpose, plan: &Plan) -> Moves {
+pub(super) fn go_on(
+    input: &MovesInput<'_>,
+    kafka: &KafkaFacts,
+    purpose: &Purpose,
+    plan: &StoredPlan,
+) -> Moves {
     let former = input.former.cloned().unwrap_or_default();
     let hash = &plan.hash;
     let moves = match &plan.moves {

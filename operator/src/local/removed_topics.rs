@@ -13,11 +13,11 @@ const PATIENCE_MS: i64 = 3_000;
 
 /// Topics without a manifest, and when that was first seen, by the names of their objects.
 #[derive(Debug, Default)]
-pub(super) struct Gone {
+pub(super) struct RemovedTopics {
     topics: BTreeMap<String, (ValidatedTopic, TimestampMs)>,
 }
 
-impl Gone {
+impl RemovedTopics {
     /// Takes note of manifests that were read in the place of `former` ones.
     pub(super) fn compare(
         &mut self,
@@ -70,34 +70,34 @@ mod tests {
 
     #[test]
     fn a_topic_is_deleted_after_two_looks_and_not_after_one() {
-        let mut gone = Gone::default();
-        gone.compare(topics(&["a", "b"]), &topics(&["b"]), TimestampMs(0));
-        assert!(!gone.is_due(TimestampMs(PATIENCE_MS - 1)));
-        assert!(gone.due(TimestampMs(PATIENCE_MS - 1)).is_empty());
-        assert!(gone.is_due(LATER));
-        gone.compare(topics(&["b"]), &topics(&["b"]), LATER);
-        let due = gone.due(LATER);
+        let mut removed = RemovedTopics::default();
+        removed.compare(topics(&["a", "b"]), &topics(&["b"]), TimestampMs(0));
+        assert!(!removed.is_due(TimestampMs(PATIENCE_MS - 1)));
+        assert!(removed.due(TimestampMs(PATIENCE_MS - 1)).is_empty());
+        assert!(removed.is_due(LATER));
+        removed.compare(topics(&["b"]), &topics(&["b"]), LATER);
+        let due = removed.due(LATER);
         assert_eq!(due.iter().map(|topic| topic.object_name.as_str()).collect::<Vec<_>>(), ["a"]);
-        gone.forget("a");
-        assert!(gone.is_empty());
+        removed.forget("a");
+        assert!(removed.is_empty());
     }
 
     #[test]
     fn a_topic_that_comes_back_between_the_looks_stays() {
-        let mut gone = Gone::default();
-        gone.compare(topics(&["a"]), &topics(&[]), TimestampMs(0));
-        gone.compare(topics(&[]), &topics(&["a"]), TimestampMs(2_000));
-        gone.compare(topics(&["a"]), &topics(&[]), LATER);
-        assert!(!gone.is_due(LATER), "its time begins anew");
+        let mut removed = RemovedTopics::default();
+        removed.compare(topics(&["a"]), &topics(&[]), TimestampMs(0));
+        removed.compare(topics(&[]), &topics(&["a"]), TimestampMs(2_000));
+        removed.compare(topics(&["a"]), &topics(&[]), LATER);
+        assert!(!removed.is_due(LATER), "its time begins anew");
     }
 
     #[test]
     fn a_topic_under_a_new_object_name_stays() {
-        let mut gone = Gone::default();
+        let mut removed = RemovedTopics::default();
         let mut renamed = topics(&["a"]);
         let topic = renamed.remove("a").expect("it is there");
         let renamed = BTreeMap::from([("b".to_owned(), topic)]);
-        gone.compare(topics(&["a"]), &renamed, TimestampMs(0));
-        assert!(gone.is_empty());
+        removed.compare(topics(&["a"]), &renamed, TimestampMs(0));
+        assert!(removed.is_empty());
     }
 }

@@ -1,12 +1,12 @@
-//! What becomes of a topic whose object goes.
+//! Whether a topic is deleted with its object.
 
 use ottla_operator_crd::cluster::DeletionPolicy;
 
-/// What is known of an object that goes.
+/// What decides about the topic of an object that is being deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Farewell {
+pub struct Deletion {
     /// Whether it bears the operator's finalizer: without it, the object may be gone before its topic is.
-    pub held: bool,
+    pub has_finalizer: bool,
     /// What it, or else its cluster, asks for now; somebody may have thought better of it since it was held.
     pub policy: DeletionPolicy,
     /// Whether the cluster takes topics of its namespace: nobody else may delete any.
@@ -15,10 +15,10 @@ pub struct Farewell {
     pub claimed: bool,
 }
 
-impl Farewell {
+impl Deletion {
     /// Whether the topic is deleted before its object goes.
-    pub fn deletes(&self) -> bool {
-        self.held && self.taken && !self.claimed && self.policy == DeletionPolicy::Delete
+    pub fn deletes_topic(&self) -> bool {
+        self.has_finalizer && self.taken && !self.claimed && self.policy == DeletionPolicy::Delete
     }
 }
 
@@ -28,15 +28,16 @@ mod tests {
 
     #[test]
     fn a_topic_goes_only_if_nothing_speaks_for_it() {
-        let goes = Farewell { held: true, policy: DeletionPolicy::Delete, taken: true, claimed: false };
-        assert!(goes.deletes());
+        let goes =
+            Deletion { has_finalizer: true, policy: DeletionPolicy::Delete, taken: true, claimed: false };
+        assert!(goes.deletes_topic());
         for stays in [
-            Farewell { held: false, ..goes },
-            Farewell { policy: DeletionPolicy::Retain, ..goes },
-            Farewell { taken: false, ..goes },
-            Farewell { claimed: true, ..goes },
+            Deletion { has_finalizer: false, ..goes },
+            Deletion { policy: DeletionPolicy::Retain, ..goes },
+            Deletion { taken: false, ..goes },
+            Deletion { claimed: true, ..goes },
         ] {
-            assert!(!stays.deletes(), "{stays:?}");
+            assert!(!stays.deletes_topic(), "{stays:?}");
         }
     }
 }

@@ -9,12 +9,12 @@ use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::resources::Resource;
 use ottla_operator_planner::{Action, KafkaAction, KubernetesAction, names};
 
+use super::data_folder::{FleetSpec, Folder};
 use super::fleet::Fleet;
-use super::kept::{FleetSpec, Folder};
-use crate::brokers::execute::execute;
+use crate::brokers;
 
-/// Who acts, on what.
-pub(super) struct Actor<'a> {
+/// Carries out the actions of one reconcile.
+pub(super) struct Executor<'a> {
     /// The processes.
     pub(super) fleet: &'a mut Fleet,
     /// Their data.
@@ -25,9 +25,9 @@ pub(super) struct Actor<'a> {
     pub(super) now: TimestampMs,
 }
 
-impl Actor<'_> {
+impl Executor<'_> {
     /// Does one thing; a sentence if a person should see it.
-    pub(super) async fn act(&mut self, action: &Action) -> anyhow::Result<Option<String>> {
+    pub(super) async fn execute(&mut self, action: &Action) -> anyhow::Result<Option<String>> {
         self.carry_out(action).await.with_context(|| action.to_string())?;
         Ok(told(action))
     }
@@ -35,7 +35,7 @@ impl Actor<'_> {
     async fn carry_out(&mut self, action: &Action) -> anyhow::Result<()> {
         match action {
             Action::Kubernetes(action) => self.act_on_processes(action),
-            Action::Kafka(action) => execute(self.admin, action).await,
+            Action::Kafka(action) => brokers::execute::execute(self.admin, action).await,
             // What events say is in the conditions, which are shown.
             Action::Event(_) => Ok(()),
         }

@@ -15,7 +15,7 @@ use crate::facts::PartitionFacts;
 
 /// What is to be done about brokers that stay after all.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Back {
+pub(super) struct CancelledDrain {
     /// Those with which it is not done yet.
     pub(super) brokers: BTreeSet<NodeId>,
     /// What is to be done now.
@@ -23,11 +23,11 @@ pub(super) struct Back {
 }
 
 /// The next step; status remembers the brokers until it is seen that all is done.
-pub(super) fn step(input: &ScaleInput<'_>) -> Back {
+pub(super) fn step(input: &ScaleInput<'_>) -> CancelledDrain {
     let former = input.former.iter().flat_map(|drain| drain.brokers.iter().chain(&drain.returning));
     let mut brokers: BTreeSet<NodeId> =
         former.copied().filter(|id| *id < input.cluster.replicas).map(NodeId).collect();
-    let Some(kafka) = input.observed.kafka() else { return Back { brokers, actions: vec![] } };
+    let Some(kafka) = input.observed.kafka() else { return CancelledDrain { brokers, actions: vec![] } };
     // One that is registered no more has nothing to return to.
     brokers.retain(|id| kafka.brokers.contains_key(id));
     let leaves = |partition: &PartitionFacts, id: &NodeId| {
@@ -46,5 +46,5 @@ pub(super) fn step(input: &ScaleInput<'_>) -> Back {
     }
     let is_left = |id: &NodeId| kafka.partitions.values().any(|partition| leaves(partition, id));
     let brokers = brokers.iter().copied().filter(|id| cordoned(id) != Some(false) || is_left(id)).collect();
-    Back { brokers, actions }
+    CancelledDrain { brokers, actions }
 }
