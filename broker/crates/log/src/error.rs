@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use ottla_broker_protocol::batch::BatchError;
 use ottla_broker_types::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Sequence, TopicId};
 
+use crate::checkpoint::CheckpointError;
+
 /// What lies in a segment instead of the log's next batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Corruption {
@@ -218,6 +220,9 @@ pub enum OpenError {
         /// The id in `partition.metadata`.
         found: TopicId,
     },
+    /// A later release wrote one of the files.
+    #[error(transparent)]
+    Newer(CheckpointError),
     /// The directory is the quorum's: no partition is opened there.
     #[error("{path} is the folder of the metadata log, not of a partition: nothing there was touched", path = path.display())]
     MetadataLog {

@@ -14,6 +14,9 @@ pub(crate) enum DecodeError {
     /// A field has a value that has no meaning.
     #[error("{what} has the value {value}")]
     Value { what: &'static str, value: u64 },
+    /// Intact bytes in a layout or of a kind that came after this release.
+    #[error("{what} is intact but was written by a later release: start that one again, or a later one")]
+    Newer { what: &'static str },
     /// A text is not UTF-8.
     #[error("{what} is not text")]
     Text { what: &'static str },

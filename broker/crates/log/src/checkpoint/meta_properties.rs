@@ -4,11 +4,13 @@ use std::path::Path;
 
 use ottla_broker_types::{ClusterId, DirectoryId, NodeId};
 
-use super::text::{CheckpointError, io_error, malformed, read_text};
+use super::text::{CheckpointError, Unreadable, check_version, io_error, read_text};
 use crate::disk::{Disk, replace_file};
 
 /// The file's name within the log directory.
 pub const META_PROPERTIES_FILE: &str = "meta.properties";
+/// Kafka's version of the file in KRaft mode.
+const VERSION: u32 = 1;
 const QUORUM_MEMBER: &str = "ottla.quorum.member";
 
 /// The identity of a log directory, Kafka's version 1.
@@ -28,7 +30,7 @@ pub struct MetaProperties {
 pub fn read_meta_properties(disk: &dyn Disk, dir: &Path) -> Result<Option<MetaProperties>, CheckpointError> {
     let path = dir.join(META_PROPERTIES_FILE);
     let Some(text) = read_text(disk, &path)? else { return Ok(None) };
-    decode(&text).map(Some).map_err(|reason| malformed(&path, reason))
+    decode(&text).map(Some).map_err(|unreadable| unreadable.at(&path))
 }
 
 /// Writes the identity of the log directory `dir`, durably and in one step.
@@ -50,27 +52,27 @@ fn encode(identity: &MetaProperties) -> String {
     if identity.quorum_member {
         text.push_str(&format!("{QUORUM_MEMBER}=true\n"));
     }
-    text.push_str("version=1\n");
+    text.push_str(&format!("version={VERSION}\n"));
     text
 }
 
-fn decode(text: &str) -> Result<MetaProperties, &'static str> {
+fn decode(text: &str) -> Result<MetaProperties, Unreadable> {
+    let malformed = Unreadable::Malformed;
     let value = |key: &str| {
         text.lines().map(str::trim).filter(|line| !line.starts_with(['#', '!'])).find_map(|line| {
             let (found, value) = line.split_once('=')?;
             (found.trim() == key).then(|| unescape(value.trim()))
         })
     };
-    if value("version").as_deref() != Some("1") {
-        return Err("its version is not 1");
-    }
-    let cluster_id = value("cluster.id").filter(|id| !id.is_empty()).ok_or("it has no cluster.id")?;
+    check_version(value("version").as_deref(), VERSION, "its version is not 1")?;
+    let cluster_id =
+        value("cluster.id").filter(|id| !id.is_empty()).ok_or(malformed("it has no cluster.id"))?;
     let node_id = value("node.id").and_then(|id| id.parse().ok()).and_then(NodeId::from_wire);
     let directory_id = match value("directory.id") {
-        Some(id) => Some(id.parse().map_err(|_| "its directory.id is not an id")?),
+        Some(id) => Some(id.parse().map_err(|_| malformed("its directory.id is not an id"))?),
         None => None,
     };
-    let node_id = node_id.ok_or("it has no node.id, or one that is not a number from zero on")?;
+    let node_id = node_id.ok_or(malformed("it has no node.id, or one that is not a number from zero on"))?;
     let quorum_member = value(QUORUM_MEMBER).as_deref() == Some("true");
     Ok(MetaProperties { cluster_id: ClusterId(cluster_id), node_id, directory_id, quorum_member })
 }

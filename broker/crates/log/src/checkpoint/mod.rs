@@ -26,3 +26,6 @@ pub use partition_dir::{
 pub(crate) use partition_metadata::{PARTITION_METADATA_FILE, decode_metadata, encode_metadata};
 pub(crate) use recovery_limit::{RECOVERY_LIMIT_FILE, read_recovery_limit, write_recovery_limit};
 pub use text::CheckpointError;
+pub(crate) use text::Unreadable;
+#[cfg(test)]
+pub(crate) use text::VERSION;

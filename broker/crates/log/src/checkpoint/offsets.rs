@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ottla_broker_types::{Offset, PartitionIndex, TopicName, TopicPartition};
 
-use super::text::{CheckpointError, decode, encode, io_error, malformed, read_text};
+use super::text::{CheckpointError, decode, encode, io_error, read_text};
 use crate::disk::{Disk, replace_file};
 
 /// Up to which offset each log was synced.
@@ -23,7 +23,7 @@ pub fn read_offsets(
 ) -> Result<BTreeMap<TopicPartition, Offset>, CheckpointError> {
     let path = dir.join(file);
     let Some(text) = read_text(disk, &path)? else { return Ok(BTreeMap::new()) };
-    let entries = decode(&text, entry).map_err(|reason| malformed(&path, reason))?;
+    let entries = decode(&text, entry).map_err(|unreadable| unreadable.at(&path))?;
     Ok(entries.into_iter().collect())
 }
 
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn a_malformed_checkpoint_is_refused() {
         let (disk, dir) = dir();
-        for text in ["", "1\n0\n", "0\n2\nt 0 1\n", "0\n1\nt 0\n", "0\n1\nt 0 -1\n", "0\n1\nt 0 1 2\n"] {
+        for text in ["", "-1\n0\n", "0\n2\nt 0 1\n", "0\n1\nt 0\n", "0\n1\nt 0 -1\n", "0\n1\nt 0 1 2\n"] {
             let file = disk.open(&dir.join("f"), OpenMode::Create).unwrap();
             file.set_len(0).unwrap();
             file.write_all_at(text.as_bytes(), 0).unwrap();

@@ -13,8 +13,8 @@ use ottla_broker_types::{LeaderEpoch, Now, Offset, TopicId, TopicPartition};
 
 use super::{Log, OpenReport, RecoveryPoint};
 use crate::checkpoint::{
-    EPOCHS_FILE, PARTITION_METADATA_FILE, decode_epochs, decode_metadata, encode_metadata, is_metadata_log,
-    read_recovery_limit, write_recovery_limit,
+    EPOCHS_FILE, PARTITION_METADATA_FILE, Unreadable, decode_epochs, decode_metadata, encode_metadata,
+    is_metadata_log, read_recovery_limit, write_recovery_limit,
 };
 use crate::config::LogConfig;
 use crate::disk::{Disk, OpenMode, read_whole, remove_if_exists};
@@ -137,13 +137,14 @@ impl Opening {
         }
         let path = dir.join(PARTITION_METADATA_FILE);
         let metadata = self.at(&path, read_whole(&*self.disk, &path))?;
-        match metadata.as_deref().and_then(decode_metadata) {
-            Some(found) if found != topic_id => {
+        match metadata.as_deref().map(decode_metadata) {
+            Some(Ok(found)) if found != topic_id => {
                 return Err(OpenError::TopicIdMismatch { expected: topic_id, found });
             }
-            Some(_) => {}
+            Some(Ok(_)) => {}
+            Some(Err(newer @ Unreadable::Newer { .. })) => return Err(OpenError::Newer(newer.at(&path))),
             // New, or torn by a power cut before its first flush: then nothing was promised.
-            None => {
+            None | Some(Err(Unreadable::Malformed(_))) => {
                 self.at(&path, self.write_metadata(&path, topic_id))?;
                 files.is_new = true;
             }
@@ -200,7 +201,11 @@ impl Opening {
     fn epochs(&self) -> Result<Option<EpochCache>, OpenError> {
         let path = self.dir.join(EPOCHS_FILE);
         let bytes = self.at(&path, read_whole(&*self.disk, &path))?;
-        Ok(bytes.as_deref().and_then(decode_epochs).map(EpochCache::new))
+        match bytes.as_deref().map(decode_epochs) {
+            Some(Ok(entries)) => Ok(Some(EpochCache::new(entries))),
+            Some(Err(newer @ Unreadable::Newer { .. })) => Err(OpenError::Newer(newer.at(&path))),
+            None | Some(Err(Unreadable::Malformed(_))) => Ok(None),
+        }
     }
 
     fn place(&self, base: Offset) -> Place {

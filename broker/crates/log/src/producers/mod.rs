@@ -9,5 +9,7 @@ mod table;
 pub(crate) use entry::Check;
 #[cfg(any(test, feature = "testing"))]
 pub use known::KnownProducer;
+#[cfg(test)]
+pub(crate) use snapshot::{EARLIER_BYTES, ENTRIES_AT, ENTRY_BYTES, VERSION as SNAPSHOT_VERSION};
 pub(crate) use snapshot::{decode_snapshot, encode_snapshot};
 pub(crate) use table::Producers;

@@ -8,14 +8,14 @@ use ottla_broker_types::{Offset, ProducerEpoch, ProducerId, Sequence, TimestampM
 use super::entry::{AppendedBatch, Producer};
 use super::table::Producers;
 
-const VERSION: i16 = 1;
+pub(crate) const VERSION: i16 = 1;
 const CRC_AT: usize = size_of::<i16>();
-const ENTRIES_AT: usize = CRC_AT + size_of::<u32>();
+pub(crate) const ENTRIES_AT: usize = CRC_AT + size_of::<u32>();
 /// Bytes of an entry: id, epoch, last sequence, last offset, offset delta, timestamp, coordinator epoch, first
 /// offset of the open transaction.
-const ENTRY_BYTES: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
+pub(crate) const ENTRY_BYTES: usize = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8;
 /// Bytes of an earlier batch: producer id, last sequence, last offset, offset delta, timestamp.
-const EARLIER_BYTES: usize = 8 + 4 + 8 + 4 + 8;
+pub(crate) const EARLIER_BYTES: usize = 8 + 4 + 8 + 4 + 8;
 /// Kafka's "none" of sequences and offsets.
 const NONE: i32 = -1;
 

@@ -9,6 +9,11 @@ mod scan;
 mod segment;
 mod select;
 
+#[cfg(test)]
+pub(crate) const OFFSET_ENTRY_BYTES: usize = <index::OffsetEntry as index::IndexEntry>::BYTES;
+#[cfg(test)]
+pub(crate) const TIME_ENTRY_BYTES: usize = <index::TimeEntry as index::IndexEntry>::BYTES;
+
 pub(crate) use files::{DELETED_SUFFIX, FileKind, Place, TMP_SUFFIX, offset_in_name};
 pub(crate) use load::RecoveryRules;
 pub(crate) use lookup::{SegmentEnd, TimestampQuery};

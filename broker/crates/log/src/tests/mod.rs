@@ -3,6 +3,7 @@
 mod append;
 mod crash_consistency;
 mod disk_faults;
+mod formats;
 mod hostile;
 mod model;
 mod producers;

@@ -20,6 +20,8 @@ pub use node::{Quorum, QuorumOptions, StartError};
 #[cfg(test)]
 pub(crate) use types::{Batch, Payload, vote};
 pub(crate) use types::{Entry, LogId, SnapshotMeta, Vote, log_id, term_of};
+#[cfg(test)]
+pub(crate) use wire::FRAME_VERSION;
 pub(crate) use wire::{
     put_frame, put_log_id, put_stored_membership, put_vote, take_frame, take_log_id, take_stored_membership,
     take_vote,

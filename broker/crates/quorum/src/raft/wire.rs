@@ -11,10 +11,10 @@ use crate::Term;
 use crate::codec::{DecodeError, Fields, crc32c, put_text, put_voter_id};
 
 /// The frame's layout; another one is another number.
-const FRAME_VERSION: u8 = 1;
-const KIND_BLANK: u8 = 0;
-const KIND_BATCH: u8 = 1;
-const KIND_MEMBERSHIP: u8 = 2;
+pub(crate) const FRAME_VERSION: u8 = 1;
+pub(crate) const KIND_BLANK: u8 = 0;
+pub(crate) const KIND_BATCH: u8 = 1;
+pub(crate) const KIND_MEMBERSHIP: u8 = 2;
 
 /// Appends one log entry as a frame.
 pub(crate) fn put_frame(out: &mut Vec<u8>, entry: &Entry) {
@@ -52,6 +52,9 @@ pub(crate) fn take_frame(fields: &mut Fields) -> Result<Entry, DecodeError> {
     }
     let mut frame = Fields::new(bytes);
     let version = frame.u8("frame version")?;
+    if version > FRAME_VERSION {
+        return Err(DecodeError::Newer { what: "an entry of the metadata log" });
+    }
     if version != FRAME_VERSION {
         return Err(DecodeError::Value { what: "frame version", value: version.into() });
     }
@@ -66,7 +69,7 @@ pub(crate) fn take_frame(fields: &mut Fields) -> Result<Entry, DecodeError> {
             Payload::Normal(batch)
         }
         KIND_MEMBERSHIP => Payload::Membership(take_membership(&mut frame)?),
-        other => return Err(DecodeError::Value { what: "frame kind", value: other.into() }),
+        _ => return Err(DecodeError::Newer { what: "an entry of the metadata log" }),
     };
     Ok(Entry { log_id: log_id(term, index), payload })
 }

@@ -2,6 +2,8 @@
 
 mod files;
 #[cfg(test)]
+mod formats;
+#[cfg(test)]
 mod hostile;
 mod index;
 mod log;

@@ -11,11 +11,11 @@ use ottla_broker_log::{DiskFile, OpenMode};
 
 use super::files::{SharedDisk, invalid, read_file};
 use super::index::Slot;
-use crate::codec::{Fields, crc32c};
+use crate::codec::{DecodeError, Fields, crc32c};
 use crate::raft::{LogId, put_log_id, take_frame, take_log_id, term_of};
 
 const SUFFIX: &str = ".qlog";
-const MAGIC: u64 = 0x4f54_544c_4151_4c47;
+pub(crate) const MAGIC: u64 = 0x4f54_544c_4151_4c47;
 /// Magic number, position of the first entry, position before it, checksum.
 pub(crate) const HEADER_LEN: u64 = 8 + 8 + 17 + 4;
 /// A segment is closed at [`super::log::SEGMENT_BYTES`] and may then hold one more batch of the largest size; a
@@ -79,6 +79,8 @@ impl Segment {
             let left = fields.left();
             let entry = match take_frame(&mut fields) {
                 Ok(entry) => entry,
+                // Cut off, what a later release has acknowledged would be lost.
+                Err(error @ DecodeError::Newer { .. }) => return Err(invalid(error.to_string())),
                 Err(error) => {
                     torn = Some(error.to_string());
                     break;
@@ -126,13 +128,17 @@ fn header(bytes: &Bytes, base: u64) -> io::Result<Option<Option<LogId>>> {
         let stored_base = fields.u64("first position")?;
         let before = take_log_id(&mut fields)?;
         let crc = fields.u32("checksum")?;
-        Ok::<_, crate::codec::DecodeError>((magic, stored_base, before, crc))
+        Ok::<_, DecodeError>((magic, stored_base, before, crc))
     };
     let (magic, stored_base, before, crc) = read().map_err(|error| invalid(error.to_string()))?;
     if crc != crc32c(&bytes[..len - 4]) {
         return Ok(None);
     }
-    if magic != MAGIC || stored_base != base {
+    if magic != MAGIC {
+        let newer = DecodeError::Newer { what: "a segment of the metadata log" };
+        return Err(invalid(newer.to_string()));
+    }
+    if stored_base != base {
         return Err(invalid(format!("the file named for entry {base} is no segment of it")));
     }
     Ok(Some(before))

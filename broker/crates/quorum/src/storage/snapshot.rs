@@ -14,8 +14,8 @@ use crate::codec::{DecodeError, Fields, crc32c, put_byte_string};
 use crate::raft::{SnapshotMeta, put_log_id, put_stored_membership, take_log_id, take_stored_membership};
 
 pub(super) const SNAPSHOT_NAME: &str = "snapshot";
-const MAGIC: u64 = 0x4f54_544c_4151_534e;
-const VERSION: u8 = 1;
+pub(crate) const MAGIC: u64 = 0x4f54_544c_4151_534e;
+pub(crate) const VERSION: u8 = 1;
 /// Room for the header: a membership has at most some dozens of members.
 const HEADER_BYTES_MAX: usize = 1024 * 1024;
 
@@ -80,9 +80,12 @@ fn decode(bytes: Bytes) -> Result<StoredSnapshot, DecodeError> {
     let mut fields = Fields::new(header.slice(..crc_at));
     let magic = fields.u64("snapshot's magic number")?;
     if magic != MAGIC {
-        return Err(DecodeError::Value { what: "snapshot's magic number", value: magic });
+        return Err(DecodeError::Newer { what: "the snapshot of the metadata" });
     }
     let version = fields.u8("snapshot version")?;
+    if version > VERSION {
+        return Err(DecodeError::Newer { what: "the snapshot of the metadata" });
+    }
     if version != VERSION {
         return Err(DecodeError::Value { what: "snapshot version", value: version.into() });
     }

@@ -15,9 +15,9 @@ use crate::codec::{DecodeError, Fields, crc32c};
 use crate::raft::{LogId, Vote, put_log_id, put_vote, take_log_id, take_vote};
 
 pub(super) const VOTE_NAME: &str = "vote";
-const VOTE_MAGIC: u32 = 0x4f51_5654;
+pub(crate) const VOTE_MAGIC: u32 = 0x4f51_5654;
 const HINT_NAME: &str = "committed";
-const HINT_MAGIC: u32 = 0x4f51_434d;
+pub(crate) const HINT_MAGIC: u32 = 0x4f51_434d;
 /// Both files are far shorter; a longer one is not ours.
 const FILE_BYTES_MAX: u64 = 4096;
 
@@ -36,7 +36,7 @@ impl VoteFile {
             None => None,
             Some(bytes) => {
                 let mut fields =
-                    checked(bytes, VOTE_MAGIC, "vote file").map_err(|e| invalid(e.to_string()))?;
+                    checked(bytes, VOTE_MAGIC, "the vote").map_err(|e| invalid(e.to_string()))?;
                 Some(take_vote(&mut fields).map_err(|e| invalid(e.to_string()))?)
             }
         };
@@ -65,7 +65,7 @@ impl CommitHint {
     pub(crate) fn open(disk: &SharedDisk, dir: &Path) -> io::Result<(CommitHint, Option<LogId>)> {
         let stored = files::read(&**disk, dir, HINT_NAME, FILE_BYTES_MAX)?;
         let hint = stored.and_then(|bytes| {
-            let mut fields = checked(bytes, HINT_MAGIC, "commit hint").ok()?;
+            let mut fields = checked(bytes, HINT_MAGIC, "the commit hint").ok()?;
             take_log_id(&mut fields).ok()?
         });
         let file = disk.open(&dir.join(HINT_NAME), OpenMode::Create)?;
@@ -100,6 +100,6 @@ fn checked(bytes: bytes::Bytes, magic: u32, what: &'static str) -> Result<Fields
     let mut fields = Fields::new(bytes.slice(..body_len));
     match fields.u32(what)? {
         found if found == magic => Ok(fields),
-        found => Err(DecodeError::Value { what, value: found.into() }),
+        _ => Err(DecodeError::Newer { what }),
     }
 }
