@@ -12,7 +12,8 @@ mod tree;
 mod workspace;
 
 use rules::{
-    asserts, headers, ignored, layers, order, orphans, paths, planted, purity, readers, sizes, words,
+    asserts, circles, headers, ignored, layers, order, orphans, paths, planted, purity, readers, sizes,
+    unused, words,
 };
 use tree::Tree;
 use workspace::Workspace;
@@ -69,6 +70,16 @@ fn no_test_looks_without_asserting() {
 #[test]
 fn every_test_can_fail() {
     expect_none("tests that assert nothing", asserts::silent(&Tree::read(), &Workspace::read()));
+}
+
+#[test]
+fn modules_beside_each_other_import_one_way_only() {
+    expect_none("circles", circles::broken(&Tree::read()));
+}
+
+#[test]
+fn no_public_item_is_there_for_tests_alone() {
+    expect_none("public items that only tests use", unused::broken(&Tree::read()));
 }
 
 #[test]

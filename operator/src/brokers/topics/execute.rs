@@ -72,7 +72,7 @@ impl Batch {
         for chunk in self.create.chunks(TOPICS_PER_CALL_MAX) {
             let names = chunk.iter().map(|topic| topic.name.clone());
             match admin.create_topics(chunk, false).await {
-                // Somebody was faster, or the broker that was asked before lags: the next look sees it.
+                // Somebody was faster, or the broker that was asked before lags: the next reconcile sees it.
                 Ok(outcomes) => failures
                     .extend(refused("CreationRefused", outcomes).filter(|(_, failure)| !failure.exists)),
                 Err(error) => failures.extend(failed("CreationFailed", names, &error)),

@@ -2,9 +2,11 @@
 
 mod delete;
 mod execute;
+mod job;
 mod observe;
 mod reconcile;
 
 pub use delete::delete;
+pub use job::Job;
 pub use observe::{TopicWorld, observe, read_settings};
-pub use reconcile::{Job, Outcome, Pace, Reconciled, reconcile};
+pub use reconcile::{Outcome, Pace, Reconciled, reconcile};

@@ -8,7 +8,7 @@ use ottla_operator_kafka_admin::{AdminClient, AdminError, ConfigResource};
 use ottla_operator_planner::facts::PartitionFacts;
 use ottla_operator_planner::topics::{Host, TopicFacts};
 
-use super::reconcile::Job;
+use super::job::Job;
 use crate::brokers::observe::{SOURCE_TOPIC, partitions};
 
 /// What the brokers hold.

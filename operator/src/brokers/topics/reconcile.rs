@@ -1,20 +1,13 @@
 //! One reconcile of many topics: plan each, execute all plans together, say what became of each.
 
 use ottla_broker_types::TimestampMs;
-use ottla_operator_crd::{KafkaTopicStatus, ValidatedTopic};
+use ottla_operator_crd::KafkaTopicStatus;
 use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::topics::{self, TopicAction, TopicInput};
 
 use super::execute::{Batch, Failure, Failures};
+use super::job::Job;
 use super::observe::TopicWorld;
-
-/// A topic to reconcile.
-pub struct Job {
-    /// What is asked for.
-    pub topic: ValidatedTopic,
-    /// The status as it is.
-    pub former: KafkaTopicStatus,
-}
 
 /// What became of a topic.
 pub struct Outcome {

@@ -2,7 +2,7 @@
 
 use ottla_broker_types::NodeId;
 
-use super::step::RolloutInput;
+use super::input::RolloutInput;
 use crate::facts::{KafkaFacts, Safety};
 
 /// Everything but the brokers' own judgement of `broker`: nobody else is away, the last one is back in sync.

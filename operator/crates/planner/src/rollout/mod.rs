@@ -4,10 +4,12 @@
 //! serves nobody, or if the brokers themselves say that nothing suffers. At most one pod is away at a time.
 
 mod gate;
+mod input;
 mod step;
 
 pub(crate) use gate::overdue;
-pub use step::{Rollout, RolloutInput, UNREADY_PATIENCE, next_step, question};
+pub use input::RolloutInput;
+pub use step::{Rollout, UNREADY_PATIENCE, next_step, question};
 
 #[cfg(test)]
 mod tests;

@@ -3,30 +3,12 @@
 use ottla_broker_types::{DurationMs, NodeId, TimestampMs};
 
 use super::gate;
-use crate::facts::{Observed, PodFacts};
+use super::input::RolloutInput;
+use crate::facts::PodFacts;
 
 /// How long a pod of an older revision may be unready before it is replaced: until then it may be recovering its
 /// log, which a restart would only begin anew.
 pub const UNREADY_PATIENCE: DurationMs = DurationMs(10 * 60 * 1000);
-
-/// What a step is chosen from.
-#[derive(Clone, Copy, Debug)]
-pub struct RolloutInput<'a> {
-    /// What is seen.
-    pub observed: &'a Observed,
-    /// The revision that pods should have.
-    pub revision: &'a str,
-    /// The image that pods should have.
-    pub image: &'a str,
-    /// Brokers that stay; those above are being drained and not restarted.
-    pub replicas: i32,
-    /// The broker restarted last.
-    pub last_restarted: Option<NodeId>,
-    /// Whether a person asked for a pause.
-    pub paused: bool,
-    /// The time.
-    pub now: TimestampMs,
-}
 
 /// What to do about restarts.
 #[derive(Clone, Debug, PartialEq, Eq)]
