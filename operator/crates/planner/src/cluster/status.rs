@@ -17,6 +17,31 @@ use crate::rollout::{self, Rollout};
 /// One word and a sentence.
 type Finding = (&'static str, String);
 
+/// What the operator works on.
+#[derive(Clone, Copy)]
+enum Work {
+    Rolling,
+    Starting,
+    Draining,
+    Unreachable,
+    Configuring,
+    Rebalancing,
+}
+
+impl Work {
+    /// The reason of conditions.
+    fn reason(self) -> &'static str {
+        match self {
+            Work::Rolling => "Rolling",
+            Work::Starting => "Starting",
+            Work::Draining => "Draining",
+            Work::Unreachable => "Unreachable",
+            Work::Configuring => "Configuring",
+            Work::Rebalancing => "Rebalancing",
+        }
+    }
+}
+
 /// The status after a plan.
 pub(super) fn status(input: &Input<'_>, parts: &Parts) -> KafkaClusterStatus {
     let cluster = input.cluster;
@@ -123,11 +148,11 @@ fn stalled(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
 }
 
 /// What the operator works on, the most telling first.
-fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Option<Finding> {
+fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Option<(Work, String)> {
     if let Some(roll) = &status.roll {
         let text =
             format!("{} of {} brokers have the new settings; {}", roll.updated, roll.total, roll.message);
-        return Some(("Rolling", text));
+        return Some((Work::Rolling, text));
     }
     let wanted = input.cluster.replicas;
     let serving = status
@@ -137,7 +162,7 @@ fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Opt
         .count();
     if i32::try_from(serving).unwrap_or(i32::MAX) < wanted {
         return Some((
-            "Starting",
+            Work::Starting,
             format!("{serving} of {wanted} brokers serve{}", waited_for(input, status)),
         ));
     }
@@ -147,11 +172,11 @@ fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Opt
             true => format!("brokers {} stay after all: {}", ids(&drain.returning), drain.message),
             false => format!("brokers {} leave: {}", ids(&drain.brokers), drain.message),
         };
-        return Some(("Draining", text));
+        return Some((Work::Draining, text));
     }
     if let Err(reason) = &input.observed.kafka {
         return Some((
-            "Unreachable",
+            Work::Unreachable,
             format!(
                 "no broker answers: {}; see the brokers' logs, and whether a NetworkPolicy keeps the operator off port {}",
                 reason.0,
@@ -160,7 +185,7 @@ fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Opt
         ));
     }
     if !parts.config_settled {
-        return Some(("Configuring", "settings are being applied".to_owned()));
+        return Some((Work::Configuring, "settings are being applied".to_owned()));
     }
     let rebalance = status.rebalance.as_ref().filter(|_| parts.moves.busy)?;
     let text = match rebalance.phase {
@@ -170,7 +195,7 @@ fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Opt
         ),
         _ => rebalance.message.clone(),
     };
-    Some(("Rebalancing", text))
+    Some((Work::Rebalancing, text))
 }
 
 /// The first broker that does not serve, and why.
@@ -247,18 +272,19 @@ fn without_rack(input: &Input<'_>, kafka: &KafkaFacts) -> Option<String> {
 fn verdicts(
     status: &KafkaClusterStatus,
     stalled: Option<Finding>,
-    working: Option<Finding>,
+    working: Option<(Work, String)>,
     degraded: Option<Finding>,
 ) -> Vec<Verdict> {
-    let rebalancing = working.as_ref().is_some_and(|(reason, _)| *reason == "Rebalancing");
     let ready = match (&stalled, &working) {
         (Some((reason, text)), _) => Verdict::no(READY, reason, text.clone()),
-        (None, Some((reason, text))) if rebalancing => Verdict::yes(READY, reason, text.clone()),
-        (None, Some((reason, text))) => Verdict::no(READY, reason, text.clone()),
+        (None, Some((Work::Rebalancing, text))) => {
+            Verdict::yes(READY, Work::Rebalancing.reason(), text.clone())
+        }
+        (None, Some((work, text))) => Verdict::no(READY, work.reason(), text.clone()),
         (None, None) => Verdict::yes(READY, "Ready", at_rest(status)),
     };
     let reconciling = match working.filter(|_| stalled.is_none()) {
-        Some((reason, text)) => Verdict::yes(RECONCILING, reason, text),
+        Some((work, text)) => Verdict::yes(RECONCILING, work.reason(), text),
         None => Verdict::no(RECONCILING, "Done", ""),
     };
     let stalled = match stalled {
@@ -288,7 +314,7 @@ fn proposal(status: &KafkaClusterStatus) -> Option<&RebalanceStatus> {
 /// The status of an object whose identity has just been drawn, or cannot be drawn yet.
 pub(super) fn starting(input: &Input<'_>, status: KafkaClusterStatus, text: String) -> KafkaClusterStatus {
     let generation = input.cluster.generation;
-    let conditions = verdicts(&status, None, Some(("Starting", text)), None);
+    let conditions = verdicts(&status, None, Some((Work::Starting, text)), None);
     KafkaClusterStatus {
         observed_generation: generation,
         selector: Some(names::selector_text(&input.cluster.name)),
