@@ -43,7 +43,7 @@ impl MemoryShares {
             kept: size(share(32)),
             frame_max: size(frame_max.min(share(8))),
             groups: size(share(64)),
-            connections_max: size(share(4) / CONNECTION_BYTES).max(64),
+            connections_max: size(share(5) / CONNECTION_BYTES).max(64),
         }
     }
 }

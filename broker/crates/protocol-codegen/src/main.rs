@@ -8,6 +8,7 @@
 mod emit;
 mod field;
 mod files;
+mod message;
 mod rules;
 mod spec;
 

@@ -12,7 +12,7 @@
 use anyhow::{Context, bail, ensure};
 
 use crate::field::Type;
-use crate::spec::{Message, pascal};
+use crate::message::{Message, pascal};
 
 /// The rules as a spec file has them.
 pub(crate) struct RawRules {

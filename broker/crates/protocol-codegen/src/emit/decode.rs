@@ -3,7 +3,7 @@
 use super::structs::default_value;
 use super::{as_result, bytes_min, condition, flexible, lifetime, uses};
 use crate::field::{Field, Type, Versions};
-use crate::spec::{Message, Struct};
+use crate::message::{Message, Struct};
 
 /// The `Decode` implementation of a struct.
 pub(super) fn implementation(message: &Message, s: &Struct) -> String {

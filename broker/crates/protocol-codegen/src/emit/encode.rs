@@ -4,7 +4,7 @@ use super::decode::tag_versions;
 use super::structs::differs_from_default;
 use super::{condition, flexible, lifetime, negated_condition, uses};
 use crate::field::{Field, Type};
-use crate::spec::{Message, Struct};
+use crate::message::{Message, Struct};
 
 /// The `Encode` implementation of a struct.
 pub(super) fn implementation(message: &Message, s: &Struct) -> String {

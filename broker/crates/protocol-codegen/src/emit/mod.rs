@@ -12,7 +12,8 @@ mod tables;
 use std::collections::BTreeMap;
 
 use crate::field::{Type, Versions};
-use crate::spec::{Message, Specs, Struct, snake};
+use crate::message::{Message, Struct, snake};
+use crate::spec::Specs;
 
 /// Every generated file, by its path below the protocol crate.
 pub(crate) fn all(specs: &Specs) -> BTreeMap<String, String> {

@@ -1,7 +1,7 @@
 //! `into_owned` of structs that borrow. No I/O.
 
 use crate::field::{Field, Type};
-use crate::spec::{Message, Struct};
+use crate::message::{Message, Struct};
 
 /// The method, or nothing for a struct that owns everything anyway.
 pub(super) fn implementation(message: &Message, s: &Struct) -> String {

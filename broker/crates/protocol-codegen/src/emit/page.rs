@@ -1,8 +1,9 @@
 //! `docs/apis.md`: what is served, to whom, and under which rules. No I/O.
 
 use super::range_text;
+use crate::message::pascal;
 use crate::rules::{Check, Listeners, Need, Rules};
-use crate::spec::{Api, Specs, pascal};
+use crate::spec::{Api, Specs};
 
 const HEAD: &str = "\
 <!-- Generated from broker/crates/protocol/spec; `make fix` writes it. -->

@@ -1,8 +1,9 @@
 //! The rules of the APIs as data, and the enum of those that are served. No I/O.
 
 use super::HEADER;
+use crate::message::pascal;
 use crate::rules::{Listeners, Rules};
-use crate::spec::{Api, Specs, pascal};
+use crate::spec::{Api, Specs};
 
 /// The rules as an expression that can be promoted to a constant.
 pub(super) fn expression(rules: &Rules) -> String {

@@ -3,7 +3,8 @@
 use super::structs::default_value;
 use super::{HEADER, condition, lifetime, uses};
 use crate::field::{Field, Type};
-use crate::spec::{Message, Specs, Struct, snake};
+use crate::message::{Message, Struct, snake};
+use crate::spec::Specs;
 
 fn messages(specs: &Specs) -> Vec<&Message> {
     let apis = specs.apis.iter().flat_map(|api| [&api.request, &api.response]);

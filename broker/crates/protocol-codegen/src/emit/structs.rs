@@ -2,7 +2,7 @@
 
 use super::{lifetime, range_text};
 use crate::field::{Field, Type};
-use crate::spec::{Message, Struct};
+use crate::message::{Message, Struct};
 
 /// The Rust type of a field; `lifetime` is that of the borrowed parts.
 pub(super) fn rust_type(message: &Message, field: &Field, lifetime: &str) -> String {

@@ -1,7 +1,8 @@
 //! Everything that knows all messages: module list, key table, dispatch. No I/O.
 
 use super::{HEADER, lifetime};
-use crate::spec::{Api, Message, Specs, snake};
+use crate::message::{Message, snake};
+use crate::spec::{Api, Specs};
 
 /// `src/generated/mod.rs`.
 pub(super) fn mod_rs(modules: &[String]) -> String {
