@@ -89,7 +89,7 @@ pub async fn run(arguments: Arguments, data: Handle) -> anyhow::Result<()> {
         config,
         seed: u64::from_le_bytes(clock::entropy()),
         connections_max: shares.connections_max,
-        kept_bytes_max: shares.kept,
+        kept_bytes_max: shares.kept / 2,
         data: data.clone(),
     };
     let broker = Broker::new(parts, metrics);

@@ -53,8 +53,10 @@ pub struct Broker {
     pub controller: Controller,
     /// Incremental fetch sessions.
     pub fetch_sessions: Sessions,
-    /// What is kept in memory for clients.
+    /// What is kept in memory of the members of groups.
     pub kept: Arc<Kept>,
+    /// What is kept of clients' fetch sessions; apart, because a client goes on without a session but not without its group.
+    pub kept_sessions: Arc<Kept>,
     /// Producer ids to give out.
     pub producer_ids: ProducerIds,
     /// The connections of clients.
@@ -98,7 +100,7 @@ pub struct Parts {
     pub seed: u64,
     /// Connections of clients that the memory allows.
     pub connections_max: usize,
-    /// Bytes that may be kept for clients.
+    /// Bytes that may be kept for clients: of members of groups, and as many of fetch sessions.
     pub kept_bytes_max: usize,
     /// See [`Broker::data`].
     pub data: Handle,
@@ -108,7 +110,6 @@ impl Broker {
     /// A broker that knows nothing of its cluster yet.
     pub fn new(parts: Parts, metrics: Arc<Metrics>) -> Arc<Broker> {
         let slots_max = parts.config.fetch.session_slots_max as usize;
-        let kept = Kept::new(parts.kept_bytes_max);
         let nothing = ConfigMap::new();
         let (limits, _) = connection_limits(parts.config.layers(&nothing, &nothing), parts.connections_max);
         Arc::new(Broker {
@@ -123,7 +124,8 @@ impl Broker {
             groups: parts.groups,
             controller: parts.controller,
             fetch_sessions: Mutex::new(FetchSessions::new(slots_max, parts.seed)),
-            kept,
+            kept: Kept::new(parts.kept_bytes_max),
+            kept_sessions: Kept::new(parts.kept_bytes_max),
             producer_ids: ProducerIds::default(),
             admission: Admission::new(limits),
             aside: Aside::default(),

@@ -61,7 +61,7 @@ impl Api {
         let call = Call::open(peer, frame, api.key())?;
         // Between opening and handling is the place of the authorizer and of the quotas, which read `ApiKey::rules`.
         let broker = &self.broker;
-        match place(api, call.body.len()) {
+        match place(api, call.body.len(), call.peer.internal) {
             Place::Here => handle(broker, api, call),
             Place::AtDisk => match broker.disk.try_turn(now) {
                 Some(_turn) => handle(broker, api, call),
@@ -90,8 +90,13 @@ enum Place {
 /// A request with so long a body may name enough to keep a thread from serving others for milliseconds.
 pub(super) const LONG_BYTES: usize = 2 << 10;
 
-fn place(api: ServedApi, body_bytes: usize) -> Place {
+fn place(api: ServedApi, body_bytes: usize, internal: bool) -> Place {
     let rules = api.key().rules();
+    if internal && matches!(api, ServedApi::Fetch | ServedApi::ListOffsets | ServedApi::OffsetForLeaderEpoch)
+    {
+        // Replication, however many partitions it names, waits for nothing that clients ask.
+        return Place::AtDisk;
+    }
     let is_long = body_bytes >= if api == ServedApi::Produce { LARGE_BYTES } else { LONG_BYTES };
     match rules.work {
         // Brokers among themselves wait for nothing that clients ask.
@@ -334,16 +339,20 @@ mod tests {
 
     #[test]
     fn what_is_long_or_lists_is_carried_out_aside() {
-        assert_eq!(place(ServedApi::Metadata, 100), Place::Here);
-        assert_eq!(place(ServedApi::Metadata, 100 << 10), Place::Listing);
-        assert_eq!(place(ServedApi::DescribeConfigs, 20), Place::Listing);
-        assert_eq!(place(ServedApi::Produce, 100 << 10), Place::AtDisk);
-        assert_eq!(place(ServedApi::Produce, LARGE_BYTES), Place::ElsewhereAtDisk);
-        assert_eq!(place(ServedApi::ListOffsets, 100), Place::AtDisk);
-        assert_eq!(place(ServedApi::ListOffsets, 2_400), Place::Scanning);
-        assert_eq!(place(ServedApi::DescribeLogDirs, 10), Place::Scanning);
+        assert_eq!(place(ServedApi::Metadata, 100, false), Place::Here);
+        assert_eq!(place(ServedApi::Metadata, 100 << 10, false), Place::Listing);
+        assert_eq!(place(ServedApi::DescribeConfigs, 20, false), Place::Listing);
+        assert_eq!(place(ServedApi::Produce, 100 << 10, false), Place::AtDisk);
+        assert_eq!(place(ServedApi::Produce, LARGE_BYTES, false), Place::ElsewhereAtDisk);
+        assert_eq!(place(ServedApi::ListOffsets, 100, false), Place::AtDisk);
+        assert_eq!(place(ServedApi::ListOffsets, 2_400, false), Place::Scanning);
+        assert_eq!(place(ServedApi::DescribeLogDirs, 10, false), Place::Scanning);
+        for asked_by_followers in [ServedApi::Fetch, ServedApi::ListOffsets, ServedApi::OffsetForLeaderEpoch]
+        {
+            assert_eq!(place(asked_by_followers, 100 << 10, true), Place::AtDisk);
+        }
         assert_eq!(
-            place(ServedApi::RaftMessage, 1 << 20),
+            place(ServedApi::RaftMessage, 1 << 20, false),
             Place::Here,
             "brokers do not queue behind clients"
         );

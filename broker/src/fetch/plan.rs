@@ -154,7 +154,12 @@ pub fn begin(
             }
             let mut charge = None;
             if let Some(client) = request.client {
-                charge = kept.charge(client, request.targets.iter().map(bytes_of).sum());
+                let bytes = request.targets.iter().map(bytes_of).sum();
+                charge = kept.charge(client, bytes).or_else(|| {
+                    // Sessions of clients that went away may hold it.
+                    sessions.lock().evict_unused(now);
+                    kept.charge(client, bytes)
+                });
                 if charge.is_none() {
                     return Ok(Plan::without_session(request.targets));
                 }
@@ -286,9 +291,10 @@ mod tests {
     fn partitions_that_nobody_has_room_for_are_served_without_a_session() {
         let sessions = Mutex::new(FetchSessions::new(10, 7));
         let kept = Kept::new(KEPT_BYTES_MAX);
-        let begun = |request: SessionRequest| {
-            begin(&sessions, &kept, MonotonicMs(1), Reader::Client, request).map(|plan| plan.session_id)
+        let begun_at = |now, request: SessionRequest| {
+            begin(&sessions, &kept, MonotonicMs(now), Reader::Client, request).map(|plan| plan.session_id)
         };
+        let begun = |request| begun_at(1, request);
         let fit = (KEPT_BYTES_MAX / 2 / ENTRY_BYTES) as i32;
         assert_eq!(begun(request(0, 0, 0..fit + 1)), Ok(0));
         let id = begun(request(0, 0, 0..fit)).unwrap();
@@ -297,5 +303,6 @@ mod tests {
         assert_eq!(begun(request(id, 1, 0..fit)), Ok(id), "what it has is no more when it is named again");
         assert_eq!(begun(request(id, 2, fit..fit + 1)), Err(SessionError::NotFound));
         assert_ne!(begun(request(0, 0, 0..fit)), Ok(0), "the session has given back what it held");
+        assert_ne!(begun_at(200_000, request(0, 0, 0..fit)), Ok(0), "so does one that nobody uses any more");
     }
 }

@@ -188,9 +188,10 @@ pub async fn wait_for_records(
     loop {
         parts.iter_mut().for_each(Part::let_files_go);
         let timed_out = tokio::select! {
+            // The time first: a partition may move again each time before all are read.
             biased;
-            () = fetching.plan.woken() => false,
             () = &mut deadline => true,
+            () = fetching.plan.woken() => false,
         };
         let (reading, fetched) = (Arc::clone(broker), Arc::clone(fetching));
         let read = move || {

@@ -341,9 +341,11 @@ impl<H: Handler> Connection<H> {
         let piece = if self.grant.is_none() { self.input.len() } else { 0 };
         let held = piece + self.outbox.memory_bytes() + self.ready.memory;
         let counted = self.leftover.as_ref().map_or(0, Reservation::bytes);
-        if held == 0 {
+        // Room that was waited for is for the answer that is being made.
+        let is_answering = matches!(self.slots.back(), Some(Slot::Elsewhere(_)));
+        if held == 0 && !is_answering {
             self.leftover = None;
-        } else if held > counted || counted > 2 * held.max(WAITING_REQUEST_BYTES) {
+        } else if held > counted || (!is_answering && counted > 2 * held.max(WAITING_REQUEST_BYTES)) {
             let before = self.leftover.take();
             let whole = held.next_multiple_of(WAITING_REQUEST_BYTES);
             self.leftover = match before.filter(Reservation::is_beyond) {

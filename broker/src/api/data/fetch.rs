@@ -42,11 +42,12 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     };
     let session = session_request(&request, &call);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX);
-    let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0);
     let bytes_max =
         usize::try_from(request.max_bytes).unwrap_or(0).min(broker.config.fetch.response_bytes_max as usize);
+    // More than the answer may have would be waited for in vain. A follower without space asks for nothing, and waits.
+    let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0).min(bytes_max.max(1));
     let now = broker.clock.now();
-    let plan = match fetch::begin(&broker.fetch_sessions, &broker.kept, now.mono, reader, session) {
+    let plan = match fetch::begin(&broker.fetch_sessions, &broker.kept_sessions, now.mono, reader, session) {
         Ok(plan) => plan,
         Err(error) => return Ok(Answer::now(call.reply(&session_failed(error)))),
     };

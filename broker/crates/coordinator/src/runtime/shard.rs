@@ -88,10 +88,10 @@ pub enum NotWritten {
     /// A record fits into no batch; nothing was written.
     #[error("a record is larger than a batch may be")]
     TooLarge,
-    /// This broker leads the partition no longer, or its log has failed.
+    /// This broker leads the partition no longer, or its disk has failed or is full: another one may do better.
     #[error("this broker does not lead the partition")]
     NotCoordinator,
-    /// Not now: too few replicas are in sync, or the disk is full.
+    /// Not now: too few replicas are in sync.
     #[error("the partition takes no records now")]
     Unavailable,
     /// The records or the log are at fault.

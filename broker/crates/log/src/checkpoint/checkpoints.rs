@@ -90,12 +90,16 @@ impl Checkpoints {
         Ok(())
     }
 
-    /// Takes a partition out of all files: its log is gone, or is about to begin anew.
+    /// Takes a partition out of all files: its log is gone, or is about to begin anew. `Ok` only if the files say so; what
+    /// could not be written before is tried again.
     pub fn forget(&mut self, id: &TopicPartition) -> Result<(), CheckpointError> {
         for (file, offsets) in &mut self.said {
             if offsets.remove(id).is_some() {
-                write_offsets(&*self.disk, &self.dir, file, offsets)?;
+                self.behind.insert(file);
             }
+        }
+        for file in FILES {
+            self.write(file, [])?;
         }
         Ok(())
     }
@@ -170,5 +174,21 @@ mod tests {
             assert!(read_offsets(&disk, Path::new("/data"), file).unwrap().is_empty());
         }
         assert_eq!(read(&disk).high_watermark(&id(0)), None);
+    }
+
+    #[test]
+    fn what_could_not_be_forgotten_is_forgotten_with_the_next_attempt() {
+        let disk = SimDisk::new(1);
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        let mut checkpoints = read(&disk);
+        for file in FILES {
+            checkpoints.write(file, [(id(0), Offset::clamped(1_000))]).unwrap();
+        }
+        disk.inject(SimFault { op: SimOp::SyncData, skip: 0, error: SimError::Io });
+        checkpoints.forget(&id(0)).unwrap_err();
+        checkpoints.forget(&id(0)).unwrap();
+        for file in FILES {
+            assert!(read_offsets(&disk, Path::new("/data"), file).unwrap().is_empty(), "{file}");
+        }
     }
 }

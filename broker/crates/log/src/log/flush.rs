@@ -20,6 +20,8 @@ pub struct FlushPlan {
     sealed: Vec<Offset>,
     end: Offset,
     cut_count: u64,
+    /// The records that are not durable before, and since when: what `flush.messages` and `flush.ms` count.
+    unflushed: (u64, Option<MonotonicMs>),
     /// Whether the files are as a clean stop leaves them once the plan is carried out.
     settles: bool,
 }
@@ -72,6 +74,7 @@ impl Log {
             sealed: Vec::new(),
             end: self.log_end,
             cut_count: self.cut_count,
+            unflushed: (self.unflushed_records, self.unflushed_since),
             settles: false,
         };
         self.collect_files(&mut plan).map_err(|error| self.refused(error))?;
@@ -134,6 +137,9 @@ impl Log {
         }
         self.dir_unsynced |= !plan.dirs.is_empty();
         self.made_unsynced |= plan.dirs.len() > 1;
+        let (records, since) = plan.unflushed;
+        self.unflushed_records += records;
+        self.unflushed_since = since.or(self.unflushed_since);
         LogError::Exhausted(error)
     }
 

@@ -229,3 +229,21 @@ fn running_out_of_open_files_is_an_error_of_that_call_only() {
     }
     assert!(refused_count > 5, "{refused_count}");
 }
+
+/// What no file could be opened to sync is due as before, so that `flush.ms` holds once there are some.
+#[test]
+fn a_flush_that_ran_out_of_open_files_is_still_due() {
+    let mut rig = Rig::tiny();
+    rig.config.flush_ms = Some(DurationMs(50));
+    let mut log = rig.open();
+    lead(&mut log, records(1, 40, 1)).unwrap();
+    let due = log.flush_due();
+    assert!(due.is_some());
+    let plan = log.begin_flush().unwrap();
+    assert_eq!(log.flush_due(), None, "it is under way");
+    let failed = log.finish_flush(plan, Err(rustix::io::Errno::MFILE.into()));
+    assert!(matches!(failed, Err(LogError::Exhausted(_))), "{failed:?}");
+    assert_eq!(log.flush_due(), due);
+    log.flush().unwrap();
+    assert_eq!(log.flush_due(), None);
+}

@@ -53,11 +53,10 @@ impl<S: Clone> FetchSessions<S> {
     /// Keeps a new session; its id, or `None` if there is no room. A broker's goes before those of clients: replication
     /// must not fall back to naming every partition each time.
     pub fn open(&mut self, now: MonotonicMs, reader: Reader, session: S) -> Option<i32> {
-        let is_kept = |cached: &Cached<S>| {
-            let replaced = reader.node().is_some() && cached.reader.node() == reader.node();
-            !replaced && now.since(cached.last_used) < EVICTABLE_AFTER
-        };
-        self.sessions.retain(|_, cached| is_kept(cached));
+        let is_replaced =
+            |cached: &Cached<S>| reader.node().is_some() && cached.reader.node() == reader.node();
+        self.sessions.retain(|_, cached| !is_replaced(cached));
+        self.evict_unused(now);
         if self.sessions.len() >= self.slots_max {
             let of_clients = self.sessions.iter().filter(|(_, cached)| cached.reader.node().is_none());
             let oldest = of_clients.min_by_key(|(_, cached)| cached.last_used).map(|(id, _)| *id);
@@ -67,6 +66,11 @@ impl<S: Clone> FetchSessions<S> {
         let id = self.fresh_id();
         self.sessions.insert(id, Cached { session, reader, last_used: now });
         Some(id)
+    }
+
+    /// Ends the sessions that nobody used for long.
+    pub fn evict_unused(&mut self, now: MonotonicMs) {
+        self.sessions.retain(|_, cached| now.since(cached.last_used) < EVICTABLE_AFTER);
     }
 
     fn fresh_id(&mut self) -> i32 {
