@@ -1,4 +1,4 @@
-//! Threads for requests that may be told much for little: all there is, or what compressed records unfold into.
+//! Threads for requests whose answers can be far larger than they are: listings, and what compressed records unfold into.
 //!
 //! A few run at once, so that together they cannot take the processors from what serves sockets; the others wait, each
 //! holding up its own connection only. Those that a frozen disk may hold up have places of their own.

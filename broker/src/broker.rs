@@ -61,7 +61,7 @@ pub struct Broker {
     pub producer_ids: ProducerIds,
     /// The connections of clients.
     pub admission: Arc<Admission>,
-    /// Where what may be told much for little is answered.
+    /// Where small requests with large answers are carried out.
     pub aside: Aside,
     /// Where what takes long is checked.
     pub checks: Checks,

@@ -75,7 +75,7 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
         }
         let _ = tokio::time::timeout(TICK, active.until_found_dead()).await;
     }
-    tracing::info!(term = led.term.0, "this node is the active controller no longer");
+    tracing::info!(term = led.term.0, "this node is no longer the active controller");
 }
 
 /// What is done once in a while.

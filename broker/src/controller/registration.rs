@@ -151,7 +151,7 @@ impl Registration {
     }
 }
 
-/// Whether a broker belongs to another rack than it has registered. One that is named no more is still believed: a file
+/// Whether a broker belongs to another rack than it has registered. One that is no longer named is still believed: a file
 /// that cannot be read moves no machine.
 fn has_moved(registered: Option<&str>, named: Option<&str>) -> bool {
     named.is_some() && named != registered

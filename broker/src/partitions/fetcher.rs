@@ -44,9 +44,9 @@ const LATEST: i64 = -1;
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
 /// Pause after a leader could not be reached or is not ready; a new leader needs about as long to know of it.
 const BACK_OFF: DurationMs = DurationMs(20);
-/// Pause of a partition before it is fetched again though no new metadata came, after its leader was found deposed or this
-/// broker without space.
-const AWAIT_METADATA: DurationMs = DurationMs(500);
+/// Pause of a partition before it is fetched again though no new metadata came, after its leader was found deposed, or not
+/// to know yet that it leads, or this broker without space.
+const AWAIT_METADATA: DurationMs = DurationMs(100);
 /// A fetch waits this long at least, also if the pause of a partition ends before: what bounds the requests per second
 /// while many partitions fail.
 const WAIT_MIN: DurationMs = DurationMs(10);

@@ -43,7 +43,7 @@ pub enum CallError {
     #[error("no answer in {0:?}")]
     TimedOut(Duration),
     /// Another controller is known by now than the one that was asked.
-    #[error("is the active controller no longer")]
+    #[error("is no longer the active controller")]
     Superseded,
     /// Too many requests wait already.
     #[error("{IN_FLIGHT_MAX} requests wait already")]

@@ -1,4 +1,4 @@
-//! The plan of a cluster, once its brokers were asked about the restart that it hangs on; a plan with a fault is refused.
+//! The plan of a cluster, made after asking the brokers about the restart it depends on; a plan with a fault is refused.
 
 use std::net::SocketAddr;
 

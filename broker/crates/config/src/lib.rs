@@ -33,12 +33,12 @@ pub use ownership::owned_by_operator;
 pub use properties::{PropertiesError, parse_override, parse_properties};
 pub use setting::{Check, Effect, Origin, Setting, Update, ValueType};
 pub use table::{
-    broker_setting, broker_settings, group_setting, group_settings, quota_setting, quota_settings,
-    removed_broker_setting, removed_topic_setting, topic_setting, topic_settings,
+    broker_setting, broker_settings, group_setting, group_settings, quota_settings, removed_broker_setting,
+    removed_topic_setting, topic_setting, topic_settings,
 };
 pub use throttle::ThrottledReplicas;
 pub use topic_config::{CleanupPolicy, CompressionType, TimestampType, TopicConfig};
 pub use value::{
     ConfigError, Value, known_broker, known_group, known_topic, note_broker, note_group, note_topic,
-    split_list, validate_broker, validate_group, validate_topic,
+    split_list, validate_broker, validate_topic,
 };

@@ -231,11 +231,6 @@ pub fn validate_broker(name: &str, value: &str) -> Result<Value, ConfigError> {
     Value::parse(known_broker(name)?, value)
 }
 
-/// Checks a group setting.
-pub fn validate_group(name: &str, value: &str) -> Result<Value, ConfigError> {
-    Value::parse(known_group(name)?, value)
-}
-
 /// What to tell about a topic setting that is accepted and changes nothing.
 pub fn note_topic(name: &str, value: &str) -> Option<String> {
     note(topic_setting(name)?, value)

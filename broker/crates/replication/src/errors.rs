@@ -35,7 +35,7 @@ pub enum ProduceError {
     /// The producer's batch before this one was refused, and is missing.
     #[error("the producer's batch before this one was refused: {}", code.message())]
     AfterRefused {
-        /// With what it was refused.
+        /// The error it was refused with.
         code: ErrorCode,
     },
     /// The log refused the batch or could not write it.

@@ -192,10 +192,6 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// The address of a client as Kafka's tools print it, without a port.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientHost(pub String);
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,8 +9,8 @@ mod time;
 mod uuid;
 
 pub use ids::{
-    BrokerEpoch, ClientHost, InvalidTopicName, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex,
-    ProducerEpoch, ProducerId, Sequence, TopicName, TopicPartition,
+    BrokerEpoch, InvalidTopicName, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, ProducerEpoch,
+    ProducerId, Sequence, TopicName, TopicPartition,
 };
 pub use offsets::Offset;
 pub use time::{DurationMs, MonotonicMs, Now, TimestampMs};

@@ -26,7 +26,7 @@ const NULL_PROTOCOL_FROM_VERSION: i16 = 7;
 const SKIP_ASSIGNMENT_FROM_VERSION: i16 = 9;
 
 /// What a member may offer, names and metadata of all its protocols: what is chosen of it must fit into a record of
-/// the offsets topic. Kafka, too, fails with UNKNOWN_SERVER_ERROR above that.
+/// the offsets topic. Kafka refuses what does not, too, with UNKNOWN_SERVER_ERROR, which tells nobody what to do.
 const MEMBER_BYTES_MAX: usize = 1 << 20;
 /// What a member takes beside that, generously.
 const MEMBER_BYTES: usize = 1 << 10;
@@ -69,7 +69,7 @@ fn charge(broker: &Broker, call: &Call, request: &JoinGroupRequest<'_>) -> Resul
     let each = request.protocols.iter().map(|offered| offered.name.len() + offered.metadata.len());
     let bytes: usize = each.sum();
     if bytes > MEMBER_BYTES_MAX {
-        return Err(ErrorCode::UnknownServerError);
+        return Err(ErrorCode::MessageTooLarge);
     }
     let charge = broker.kept.charge(call.peer.address.ip(), MEMBER_BYTES + bytes);
     charge.map(Arc::new).ok_or(ErrorCode::CoordinatorNotAvailable)
@@ -164,7 +164,7 @@ mod tests {
         let rig = Rig::new();
         let try_join = |request: &JoinGroupRequest<'_>| join(&rig.broker, &rig.call(request, 3), request);
         let large = vec![7; MEMBER_BYTES_MAX];
-        assert_eq!(try_join(&request(&large)).unwrap_err(), ErrorCode::UnknownServerError);
+        assert_eq!(try_join(&request(&large)).unwrap_err(), ErrorCode::MessageTooLarge);
         let half = &large[..MEMBER_BYTES_MAX / 2];
         let mut held = Vec::new();
         let refused = loop {

@@ -50,7 +50,7 @@ pub enum KubernetesAction {
         /// The rack.
         rack: String,
     },
-    /// Restart a broker in peace, by deleting its pod.
+    /// Restart a broker gracefully, by deleting its pod.
     RestartBroker {
         /// The broker.
         broker: NodeId,

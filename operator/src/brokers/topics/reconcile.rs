@@ -45,7 +45,12 @@ pub async fn reconcile(
 ) -> Reconciled {
     let input = |job| input(job, world, now);
     let plans: Vec<_> = jobs.iter().map(|job| topics::plan(&input(job))).collect();
-    let busy = plans.iter().any(|plan| plan.busy);
+    let busy: Vec<&str> = jobs
+        .iter()
+        .zip(&plans)
+        .filter(|(_, plan)| plan.busy)
+        .map(|(job, _)| job.topic.topic.as_str())
+        .collect();
     let mut batch = Batch::default();
     for (job, plan) in jobs.iter().zip(&plans) {
         batch.add(job.topic.topic.as_str(), &plan.actions);
@@ -56,12 +61,19 @@ pub async fn reconcile(
         Some(failure) => Outcome { status: failed(&input(job), failure), done: vec![] },
     });
     let outcomes = outcomes.collect();
-    let pace = match failures.values().any(|failure| failure.passes) {
-        true => Pace::Retry,
-        false if busy && failures.is_empty() => Pace::Busy,
-        false => Pace::Idle,
-    };
-    Reconciled { outcomes, pace }
+    let passes = |topic: &str| failures.get(topic).map(|failure| failure.passes);
+    let any_passes = failures.values().any(|failure| failure.passes);
+    Reconciled { outcomes, pace: pace(any_passes, busy.into_iter().map(passes)) }
+}
+
+/// How soon to go on; `any_passes` says whether a failure may pass by itself. Of each topic for which something is going on
+/// `busy` says whether its failure passes, if it has one. One that was refused for good waits for somebody to change it,
+/// and holds nobody else up.
+fn pace(any_passes: bool, mut busy: impl Iterator<Item = Option<bool>>) -> Pace {
+    if any_passes {
+        return Pace::Retry;
+    }
+    if busy.any(|failure| failure.is_none()) { Pace::Busy } else { Pace::Idle }
 }
 
 fn input<'a>(job: &'a Job, world: &'a TopicWorld, now: TimestampMs) -> TopicInput<'a> {
@@ -74,5 +86,19 @@ fn failed(input: &TopicInput<'_>, failure: &Failure) -> KafkaTopicStatus {
     match failure.passes {
         true => topics::delayed(input, reason, text.clone()),
         false => topics::refused(input, reason, text.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_that_is_refused_for_good_does_not_slow_the_others_down() {
+        let refused = Some(false);
+        assert_eq!(pace(false, [refused, None].into_iter()), Pace::Busy);
+        assert_eq!(pace(false, [refused].into_iter()), Pace::Idle);
+        assert_eq!(pace(true, [refused, None, Some(true)].into_iter()), Pace::Retry);
+        assert_eq!(pace(false, [].into_iter()), Pace::Idle);
     }
 }

@@ -57,11 +57,6 @@ impl BrokerConfig {
     pub fn layers<'a>(&'a self, dynamic: &'a ConfigMap, dynamic_default: &'a ConfigMap) -> BrokerLayers<'a> {
         BrokerLayers { dynamic, dynamic_default, statics: &self.statics }
     }
-
-    /// The advertised listener between brokers.
-    pub fn inter_broker_listener(&self) -> Option<&Listener> {
-        self.advertised_listeners.iter().find(|listener| listener.name == self.inter_broker_listener_name)
-    }
 }
 
 /// Something in the file that has no effect.

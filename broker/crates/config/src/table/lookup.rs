@@ -62,11 +62,6 @@ pub fn group_settings() -> impl Iterator<Item = &'static Setting> {
     GROUP.values().copied()
 }
 
-/// The client quota of that name.
-pub fn quota_setting(name: &str) -> Option<&'static Setting> {
-    QUOTA.get(name).copied()
-}
-
 /// Every client quota, by name.
 pub fn quota_settings() -> impl Iterator<Item = &'static Setting> {
     QUOTA.values().copied()

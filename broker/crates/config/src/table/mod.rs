@@ -11,7 +11,7 @@ mod security;
 mod topic;
 
 pub use lookup::{
-    broker_setting, broker_settings, group_setting, group_settings, quota_setting, quota_settings,
-    topic_setting, topic_settings,
+    broker_setting, broker_settings, group_setting, group_settings, quota_settings, topic_setting,
+    topic_settings,
 };
 pub use removed::{removed_broker_setting, removed_topic_setting};

@@ -85,11 +85,6 @@ impl Image {
         self.topics.values().map(Arc::as_ref)
     }
 
-    /// The topics from `name` (inclusive) on, by name.
-    pub fn topics_from<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Topic> {
-        self.topics.range_from(name).map(|(_, topic)| topic.as_ref())
-    }
-
     /// How many topics there are.
     pub fn topic_count(&self) -> usize {
         self.topics.len()

@@ -1,4 +1,4 @@
-//! Short hands for the invariants' own tests. No I/O.
+//! Helpers for the invariants' own tests. No I/O.
 
 use ottla_broker_types::{LeaderEpoch, Offset, PartitionIndex, TopicName, TopicPartition};
 

@@ -15,7 +15,7 @@ pub const UNREADY_PATIENCE: DurationMs = DurationMs(10 * 60 * 1000);
 pub enum Rollout {
     /// Every pod is as it should be.
     Done,
-    /// Delete this pod; the StatefulSet makes it anew.
+    /// Delete this pod; the StatefulSet recreates it.
     Restart {
         /// The broker.
         broker: NodeId,
@@ -30,7 +30,7 @@ pub enum Rollout {
         next: Option<NodeId>,
         /// What is waited for, in a sentence.
         reason: String,
-        /// Whether it will wait for ever unless a person changes the spec.
+        /// Whether it will wait forever unless a person changes the spec.
         stuck: bool,
     },
 }

@@ -10,7 +10,7 @@ use crate::action::{Action, KafkaAction, KubernetesAction};
 use crate::facts::KafkaFacts;
 use crate::rollout::overdue;
 
-/// Brokers that still run and shall leave.
+/// Running brokers that are being removed.
 pub(super) fn step(input: &ScaleInput<'_>, leaving: BTreeSet<NodeId>, running: i32) -> Scale {
     let wanted = input.cluster.replicas;
     let ids: Vec<i32> = leaving.iter().map(|id| id.get()).collect();
