@@ -1,7 +1,7 @@
 //! Brokers of two releases side by side: a cluster that is upgraded under load, and goes back to the former release.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use ottla_e2e::{Brokers, BrokersOptions, Kcat, Place, Readers, binary, former_broker, kcat};
@@ -56,9 +56,9 @@ async fn read_on(kcat: Kcat, brokers: &Brokers, least: usize) -> Result<usize> {
 }
 
 /// Has a broker run another program, as a roll does: it stops in order, and the next one waits until it is in sync.
-async fn exchange(brokers: &mut Brokers, id: usize, program: &PathBuf) -> Result<()> {
+async fn exchange(brokers: &mut Brokers, id: usize, program: &Path) -> Result<()> {
     brokers.stop(id).await?;
-    brokers.use_program(id, program.clone());
+    brokers.use_program(id, program.to_owned());
     brokers.start_broker(id)?;
     brokers.until_ready(id).await?;
     until_in_sync(brokers, TOPIC).await

@@ -138,8 +138,8 @@ impl Replica {
         }
     }
 
-    /// Whether the followers must fetch for this leader to know which of them may join the ISR; see
-    /// [`LeaderState::awaits_fetches`].
+    /// Whether a follower outside of the ISR must fetch before this leader knows whether it may join, even if there is
+    /// nothing to fetch.
     pub fn awaits_fetches(&self) -> bool {
         match &self.role {
             Role::Leader(leader) => leader.awaits_fetches(),
