@@ -3,8 +3,29 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use ottla_broker_coordinator::{GroupLimits, GroupRecord, GroupShard};
-use ottla_broker_types::{DurationMs, MonotonicMs, Now, TimestampMs};
+use ottla_broker_coordinator::{
+    Budget, Coordinator, GroupLimits, GroupMemory, GroupRecord, GroupShard, Loading, NotWritten, Shard, ShardLog,
+    ShardRecord,
+};
+use ottla_broker_types::{DurationMs, MonotonicMs, Now, Offset, TimestampMs};
+
+/// A log that takes everything, and commits it at once.
+struct Taking(Offset);
+
+impl ShardLog for Taking {
+    fn batch_bytes_max(&self) -> usize {
+        1 << 20
+    }
+
+    fn append(&mut self, _batch: Vec<u8>, record_count: usize) -> Result<Offset, NotWritten> {
+        self.0 = self.0.plus(record_count as i64);
+        Ok(self.0)
+    }
+
+    fn committed_end(&self) -> Option<Offset> {
+        Some(self.0)
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     let Some((length, rest)) = data.split_first() else { return };
@@ -25,12 +46,14 @@ fuzz_target!(|data: &[u8]| {
         offsets_retention: DurationMs(1_000_000),
         offsets_retention_check: DurationMs(600_000),
     };
-    let mut shard = GroupShard::new(limits, 1);
+    let memory = GroupMemory { members: Budget::new(1 << 20), offsets: Budget::new(1 << 20) };
+    let mut shard = GroupShard::new(limits, memory, 1);
     shard.replay(&record);
+    let at = |ms: i64| Now { mono: MonotonicMs(ms as u64), wall: TimestampMs(ms) };
+    let loading = Loading::new(shard, Offset::ZERO, Offset::ZERO);
+    let mut serving: Coordinator<GroupShard, (), ()> = loading.serve(at(1), DurationMs(5_000));
+    let mut log = Taking(Offset::ZERO);
     for ms in [1, i64::MAX / 2] {
-        let now = Now { mono: MonotonicMs(ms as u64), wall: TimestampMs(ms) };
-        shard.loaded(now);
-        let outcome = shard.tick(now);
-        shard.appended(&outcome.records);
+        serving.tick(at(ms), &mut log);
     }
 });
