@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Brokers, BrokersOptions, Kcat, Place, Readers, binary, former_broker, kcat};
+use ottla_e2e::{Brokers, BrokersOptions, Kcat, Place, Readers, Waited, binary, former_broker, kcat, until};
 use ottla_operator_kafka_admin::{ConfigAlteration, ConfigOp, ConfigResource, NewTopic};
 
 use crate::clients::{Counter, PATIENCE, create_topic, kcat_to, read_all, until_in_sync};
@@ -80,9 +80,13 @@ async fn administers(brokers: &Brokers, step: usize) -> Result<()> {
         let ops = BTreeMap::from([("retention.ms".to_owned(), ConfigOp::Set("3600000".to_owned()))]);
         let alteration = ConfigAlteration { resource: ConfigResource::Topic(name.clone()), ops };
         admin.alter_configs(&[alteration], false).await?;
-        let told = admin.describe_topics(Some(std::slice::from_ref(&name))).await?;
-        let count = told.first().map_or(0, |topic| topic.partitions.len());
-        ensure!(count == 2, "{name} has {count} partitions");
+        // The controller answers for a topic when it knows of it; this broker learns of it a moment later.
+        until("the broker knows the topic", PATIENCE, async || {
+            let told = admin.describe_topics(Some(std::slice::from_ref(&name))).await?;
+            let count = told.first().map_or(0, |topic| topic.partitions.len());
+            Ok(if count == 2 { Waited::Done(()) } else { Waited::not_yet(count) })
+        })
+        .await?;
     }
     Ok(())
 }
