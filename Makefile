@@ -28,8 +28,6 @@ test: ## every test that needs no Kubernetes
 	e2e/clients/install
 	e2e/planners/install highspy
 	cargo build --locked --workspace --bins
-	# Before the tests, which would wait for the build; 3: this checkout has no history.
-	e2e/former > /dev/null || [ $$? = 3 ]
 	cargo test --locked --workspace
 
 e2e: build ## tests on Kubernetes: kind, or the cluster of KUBECONFIG

@@ -11,6 +11,8 @@ use crate::clients::{Counter, PATIENCE, create_topic, kcat_to, read_all, until_i
 use crate::turns::beside_others;
 
 const BROKERS: usize = 3;
+/// Runs the test.
+const RUN: &str = "OTTLA_TWO_RELEASES";
 /// What is written without a pause.
 const TOPIC: &str = "numbers";
 /// Acknowledged numbers with each mixture of releases.
@@ -18,6 +20,10 @@ const NUMBERS: usize = 100;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_cluster_goes_to_this_release_and_back_to_the_former_one_under_load() -> Result<()> {
+    if std::env::var_os(RUN).is_none() {
+        println!("SKIPPED two releases: builds the former one, minutes more; set {RUN} to run it");
+        return Ok(());
+    }
     let Some(kcat) = kcat() else { return Ok(()) };
     let Some(former) = former_broker().await? else { return Ok(()) };
     let _turn = beside_others().await;
