@@ -305,8 +305,7 @@ impl Controller {
         };
         let served = broker.peers.serves(node, Lane::Admin, key, version);
         if !tokio::time::timeout(FORWARD_TIMEOUT, served).await.unwrap_or(Ok(true))? {
-            // A controller of the former release: the client's library asks in an older version once all are of this one
-            // or of that.
+            // A controller of the former release, amid a roll: the client asked in a version that this broker listed.
             tracing::warn!(
                 api = key.name(),
                 version,

@@ -4,14 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ottla_e2e::{Brokers, BrokersOptions, Stopwatch, Waited, http_get, until};
+use ottla_e2e::{Brokers, BrokersOptions, Stopwatch, Waited, fencings, heartbeat_p99_s, http_get, until};
 use ottla_operator_kafka_admin::NewTopic;
 
 use crate::clients::{PATIENCE, create_topic, describe, until_in_sync};
 use crate::turns::alone;
 
-/// The broker of the line that says that it is fenced.
-const FENCED: &str = "it is fenced";
 /// The line of a broker that hears from no controller.
 const CUT_OFF: &str = "cut off: no controller answers";
 /// From the healing of a cut to full ISRs.
@@ -33,25 +31,6 @@ fn rounds(variable: &str, default: usize) -> Result<usize> {
         Ok(text) => text.parse().with_context(|| format!("{variable} is no number")),
         Err(_) => Ok(default),
     }
-}
-
-/// Lines in each broker's log that say that a broker is fenced: which, and how often.
-fn fencings(brokers: &Brokers, count: usize) -> Result<BTreeMap<usize, usize>> {
-    let mut fenced = BTreeMap::new();
-    for id in 0..count {
-        for line in brokers.process(id)?.log().lines().filter(|line| line.contains(FENCED)) {
-            let plain: String = strip_colours(line);
-            let broker = plain.rsplit("broker=").next().and_then(|id| id.trim().parse().ok());
-            *fenced.entry(broker.with_context(|| format!("no broker in {plain:?}"))?).or_default() += 1;
-        }
-    }
-    Ok(fenced)
-}
-
-fn strip_colours(line: &str) -> String {
-    let mut parts = line.split('\u{1b}');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |text, part| text + part.split_once('m').map_or("", |(_, rest)| rest))
 }
 
 /// Brokers that were fenced between two counts.
@@ -169,9 +148,6 @@ async fn until_full_again(brokers: &Brokers, victim: usize) -> Result<()> {
 
 /// How many brokers a broker knows to be out of service.
 const FENCED_COUNT: &str = "kafka_controller_kafkacontroller_fencedbrokercount ";
-/// Heartbeats answered by the active controller, by their time: buckets and the sum of all.
-const HEARTBEAT_TIMES: &str =
-    "kafka_network_requestmetrics_totaltime_seconds_bucket{request=\"BrokerHeartbeat\"";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_of_thousands_of_partitions_takes_nobody_out_of_service() -> Result<()> {
@@ -193,7 +169,7 @@ async fn a_topic_of_thousands_of_partitions_takes_nobody_out_of_service() -> Res
     let fenced = fencings(&brokers, count)?;
     let mut slowest = 0.0_f64;
     for id in 0..count {
-        slowest = slowest.max(p99(&http_get(brokers.ports(id).http, "/metrics").await?));
+        slowest = slowest.max(heartbeat_p99_s(&http_get(brokers.ports(id).http, "/metrics").await?));
     }
     println!(
         "create: {partitions} partitions answered after {created:?}, served after {:?}; heartbeats' p99 {slowest} s",
@@ -201,19 +177,4 @@ async fn a_topic_of_thousands_of_partitions_takes_nobody_out_of_service() -> Res
     );
     ensure!(fenced.is_empty(), "{fenced:?} were fenced");
     Ok(())
-}
-
-/// The upper bound of the bucket that holds the 99th of 100 heartbeats; zero where none was answered.
-fn p99(page: &str) -> f64 {
-    let buckets: Vec<(f64, f64)> = page
-        .lines()
-        .filter(|line| line.starts_with(HEARTBEAT_TIMES))
-        .filter_map(|line| {
-            let bound = line.split("le=\"").nth(1)?.split('"').next()?;
-            let bound = if bound == "+Inf" { f64::INFINITY } else { bound.parse().ok()? };
-            Some((bound, line.rsplit(' ').next()?.parse().ok()?))
-        })
-        .collect();
-    let all = buckets.last().map_or(0.0, |(_, all)| *all);
-    buckets.iter().find(|(_, seen)| *seen >= all * 0.99).map_or(0.0, |(bound, _)| *bound)
 }

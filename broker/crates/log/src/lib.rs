@@ -30,7 +30,7 @@ pub use disk::{
     replace_file, trouble,
 };
 #[cfg(any(test, feature = "testing"))]
-pub use disk::{SimDisk, SimError, SimFault, SimOp};
+pub use disk::{SimDisk, SimError, SimFault, SimOp, fixtures, make_fixture};
 pub use epochs::EpochCache;
 pub use error::{AppendError, Corruption, LogError, OpenError, ReadError, RejectedRecord};
 pub use log::{

@@ -1,6 +1,8 @@
 //! The disk under a log: a small trait, the operating system's files behind it, and a simulated one.
 
 mod files;
+#[cfg(any(test, feature = "testing"))]
+mod fixtures;
 mod paced;
 mod real;
 mod reserve;
@@ -11,6 +13,8 @@ mod trouble;
 
 pub use files::replace_file;
 pub(crate) use files::{read_whole, remove_if_exists};
+#[cfg(any(test, feature = "testing"))]
+pub use fixtures::{fixtures, make_fixture};
 pub use paced::{PacedDisk, Writebacks};
 pub use real::RealDisk;
 pub use reserve::{RESERVE_FILE, ReservedDisk};

@@ -60,42 +60,20 @@ fn write_fixture(dir: &Path) {
 
 /// The fixtures, each a log directory.
 fn fixtures() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(FIXTURES).unwrap().map(|entry| entry.unwrap().path());
-    let mut dirs: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
-    dirs.sort();
-    dirs
+    crate::fixtures(Path::new(FIXTURES))
 }
 
 /// A fixture on a disk of its own, under `/data`.
 fn on_disk(fixture: &Path) -> SimDisk {
-    fn copy(disk: &SimDisk, from: &Path, to: &Path) {
-        disk.create_dir_all(to).unwrap();
-        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
-            let to = to.join(entry.file_name());
-            match entry.path().is_dir() {
-                true => copy(disk, &entry.path(), &to),
-                false => put(disk, &to, &std::fs::read(entry.path()).unwrap()),
-            }
-        }
-    }
     let disk = Rig::new().disk;
-    copy(&disk, fixture, Path::new("/data"));
+    disk.copy_in(fixture, Path::new("/data"));
     disk
-}
-
-fn put(disk: &SimDisk, path: &Path, bytes: &[u8]) {
-    let file = disk.open(path, OpenMode::Create).unwrap();
-    file.set_len(0).unwrap();
-    file.write_all_at(bytes, 0).unwrap();
 }
 
 #[test]
 fn every_log_directory_that_a_release_wrote_is_read() {
     if let Some(name) = WRITE {
-        let dir = Path::new(FIXTURES).join(name);
-        assert!(!dir.exists(), "{} is there: what has landed never changes", dir.display());
-        std::fs::create_dir_all(&dir).unwrap();
-        write_fixture(&dir);
+        crate::make_fixture(Path::new(FIXTURES), name, write_fixture);
     }
     assert!(!fixtures().is_empty());
     for fixture in fixtures() {
@@ -137,7 +115,7 @@ fn refusal(file: &str, from: &str, to: &str) -> String {
     let (dir, path) = (Path::new("/data"), Path::new("/data").join(file));
     let text = std::fs::read_to_string(fixtures()[0].join(file)).unwrap();
     assert!(text.contains(from), "{file}: {text}");
-    put(&disk, &path, text.replacen(from, to, 1).as_bytes());
+    disk.put(&path, text.replacen(from, to, 1).as_bytes());
     let before = disk.open(&path, OpenMode::Read).unwrap().len().unwrap();
     if let Err(error) = read_meta_properties(&disk, dir) {
         return error.to_string();

@@ -67,20 +67,13 @@ fn write_fixture(dir: &Path) {
 
 /// The fixtures, each a quorum's folder.
 fn fixtures() -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(FIXTURES).unwrap().map(|entry| entry.unwrap().path());
-    let mut dirs: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
-    dirs.sort();
-    dirs
+    ottla_broker_log::fixtures(Path::new(FIXTURES))
 }
 
 /// A fixture on a disk of its own.
 fn on_disk(fixture: &Path) -> SimDisk {
     let disk = SimDisk::new(1);
-    disk.create_dir_all(Path::new(DIR)).unwrap();
-    for entry in std::fs::read_dir(fixture).unwrap().map(Result::unwrap) {
-        let file = disk.open(&Path::new(DIR).join(entry.file_name()), OpenMode::Create).unwrap();
-        file.write_all_at(&std::fs::read(entry.path()).unwrap(), 0).unwrap();
-    }
+    disk.copy_in(fixture, Path::new(DIR));
     disk
 }
 
@@ -95,10 +88,7 @@ fn start(disk: &SimDisk) -> io::Result<(LogFiles, Option<Vote>, Option<StoredSna
 #[test]
 fn every_folder_that_a_release_wrote_is_read() {
     if let Some(name) = WRITE {
-        let dir = Path::new(FIXTURES).join(name);
-        assert!(!dir.exists(), "{} is there: what has landed never changes", dir.display());
-        std::fs::create_dir_all(&dir).unwrap();
-        write_fixture(&dir);
+        ottla_broker_log::make_fixture(Path::new(FIXTURES), name, write_fixture);
     }
     assert!(!fixtures().is_empty());
     for fixture in fixtures() {
