@@ -34,8 +34,10 @@ const MEASUREMENTS: usize = 4;
 const ROUND_TRIP_FACTOR_MAX: f64 = 1.5;
 /// How long brokers are watched that do nothing.
 const IDLE_TIME: Duration = Duration::from_secs(5);
-/// Processor time of all three that idle partitions may cost in that time: one part in a hundred of a processor.
-const IDLE_COST_MAX: Duration = Duration::from_millis(50);
+/// How many times the processor time of three brokers with next to no partitions idle ones may make it. It was 1.64 times
+/// when each tick looked at them all. A bound in milliseconds would judge the machine, whose speed changes by a tenth
+/// within this test.
+const IDLE_FACTOR_MAX: f64 = 1.3;
 /// Further looks when they seem to cost more.
 const IDLE_LOOKS_MORE: usize = 3;
 /// Partitions that move at once.
@@ -198,7 +200,7 @@ async fn idle_partitions_cost_those_with_news_nothing() -> Result<()> {
     let mut beside = (round_trips(&brokers, &mut producer).await?, idle(&brokers).await?);
     for _ in 0..IDLE_LOOKS_MORE {
         // What idle partitions cost they cost each time; other work of the machine does not stay.
-        if beside.1.saturating_sub(alone.1) > IDLE_COST_MAX {
+        if beside.1 > alone.1.mul_f64(IDLE_FACTOR_MAX) {
             beside.1 = beside.1.min(idle(&brokers).await?);
         }
     }
@@ -211,8 +213,12 @@ async fn idle_partitions_cost_those_with_news_nothing() -> Result<()> {
         factor <= ROUND_TRIP_FACTOR_MAX,
         "round trips beside idle partitions cost {factor:.2} times as much"
     );
-    let idle_cost = beside.1.saturating_sub(alone.1);
-    ensure!(idle_cost <= IDLE_COST_MAX, "idle partitions cost {idle_cost:?} in {IDLE_TIME:?}");
+    ensure!(
+        beside.1 <= alone.1.mul_f64(IDLE_FACTOR_MAX),
+        "idle partitions cost {:?} in {IDLE_TIME:?} beside {:?} without them",
+        beside.1.saturating_sub(alone.1),
+        alone.1
+    );
     Ok(())
 }
 
