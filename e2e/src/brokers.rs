@@ -266,6 +266,11 @@ impl Brokers {
         self.processes[id].as_ref().with_context(|| format!("broker {id} does not run"))
     }
 
+    /// The ids of the running brokers' processes.
+    pub(crate) fn running(&self) -> impl Iterator<Item = u32> {
+        self.processes.iter().flatten().filter_map(Process::id)
+    }
+
     /// Kills a broker at once, as a power cut of its process would.
     pub async fn kill(&mut self, id: usize) -> Result<()> {
         let mut process = self.processes[id].take().with_context(|| format!("broker {id} does not run"))?;

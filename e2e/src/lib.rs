@@ -4,6 +4,7 @@
 //! them on the machine (docker, kind, its node image) is the business of the script `run` and of the folders `host`
 //! and `node-image` beside it; here is only what happens inside a test.
 
+mod acked_producer;
 mod apache;
 mod approval;
 mod binaries;
@@ -25,8 +26,11 @@ mod process;
 mod relay;
 mod requirement;
 mod shares;
+mod throttle;
+mod usage;
 mod wait;
 
+pub use acked_producer::AckedProducer;
 pub use apache::ApacheBrokers;
 pub use approval::{EditedCluster, approve_plan, until_status};
 pub use binaries::{binary, checkout};
@@ -47,4 +51,5 @@ pub use process::Process;
 pub use relay::Relays;
 pub use requirement::unmet;
 pub use shares::{Placed, SIZED_TOPICS, Shares, sized_input};
+pub use throttle::Throttle;
 pub use wait::{Waited, until};

@@ -79,11 +79,20 @@ impl Readers {
     /// Waits until they have got at least `count` records.
     ///
     /// # Errors
-    /// When they have not within `limit`.
-    pub async fn until_got(&self, count: usize, limit: Duration) -> Result<()> {
+    /// When they have not within `limit`, or one has ended.
+    pub async fn until_got(&mut self, count: usize, limit: Duration) -> Result<()> {
         until("the group to have read all", limit, async || {
             let now = self.count();
-            Ok(if now >= count { Waited::Done(()) } else { Waited::NotYet(format!("{now} of {count}")) })
+            if now >= count {
+                return Ok(Waited::Done(()));
+            }
+            let mut said = String::new();
+            for member in &mut self.members {
+                let errors = member.errors();
+                anyhow::ensure!(member.ended()?.is_none(), "a member ended after {now} of {count}: {errors}");
+                said += &errors;
+            }
+            Ok(Waited::NotYet(format!("{now} of {count}; the members said: {said}")))
         })
         .await
     }

@@ -44,7 +44,7 @@ async fn every_flight_by_kafkas_console_producer_reaches_a_group_once_and_in_ord
 
 /// All flights by `producer`, while a group reads, until each member has left by itself.
 async fn pour_and_read(kcat: &Kcat, brokers: &Brokers, producer: Command) -> Result<()> {
-    let readers = Readers::start(|| kcat_to(kcat, brokers), "readers", &["flights"], MEMBERS).await?;
+    let mut readers = Readers::start(|| kcat_to(kcat, brokers), "readers", &["flights"], MEMBERS).await?;
     let poured = output(producer, flights_input().as_bytes(), PATIENCE).await?;
     ensure!(poured.status.success(), "the producer failed: {}{}", poured.stdout, poured.stderr);
     readers.until_got(FLIGHTS_COUNT, PATIENCE).await?;

@@ -7,15 +7,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions};
-use ottla_broker_protocol::messages::produce_request::{
-    PartitionProduceData, ProduceRequest, TopicProduceData,
-};
-use ottla_broker_protocol::messages::produce_response::ProduceResponse;
-use ottla_broker_protocol::{ErrorCode, Records};
-use ottla_broker_types::{NodeId, PartitionIndex, Uuid};
-use ottla_e2e::{Brokers, BrokersOptions, Stopwatch, Waited, until};
-use ottla_operator_kafka_admin::{Connection, Reassignment};
+use ottla_broker_types::{NodeId, PartitionIndex};
+use ottla_e2e::{AckedProducer, Brokers, BrokersOptions, Stopwatch, Waited, until};
+use ottla_operator_kafka_admin::Reassignment;
 
 use crate::clients::{PATIENCE, create_topic, describe, until_in_sync};
 use crate::turns::alone;
@@ -56,86 +50,6 @@ const WATCHED_TOPICS: usize = 8;
 /// How long a producer may wait while partitions move. Where they came first and took all bytes, it was until the last of
 /// them had moved.
 const WAIT_MAX: Duration = Duration::from_millis(300);
-
-/// A producer on one connection that waits for each answer.
-struct Producer {
-    connection: Connection,
-    topic: String,
-    topic_id: Uuid,
-}
-
-impl Producer {
-    async fn of(brokers: &Brokers, topic: &str, broker: usize) -> Result<Producer> {
-        let id = describe(brokers, topic).await?.id.context("the topic has an id")?;
-        let connection = Connection::open(&brokers.bootstrap_of([broker]), PATIENCE).await?;
-        Ok(Producer { connection, topic: topic.to_owned(), topic_id: id.0 })
-    }
-
-    /// Sends a record of `value_bytes` to a partition and waits until all replicas have it; the bytes of its batch.
-    async fn send(&mut self, partition: i32, value_bytes: usize) -> Result<usize> {
-        let mut builder = BatchBuilder::new(BatchOptions::default());
-        builder.append(None, Some(&vec![7; value_bytes]), 1);
-        let batch = builder.build()?;
-        let request = ProduceRequest {
-            acks: -1,
-            timeout_ms: i32::try_from(PATIENCE.as_millis())?,
-            topic_data: vec![TopicProduceData {
-                topic_id: self.topic_id,
-                partition_data: vec![PartitionProduceData {
-                    index: partition,
-                    records: Some(Records::Borrowed(&batch)),
-                }],
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let code = |response: ProduceResponse<'_>| {
-            response.responses.first()?.partition_responses.first().map(|partition| partition.error_code)
-        };
-        let code = self.connection.call(&request, code).await?.context("an answer for the partition")?;
-        ensure!(code == 0, "{}: {}", self.topic, ErrorCode::from_wire(code).name());
-        Ok(batch.len())
-    }
-}
-
-/// Processor time that all brokers have used.
-fn processor_time(brokers: &Brokers) -> Result<Duration> {
-    let mut ticks = 0;
-    for id in 0..COUNT {
-        let process = brokers.process(id)?.id().context("the broker runs")?;
-        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
-        let (_, fields) = stat.rsplit_once(')').context("the name ends with a bracket")?;
-        // Behind the name: the 12th and the 13th field are the time as itself and in the kernel.
-        let times = fields.split_whitespace().skip(11).take(2).map(str::parse::<u64>);
-        ticks += times.sum::<Result<u64, _>>()?;
-    }
-    // The kernel's USER_HZ, on every architecture that brokers run on.
-    Ok(Duration::from_millis(ticks * 10))
-}
-
-/// Processor time of acks=all round trips, at best.
-async fn round_trips(brokers: &Brokers, producer: &mut Producer) -> Result<Duration> {
-    let mut best = Duration::MAX;
-    for _ in 0..MEASUREMENTS {
-        let before = processor_time(brokers)?;
-        for _ in 0..ROUND_TRIPS {
-            producer.send(0, 100).await?;
-        }
-        best = best.min(processor_time(brokers)?.saturating_sub(before));
-    }
-    Ok(best)
-}
-
-/// Processor time while nothing is asked, at best.
-async fn idle(brokers: &Brokers) -> Result<Duration> {
-    let mut best = Duration::MAX;
-    for _ in 0..2 {
-        let before = processor_time(brokers)?;
-        tokio::time::sleep(IDLE_TIME).await;
-        best = best.min(processor_time(brokers)?.saturating_sub(before));
-    }
-    Ok(best)
-}
 
 /// Puts all partitions of a topic on `replicas`, led by the first.
 async fn place(brokers: &Brokers, topic: &str, replicas: &[i32]) -> Result<()> {
@@ -187,8 +101,11 @@ async fn idle_partitions_cost_those_with_news_nothing() -> Result<()> {
     create_topic(&brokers, "busy", 1, 3).await?;
     until_in_sync(&brokers, "busy").await?;
     let leader = describe(&brokers, "busy").await?.partitions[0].leader.context("a leader")?;
-    let mut producer = Producer::of(&brokers, "busy", usize::try_from(leader.0)?).await?;
-    let alone = (round_trips(&brokers, &mut producer).await?, idle(&brokers).await?);
+    let mut producer = AckedProducer::of(&brokers, "busy", usize::try_from(leader.0)?).await?;
+    let alone = (
+        producer.round_trips(&brokers, ROUND_TRIPS, MEASUREMENTS).await?,
+        brokers.idle_processor_time(IDLE_TIME).await?,
+    );
     for topic in 0..IDLE_TOPICS {
         create_topic(&brokers, &format!("idle-{topic}"), IDLE_PARTITIONS / IDLE_TOPICS, 3).await?;
     }
@@ -197,11 +114,14 @@ async fn idle_partitions_cost_those_with_news_nothing() -> Result<()> {
     }
     // What was made is saved once more before all is quiet.
     tokio::time::sleep(IDLE_TIME).await;
-    let mut beside = (round_trips(&brokers, &mut producer).await?, idle(&brokers).await?);
+    let mut beside = (
+        producer.round_trips(&brokers, ROUND_TRIPS, MEASUREMENTS).await?,
+        brokers.idle_processor_time(IDLE_TIME).await?,
+    );
     for _ in 0..IDLE_LOOKS_MORE {
         // What idle partitions cost they cost each time; other work of the machine does not stay.
         if beside.1 > alone.1.mul_f64(IDLE_FACTOR_MAX) {
-            beside.1 = beside.1.min(idle(&brokers).await?);
+            beside.1 = beside.1.min(brokers.idle_processor_time(IDLE_TIME).await?);
         }
     }
     let factor = beside.0.as_secs_f64() / alone.0.as_secs_f64().max(0.01);
@@ -231,7 +151,7 @@ async fn producers_do_not_wait_behind_partitions_that_move() -> Result<()> {
     create_topic(&brokers, "moving", MOVING, 1).await?;
     place(&brokers, "moving", &[0]).await?;
     until_placed(&brokers, "moving", &[0]).await?;
-    let mut filling = Producer::of(&brokers, "moving", 0).await?;
+    let mut filling = AckedProducer::of(&brokers, "moving", 0).await?;
     for partition in 0..MOVING {
         for _ in 0..MOVING_BYTES / BATCH_BYTES {
             let batch_bytes = filling.send(partition, BATCH_BYTES - AROUND_VALUE_BYTES).await?;
@@ -245,7 +165,7 @@ async fn producers_do_not_wait_behind_partitions_that_move() -> Result<()> {
         place(&brokers, &topic, &[0, 1, 2]).await?;
         until_placed(&brokers, &topic, &[0, 1, 2]).await?;
         lead_from_the_first(&brokers, &topic).await?;
-        watched.insert(topic.clone(), Producer::of(&brokers, &topic, 0).await?);
+        watched.insert(topic.clone(), AckedProducer::of(&brokers, &topic, 0).await?);
     }
     place(&brokers, "moving", &[0, 1]).await?;
     let mut longest = Duration::ZERO;

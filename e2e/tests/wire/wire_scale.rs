@@ -38,7 +38,7 @@ async fn scaling_from_3_to_5_to_3_loses_and_doubles_nothing() -> Result<()> {
     let bootstrap = format!("127.0.0.1:{port},127.0.0.1:{},127.0.0.1:{}", port + 1, port + 2);
     let client = || kcat.command(&Place::here(), &bootstrap);
 
-    let readers = Readers::start(client, "readers", &[TOPIC], MEMBERS).await?;
+    let mut readers = Readers::start(client, "readers", &[TOPIC], MEMBERS).await?;
     let counter = Counter::start(client(), TOPIC, &[])?;
     let mut leaving = Leaving::new(port);
     let mut lower_bound = 0;

@@ -91,7 +91,7 @@ async fn pour(kcat: &Kcat, admin: &AdminClient, bootstrap: &str) -> Result<()> {
         let poured = output(producer, input.as_bytes(), PATIENCE).await?;
         ensure!(poured.status.success(), "{topic}: {}{}", poured.stdout, poured.stderr);
     }
-    let readers = Readers::start(client, "readers", &["flights"], 1).await?;
+    let mut readers = Readers::start(client, "readers", &["flights"], 1).await?;
     readers.until_got(FLIGHTS_COUNT, PATIENCE).await?;
     readers.stop().await.map(drop)
 }

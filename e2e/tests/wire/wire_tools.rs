@@ -102,7 +102,7 @@ async fn kafka_consumer_groups_tells_of_groups_resets_and_deletes_them() -> Resu
         let is_it = |row: &Vec<String>| row.iter().skip(1).take(2).eq(&["t", partition]);
         rows.find(is_it).unwrap_or_default()
     };
-    let readers = Readers::start(|| kcat_to(&kcat, &brokers), "g", &["t"], 2).await?;
+    let mut readers = Readers::start(|| kcat_to(&kcat, &brokers), "g", &["t"], 2).await?;
     send(&kcat, &brokers, "0", 10).await?;
     readers.until_got(10, PATIENCE).await?;
     let members = tool("--describe --group g --members").await?;

@@ -56,7 +56,7 @@ async fn a_cluster_goes_to_this_release_and_back_to_the_former_one_under_load() 
 /// Lets the group read `least` more numbers; how many it got.
 async fn read_on(kcat: Kcat, brokers: &Brokers, least: usize) -> Result<usize> {
     let client = || kcat.command(&Place::here(), &brokers.bootstrap());
-    let readers = Readers::start(client, "group", &[TOPIC], 1).await?;
+    let mut readers = Readers::start(client, "group", &[TOPIC], 1).await?;
     readers.until_got(least, PATIENCE).await?;
     Ok(readers.stop().await?.iter().map(Vec::len).sum())
 }

@@ -11,10 +11,12 @@ mod floor;
 mod load;
 mod local;
 mod meter;
+mod partitions;
 mod starts;
 mod storms;
 mod subject;
 mod table;
+mod throttled;
 mod topics;
 
 use std::path::{Path, PathBuf};
@@ -25,10 +27,12 @@ use beside::Beside;
 use failover::{End, Producer};
 use load::{Cost, Loaded, Size};
 use meter::Unit;
+use partitions::Taken;
 use starts::Start;
 use storms::Storm;
 use subject::{Apache, Broker, Ottla};
 use table::{Figures, Table};
+use throttled::Throttled;
 use topics::Made;
 
 /// Clients that come at once.
@@ -39,7 +43,9 @@ const KAFKA_STORM_MAX: usize = 1_500;
 const STORM_ROUNDS_MAX: usize = 3;
 /// Topics of thousands of partitions; each round makes as many files as it has replicas.
 const TOPIC_ROUNDS_MAX: usize = 3;
-const USAGE: &str = "bench [--rounds N] [--mib N] [--requests N] [--seconds N] [--ends N] [--only PART] [--without-kafka] [--markdown FILE]";
+/// Idle partitions beside a busy one, in clusters of their own.
+const IDLE_PARTITIONS: [i32; 3] = [0, 1_000, 10_000];
+const USAGE: &str = "bench [--rounds N] [--mib N] [--requests N] [--seconds N] [--ends N] [--partitions N] [--minutes N] [--only PART] [--without-kafka] [--markdown FILE]";
 
 struct Options {
     rounds: usize,
@@ -49,7 +55,12 @@ struct Options {
     seconds: u64,
     /// Brokers killed beneath each producer, and again as many stopped.
     ends: usize,
-    /// The one part that is run: starts, load, beside, storms, topics, failover, one of its parts as Java-killed, or local.
+    /// Numbers of idle partitions in the part of that name.
+    partitions: Vec<i32>,
+    /// Minutes of brokers whose processor is throttled; that part runs on request only.
+    minutes: u64,
+    /// The one part that is run: starts, load, beside, storms, topics, partitions, throttled, failover, one of its
+    /// parts as Java-killed, or local.
     only: Option<String>,
     markdown: Option<PathBuf>,
 }
@@ -78,8 +89,17 @@ fn main() -> Result<()> {
 
 fn options(arguments: &[String]) -> Result<Options> {
     let size = Size { bulk_bytes: 1 << 30, single_requests: 50_000 };
-    let mut options =
-        Options { rounds: 5, size, kafka: true, seconds: 15, ends: 30, only: None, markdown: None };
+    let mut options = Options {
+        rounds: 5,
+        size,
+        kafka: true,
+        seconds: 15,
+        ends: 30,
+        partitions: IDLE_PARTITIONS.to_vec(),
+        minutes: 60,
+        only: None,
+        markdown: None,
+    };
     let mut arguments = arguments.iter();
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().with_context(|| format!("{argument} needs a value; {USAGE}"));
@@ -89,6 +109,8 @@ fn options(arguments: &[String]) -> Result<Options> {
             "--requests" => options.size.single_requests = value()?.parse().context(USAGE)?,
             "--seconds" => options.seconds = value()?.parse().context(USAGE)?,
             "--ends" => options.ends = value()?.parse().context(USAGE)?,
+            "--partitions" => options.partitions = vec![0, value()?.parse().context(USAGE)?],
+            "--minutes" => options.minutes = value()?.parse().context(USAGE)?,
             "--only" => options.only = Some(value()?.clone()),
             "--without-kafka" => options.kafka = false,
             "--markdown" => options.markdown = Some(value()?.into()),
@@ -124,6 +146,12 @@ fn bench(options: &Options, folder: &Path) -> Result<(String, Result<()>)> {
     }
     if options.runs("topics") {
         topic_rows(options, &mut table)?;
+    }
+    if options.runs("partitions") {
+        partition_rows(options, &mut table)?;
+    }
+    if options.only.as_deref() == Some("throttled") {
+        throttled_rows(options, &mut table)?;
     }
     failover_rows(options, &mut table)?;
     let local = if options.runs("local") { local_rows(folder, &mut table) } else { Ok(()) };
@@ -314,6 +342,45 @@ fn topic_rows(options: &Options, table: &mut Table) -> Result<()> {
     row("the same, bound of 99 % of the heartbeats, ms", 1, "≤ 100", |made| made.heartbeat_p99_ms);
     row("the same, the longest silence of a broker, ms", 0, "", |made| made.silence_ms);
     row("the same, brokers fenced", 0, "0", |made| made.fenced);
+    Ok(())
+}
+
+fn partition_rows(options: &Options, table: &mut Table) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    for &partitions in &options.partitions {
+        eprintln!("{partitions} idle partitions");
+        let taken = runtime.block_on(partitions::round(partitions))?;
+        eprintln!("  {taken:?}");
+        let mut row = |what: &str, decimals: usize, field: fn(&Taken) -> f64| {
+            let figures = Figures(vec![field(&taken)]);
+            let what = format!("{partitions} idle partitions, 3 replicas on 3 brokers: {what}");
+            table.row(&what, decimals, &figures, "", &Figures::default(), &Figures::default());
+        };
+        row("made and in sync, s", 1, |taken| taken.made_s);
+        row("an acks=all round trip beside them, µs of all brokers", 0, |taken| taken.round_trip_us);
+        row("all brokers idle, % of a processor", 2, |taken| taken.idle_percent);
+        row("resident memory of all brokers, MB", 1, |taken| taken.resident_bytes / 1e6);
+        row("open files of all brokers", 0, |taken| taken.open_files);
+        row("every partition led again after SIGKILL of one broker, s", 2, |taken| taken.led_again_s);
+        row("the killed broker back in service, s", 2, |taken| taken.restart_s);
+        row("the slowest clean stop, s", 2, |taken| taken.stop_s);
+        row("every partition led after a start of all, s", 2, |taken| taken.start_s);
+    }
+    Ok(())
+}
+
+fn throttled_rows(options: &Options, table: &mut Table) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    eprintln!("{} minutes of throttled brokers", options.minutes);
+    let throttled = runtime.block_on(throttled::round(options.minutes))?;
+    let mut row = |what: &str, aim: &str, field: fn(&Throttled) -> f64| {
+        let figures = Figures(vec![field(&throttled)]);
+        let what = format!("{} minutes of three throttled brokers: {what}", options.minutes);
+        table.row(&what, 0, &figures, aim, &Figures::default(), &Figures::default());
+    };
+    row("brokers fenced", "0", |throttled| throttled.fenced);
+    row("records of 64 KiB acknowledged", "", |throttled| throttled.acked);
+    row("periods in which a broker was stopped, %", "", |throttled| throttled.stopped_percent);
     Ok(())
 }
 
