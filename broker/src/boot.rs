@@ -22,7 +22,7 @@ use crate::controller::{self, Active, Controller, RaftTransport, Standing};
 use crate::coordinators::Groups;
 use crate::health::Health;
 use crate::identity;
-use crate::listener::{self, Budgets, ByteBudget, ListenerSettings};
+use crate::listener::{self, Budgets, ByteBudget, ListenerSettings, Role, Session};
 use crate::membership;
 use crate::memory::{self, MemoryShares};
 use crate::metrics::Metrics;
@@ -330,14 +330,15 @@ impl Sockets {
                 .await
                 .with_context(|| format!("open listener {}", bound.name))?;
             let idle_max = config.network.connections_idle_ms_max;
-            let internal = private.is_some_and(|private| private.name == bound.name);
+            let is_private = private.is_some_and(|private| private.name == bound.name);
+            let (role, budgets) =
+                if is_private { (Role::Broker, &for_brokers) } else { (Role::Client, &for_clients) };
             let settings = ListenerSettings {
-                name: bound.name.as_str().into(),
-                internal,
+                session: Session::anonymous(&bound.name, role).into(),
                 admission: None,
                 frame_bytes_max: shares.frame_max,
                 idle_max: idle_max.map_or(Duration::MAX, |idle| idle.to_std()),
-                budgets: if internal { for_brokers.clone() } else { for_clients.clone() },
+                budgets: budgets.clone(),
                 clock,
                 data: data.clone(),
             };
@@ -362,7 +363,7 @@ impl Sockets {
                 listener.host = crate::net::machine_name().await;
                 tracing::info!(listener = %listener, "advertising this machine's name");
             }
-            let bound = self.kafka.iter().find(|(_, settings)| *settings.name == *listener.name);
+            let bound = self.kafka.iter().find(|(_, settings)| *settings.session.listener == *listener.name);
             if let (0, Some((socket, _))) = (listener.port, bound) {
                 listener.port = socket.local_addr().context("ask for the bound port")?.port();
             }
@@ -373,9 +374,10 @@ impl Sockets {
     fn serve(self, broker: &Arc<Broker>, drain: &watch::Receiver<bool>, tasks: &mut JoinSet<()>) {
         let api = Arc::new(Api::new(Arc::clone(broker)));
         for (socket, mut settings) in self.kafka {
-            settings.admission = (!settings.internal).then(|| Arc::clone(&broker.admission));
+            let is_for_clients = !settings.session.is_broker();
+            settings.admission = is_for_clients.then(|| Arc::clone(&broker.admission));
             let (api, mut drain) = (Arc::clone(&api), drain.clone());
-            let for_clients = (!settings.internal).then(|| in_service(broker.controller.standing()));
+            let for_clients = is_for_clients.then(|| in_service(broker.controller.standing()));
             tasks.spawn(async move {
                 if let Some(in_service) = for_clients {
                     tokio::select! {

@@ -18,8 +18,9 @@ use serde_json::{Value, json};
 
 use crate::api::encode_body;
 use crate::broker::Broker;
-use crate::controller::Standing;
+use crate::controller::{Asker, Standing};
 use crate::http::Facts;
+use crate::listener::Principal;
 use crate::metrics;
 
 /// The version in which the quorum is asked for.
@@ -99,11 +100,12 @@ async fn quorum_facts(broker: &Arc<Broker>) -> Result<(QuorumFacts, Offset), Str
     let request = DescribeQuorumRequest { topics: vec![topic], ..Default::default() };
     let body = encode_body(&request, DESCRIBE_QUORUM_VERSION);
     let unknown = |code: ErrorCode| format!("the metadata quorum cannot be asked: {}", code.message());
-    let answer = broker
-        .controller
-        .forward(broker, ApiKey::DescribeQuorum, DESCRIBE_QUORUM_VERSION, "restart-safety", body)
-        .await
-        .map_err(unknown)?;
+    // Whoever asks over HTTP has not been asked for a name.
+    let principal = Principal::anonymous();
+    let asker = Asker { principal: &principal, client_id: "restart-safety" };
+    let answer =
+        broker.controller.forward(broker, ApiKey::DescribeQuorum, DESCRIBE_QUORUM_VERSION, asker, body);
+    let answer = answer.await.map_err(unknown)?;
     let response = DescribeQuorumResponse::decode(&mut Reader::new(&answer), DESCRIBE_QUORUM_VERSION)
         .map_err(|error| format!("the controller's answer cannot be read: {error}"))?;
     let partition = response.topics.first().and_then(|topic| topic.partitions.first());

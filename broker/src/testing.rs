@@ -22,7 +22,7 @@ use crate::broker::{Broker, Parts};
 use crate::clock::Clock;
 use crate::controller::{Active, Controller};
 use crate::coordinators::Groups;
-use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply};
+use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply, Role, Session};
 use crate::partitions::{HostedPartition, Opener, Partitions};
 use crate::peers::Peers;
 use crate::stop::Fatal;
@@ -169,10 +169,18 @@ impl Rig {
 
     /// A client.
     pub(crate) fn peer() -> PeerInfo {
+        Rig::peer_in(Role::Client)
+    }
+
+    /// Another broker.
+    pub(crate) fn broker_peer() -> PeerInfo {
+        Rig::peer_in(Role::Broker)
+    }
+
+    fn peer_in(role: Role) -> PeerInfo {
         PeerInfo {
             address: ([127, 0, 0, 1], 1).into(),
-            listener: "TEST".into(),
-            internal: false,
+            session: Session::anonymous("TEST", role).into(),
             accepted: MonotonicMs::default(),
             order: Arc::default(),
             refusals: Arc::default(),

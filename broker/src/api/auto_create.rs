@@ -10,12 +10,15 @@ use ottla_broker_protocol::messages::create_topics_request::{
 };
 use ottla_broker_types::TopicName;
 
-use super::call::encode_body;
+use super::call::{Call, encode_body};
 use crate::broker::Broker;
+use crate::controller::Asker;
 use crate::coordinators::OFFSETS_TOPIC;
 
 /// The version in which the request goes to the controller.
 const VERSION: i16 = 7;
+/// The name under which the controller is asked for what no client has asked for by name.
+const CLIENT_ID: &str = "auto-create";
 /// Topics that one request may bring into being; the client asks again for the rest.
 const TOPICS_MAX: usize = 100;
 /// The setting of the offsets topic's replicas.
@@ -23,8 +26,8 @@ const OFFSETS_FACTOR: &str = "offsets.topic.replication.factor";
 /// The wire's "as the cluster's default".
 const DEFAULT: i16 = -1;
 
-/// Has topics created with the cluster's defaults; what fails is found missing by the caller.
-pub async fn create(broker: &Arc<Broker>, names: Vec<TopicName>) {
+/// Has topics that `call` uses created with the cluster's defaults; what fails is found missing by the caller.
+pub async fn create(broker: &Arc<Broker>, call: &Call, names: Vec<TopicName>) {
     let topics = names.iter().take(TOPICS_MAX).map(|name| match name.as_str() {
         OFFSETS_TOPIC => offsets_topic(broker),
         name => CreatableTopic {
@@ -36,9 +39,9 @@ pub async fn create(broker: &Arc<Broker>, names: Vec<TopicName>) {
     });
     let request = CreateTopicsRequest { topics: topics.collect(), ..Default::default() };
     let body: Bytes = encode_body(&request, VERSION);
-    if let Err(code) =
-        broker.controller.forward(broker, ApiKey::CreateTopics, VERSION, "auto-create", body).await
-    {
+    let asker = Asker { client_id: CLIENT_ID, ..call.asker() };
+    let created = broker.controller.forward(broker, ApiKey::CreateTopics, VERSION, asker, body);
+    if let Err(code) = created.await {
         tracing::info!(code = code.name(), "topics cannot be created on first use");
     }
 }

@@ -9,6 +9,7 @@ use ottla_broker_protocol::{
 };
 
 use super::Answer;
+use crate::controller::Asker;
 use crate::listener::{Frame, PeerInfo, Reply, Reservation};
 
 /// A request whose header is read; the body is decoded by the API's own file.
@@ -41,6 +42,11 @@ impl Call {
         let body_at = bytes.len() - reader.remaining();
         bytes.advance(body_at);
         Ok(Call { key, version, correlation, client_id, peer: peer.clone(), body: bytes, held })
+    }
+
+    /// Who asks, for a controller elsewhere.
+    pub fn asker(&self) -> Asker<'_> {
+        Asker { principal: &self.peer.session.principal, client_id: &self.client_id }
     }
 
     /// Answers later, without the body: a request that waits holds no more than its answer takes.

@@ -27,7 +27,7 @@ use super::groups::{
 use crate::broker::Broker;
 use crate::controller::Standing;
 use crate::disk_access::LARGE_BYTES;
-use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply};
+use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply, Role, Session};
 
 /// An answer that may take as much is only built when there is room for so much.
 const LARGE_ANSWER_BYTES: usize = 4 << 20;
@@ -47,21 +47,22 @@ impl Api {
         let Some((key, version)) = key_and_version(&frame.bytes) else {
             return Ok(Answer::close("the frame is shorter than a request header"));
         };
-        let served = ApiKey::from_i16(key).and_then(ServedApi::of).filter(|api| is_served(*api, peer));
+        let served =
+            ApiKey::from_i16(key).and_then(ServedApi::of).filter(|api| is_served(*api, &peer.session));
         let Some(api) = served else {
             return Ok(Answer::close("the API is not served on this listener"));
         };
         if !api.key().versions().contains(&version) {
             if api == ServedApi::ApiVersions {
                 // KIP-511: the client learns our versions in the oldest schema and asks again.
-                return Ok(Answer::now(api_versions::unsupported(&self.broker, peer, &frame.bytes)));
+                return Ok(Answer::now(api_versions::unsupported(&self.broker, &peer.session, &frame.bytes)));
             }
             return Ok(Answer::close("the version of the API is not served"));
         }
         let call = Call::open(peer, frame, api.key())?;
         // Between opening and handling is the place of the authorizer and of the quotas, which read `ApiKey::rules`.
         let broker = &self.broker;
-        match place(api, call.body.len(), call.peer.internal) {
+        match place(api, call.body.len(), call.peer.session.role) {
             Place::Here => handle(broker, api, call),
             Place::AtDisk => match broker.disk.try_turn(now) {
                 Some(_turn) => handle(broker, api, call),
@@ -90,9 +91,10 @@ enum Place {
 /// A request with so long a body may name enough to keep a thread from serving others for milliseconds.
 pub(super) const LONG_BYTES: usize = 2 << 10;
 
-fn place(api: ServedApi, body_bytes: usize, internal: bool) -> Place {
+fn place(api: ServedApi, body_bytes: usize, role: Role) -> Place {
     let rules = api.key().rules();
-    if internal && matches!(api, ServedApi::Fetch | ServedApi::ListOffsets | ServedApi::OffsetForLeaderEpoch)
+    if role == Role::Broker
+        && matches!(api, ServedApi::Fetch | ServedApi::ListOffsets | ServedApi::OffsetForLeaderEpoch)
     {
         // Replication, however many partitions it names, waits for nothing that clients ask.
         return Place::AtDisk;
@@ -215,20 +217,23 @@ impl Handler for Api {
 
     fn connection_count(&self, peer: &PeerInfo, change: i64) {
         let metrics = &self.broker.metrics;
-        let gauge = if peer.internal { &metrics.broker_connections } else { &metrics.client_connections };
+        let gauge = match peer.session.role {
+            Role::Broker => &metrics.broker_connections,
+            Role::Client => &metrics.client_connections,
+        };
         gauge.fetch_add(change, std::sync::atomic::Ordering::Relaxed);
     }
 }
 
-/// Every API that is served to a peer, by key.
-pub(super) fn all(peer: &PeerInfo) -> impl Iterator<Item = ApiKey> {
-    ServedApi::ALL.iter().filter(|api| is_served(**api, peer)).map(|api| api.key())
+/// Every API that is served in a session, by key.
+pub(super) fn all(session: &Session) -> impl Iterator<Item = ApiKey> {
+    ServedApi::ALL.iter().filter(|api| is_served(**api, session)).map(|api| api.key())
 }
 
-fn is_served(api: ServedApi, peer: &PeerInfo) -> bool {
+fn is_served(api: ServedApi, session: &Session) -> bool {
     match api.key().rules().listeners {
         Listeners::All => true,
-        Listeners::Brokers => peer.internal,
+        Listeners::Brokers => session.is_broker(),
         Listeners::Nowhere => false,
     }
 }
@@ -339,20 +344,20 @@ mod tests {
 
     #[test]
     fn what_is_long_or_lists_is_carried_out_aside() {
-        assert_eq!(place(ServedApi::Metadata, 100, false), Place::Here);
-        assert_eq!(place(ServedApi::Metadata, 100 << 10, false), Place::Listing);
-        assert_eq!(place(ServedApi::DescribeConfigs, 20, false), Place::Listing);
-        assert_eq!(place(ServedApi::Produce, 100 << 10, false), Place::AtDisk);
-        assert_eq!(place(ServedApi::Produce, LARGE_BYTES, false), Place::ElsewhereAtDisk);
-        assert_eq!(place(ServedApi::ListOffsets, 100, false), Place::AtDisk);
-        assert_eq!(place(ServedApi::ListOffsets, 2_400, false), Place::Scanning);
-        assert_eq!(place(ServedApi::DescribeLogDirs, 10, false), Place::Scanning);
+        assert_eq!(place(ServedApi::Metadata, 100, Role::Client), Place::Here);
+        assert_eq!(place(ServedApi::Metadata, 100 << 10, Role::Client), Place::Listing);
+        assert_eq!(place(ServedApi::DescribeConfigs, 20, Role::Client), Place::Listing);
+        assert_eq!(place(ServedApi::Produce, 100 << 10, Role::Client), Place::AtDisk);
+        assert_eq!(place(ServedApi::Produce, LARGE_BYTES, Role::Client), Place::ElsewhereAtDisk);
+        assert_eq!(place(ServedApi::ListOffsets, 100, Role::Client), Place::AtDisk);
+        assert_eq!(place(ServedApi::ListOffsets, 2_400, Role::Client), Place::Scanning);
+        assert_eq!(place(ServedApi::DescribeLogDirs, 10, Role::Client), Place::Scanning);
         for asked_by_followers in [ServedApi::Fetch, ServedApi::ListOffsets, ServedApi::OffsetForLeaderEpoch]
         {
-            assert_eq!(place(asked_by_followers, 100 << 10, true), Place::AtDisk);
+            assert_eq!(place(asked_by_followers, 100 << 10, Role::Broker), Place::AtDisk);
         }
         assert_eq!(
-            place(ServedApi::RaftMessage, 1 << 20, false),
+            place(ServedApi::RaftMessage, 1 << 20, Role::Client),
             Place::Here,
             "brokers do not queue behind clients"
         );

@@ -27,6 +27,7 @@ use super::registration::Standing;
 use crate::api;
 use crate::broker::Broker;
 use crate::clock;
+use crate::listener::Principal;
 use crate::peers::{Answer, CallError, Lane};
 
 /// How long the controller may take for one of the brokers' own requests.
@@ -54,6 +55,15 @@ pub enum ControllerCallError {
     /// The controller did not answer.
     #[error("the controller {0}")]
     Call(#[from] CallError),
+}
+
+/// On whose behalf an admin request is decided on.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker<'a> {
+    /// Whose request it is.
+    pub principal: &'a Principal,
+    /// The client's own name for itself; empty if it gave none.
+    pub client_id: &'a str,
 }
 
 /// This broker's tie to the active controller.
@@ -270,7 +280,7 @@ impl Controller {
         broker: &Arc<Broker>,
         key: ApiKey,
         version: i16,
-        client_id: &str,
+        asker: Asker<'_>,
         body: Bytes,
     ) -> Result<Bytes, ErrorCode> {
         let attempts = async {
@@ -278,7 +288,7 @@ impl Controller {
                 while !self.is_active_known() {
                     tokio::time::sleep(LOOK_PAUSE).await;
                 }
-                match self.forward_once(broker, key, version, client_id, &body).await {
+                match self.forward_once(broker, key, version, asker, &body).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(ErrorCode::NotController)) => {}
                     Ok(Err(code)) => return Err(code),
@@ -297,7 +307,7 @@ impl Controller {
         broker: &Arc<Broker>,
         key: ApiKey,
         version: i16,
-        client_id: &str,
+        asker: Asker<'_>,
         body: &Bytes,
     ) -> Result<Result<Bytes, ErrorCode>, ControllerCallError> {
         let Some(node) = self.target()? else {
@@ -314,8 +324,8 @@ impl Controller {
             return Ok(Err(ErrorCode::UnsupportedVersion));
         }
         let request = ForwardAdminRequest {
-            principal: "User:ANONYMOUS".into(),
-            client_id: Some(client_id.into()),
+            principal: asker.principal.to_string().into(),
+            client_id: Some(asker.client_id.into()),
             api_key: key.code(),
             api_version: version,
             body: body.as_ref().into(),

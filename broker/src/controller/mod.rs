@@ -10,7 +10,7 @@ mod raft_transport;
 mod registration;
 
 pub use active::{Active, Decided, NotActive};
-pub use client::Controller;
+pub use client::{Asker, Controller};
 pub use raft_transport::RaftTransport;
 pub use registration::Standing;
 pub use {duties::run as run_duties, follow::run as run_follow, registration::run as run_registration};

@@ -15,6 +15,7 @@ use super::admission::{Admission, Admitted};
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Handler, PeerInfo};
 use super::limits::{Budgets, STALLED_FRAME_MAX, UNREAD_ANSWER_MAX};
+use super::session::{Role, Session};
 use crate::clock::Clock;
 use crate::net::{OtherEnd, end_when_unreachable};
 use crate::stop::until_true;
@@ -27,10 +28,8 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// What one listener enforces.
 #[derive(Clone, Debug)]
 pub struct ListenerSettings {
-    /// The listener's name, as in `listeners`.
-    pub name: Arc<str>,
-    /// Whether it is the private one between brokers.
-    pub internal: bool,
+    /// That of whoever connects.
+    pub session: Arc<Session>,
     /// Counts connections and holds them back, where they are limited.
     pub admission: Option<Arc<Admission>>,
     /// `socket.request.max.bytes`.
@@ -82,14 +81,13 @@ pub async fn serve<H: Handler>(
                     if let Err(error) = stream.set_nodelay(true) {
                         tracing::debug!(%address, %error, "TCP_NODELAY is not set");
                     }
-                    let other = if settings.internal { OtherEnd::Broker } else { OtherEnd::Client };
+                    let other = other_end(settings.session.role);
                     if let Err(error) = end_when_unreachable(&stream, other) {
                         tracing::debug!(%address, %error, "the connection's time limits are not set");
                     }
                     let peer = PeerInfo {
                         address,
-                        listener: Arc::clone(&settings.name),
-                        internal: settings.internal,
+                        session: Arc::clone(&settings.session),
                         accepted: settings.clock.now().mono,
                         order: Arc::default(),
                         refusals: Arc::default(),
@@ -106,14 +104,14 @@ pub async fn serve<H: Handler>(
                         })
                     });
                     let data = settings.data.clone();
-                    if settings.internal {
+                    if settings.session.is_broker() {
                         connections.spawn(place(stream, data, connection));
                     } else if let Some(stream) = unregistered(stream) {
                         connections.spawn_on(async move { connection(registered(stream)?).await; Some(()) }, &data);
                     }
                 }
                 Err(error) => {
-                    tracing::warn!(%error, listener = %settings.name, "accept fails; is the limit of open files reached?");
+                    tracing::warn!(%error, listener = %settings.session.listener, "accept fails; is the limit of open files reached?");
                     tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }
@@ -122,7 +120,14 @@ pub async fn serve<H: Handler>(
     drop(listener);
     let all_ended = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(DRAIN_TIMEOUT, all_ended).await.is_err() {
-        tracing::info!(listener = %settings.name, "connections are cut: their answers took too long");
+        tracing::info!(listener = %settings.session.listener, "connections are cut: their answers took too long");
+    }
+}
+
+fn other_end(role: Role) -> OtherEnd {
+    match role {
+        Role::Broker => OtherEnd::Broker,
+        Role::Client => OtherEnd::Client,
     }
 }
 

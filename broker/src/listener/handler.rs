@@ -12,16 +12,15 @@ use parking_lot::Mutex;
 
 use super::limits::Reservation;
 use super::order::RequestOrder;
+use super::session::Session;
 
 /// Who is at the other end of a connection.
 #[derive(Clone, Debug)]
 pub struct PeerInfo {
     /// The remote address.
     pub address: SocketAddr,
-    /// The listener's name, as in `listeners`.
-    pub listener: Arc<str>,
-    /// Whether the listener is the private one between brokers.
-    pub internal: bool,
+    /// Whose requests it carries.
+    pub session: Arc<Session>,
     /// When the connection was accepted.
     pub accepted: MonotonicMs,
     /// Turns of its requests, for those that are not done when they have been handled.

@@ -8,6 +8,7 @@ mod handler;
 mod limits;
 mod order;
 mod outbox;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -17,3 +18,4 @@ pub use gate::until_in_service;
 pub use handler::{Frame, Handled, Handler, PeerInfo, Reply};
 pub use limits::{Budgets, ByteBudget, Reservation};
 pub use order::Turn;
+pub use session::{Principal, Role, Session};

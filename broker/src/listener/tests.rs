@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::connection::{self, ConnectionSettings, Ended};
 use super::handler::{Frame, Handled, Handler, PeerInfo, Reply};
 use super::limits::{Budgets, ByteBudget, FIRST_GRANT_BYTES};
+use super::session::{Role, Session};
 use crate::net::SocketOptions;
 
 /// A wait that a working broker ends much earlier.
@@ -103,8 +104,7 @@ impl Rig {
         };
         let peer = PeerInfo {
             address,
-            listener: "TEST".into(),
-            internal: false,
+            session: Session::anonymous("TEST", Role::Client).into(),
             accepted: MonotonicMs::default(),
             order: Arc::default(),
             refusals: Arc::default(),

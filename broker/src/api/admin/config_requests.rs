@@ -133,8 +133,7 @@ where
 {
     let broker = Arc::clone(broker);
     call.later(|call| async move {
-        let answer =
-            broker.controller.forward(&broker, call.key, call.version, &call.client_id, body.clone());
+        let answer = broker.controller.forward(&broker, call.key, call.version, call.asker(), body.clone());
         let answer = answer.await;
         finish(&call, &body, answer)
     })

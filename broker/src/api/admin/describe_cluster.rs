@@ -36,12 +36,12 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     }
     let view = broker.view();
     let brokers = view
-        .endpoints(&call.peer.listener)
+        .endpoints(&call.peer.session.listener)
         .filter(|endpoint| request.include_fenced_brokers || !endpoint.fenced);
     let response = DescribeClusterResponse {
         endpoint_type: ENDPOINT_BROKERS,
         cluster_id: Cow::Owned(broker.cluster_id.0.clone()),
-        controller_id: controller_for_clients(broker, &view, &call.peer.listener),
+        controller_id: controller_for_clients(broker, &view, &call.peer.session.listener),
         brokers: brokers
             .map(|endpoint| DescribeClusterBroker {
                 broker_id: endpoint.node.0,

@@ -52,7 +52,7 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
             response.topics.push(unknown(name));
             continue;
         };
-        let (row, next) = page(&view, &suspects, topic, start, &call.peer.listener, room);
+        let (row, next) = page(&view, &suspects, topic, start, &call.peer.session.listener, room);
         room -= row.partitions.len();
         response.topics.push(row);
         if let Some(index) = next {

@@ -42,7 +42,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let (is_long, here, broker) = (call.body.len() >= LONG_BYTES, Arc::clone(broker), Arc::clone(broker));
     let decision = async move {
         let body = Bytes::copy_from_slice(&call.body);
-        let answer = broker.controller.forward(&broker, call.key, call.version, &call.client_id, body).await;
+        let answer = broker.controller.forward(&broker, call.key, call.version, call.asker(), body).await;
         let body = answer.unwrap_or_else(|code| failed(&call, code).unwrap_or_default());
         call.reply_encoded(body)
     };

@@ -13,7 +13,7 @@ use crate::api::call::Call;
 use crate::api::route;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
-use crate::listener::{PeerInfo, Reply};
+use crate::listener::{Reply, Session};
 
 /// From this version on the client names itself and its version.
 const NAMES_FROM_VERSION: i16 = 3;
@@ -30,14 +30,14 @@ pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
         let refused = ApiVersionsResponse { error_code: code.code(), ..Default::default() };
         return Ok(Answer::now(call.reply(&refused)));
     }
-    Ok(Answer::now(call.reply(&full(broker, &call.peer, call.version))))
+    Ok(Answer::now(call.reply(&full(broker, &call.peer.session, call.version))))
 }
 
 /// The answer to an unserved version: in the oldest schema, with the versions of this API that are served (KIP-511).
-pub fn unsupported(broker: &Broker, peer: &PeerInfo, request_frame: &[u8]) -> Reply {
+pub fn unsupported(broker: &Broker, session: &Session, request_frame: &[u8]) -> Reply {
     let correlation = request_frame.get(4..8).and_then(|bytes| bytes.first_chunk::<4>());
     let correlation = correlation.map_or(0, |bytes| i32::from_be_bytes(*bytes));
-    let mut response = full(broker, peer, 0);
+    let mut response = full(broker, session, 0);
     response.error_code = ErrorCode::UnsupportedVersion.code();
     response.api_keys.retain(|api| api.api_key == ApiKey::ApiVersions.code());
     match frame::encode_response(correlation, ApiKey::ApiVersions, 0, &response) {
@@ -76,8 +76,8 @@ fn is_client_word(word: &str) -> bool {
         && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.'))
 }
 
-fn full(broker: &Broker, peer: &PeerInfo, version: i16) -> ApiVersionsResponse<'static> {
-    let mut api_keys: Vec<ApiVersion> = route::all(peer)
+fn full(broker: &Broker, session: &Session, version: i16) -> ApiVersionsResponse<'static> {
+    let mut api_keys: Vec<ApiVersion> = route::all(session)
         .map(|api| {
             let versions = api.advertised_versions();
             ApiVersion {

@@ -74,7 +74,7 @@ fn reader(call: &Call, request: &FetchRequest<'_>) -> Result<Reader, &'static st
     };
     match NodeId::from_wire(replica) {
         None => Ok(Reader::Client),
-        Some(node) if call.peer.internal => {
+        Some(node) if call.peer.session.is_broker() => {
             Ok(Reader::Follower { node, epoch: BrokerEpoch::from_wire(epoch) })
         }
         Some(_) => Err("a client's fetch claims a replica id"),
@@ -122,7 +122,7 @@ fn session_request(request: &FetchRequest<'_>, call: &Call) -> SessionRequest {
         session_epoch: request.session_epoch,
         targets,
         forgotten,
-        client: (!call.peer.internal).then(|| call.peer.address.ip()),
+        client: (!call.peer.session.is_broker()).then(|| call.peer.address.ip()),
     }
 }
 
@@ -154,7 +154,7 @@ fn response(broker: &Broker, call: &Call, fetching: &Fetching, parts: Vec<Part>)
             let index = PartitionIndex(data.partition_index);
             if let Some((leader, epoch)) = name.and_then(|name| view.leader_of(&name, index)) {
                 data.current_leader = LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: epoch.0 };
-                endpoints.extend(view.endpoint(leader, &call.peer.listener));
+                endpoints.extend(view.endpoint(leader, &call.peer.session.listener));
             }
         }
         if !topics.contains_key(&topic) {

@@ -33,7 +33,7 @@ const EARLIEST_PENDING_UPLOAD_FROM_VERSION: i16 = 11;
 /// Handles a ListOffsets.
 pub fn handle(broker: &Broker, call: &Call) -> Result<Answer, Malformed> {
     let request: ListOffsetsRequest<'_> = call.request()?;
-    let isolation = if call.peer.internal && request.replica_id >= 0 {
+    let isolation = if call.peer.session.is_broker() && request.replica_id >= 0 {
         Isolation::LogEnd
     } else if request.isolation_level == READ_COMMITTED {
         Isolation::ReadCommitted

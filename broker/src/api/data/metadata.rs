@@ -80,7 +80,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     Ok(call.later(move |call| async move {
         if !missing.is_empty() {
             // Kafka answers "not yet" first and creates in the background; answering with the topic saves a round trip.
-            auto_create::create(&broker, missing).await;
+            auto_create::create(&broker, &call, missing).await;
         }
         if depends {
             succession::await_leaders(&broker, |view| topics(view, &asked).collect()).await;
@@ -171,7 +171,7 @@ fn row(
     operations: OperationsAsked,
 ) -> MetadataResponseTopic<'static> {
     let partitions = topic.partitions.iter().map(|(index, partition)| {
-        let (leader_id, code) = topic_rows::leader(view, partition, &call.peer.listener, suspects);
+        let (leader_id, code) = topic_rows::leader(view, partition, &call.peer.session.listener, suspects);
         MetadataResponsePartition {
             error_code: code.code(),
             partition_index: index.0,
@@ -200,7 +200,7 @@ fn reply(
     topics: Vec<MetadataResponseTopic<'static>>,
     operations: OperationsAsked,
 ) -> Reply {
-    let brokers = view.endpoints(&call.peer.listener).filter(|endpoint| !endpoint.fenced);
+    let brokers = view.endpoints(&call.peer.session.listener).filter(|endpoint| !endpoint.fenced);
     let response = MetadataResponse {
         brokers: brokers
             .map(|endpoint| MetadataResponseBroker {
@@ -212,7 +212,7 @@ fn reply(
             })
             .collect(),
         cluster_id: Some(Cow::Owned(broker.cluster_id.0.clone())),
-        controller_id: controller_for_clients(broker, view, &call.peer.listener),
+        controller_id: controller_for_clients(broker, view, &call.peer.session.listener),
         topics,
         cluster_authorized_operations: authorized_operations::of_cluster(operations.cluster),
         ..Default::default()

@@ -436,7 +436,7 @@ fn response(
     }
     let node_endpoints = leaders_named
         .into_iter()
-        .filter_map(|node| view.endpoint(node, &call.peer.listener))
+        .filter_map(|node| view.endpoint(node, &call.peer.session.listener))
         .map(|endpoint| NodeEndpoint {
             node_id: endpoint.node.0,
             host: Cow::Owned(endpoint.host),

@@ -40,7 +40,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let broker = Arc::clone(broker);
     Ok(call.later(|call| async move {
         if let Ok(name) = TopicName::new(OFFSETS_TOPIC) {
-            auto_create::create(&broker, vec![name]).await;
+            auto_create::create(&broker, &call, vec![name]).await;
         }
         answer(&broker, &call, &keys, key_type)
     }))
@@ -83,7 +83,7 @@ fn find(broker: &Broker, call: &Call, suspects: &[NodeId], key: &str, key_type: 
     };
     // As with leaders: asked again in a moment, there is a new one.
     let alive = coordinator.filter(|node| !suspects.contains(node));
-    let endpoint = alive.and_then(|node| view.endpoint(node, &call.peer.listener));
+    let endpoint = alive.and_then(|node| view.endpoint(node, &call.peer.session.listener));
     match endpoint {
         Some(endpoint) => Coordinator {
             key: Cow::Owned(key.to_owned()),

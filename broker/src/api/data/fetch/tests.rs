@@ -9,7 +9,7 @@ use ottla_broker_protocol::messages::fetch_request::{FetchPartition, FetchTopic,
 use ottla_broker_protocol::{Decode, Reader};
 
 use super::*;
-use crate::listener::{Handled, PeerInfo};
+use crate::listener::Handled;
 use crate::partitions::{HostedPartition, RequiredAcks};
 use crate::testing::{Rig, batch};
 
@@ -137,7 +137,7 @@ async fn producers_do_not_wait_for_a_follower_that_leaves_while_its_fetch_waits(
     let mut asked = request(&["t"], 1);
     asked.replica_state = ReplicaState { replica_id: 2, replica_epoch: 7, ..Default::default() };
     asked.topics[0].topic_id = hosted.topic_id.0;
-    let peer = PeerInfo { internal: true, ..Rig::peer() };
+    let peer = Rig::broker_peer();
     let Handled::Later(waiting) = rig.handle(&peer, &asked, 17) else { panic!("the fetch waits") };
     let waiting = tokio::spawn(waiting);
     rig.commit(&leaving(hosted.topic_id));
@@ -179,7 +179,7 @@ fn of_follower(
 
 /// The session's id, and of each topic in the answer the bytes of records or the error.
 async fn replicate(rig: &Rig, request: &FetchRequest<'_>) -> (i32, Vec<(TopicId, Result<usize, ErrorCode>)>) {
-    let peer = PeerInfo { internal: true, ..Rig::peer() };
+    let peer = Rig::broker_peer();
     let reply = match rig.handle(&peer, request, 17) {
         Handled::Now(reply) => reply,
         Handled::Later(reply) => tokio::time::timeout(PATIENCE, reply).await.expect("an answer in time"),
