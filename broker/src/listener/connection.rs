@@ -16,7 +16,6 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use futures::future::BoxFuture;
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
@@ -27,6 +26,7 @@ use super::limits::{
     UNCOUNTED_REQUESTS_MAX, UNREAD_ANSWER_BYTES, UNRESERVED_FRAME_BYTES_MAX, WAITING_REQUEST_BYTES,
 };
 use super::outbox::Outbox;
+use super::transport::Transport;
 use crate::stop::until_true;
 
 /// The length in front of every frame.
@@ -88,7 +88,7 @@ pub enum Ended {
     /// The handler refused the connection.
     #[error("{0}")]
     Refused(&'static str),
-    /// The socket failed.
+    /// The transport failed.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
@@ -118,15 +118,15 @@ enum Event {
 }
 
 /// Serves a connection to its end.
-pub fn run<H: Handler>(
-    stream: TcpStream,
+pub fn run<T: Transport, H: Handler>(
+    transport: T,
     peer: PeerInfo,
     handler: Arc<H>,
     settings: ConnectionSettings,
     drain: watch::Receiver<bool>,
 ) -> impl Future<Output = Ended> {
     // Outside of the future, which would keep room for each of these twice: there are many idle connections.
-    let mut connection = Connection::new(stream, peer, handler, settings);
+    let mut connection = Connection::new(transport, peer, handler, settings);
     async move {
         connection.handler.connection_count(&connection.peer, 1);
         let ended = connection.serve(drain).await.err().unwrap_or(Ended::Drained);
@@ -141,8 +141,8 @@ struct Grant {
     deadline: Pin<Box<Sleep>>,
 }
 
-struct Connection<H> {
-    stream: TcpStream,
+struct Connection<T, H> {
+    transport: T,
     peer: PeerInfo,
     handler: Arc<H>,
     settings: ConnectionSettings,
@@ -186,10 +186,10 @@ impl Idle {
     }
 }
 
-impl<H: Handler> Connection<H> {
-    fn new(stream: TcpStream, peer: PeerInfo, handler: Arc<H>, settings: ConnectionSettings) -> Self {
+impl<T: Transport, H: Handler> Connection<T, H> {
+    fn new(transport: T, peer: PeerInfo, handler: Arc<H>, settings: ConnectionSettings) -> Self {
         Connection {
-            stream,
+            transport,
             peer,
             handler,
             settings,
@@ -218,7 +218,7 @@ impl<H: Handler> Connection<H> {
             self.handle_frames()?;
             self.collect_answers()?;
             if !self.outbox.is_empty() {
-                self.wrote |= self.outbox.write_to(&self.stream)? > 0;
+                self.wrote |= self.outbox.write_to(&mut self.transport)? > 0;
             }
             self.count_leftovers()?;
             let draining = *drain.borrow();
@@ -336,7 +336,7 @@ impl<H: Handler> Connection<H> {
         Ok(())
     }
 
-    /// Counts what stays because the peer is slow: a piece of a small request, answers that the socket does not take.
+    /// Counts what stays because the peer is slow: a piece of a small request, answers that the transport does not take.
     fn count_leftovers(&mut self) -> Result<(), Ended> {
         let piece = if self.grant.is_none() { self.input.len() } else { 0 };
         let held = piece + self.outbox.memory_bytes() + self.ready.memory;
@@ -473,7 +473,7 @@ impl<H: Handler> Connection<H> {
                 }
                 Some(Slot::Ready(Reply::Close(reason))) => {
                     // Answers to earlier requests are still owed.
-                    self.outbox.write_to(&self.stream)?;
+                    self.outbox.write_to(&mut self.transport)?;
                     return Err(Ended::Refused(reason));
                 }
                 _ => {}
@@ -487,7 +487,7 @@ impl<H: Handler> Connection<H> {
         if self.input.capacity() - self.input.len() < READ_BYTES_MIN / 2 {
             self.input.reserve(self.read_bytes);
         }
-        match self.stream.try_read_buf(&mut self.input) {
+        match self.transport.try_read(&mut self.input) {
             Ok(0) if self.is_held_up() => {
                 self.ended = true;
                 Ok(())
@@ -543,7 +543,7 @@ impl<H: Handler> Connection<H> {
             return Poll::Ready(Ok(Event::LastDone(handled)));
         }
         if !self.outbox.is_empty()
-            && let Poll::Ready(ready) = self.stream.poll_write_ready(context)
+            && let Poll::Ready(ready) = self.transport.poll_write_ready(context)
         {
             return Poll::Ready(ready.map(|()| Event::Writable).map_err(Ended::from));
         }
@@ -559,7 +559,7 @@ impl<H: Handler> Connection<H> {
             }
         } else if self.has_room()
             && reads
-            && let Poll::Ready(ready) = self.stream.poll_read_ready(context)
+            && let Poll::Ready(ready) = self.transport.poll_read_ready(context)
         {
             return Poll::Ready(ready.map(|()| Event::Readable).map_err(Ended::from));
         }

@@ -6,11 +6,14 @@ mod connection;
 mod gate;
 mod handler;
 mod limits;
+#[cfg(test)]
+mod memory_transport;
 mod order;
 mod outbox;
 mod session;
 #[cfg(test)]
 mod tests;
+mod transport;
 
 pub use accept::{ListenerSettings, serve};
 pub use admission::{Admission, ConnectionLimits};

@@ -1,19 +1,15 @@
-//! Answers on their way out: segments of bytes and of files, written as the socket takes them.
+//! Answers on their way out: segments of bytes and of files, written as the transport takes them.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
 
-use bytes::{Buf, Bytes};
-use ottla_broker_protocol::{FileRange, Segment};
-use tokio::io::Interest;
-use tokio::net::TcpStream;
+use bytes::Buf;
+use ottla_broker_protocol::Segment;
+
+use super::transport::Transport;
 
 /// Slices of one vectored write; the kernel's limit is 1024, answers have a handful each.
 const SLICES_MAX: usize = 64;
-/// Bytes per `sendfile` call, so that one large answer cannot hold a worker for long.
-const SENDFILE_BYTES_MAX: usize = 1 << 20;
-/// Bytes copied per write where a file has no descriptor.
-const COPY_BYTES_MAX: usize = 64 << 10;
 
 /// A queue of segments, in the order of the answers.
 #[derive(Default)]
@@ -62,13 +58,13 @@ impl Outbox {
         self.segments.is_empty()
     }
 
-    /// Writes until the socket takes no more; returns how many bytes it took.
-    pub fn write_to(&mut self, stream: &TcpStream) -> io::Result<u64> {
+    /// Writes until the transport takes no more; returns how many bytes it took.
+    pub fn write_to(&mut self, transport: &mut impl Transport) -> io::Result<u64> {
         let mut written_bytes = 0;
-        while let Some(front) = self.segments.front_mut() {
+        while let Some(front) = self.segments.front() {
             let result = match front {
-                Segment::File(range) => send_file(stream, range),
-                Segment::Bytes(_) => self.write_bytes(stream),
+                Segment::File(range) => transport.try_send_file(range),
+                Segment::Bytes(_) => self.write_bytes(transport),
             };
             match result {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -84,7 +80,7 @@ impl Outbox {
         Ok(written_bytes)
     }
 
-    fn write_bytes(&self, stream: &TcpStream) -> io::Result<usize> {
+    fn write_bytes(&self, transport: &mut impl Transport) -> io::Result<usize> {
         let mut slices = [IoSlice::new(&[]); SLICES_MAX];
         let mut count = 0;
         for segment in self.segments.iter().take(SLICES_MAX) {
@@ -92,7 +88,7 @@ impl Outbox {
             slices[count] = IoSlice::new(bytes);
             count += 1;
         }
-        stream.try_write_vectored(&slices[..count])
+        transport.try_write(&slices[..count])
     }
 
     fn consume(&mut self, mut count: usize) {
@@ -121,25 +117,4 @@ impl Outbox {
             return;
         }
     }
-}
-
-/// Sends the beginning of a file's range, without a copy through user space where the file allows it.
-fn send_file(stream: &TcpStream, range: &FileRange) -> io::Result<usize> {
-    let Some(descriptor) = range.file.as_fd() else { return copy_file(stream, range) };
-    let mut position = range.position;
-    let len = range.len.min(SENDFILE_BYTES_MAX);
-    let sent = stream.try_io(Interest::WRITABLE, || {
-        rustix::fs::sendfile(stream, descriptor, Some(&mut position), len).map_err(io::Error::from)
-    })?;
-    if sent == 0 {
-        // The file ended early: it was truncated under the reader, so the frame cannot be completed.
-        return Err(io::ErrorKind::UnexpectedEof.into());
-    }
-    Ok(sent)
-}
-
-fn copy_file(stream: &TcpStream, range: &FileRange) -> io::Result<usize> {
-    let mut buffer = vec![0; range.len.min(COPY_BYTES_MAX)];
-    range.file.read_exact_at(&mut buffer, range.position)?;
-    stream.try_write(&Bytes::from(buffer))
 }
