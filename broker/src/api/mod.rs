@@ -8,6 +8,7 @@ mod brokers;
 mod call;
 mod data;
 mod distinct;
+mod errors;
 mod groups;
 mod route;
 mod succession;

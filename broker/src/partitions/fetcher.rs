@@ -17,7 +17,9 @@ use ottla_broker_protocol::messages::list_offsets_request::{
     ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic,
 };
 use ottla_broker_protocol::messages::list_offsets_response::ListOffsetsResponse;
-use ottla_broker_replication::{EpochEnd, FetchPosition, FollowerFetched, FollowerStep, LeaderOffsets};
+use ottla_broker_replication::{
+    EpochEnd, FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets,
+};
 use ottla_broker_types::{
     BrokerEpoch, DurationMs, LeaderEpoch, MonotonicMs, NodeId, Now, Offset, PartitionIndex, TopicId,
 };
@@ -362,10 +364,10 @@ fn undurable(asked: Vec<(Arc<HostedPartition>, FetchPosition)>) -> Vec<Arc<Hoste
     asked.into_iter().map(|(partition, _)| partition).filter(is_undurable).collect()
 }
 
-fn fetched<'a>(data: &'a PartitionData<'_>) -> Result<FollowerFetched<'a>, ErrorCode> {
+fn fetched<'a>(data: &'a PartitionData<'_>) -> Result<FollowerFetched<'a>, FetchRefusal> {
     match ErrorCode::from_wire(data.error_code) {
         ErrorCode::None => {}
-        code => return Err(code),
+        code => return Err(code.into()),
     }
     let diverging = LeaderEpoch::from_wire(data.diverging_epoch.epoch)
         .map(|epoch| EpochEnd { epoch, end: Offset::clamped(data.diverging_epoch.end_offset) });

@@ -9,7 +9,7 @@ use ottla_broker_protocol::messages::alter_partition_request::{
     AlterPartitionRequest, BrokerState, PartitionData, TopicData,
 };
 use ottla_broker_protocol::messages::alter_partition_response::AlterPartitionResponse;
-use ottla_broker_replication::{IsrDecided, IsrProposal};
+use ottla_broker_replication::{IsrDecided, IsrProposal, IsrUnchanged};
 use ottla_broker_types::{LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicPartition};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -154,7 +154,7 @@ fn settle(
                     partition_epoch: PartitionEpoch(partition.partition_epoch),
                     isr: partition.isr.iter().map(|node| NodeId(*node)).collect(),
                 }),
-                code => Err(code),
+                code => Err(IsrUnchanged::from(code)),
             };
             results.insert((topic.topic_id, partition.partition_index), result);
         }
@@ -162,7 +162,7 @@ fn settle(
     let now = broker.clock.now();
     for (id, topic_id, proposal) in batch {
         let PartitionIndex(index) = id.partition;
-        let result = results.remove(&(topic_id.0, index)).unwrap_or(Err(ErrorCode::UnknownServerError));
+        let result = results.remove(&(topic_id.0, index)).unwrap_or(Err(IsrUnchanged::Unknown));
         if let Some(hosted) = broker.partitions.find_life(id, *topic_id) {
             if hosted.read_within(BUSY_MAX, |_| ()).is_ok() {
                 hosted.isr_decided(now, proposal, result);

@@ -7,7 +7,7 @@ use ottla_broker_types::{
 
 use crate::controller::{
     AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult, Context, Decision, HeartbeatFacts,
-    HeartbeatReply, HeartbeatRequest, NewTopic, Refused, RegisterFacts, RegisterRequest, Seed,
+    HeartbeatReply, HeartbeatRequest, NewTopic, RegisterBrokerError, RegisterFacts, RegisterRequest, Seed,
     alter_partition, bootstrap_records, create_topics, fence_broker, heartbeat, register_broker,
     supported_features,
 };
@@ -78,7 +78,11 @@ impl Cluster {
         }
     }
 
-    pub(crate) fn register(&mut self, request: &RegisterRequest, lease_held: bool) -> Result<(), Refused> {
+    pub(crate) fn register(
+        &mut self,
+        request: &RegisterRequest,
+        lease_held: bool,
+    ) -> Result<(), RegisterBrokerError> {
         let facts = RegisterFacts { cluster_id: &self.id, lease_held };
         let decision = register_broker(self.context(), request, &facts)?;
         self.take(decision);

@@ -1,9 +1,12 @@
-//! The refusals of a replica as Kafka's codes; one exhaustive match per operation. No I/O.
+//! The refusals of a replica as Kafka's codes, one exhaustive match per operation, and what those of others mean to it.
+//! No I/O.
 
 use ottla_broker_log::{AppendError, ReadError};
 use ottla_broker_protocol::ErrorCode;
 
 use crate::errors::{DeleteRecordsError, FetchError, LeadershipError, ListOffsetsError, ProduceError};
+use crate::follower::FetchRefusal;
+use crate::isr::IsrUnchanged;
 
 impl ProduceError {
     /// What the producer is told.
@@ -78,6 +81,31 @@ impl LeadershipError {
             LeadershipError::FencedLeaderEpoch => ErrorCode::FencedLeaderEpoch,
             LeadershipError::UnknownLeaderEpoch => ErrorCode::UnknownLeaderEpoch,
             LeadershipError::NotLeaderOrFollower => ErrorCode::NotLeaderOrFollower,
+        }
+    }
+}
+
+impl From<ErrorCode> for FetchRefusal {
+    fn from(code: ErrorCode) -> FetchRefusal {
+        match code {
+            ErrorCode::OffsetOutOfRange => FetchRefusal::OffsetOutOfRange,
+            ErrorCode::FencedLeaderEpoch => FetchRefusal::FencedLeaderEpoch,
+            _ => FetchRefusal::NotNow,
+        }
+    }
+}
+
+impl From<ErrorCode> for IsrUnchanged {
+    fn from(code: ErrorCode) -> IsrUnchanged {
+        match code {
+            ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted => IsrUnchanged::NotTaken,
+            ErrorCode::FencedLeaderEpoch
+            | ErrorCode::InvalidUpdateVersion
+            | ErrorCode::NewLeaderElected
+            | ErrorCode::InvalidRequest
+            | ErrorCode::UnknownTopicOrPartition
+            | ErrorCode::UnknownTopicId => IsrUnchanged::Overtaken,
+            _ => IsrUnchanged::Unknown,
         }
     }
 }

@@ -3,7 +3,6 @@
 //! Invariant: records are taken over verbatim, and only after the leader found the logs equal up to the log end.
 
 use ottla_broker_log::Log;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::batches;
 use ottla_broker_types::{LeaderEpoch, NodeId, Now, Offset};
 
@@ -71,6 +70,17 @@ pub enum FollowerStep {
     Stale,
 }
 
+/// Why a leader sent nothing, as far as its follower acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchRefusal {
+    /// The follower's position is outside of the leader's log.
+    OffsetOutOfRange,
+    /// There is a newer leader epoch than the follower's.
+    FencedLeaderEpoch,
+    /// It passes: the leader has not heard of its election yet, or its disk has trouble.
+    NotNow,
+}
+
 impl Replica {
     /// Where to fetch from; `None` unless this replica follows.
     pub fn fetch_position(&self) -> Option<FetchPosition> {
@@ -92,7 +102,7 @@ impl Replica {
         &mut self,
         now: Now,
         position: &FetchPosition,
-        answer: Result<FollowerFetched<'_>, ErrorCode>,
+        answer: Result<FollowerFetched<'_>, FetchRefusal>,
     ) -> Result<(FollowerStep, Effects), FollowError> {
         if self.fetch_position().as_ref() != Some(position) {
             return Ok((FollowerStep::Stale, Effects::default()));
@@ -102,7 +112,7 @@ impl Replica {
                 let effects = self.follow(now, position, &fetched)?;
                 Ok((FollowerStep::Continue, effects))
             }
-            Err(error) => Ok((after_error(error), Effects::default())),
+            Err(refusal) => Ok((after_refusal(refusal), Effects::default())),
         }
     }
 
@@ -228,11 +238,10 @@ fn complete_batches(records: &[u8], leader_epoch: LeaderEpoch) -> Result<&[u8], 
     Ok(&records[..complete])
 }
 
-fn after_error(error: ErrorCode) -> FollowerStep {
-    match error {
-        ErrorCode::OffsetOutOfRange => FollowerStep::NeedLeaderOffsets,
-        ErrorCode::FencedLeaderEpoch => FollowerStep::AwaitMetadata,
-        // Everything else passes: the leader has not heard of its election yet, or its disk or connection has trouble.
-        _ => FollowerStep::BackOff,
+fn after_refusal(refusal: FetchRefusal) -> FollowerStep {
+    match refusal {
+        FetchRefusal::OffsetOutOfRange => FollowerStep::NeedLeaderOffsets,
+        FetchRefusal::FencedLeaderEpoch => FollowerStep::AwaitMetadata,
+        FetchRefusal::NotNow => FollowerStep::BackOff,
     }
 }

@@ -18,6 +18,18 @@ pub struct IsrDecided {
     pub isr: Vec<NodeId>,
 }
 
+/// Why a proposal has not become the ISR, as far as its leader knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IsrUnchanged {
+    /// The controller did not take it: a member may not join now. It certainly has not come about.
+    NotTaken,
+    /// The controller is ahead of the leader, or does not know the partition any more. The metadata will tell; until then
+    /// the proposal keeps counting, for the state that overtook it may contain its members.
+    Overtaken,
+    /// Nobody knows, as after a lost connection: it may have come about, and is sent again.
+    Unknown,
+}
+
 /// The ISR of a leader.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Isr {

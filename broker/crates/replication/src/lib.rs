@@ -29,8 +29,8 @@ pub use errors::{
 };
 pub use facts::{Acks, EpochEnd, FetchFacts, FollowerId, Isolation, ReplicationConfig};
 pub use fetch::FetchOutcome;
-pub use follower::{FetchPosition, FollowerFetched, FollowerStep, LeaderOffsets};
-pub use isr::IsrDecided;
+pub use follower::{FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets};
+pub use isr::{IsrDecided, IsrUnchanged};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use produce::{AckState, AckWait, Produced};
 pub use refusals::Refusals;

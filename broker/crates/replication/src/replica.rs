@@ -2,7 +2,6 @@
 //! The only I/O is the log's. Invariant: `log_start <= high_watermark <= log_end`.
 
 use ottla_broker_log::Log;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, MonotonicMs, NodeId, Now, Offset, PartitionEpoch};
 
 use crate::assignment::Assignment;
@@ -10,7 +9,7 @@ use crate::effects::{Became, Effects, IsrProposal};
 use crate::errors::LeadershipError;
 use crate::facts::ReplicationConfig;
 use crate::follower::FollowerState;
-use crate::isr::IsrDecided;
+use crate::isr::{IsrDecided, IsrUnchanged};
 use crate::leader::LeaderState;
 
 /// A partition replica on this node. Owns its log.
@@ -147,14 +146,13 @@ impl Replica {
         }
     }
 
-    /// The controller's answer to `proposal`; answers to anything but the proposal in flight change nothing.
-    /// An outcome that is not known (a lost connection, a time-out) is passed as any retriable error: the proposal
-    /// is returned for another attempt, as it may have been committed.
+    /// The controller's answer to `proposal`; answers to anything but the proposal in flight change nothing. One whose
+    /// outcome is not known is returned for another attempt.
     pub fn alter_partition_result(
         &mut self,
         now: Now,
         proposal: &IsrProposal,
-        result: Result<IsrDecided, ErrorCode>,
+        result: Result<IsrDecided, IsrUnchanged>,
     ) -> Effects {
         let mut effects = Effects::default();
         let Role::Leader(leader) = &mut self.role else { return effects };
@@ -171,18 +169,9 @@ impl Replica {
                         Some(Epochs { leader: decided.leader_epoch, partition: decided.partition_epoch });
                 }
             }
-            Err(ErrorCode::IneligibleReplica | ErrorCode::OperationNotAttempted) => leader.isr.withdraw(),
-            // The controller is ahead of us or does not know the topic any more: the metadata will tell, and until
-            // then the proposal keeps counting, for the state that overtook it may contain its members.
-            Err(
-                ErrorCode::FencedLeaderEpoch
-                | ErrorCode::InvalidUpdateVersion
-                | ErrorCode::NewLeaderElected
-                | ErrorCode::InvalidRequest
-                | ErrorCode::UnknownTopicOrPartition
-                | ErrorCode::UnknownTopicId,
-            ) => {}
-            Err(_) => effects.isr_change = Some(proposal.clone()),
+            Err(IsrUnchanged::NotTaken) => leader.isr.withdraw(),
+            Err(IsrUnchanged::Overtaken) => {}
+            Err(IsrUnchanged::Unknown) => effects.isr_change = Some(proposal.clone()),
         }
         self.advance_high_watermark(now, &mut effects);
         effects

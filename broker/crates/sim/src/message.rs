@@ -2,7 +2,8 @@
 
 use ottla_broker_metadata::Record;
 use ottla_broker_metadata::controller::{
-    AlterPartitionRequest, AlterPartitionResult, HeartbeatReply, HeartbeatRequest, RegisterRequest,
+    AlterPartitionRequest, AlterPartitionResult, HeartbeatReply, HeartbeatRequest, RegisterBrokerError,
+    RegisterRequest, RegistrationError,
 };
 use ottla_broker_node::{FetchTarget, Reader, SessionError, TopicRef};
 use ottla_broker_protocol::ErrorCode;
@@ -75,17 +76,21 @@ pub enum Request {
     Group(GroupRequest),
 }
 
+/// The node that was asked does not decide: another one is the active controller, or nobody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotController;
+
 /// What is answered.
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// The broker's epoch.
-    Registered(Result<BrokerEpoch, ErrorCode>),
+    Registered(Result<Result<BrokerEpoch, RegisterBrokerError>, NotController>),
     /// The heartbeat's answer.
-    Heartbeat(Result<HeartbeatReply, ErrorCode>),
+    Heartbeat(Result<Result<HeartbeatReply, RegistrationError>, NotController>),
     /// The outcome of each partition.
-    AlterPartition(Result<Vec<AlterPartitionResult>, ErrorCode>),
+    AlterPartition(Result<Result<Vec<AlterPartitionResult>, RegistrationError>, NotController>),
     /// Batches by offset.
-    Metadata(Result<Vec<(Offset, Vec<Record>)>, ErrorCode>),
+    Metadata(Result<Vec<(Offset, Vec<Record>)>, NotController>),
     /// Records for a follower.
     Fetched(Result<FetchAnswer, SessionError>),
     /// The leader's log.

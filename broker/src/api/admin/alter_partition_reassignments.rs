@@ -15,6 +15,7 @@ use ottla_broker_protocol::messages::alter_partition_reassignments_response::{
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
 use super::parts;
+use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -40,26 +41,23 @@ pub async fn decide(
     let decide = |context: Context<'_>, items: &[ReassignmentItem], _| {
         controller::alter_partition_reassignments(context, items, factor_may_change)
     };
-    let lost = |item: &ReassignmentItem, refused| ReassignmentResult {
-        topic: item.topic.clone(),
-        partition: item.partition,
-        outcome: Err(refused),
+    let row = |result: ReassignmentResult| -> Row {
+        let (code, message) = match result.outcome {
+            Ok(()) => (ErrorCode::None, None),
+            Err(error) => (error.code(), Some(error.to_string())),
+        };
+        (result.topic, result.partition, code, message)
+    };
+    let lost = |item: &ReassignmentItem| -> Row {
+        let code = ErrorCode::NotController;
+        (item.topic.clone(), item.partition, code, Some(code.message().to_owned()))
     };
     let parts = controller::split_reassignments(&items);
-    let mut response = match parts::decide(broker, &items, parts, decide, lost).await? {
-        Ok(results) => {
-            let rows = results.into_iter().map(|result| {
-                let (code, message) = match result.outcome {
-                    Ok(()) => (ErrorCode::None, None),
-                    Err(refused) => (refused.code, Some(refused.message)),
-                };
-                (result.topic, result.partition, code, message)
-            });
-            response(rows)
-        }
-        Err(refused) => AlterPartitionReassignmentsResponse {
-            error_code: refused.code.code(),
-            error_message: Some(Cow::Owned(refused.message)),
+    let mut response = match parts::decide(broker, &items, parts, decide, row, lost).await? {
+        Ok(rows) => response(rows.into_iter()),
+        Err(error) => AlterPartitionReassignmentsResponse {
+            error_code: error.code().code(),
+            error_message: Some(Cow::Owned(error.to_string())),
             ..Default::default()
         },
     };

@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use ottla_broker_metadata::ConfigResource;
-use ottla_broker_metadata::controller::{self, ConfigResult, Context, Decision, Refused};
+use ottla_broker_metadata::controller::{self, ConfigResult, Context, Decision};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{NodeId, TopicName};
 
 use super::parts;
 use crate::api::Answer;
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 use crate::listener::Reply;
@@ -78,15 +79,16 @@ pub async fn decide_each<R, S, Row>(
     let decide = |context: Context<'_>, wanted: &[(ConfigResource, S)], _| {
         Ok::<_, Infallible>(decide(context, wanted))
     };
-    let lost = |wanted: &(ConfigResource, S), refused| ConfigResult {
-        resource: wanted.0.clone(),
-        outcome: Err(refused),
+    let outcome = |result: ConfigResult| result.outcome.map_err(|error| (error.code(), error.to_string()));
+    let lost = |_: &(ConfigResource, S)| {
+        let code = ErrorCode::NotController;
+        Err((code, code.message().to_owned()))
     };
     let split =
         controller::split_batches(&wanted, |(resource, _)| resource.clone(), |(_, change)| settings(change));
-    let Ok(results) = parts::decide(broker, &wanted, split, decide, lost).await?;
-    for (result, place) in results.into_iter().zip(places) {
-        outcomes[place] = result.outcome.map_err(|Refused { code, message }| (code, message));
+    let Ok(decided) = parts::decide(broker, &wanted, split, decide, outcome, lost).await?;
+    for (outcome, place) in decided.into_iter().zip(places) {
+        outcomes[place] = outcome;
     }
     let rows = resources.iter().zip(outcomes).map(|(resource, outcome)| match outcome {
         Ok(()) => row(resource, ErrorCode::None, None),

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, Context, CreatePartitionsResult, NewPartitions, Refused};
+use ottla_broker_metadata::controller::{self, Context, CreatePartitionsResult, NewPartitions};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::create_partitions_request::CreatePartitionsRequest;
 use ottla_broker_protocol::messages::create_partitions_response::{
@@ -13,6 +13,7 @@ use ottla_broker_protocol::messages::create_partitions_response::{
 use ottla_broker_types::NodeId;
 
 use super::parts;
+use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -35,18 +36,18 @@ pub async fn decide(
     let decide = |context: Context<'_>, wanted: &[NewPartitions], seed| {
         Ok::<_, Infallible>(controller::create_partitions(context, wanted, request.validate_only, seed))
     };
-    let lost = |wanted: &NewPartitions, refused| CreatePartitionsResult {
-        topic: wanted.topic.clone(),
-        outcome: Err(refused),
+    let row = |result: CreatePartitionsResult| match result.outcome {
+        Ok(()) => CreatePartitionsTopicResult { name: Cow::Owned(result.topic), ..Default::default() },
+        Err(error) => failed_row(result.topic, error.code(), error.to_string()),
+    };
+    let lost = |wanted: &NewPartitions| {
+        let code = ErrorCode::NotController;
+        failed_row(wanted.topic.clone(), code, code.message().to_owned())
     };
     let parts =
         controller::split_new_partitions(&broker.controller.active.view(), &wanted, request.validate_only);
-    let Ok(results) = parts::decide(broker, &wanted, parts, decide, lost).await?;
-    let rows = results.into_iter().map(|result| match result.outcome {
-        Ok(()) => CreatePartitionsTopicResult { name: Cow::Owned(result.topic), ..Default::default() },
-        Err(Refused { code, message }) => failed_row(result.topic, code, message),
-    });
-    Ok(CreatePartitionsResponse { results: rows.collect(), ..Default::default() })
+    let Ok(results) = parts::decide(broker, &wanted, parts, decide, row, lost).await?;
+    Ok(CreatePartitionsResponse { results, ..Default::default() })
 }
 
 /// Every topic failed.

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 
 use ottla_broker_config::EffectiveConfig;
-use ottla_broker_metadata::controller::{self, Context, CreateTopicResult, CreatedTopic, NewTopic, Refused};
+use ottla_broker_metadata::controller::{self, Context, CreateTopicResult, CreatedTopic, NewTopic};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::create_topics_request::{CreatableTopic, CreateTopicsRequest};
 use ottla_broker_protocol::messages::create_topics_response::{
@@ -14,6 +14,7 @@ use ottla_broker_protocol::messages::create_topics_response::{
 use ottla_broker_types::{NodeId, PartitionIndex};
 
 use super::parts;
+use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -29,15 +30,14 @@ pub async fn decide(
     let decide = |context: Context<'_>, topics: &[NewTopic], seed| {
         Ok::<_, Infallible>(controller::create_topics(context, topics, request.validate_only, seed))
     };
-    let lost =
-        |topic: &NewTopic, refused| CreateTopicResult { name: topic.name.clone(), outcome: Err(refused) };
-    let parts = controller::split_new_topics(&broker.config, &topics, request.validate_only);
-    let Ok(results) = parts::decide(broker, &topics, parts, decide, lost).await?;
-    let rows = results.into_iter().map(|result| match result.outcome {
+    let row = |result: CreateTopicResult| match result.outcome {
         Ok(created) => row(result.name, &created),
-        Err(Refused { code, message }) => failed_row(result.name, code, Some(message)),
-    });
-    Ok(CreateTopicsResponse { topics: rows.collect(), ..Default::default() })
+        Err(error) => failed_row(result.name, error.code(), Some(error.to_string())),
+    };
+    let lost = |topic: &NewTopic| failed_row(topic.name.clone(), ErrorCode::NotController, None);
+    let parts = controller::split_new_topics(&broker.config, &topics, request.validate_only);
+    let Ok(topics) = parts::decide(broker, &topics, parts, decide, row, lost).await?;
+    Ok(CreateTopicsResponse { topics, ..Default::default() })
 }
 
 /// Every topic failed.

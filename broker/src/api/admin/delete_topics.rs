@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, Context, DeleteTopicResult, Refused, TopicSelector};
+use ottla_broker_metadata::controller::{self, Context, DeleteTopicResult, TopicSelector};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::delete_topics_request::DeleteTopicsRequest;
 use ottla_broker_protocol::messages::delete_topics_response::{DeletableTopicResult, DeleteTopicsResponse};
 use ottla_broker_types::TopicId;
 
 use super::parts;
+use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 use crate::view::View;
@@ -29,18 +30,22 @@ pub async fn decide(
     let decide = |context: Context<'_>, selectors: &[TopicSelector], _| {
         Ok::<_, Infallible>(controller::delete_topics(context, selectors))
     };
-    let lost =
-        |topic: &TopicSelector, refused| DeleteTopicResult { topic: topic.clone(), outcome: Err(refused) };
+    let row = |result: DeleteTopicResult| match result.outcome {
+        Ok((name, id)) => DeletableTopicResult {
+            name: Some(Cow::Owned(name.to_string())),
+            topic_id: id.0,
+            ..Default::default()
+        },
+        Err(error) => failed_row(&result.topic, error.code(), error.to_string()),
+    };
+    let lost = |topic: &TopicSelector| {
+        let code = ErrorCode::NotController;
+        failed_row(topic, code, code.message().to_owned())
+    };
     let parts = controller::split_deletions(&broker.controller.active.view(), &selectors);
-    let Ok(results) = parts::decide(broker, &selectors, parts, decide, lost).await?;
-    let rows = results.into_iter().map(|result| match result.outcome {
-        Ok((name, id)) => {
-            DeletableTopicResult { name: Some(Cow::Owned(name)), topic_id: id.0, ..Default::default() }
-        }
-        Err(Refused { code, message }) => failed_row(&result.topic, code, message),
-    });
-    let refused = wanted.into_iter().filter_map(Result::err);
-    Ok(DeleteTopicsResponse { responses: rows.chain(refused).collect(), ..Default::default() })
+    let Ok(mut responses) = parts::decide(broker, &selectors, parts, decide, row, lost).await?;
+    responses.extend(wanted.into_iter().filter_map(Result::err));
+    Ok(DeleteTopicsResponse { responses, ..Default::default() })
 }
 
 /// Every topic failed.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, Context, ElectionResult, ElectionType};
+use ottla_broker_metadata::controller::{self, Context, ElectionError, ElectionResult, ElectionType};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::elect_leaders_request::{ElectLeadersRequest, TopicPartitions};
 use ottla_broker_protocol::messages::elect_leaders_response::{
@@ -14,6 +14,7 @@ use ottla_broker_protocol::messages::elect_leaders_response::{
 use ottla_broker_types::{PartitionIndex, TopicName};
 
 use super::parts;
+use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -39,26 +40,23 @@ pub async fn decide(
     let decide = |context: Context<'_>, named: &[(Arc<str>, PartitionIndex)], _| {
         Ok::<_, Infallible>(controller::elect_leaders(context, kind, Some(named)))
     };
-    let lost = |(topic, partition): &(Arc<str>, PartitionIndex), refused| ElectionResult {
-        topic: topic.clone(),
-        partition: *partition,
-        outcome: Err(refused),
-    };
     let all = named.is_none();
-    let named = named.unwrap_or_else(|| controller::electable(&broker.controller.active.view(), kind));
-    let parts = controller::split_batches(&named, Clone::clone, |_| 1);
-    let Ok(results) = parts::decide(broker, &named, parts, decide, lost).await?;
-    let needed = |result: &ElectionResult| {
-        !all || !matches!(&result.outcome, Err(refused) if refused.code == ErrorCode::ElectionNotNeeded)
-    };
-    let rows = results.into_iter().filter(needed).map(|result| {
+    let row = |result: ElectionResult| -> Option<Row> {
         let (code, message) = match result.outcome {
             Ok(()) => (ErrorCode::None, None),
-            Err(refused) => (refused.code, Some(refused.message)),
+            Err(ElectionError::NotNeeded) if all => return None,
+            Err(error) => (error.code(), Some(error.to_string())),
         };
-        (result.topic, result.partition, code, message)
-    });
-    let mut response = response(rows);
+        Some((result.topic, result.partition, code, message))
+    };
+    let lost = |(topic, partition): &(Arc<str>, PartitionIndex)| -> Option<Row> {
+        let code = ErrorCode::NotController;
+        Some((topic.clone(), *partition, code, Some(code.message().to_owned())))
+    };
+    let named = named.unwrap_or_else(|| controller::electable(&broker.controller.active.view(), kind));
+    let parts = controller::split_batches(&named, Clone::clone, |_| 1);
+    let Ok(rows) = parts::decide(broker, &named, parts, decide, row, lost).await?;
+    let mut response = response(rows.into_iter().flatten());
     let unknown = ErrorCode::UnknownTopicOrPartition;
     response.replica_election_results.extend(unnamable.into_iter().map(|topic| all_failed(topic, unknown)));
     Ok(response)

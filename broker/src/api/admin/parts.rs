@@ -4,8 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_broker_metadata::controller::{Context, Decision, Refused, Seed};
-use ottla_broker_protocol::ErrorCode;
+use ottla_broker_metadata::controller::{Context, Decision, Seed};
 
 use crate::broker::Broker;
 use crate::controller::NotActive;
@@ -13,19 +12,21 @@ use crate::controller::NotActive;
 /// How long an answer waits until this broker serves by what was decided.
 const SERVE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Decides on `items` in `parts`, and waits until this broker serves by the decisions.
+/// Decides on `items` in `parts`, and waits until this broker serves by the decisions; the answer's rows, each made of a
+/// result by `row`.
 ///
-/// When this node stops being the controller midway, what is decided stays, and of the rest each item is answered by
+/// When this node stops being the controller midway, what is decided stays, and each item of the rest is answered by
 /// `lost`: the whole request must not be tried again. A refusal of the first part refuses everything.
-pub async fn decide<I, R, E>(
+pub async fn decide<I, R, E, Row>(
     broker: &Arc<Broker>,
     items: &[I],
     parts: Vec<Range<usize>>,
     decide: impl Fn(Context<'_>, &[I], Seed) -> Result<Decision<Vec<R>>, E>,
-    lost: impl Fn(&I, Refused) -> R,
-) -> Result<Result<Vec<R>, E>, NotActive> {
+    row: impl Fn(R) -> Row,
+    lost: impl Fn(&I) -> Row,
+) -> Result<Result<Vec<Row>, E>, NotActive> {
     let active = &broker.controller.active;
-    let mut results = Vec::with_capacity(items.len());
+    let mut rows = Vec::with_capacity(items.len());
     let mut last = None;
     for part in parts {
         let items_of_part = &items[part.clone()];
@@ -33,15 +34,13 @@ pub async fn decide<I, R, E>(
             active.decide_ahead(broker, |context, _, seed| decide(context, items_of_part, seed)).await;
         match decided {
             Ok(Ok(decided)) => {
-                results.extend(decided.reply);
+                rows.extend(decided.reply.into_iter().map(&row));
                 last = decided.at.or(last);
             }
             Ok(Err(refused)) => return Ok(Err(refused)),
             Err(NotActive) if part.start == 0 => return Err(NotActive),
             Err(NotActive) => {
-                let code = ErrorCode::NotController;
-                let rest = items[part.start..].iter();
-                results.extend(rest.map(|item| lost(item, Refused::new(code, code.message()))));
+                rows.extend(items[part.start..].iter().map(&lost));
                 break;
             }
         }
@@ -49,5 +48,5 @@ pub async fn decide<I, R, E>(
     if let Some(at) = last {
         let _ = tokio::time::timeout(SERVE_TIMEOUT, broker.wait_applied(at.next())).await;
     }
-    Ok(Ok(results))
+    Ok(Ok(rows))
 }

@@ -9,6 +9,7 @@ use ottla_broker_protocol::messages::unregister_broker_request::UnregisterBroker
 use ottla_broker_protocol::messages::unregister_broker_response::UnregisterBrokerResponse;
 use ottla_broker_types::NodeId;
 
+use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
 
@@ -27,9 +28,9 @@ pub async fn decide(
             active.leases(|leases| leases.forget(node));
             UnregisterBrokerResponse::default()
         }
-        Err(refused) => UnregisterBrokerResponse {
-            error_code: refused.code.code(),
-            error_message: Some(Cow::Owned(refused.message)),
+        Err(error) => UnregisterBrokerResponse {
+            error_code: error.code().code(),
+            error_message: Some(Cow::Owned(error.to_string())),
             ..Default::default()
         },
     })

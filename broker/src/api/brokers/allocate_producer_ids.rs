@@ -9,6 +9,7 @@ use ottla_broker_protocol::messages::allocate_producer_ids_response::AllocatePro
 use ottla_broker_types::{BrokerEpoch, NodeId};
 
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
@@ -36,7 +37,7 @@ pub async fn decide(
         active.decide_ahead(broker, |context, _, _| controller::allocate_producer_ids(context, node, epoch));
     match decided.await {
         Err(_) => refused(ErrorCode::NotController),
-        Ok(Err(refusal)) => refused(refusal.code),
+        Ok(Err(error)) => refused(error.code()),
         Ok(Ok(decided)) => AllocateProducerIdsResponse {
             producer_id_start: decided.reply.first.0,
             producer_id_len: decided.reply.len,

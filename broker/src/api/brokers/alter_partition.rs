@@ -15,6 +15,7 @@ use ottla_broker_protocol::messages::alter_partition_response::{
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, Uuid};
 
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
@@ -41,7 +42,7 @@ pub async fn decide(broker: &Arc<Broker>, request: &AlterPartitionRequest) -> Al
     let active = &broker.controller.active;
     match active.decide_ahead(broker, |context, _, _| controller::alter_partition(context, &asked)).await {
         Err(_) => refused(ErrorCode::NotController),
-        Ok(Err(refusal)) => refused(refusal.code),
+        Ok(Err(error)) => refused(error.code()),
         Ok(Ok(decided)) => response(&decided.reply),
     }
 }
@@ -73,9 +74,9 @@ fn response(results: &[AlterPartitionResult]) -> AlterPartitionResponse {
                 partition_epoch: altered.partition_epoch.0,
                 ..Default::default()
             },
-            Err(refused) => PartitionData {
+            Err(error) => PartitionData {
                 partition_index: result.partition.0,
-                error_code: refused.code.code(),
+                error_code: error.code().code(),
                 ..Default::default()
             },
         };

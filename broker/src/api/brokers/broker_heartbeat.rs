@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ottla_broker_metadata::controller::{
-    self, Context, HeartbeatFacts, HeartbeatReply, HeartbeatRequest, Refused,
+    self, Context, HeartbeatFacts, HeartbeatReply, HeartbeatRequest, RegistrationError,
 };
 use ottla_broker_node::Heartbeats;
 use ottla_broker_protocol::ErrorCode;
@@ -14,6 +14,7 @@ use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatR
 use ottla_broker_types::{BrokerEpoch, NodeId, Offset};
 
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::controller::{Decided, NotActive};
@@ -39,7 +40,7 @@ pub async fn answer(broker: &Arc<Broker>, request: &BrokerHeartbeatRequest) -> B
     }
     let context = Context { image: &view, config: &broker.config };
     match controller::heartbeat(context, &asked, &facts(broker, context, asked.broker)) {
-        Err(Refused { code, .. }) => refused(code),
+        Err(error) => refused(error.code()),
         Ok(decision) if decision.records.is_empty() => response(decision.reply),
         Ok(decision) => {
             let fenced = view.broker(asked.broker).is_none_or(|registered| registered.fenced);
@@ -71,7 +72,7 @@ async fn change(
     match tokio::time::timeout(patience, deciding).await {
         Err(_) => response(meanwhile),
         Ok(Err(_) | Ok(Err(NotActive))) => refused(ErrorCode::NotController),
-        Ok(Ok(Ok(Err(Refused { code, .. })))) => refused(code),
+        Ok(Ok(Ok(Err(error)))) => refused(error.code()),
         Ok(Ok(Ok(Ok(reply)))) => response(reply),
     }
 }
@@ -79,7 +80,7 @@ async fn change(
 async fn decide(
     broker: &Arc<Broker>,
     asked: HeartbeatRequest,
-) -> Result<Result<HeartbeatReply, Refused>, NotActive> {
+) -> Result<Result<HeartbeatReply, RegistrationError>, NotActive> {
     let active = &broker.controller.active;
     let decided = active.decide_ahead(broker, |context, _, _| {
         controller::heartbeat(context, &asked, &facts(broker, context, asked.broker))

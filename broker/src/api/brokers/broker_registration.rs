@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller::{self, Refused};
+use ottla_broker_metadata::controller;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::broker_registration_request::BrokerRegistrationRequest;
 use ottla_broker_protocol::messages::broker_registration_response::BrokerRegistrationResponse;
 use ottla_broker_types::{BrokerEpoch, ClusterId, DirectoryId, NodeId};
 
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::controller::Decided;
@@ -43,9 +44,9 @@ pub async fn decide(
     });
     match decided.await {
         Err(_) => refused(ErrorCode::NotController),
-        Ok(Err(Refused { code, message })) => {
-            tracing::info!(broker = node.0, code = code.name(), message, "registration refused");
-            refused(code)
+        Ok(Err(error)) => {
+            tracing::info!(broker = node.0, %error, "registration refused");
+            refused(error.code())
         }
         Ok(Ok(Decided { .. })) => {
             let now = broker.clock.now();

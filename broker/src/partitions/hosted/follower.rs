@@ -2,9 +2,8 @@
 
 use std::sync::atomic::Ordering;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{
-    Effects, FetchPosition, FollowError, FollowerFetched, FollowerStep, LeaderOffsets, Replica,
+    Effects, FetchPosition, FetchRefusal, FollowError, FollowerFetched, FollowerStep, LeaderOffsets, Replica,
 };
 use ottla_broker_types::Now;
 
@@ -22,7 +21,7 @@ impl HostedPartition {
         &self,
         now: Now,
         position: &FetchPosition,
-        fetched: Result<FollowerFetched<'_>, ErrorCode>,
+        fetched: Result<FollowerFetched<'_>, FetchRefusal>,
     ) -> Option<FollowerStep> {
         let mut fetched = fetched;
         let mut has_space = true;

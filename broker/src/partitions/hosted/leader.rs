@@ -8,7 +8,7 @@ use ottla_broker_node::{FetchTarget, Reader, Share, Standing};
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
     Acks, DeleteRecordsError, FetchError, FetchFacts, FollowerId, Isolation, IsrDecided, IsrProposal,
-    LeadershipError, ListedOffset, OffsetSpec, ProduceError, Produced, Replica,
+    IsrUnchanged, LeadershipError, ListedOffset, OffsetSpec, ProduceError, Produced, Replica,
 };
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, TimestampMs};
 use tokio::sync::oneshot;
@@ -431,7 +431,7 @@ impl HostedPartition {
     }
 
     /// The controller's answer to an ISR proposal.
-    pub fn isr_decided(&self, now: Now, proposal: &IsrProposal, result: Result<IsrDecided, ErrorCode>) {
+    pub fn isr_decided(&self, now: Now, proposal: &IsrProposal, result: Result<IsrDecided, IsrUnchanged>) {
         if let Ok(decided) = &result {
             let before = self.read(|replica| replica.isr().map_or(0, |isr| isr.len())).unwrap_or(0);
             let counter = if decided.isr.len() > before {

@@ -6,10 +6,10 @@ use ottla_broker_config::{
     ConfigError, ConfigMap, Setting, TopicConfig, Update, Value, ValueType, effective_broker,
     effective_topic, known_broker, known_group, known_topic, split_list,
 };
-use ottla_broker_protocol::ErrorCode;
+use ottla_broker_types::NodeId;
 
 use super::batches::count_by;
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision};
 use crate::image::Topic;
 use crate::record::{ConfigResource, PartitionChange, Record};
 
@@ -42,19 +42,86 @@ pub type IncrementalAlteration = (ConfigResource, Vec<ConfigAlteration>);
 /// The settings that a resource shall have, and no others.
 pub type FullAlteration = (ConfigResource, ConfigMap);
 
+/// Why a topic cannot have its settings.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TopicConfigError {
+    /// One of them cannot be.
+    #[error(transparent)]
+    Setting(#[from] ConfigError),
+    /// Records would have to be compacted before they may be.
+    #[error("min.compaction.lag.ms is above max.compaction.lag.ms: lower it or raise the other")]
+    CompactionLags,
+}
+
+/// Why nothing of a resource's settings is changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AlterConfigError {
+    /// Nobody can say which of the two is meant.
+    #[error("the resource is named twice")]
+    ResourceTwice,
+    /// Nobody can say which of the two is meant.
+    #[error("{name} is named twice")]
+    SettingTwice {
+        /// The setting.
+        name: String,
+    },
+    /// No topic has the name.
+    #[error("there is no topic {name}")]
+    UnknownTopic {
+        /// The name as asked.
+        name: String,
+    },
+    /// No broker has the id.
+    #[error("broker {broker} is not registered")]
+    UnknownBroker {
+        /// The id as asked.
+        broker: NodeId,
+    },
+    /// A group needs a name.
+    #[error("the resource has no name")]
+    Unnamed,
+    /// Ottla keeps no subscriptions to clients' metrics (KIP-714).
+    #[error("client metrics are not served")]
+    ClientMetrics,
+    /// A setting is named without a value.
+    #[error("{name} has no value: give one, or use DELETE")]
+    ConfigWithoutValue {
+        /// The setting.
+        name: String,
+    },
+    /// No such setting, or it cannot be changed like this, or not to this value.
+    #[error(transparent)]
+    Setting(#[from] ConfigError),
+    /// A broker's setting, which may be changed, cannot have this value.
+    #[error(transparent)]
+    BrokerValue(ConfigError),
+    /// The settings of a topic do not go together.
+    #[error(transparent)]
+    Topic(TopicConfigError),
+    /// Brokers that disagreed on it would disagree on who is eligible (KIP-966).
+    #[error("min.insync.replicas can only be set for all brokers or for a topic")]
+    MinInsyncReplicasOfOneBroker,
+}
+
+impl From<TopicConfigError> for AlterConfigError {
+    fn from(error: TopicConfigError) -> AlterConfigError {
+        match error {
+            TopicConfigError::Setting(error) => AlterConfigError::Setting(error),
+            TopicConfigError::CompactionLags => AlterConfigError::Topic(error),
+        }
+    }
+}
+
 /// What came of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigResult {
     /// The resource.
     pub resource: ConfigResource,
     /// Done, or why nothing of it was.
-    pub outcome: Result<(), Refused>,
+    pub outcome: Result<(), AlterConfigError>,
 }
 
 /// Changes single settings; each resource stands for itself. With `validate_only` nothing is proposed.
-///
-/// Errors of one resource: UNKNOWN_TOPIC_OR_PARTITION, BROKER_ID_NOT_REGISTERED, INVALID_REQUEST (named twice,
-/// not changeable at run time), INVALID_CONFIG.
 pub fn incremental_alter_configs(
     context: Context<'_>,
     alterations: &[IncrementalAlteration],
@@ -67,8 +134,6 @@ pub fn incremental_alter_configs(
 }
 
 /// Replaces all settings; each resource stands for itself. With `validate_only` nothing is proposed.
-///
-/// Errors: as [`incremental_alter_configs`].
 pub fn alter_configs(
     context: Context<'_>,
     alterations: &[FullAlteration],
@@ -84,31 +149,22 @@ pub(crate) fn check_topic_configs<'a>(
     context: Context<'_>,
     configs: &ConfigMap,
     new: impl IntoIterator<Item = &'a String>,
-) -> Result<(), Refused> {
+) -> Result<(), TopicConfigError> {
     for name in new {
         let Some(value) = configs.get(name) else { continue };
-        known_topic(name).and_then(|setting| Value::parse(setting, value)).map_err(refuse)?;
+        known_topic(name).and_then(|setting| Value::parse(setting, value))?;
     }
     let layers = context.image.cluster_layers(&context.config.statics);
     let config = TopicConfig::resolve(configs, layers);
     if config.max_compaction_lag_ms.is_some_and(|max| config.min_compaction_lag_ms > max) {
-        let message = "min.compaction.lag.ms is above max.compaction.lag.ms: lower it or raise the other";
-        return Err(Refused::new(ErrorCode::InvalidConfig, message));
+        return Err(TopicConfigError::CompactionLags);
     }
     Ok(())
 }
 
-fn refuse(error: ConfigError) -> Refused {
-    let code = match &error {
-        ConfigError::Static { .. } | ConfigError::PerBrokerOnly { .. } => ErrorCode::InvalidRequest,
-        _ => ErrorCode::InvalidConfig,
-    };
-    Refused::new(code, error.to_string())
-}
-
 fn decide(
     context: Context<'_>,
-    wanted: impl Iterator<Item = (ConfigResource, Result<ConfigMap, Refused>)>,
+    wanted: impl Iterator<Item = (ConfigResource, Result<ConfigMap, AlterConfigError>)>,
     validate_only: bool,
 ) -> Decision<Vec<ConfigResult>> {
     let wanted: Vec<_> = wanted.collect();
@@ -120,7 +176,7 @@ fn decide(
             continue;
         }
         let outcome = if named[resource] > 1 {
-            Err(Refused::new(ErrorCode::InvalidRequest, "the resource is named twice"))
+            Err(AlterConfigError::ResourceTwice)
         } else {
             target.clone().and_then(|target| replace(context, resource, &target))
         };
@@ -133,17 +189,13 @@ fn decide(
     decision
 }
 
-fn known(resource: &ConfigResource, name: &str) -> Result<&'static Setting, Refused> {
-    match resource {
-        ConfigResource::Topic(_) => known_topic(name),
-        ConfigResource::Broker(_) => known_broker(name),
-        ConfigResource::Group(_) => known_group(name),
-        ConfigResource::ClientMetrics(_) => {
-            let message = "client metrics are not served";
-            return Err(Refused::new(ErrorCode::InvalidRequest, message));
-        }
-    }
-    .map_err(refuse)
+fn known(resource: &ConfigResource, name: &str) -> Result<&'static Setting, AlterConfigError> {
+    Ok(match resource {
+        ConfigResource::Topic(_) => known_topic(name)?,
+        ConfigResource::Broker(_) => known_broker(name)?,
+        ConfigResource::Group(_) => known_group(name)?,
+        ConfigResource::ClientMetrics(_) => return Err(AlterConfigError::ClientMetrics),
+    })
 }
 
 /// The resource's settings after the changes, not yet checked.
@@ -151,13 +203,12 @@ fn apply_changes(
     context: Context<'_>,
     resource: &ConfigResource,
     changes: &[ConfigAlteration],
-) -> Result<ConfigMap, Refused> {
+) -> Result<ConfigMap, AlterConfigError> {
     let mut target = context.image.config(resource).clone();
     let mut seen = BTreeSet::new();
     for change in changes {
         if !seen.insert(change.name.as_str()) {
-            let message = format!("{} is named twice", change.name);
-            return Err(Refused::new(ErrorCode::InvalidRequest, message));
+            return Err(AlterConfigError::SettingTwice { name: change.name.clone() });
         }
         if change.op == ConfigOp::Delete {
             // A setting that an older release knew can still be unset.
@@ -169,8 +220,7 @@ fn apply_changes(
         }
         let setting = known(resource, &change.name)?;
         let Some(value) = change.value.as_deref() else {
-            let message = format!("{} has no value: give one, or use DELETE", change.name);
-            return Err(Refused::new(ErrorCode::InvalidConfig, message));
+            return Err(AlterConfigError::ConfigWithoutValue { name: change.name.clone() });
         };
         let value = match change.op {
             ConfigOp::Append | ConfigOp::Subtract => edit_list(context, resource, setting, change.op, value)?,
@@ -188,9 +238,9 @@ fn edit_list(
     setting: &'static Setting,
     op: ConfigOp,
     value: &str,
-) -> Result<String, Refused> {
+) -> Result<String, AlterConfigError> {
     if setting.value_type != ValueType::List {
-        return Err(refuse(ConfigError::NotAList { name: setting.name }));
+        return Err(ConfigError::NotAList { name: setting.name }.into());
     }
     let layers = context.image.cluster_layers(&context.config.statics);
     let own = context.image.config(resource);
@@ -215,7 +265,7 @@ fn replace(
     context: Context<'_>,
     resource: &ConfigResource,
     target: &ConfigMap,
-) -> Result<Vec<Record>, Refused> {
+) -> Result<Vec<Record>, AlterConfigError> {
     check_exists(context, resource)?;
     let present = context.image.config(resource);
     let changed = |name: &&String| present.get(*name) != target.get(*name);
@@ -229,7 +279,7 @@ fn replace(
         }
         ConfigResource::Group(_) | ConfigResource::ClientMetrics(_) => {
             for (name, value) in names.iter().filter_map(|name| Some((name, target.get(*name)?))) {
-                Value::parse(known(resource, name)?, value).map_err(refuse)?;
+                Value::parse(known(resource, name)?, value)?;
             }
         }
     }
@@ -245,16 +295,16 @@ fn replace(
     Ok(records)
 }
 
-fn check_exists(context: Context<'_>, resource: &ConfigResource) -> Result<(), Refused> {
+fn check_exists(context: Context<'_>, resource: &ConfigResource) -> Result<(), AlterConfigError> {
     match resource {
         ConfigResource::Topic(name) if context.image.topic(name).is_none() => {
-            Err(Refused::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}")))
+            Err(AlterConfigError::UnknownTopic { name: name.clone() })
         }
         ConfigResource::Broker(Some(id)) if context.image.broker(*id).is_none() => {
-            Err(Refused::new(ErrorCode::BrokerIdNotRegistered, format!("broker {id} is not registered")))
+            Err(AlterConfigError::UnknownBroker { broker: *id })
         }
         ConfigResource::Group(name) | ConfigResource::ClientMetrics(name) if name.is_empty() => {
-            Err(Refused::new(ErrorCode::InvalidRequest, "the resource has no name"))
+            Err(AlterConfigError::Unnamed)
         }
         _ => Ok(()),
     }
@@ -265,25 +315,21 @@ fn check_broker_change(
     for_all: bool,
     name: &str,
     value: Option<&String>,
-) -> Result<(), Refused> {
+) -> Result<(), AlterConfigError> {
     let Some(value) = value else { return Ok(()) };
-    let setting = known_broker(name).map_err(refuse)?;
+    let setting = known_broker(name)?;
     match setting.update {
         Update::ClusterWide => {}
         Update::PerBroker if for_all => {
-            return Err(refuse(ConfigError::PerBrokerOnly { name: setting.name }));
+            return Err(ConfigError::PerBrokerOnly { name: setting.name }.into());
         }
         Update::PerBroker => {}
-        _ => return Err(refuse(ConfigError::Static { name: setting.name })),
+        _ => return Err(ConfigError::Static { name: setting.name }.into()),
     }
-    // Brokers that disagreed on it would disagree on who is eligible (KIP-966).
     if name == "min.insync.replicas" && !for_all && context.elr_enabled() {
-        let message = "min.insync.replicas can only be set for all brokers or for a topic";
-        return Err(Refused::new(ErrorCode::InvalidConfig, message));
+        return Err(AlterConfigError::MinInsyncReplicasOfOneBroker);
     }
-    // As in Kafka a wrong value of a broker is an invalid request, one of a topic an invalid setting.
-    let invalid = |error: ConfigError| Refused::new(ErrorCode::InvalidRequest, error.to_string());
-    Value::parse(setting, value).map(|_| ()).map_err(invalid)
+    Value::parse(setting, value).map(|_| ()).map_err(AlterConfigError::BrokerValue)
 }
 
 /// With another `min.insync.replicas` the ELR no longer says who holds all that is committed.
@@ -313,7 +359,6 @@ fn forget_elr(context: Context<'_>, resource: &ConfigResource) -> Vec<Record> {
 mod tests {
     use super::*;
     use crate::testing::Cluster;
-    use ottla_broker_types::NodeId;
 
     fn topic() -> ConfigResource {
         ConfigResource::Topic("t".to_owned())
@@ -330,21 +375,29 @@ mod tests {
         cluster
     }
 
-    fn alter(cluster: &mut Cluster, resource: ConfigResource, changes: &[ConfigAlteration]) -> ErrorCode {
+    fn alter(
+        cluster: &mut Cluster,
+        resource: ConfigResource,
+        changes: &[ConfigAlteration],
+    ) -> Result<(), AlterConfigError> {
         let decision = incremental_alter_configs(cluster.context(), &[(resource, changes.to_vec())], false);
-        let reply = cluster.take(decision);
-        reply[0].outcome.as_ref().map_or_else(|refused| refused.code, |()| ErrorCode::None)
+        cluster.take(decision).remove(0).outcome
+    }
+
+    /// What is refused of a setting, without the words.
+    fn setting(outcome: Result<(), AlterConfigError>) -> ConfigError {
+        match outcome {
+            Err(AlterConfigError::Setting(error)) => error,
+            other => panic!("not refused for a setting: {other:?}"),
+        }
     }
 
     #[test]
     fn set_and_delete_change_one_setting() {
         let mut cluster = cluster();
-        assert_eq!(
-            alter(&mut cluster, topic(), &[change("retention.ms", ConfigOp::Set, "5")]),
-            ErrorCode::None
-        );
+        assert_eq!(alter(&mut cluster, topic(), &[change("retention.ms", ConfigOp::Set, "5")]), Ok(()));
         assert_eq!(cluster.image.topic_config("t")["retention.ms"], "5");
-        alter(&mut cluster, topic(), &[change("retention.ms", ConfigOp::Delete, "")]);
+        assert_eq!(alter(&mut cluster, topic(), &[change("retention.ms", ConfigOp::Delete, "")]), Ok(()));
         assert!(cluster.image.topic_config("t").is_empty());
     }
 
@@ -352,25 +405,31 @@ mod tests {
     fn append_and_subtract_work_on_the_list_in_force() {
         let mut cluster = cluster();
         let policy = |cluster: &Cluster| cluster.image.topic_config("t")["cleanup.policy"].clone();
-        alter(&mut cluster, topic(), &[change("cleanup.policy", ConfigOp::Append, "compact")]);
-        assert_eq!(policy(&cluster), "delete,compact");
-        alter(&mut cluster, topic(), &[change("cleanup.policy", ConfigOp::Append, "compact")]);
-        assert_eq!(policy(&cluster), "delete,compact");
-        alter(&mut cluster, topic(), &[change("cleanup.policy", ConfigOp::Subtract, "delete")]);
-        assert_eq!(policy(&cluster), "compact");
+        for (op, value, expected) in [
+            (ConfigOp::Append, "compact", "delete,compact"),
+            (ConfigOp::Append, "compact", "delete,compact"),
+            (ConfigOp::Subtract, "delete", "compact"),
+        ] {
+            assert_eq!(alter(&mut cluster, topic(), &[change("cleanup.policy", op, value)]), Ok(()));
+            assert_eq!(policy(&cluster), expected);
+        }
         let no_list = change("retention.ms", ConfigOp::Append, "1");
-        assert_eq!(alter(&mut cluster, topic(), &[no_list]), ErrorCode::InvalidConfig);
+        let refused = setting(alter(&mut cluster, topic(), &[no_list]));
+        assert_eq!(refused, ConfigError::NotAList { name: "retention.ms" });
     }
 
     #[test]
     fn throttled_replicas_are_appended_without_losing_others() {
         let mut cluster = cluster();
         let name = "leader.replication.throttled.replicas";
-        alter(&mut cluster, topic(), &[change(name, ConfigOp::Set, "0:1")]);
-        alter(&mut cluster, topic(), &[change(name, ConfigOp::Append, "0:2")]);
-        assert_eq!(cluster.image.topic_config("t")[name], "0:1,0:2");
-        alter(&mut cluster, topic(), &[change(name, ConfigOp::Subtract, "0:1")]);
-        assert_eq!(cluster.image.topic_config("t")[name], "0:2");
+        for (op, value, expected) in [
+            (ConfigOp::Set, "0:1", "0:1"),
+            (ConfigOp::Append, "0:2", "0:1,0:2"),
+            (ConfigOp::Subtract, "0:1", "0:2"),
+        ] {
+            assert_eq!(alter(&mut cluster, topic(), &[change(name, op, value)]), Ok(()));
+            assert_eq!(cluster.image.topic_config("t")[name], expected);
+        }
     }
 
     /// Work by the square of these sizes would take minutes.
@@ -385,7 +444,7 @@ mod tests {
             (ConfigOp::Append, list(100_000), 300_000),
             (ConfigOp::Subtract, list(0), 100_000),
         ] {
-            assert_eq!(alter(&mut cluster, topic(), &[change(name, op, &value)]), ErrorCode::None);
+            assert_eq!(alter(&mut cluster, topic(), &[change(name, op, &value)]), Ok(()));
             assert_eq!(cluster.image.topic_config("t")[name].split(',').count(), len);
         }
         let unknown = |at: usize| (ConfigResource::Topic(at.to_string()), Vec::new());
@@ -399,16 +458,19 @@ mod tests {
         let mut cluster = cluster();
         let changes =
             [change("retention.ms", ConfigOp::Set, "5"), change("segment.bytes", ConfigOp::Set, "1")];
-        assert_eq!(alter(&mut cluster, topic(), &changes), ErrorCode::InvalidConfig);
+        let refused = setting(alter(&mut cluster, topic(), &changes));
+        assert!(matches!(refused, ConfigError::Invalid { name: "segment.bytes", .. }), "{refused}");
         assert!(cluster.image.topic_config("t").is_empty());
         let twice =
             [change("retention.ms", ConfigOp::Set, "5"), change("retention.ms", ConfigOp::Delete, "")];
-        assert_eq!(alter(&mut cluster, topic(), &twice), ErrorCode::InvalidRequest);
+        let refused = AlterConfigError::SettingTwice { name: "retention.ms".into() };
+        assert_eq!(alter(&mut cluster, topic(), &twice), Err(refused));
         let lags = [
             change("min.compaction.lag.ms", ConfigOp::Set, "9"),
             change("max.compaction.lag.ms", ConfigOp::Set, "8"),
         ];
-        assert_eq!(alter(&mut cluster, topic(), &lags), ErrorCode::InvalidConfig);
+        let refused = AlterConfigError::Topic(TopicConfigError::CompactionLags);
+        assert_eq!(alter(&mut cluster, topic(), &lags), Err(refused));
     }
 
     #[test]
@@ -417,44 +479,58 @@ mod tests {
         cluster.set(topic(), "remote.storage.enable", "true");
         cluster.set(topic(), "forgotten.setting", "x");
         let set = |name, value| [change(name, ConfigOp::Set, value)];
-        assert_eq!(alter(&mut cluster, topic(), &set("retention.ms", "5")), ErrorCode::None);
-        assert_eq!(alter(&mut cluster, topic(), &set("retention.ms", "-2")), ErrorCode::InvalidConfig);
+        assert_eq!(alter(&mut cluster, topic(), &set("retention.ms", "5")), Ok(()));
+        let refused = setting(alter(&mut cluster, topic(), &set("retention.ms", "-2")));
+        assert!(matches!(refused, ConfigError::Invalid { name: "retention.ms", .. }), "{refused}");
         let unset = [change("remote.storage.enable", ConfigOp::Delete, "")];
-        assert_eq!(alter(&mut cluster, topic(), &unset), ErrorCode::None);
-        assert_eq!(
-            alter(&mut cluster, topic(), &set("remote.storage.enable", "true")),
-            ErrorCode::InvalidConfig
-        );
+        assert_eq!(alter(&mut cluster, topic(), &unset), Ok(()));
+        let refused = setting(alter(&mut cluster, topic(), &set("remote.storage.enable", "true")));
+        assert!(matches!(refused, ConfigError::Refused { .. }), "{refused}");
     }
 
     #[test]
-    fn resources_that_do_not_exist_have_kafkas_codes() {
+    fn resources_and_settings_that_do_not_exist_are_told_apart() {
         let mut cluster = cluster();
         let set = [change("retention.ms", ConfigOp::Set, "5")];
         let unknown = ConfigResource::Topic("x".to_owned());
-        assert_eq!(alter(&mut cluster, unknown, &set), ErrorCode::UnknownTopicOrPartition);
+        let refused = AlterConfigError::UnknownTopic { name: "x".into() };
+        assert_eq!(alter(&mut cluster, unknown, &set), Err(refused));
         let unknown = ConfigResource::Broker(Some(NodeId(9)));
-        assert_eq!(alter(&mut cluster, unknown, &[]), ErrorCode::BrokerIdNotRegistered);
+        let refused = AlterConfigError::UnknownBroker { broker: NodeId(9) };
+        assert_eq!(alter(&mut cluster, unknown, &[]), Err(refused));
         let misspelt = [change("retention.sm", ConfigOp::Set, "5")];
-        assert_eq!(alter(&mut cluster, topic(), &misspelt), ErrorCode::InvalidConfig);
+        let refused = setting(alter(&mut cluster, topic(), &misspelt));
+        assert!(matches!(refused, ConfigError::Unknown { .. }), "{refused}");
+        let metrics = ConfigResource::ClientMetrics("m".to_owned());
+        assert_eq!(alter(&mut cluster, metrics, &set), Err(AlterConfigError::ClientMetrics));
+        let unnamed = ConfigResource::Group(String::new());
+        assert_eq!(alter(&mut cluster, unnamed, &[]), Err(AlterConfigError::Unnamed));
     }
 
     #[test]
     fn brokers_change_only_what_can_be_changed_while_they_run() {
         let mut cluster = cluster();
         let (all, one) = (ConfigResource::Broker(None), ConfigResource::Broker(Some(NodeId(1))));
-        for (resource, name, value, code) in [
-            (&all, "log.retention.ms", "5", ErrorCode::None),
-            (&one, "log.retention.ms", "6", ErrorCode::None),
-            (&one, "cordoned.log.dirs", "*", ErrorCode::None),
-            (&all, "cordoned.log.dirs", "*", ErrorCode::InvalidRequest),
-            (&one, "node.id", "6", ErrorCode::InvalidRequest),
-            (&all, "min.insync.replicas", "2", ErrorCode::None),
-            (&one, "min.insync.replicas", "2", ErrorCode::InvalidConfig),
+        for (resource, name, value, outcome) in [
+            (&all, "log.retention.ms", "5", Ok(())),
+            (&one, "log.retention.ms", "6", Ok(())),
+            (&one, "cordoned.log.dirs", "*", Ok(())),
+            (
+                &all,
+                "cordoned.log.dirs",
+                "*",
+                Err(ConfigError::PerBrokerOnly { name: "cordoned.log.dirs" }.into()),
+            ),
+            (&one, "node.id", "6", Err(ConfigError::Static { name: "node.id" }.into())),
+            (&all, "min.insync.replicas", "2", Ok(())),
+            (&one, "min.insync.replicas", "2", Err(AlterConfigError::MinInsyncReplicasOfOneBroker)),
         ] {
             let set = [change(name, ConfigOp::Set, value)];
-            assert_eq!(alter(&mut cluster, resource.clone(), &set), code, "{name} on {resource:?}");
+            assert_eq!(alter(&mut cluster, resource.clone(), &set), outcome, "{name} on {resource:?}");
         }
+        let set = [change("log.retention.ms", ConfigOp::Set, "soon")];
+        let refused = alter(&mut cluster, one, &set);
+        assert!(matches!(refused, Err(AlterConfigError::BrokerValue(_))), "{refused:?}");
         assert!(cluster.image.is_cordoned(NodeId(1)));
         assert!(!cluster.image.is_cordoned(NodeId(2)));
     }
@@ -476,7 +552,7 @@ mod tests {
         let set = vec![change("retention.ms", ConfigOp::Set, "5")];
         let decision = incremental_alter_configs(cluster.context(), &[(topic(), set.clone())], true);
         assert!(decision.records.is_empty() && decision.reply[0].outcome.is_ok());
-        alter(&mut cluster, topic(), &set);
+        assert_eq!(alter(&mut cluster, topic(), &set), Ok(()));
         let again = incremental_alter_configs(cluster.context(), &[(topic(), set)], false);
         assert!(again.records.is_empty());
     }
@@ -488,7 +564,8 @@ mod tests {
         cluster.fence(3);
         cluster.fence(2);
         assert_eq!(cluster.state("t", 0).2, [2]);
-        alter(&mut cluster, topic(), &[change("min.insync.replicas", ConfigOp::Set, "3")]);
+        let set = [change("min.insync.replicas", ConfigOp::Set, "3")];
+        assert_eq!(alter(&mut cluster, topic(), &set), Ok(()));
         assert!(cluster.state("t", 0).2.is_empty());
     }
 
@@ -498,7 +575,8 @@ mod tests {
         let set = vec![change("retention.ms", ConfigOp::Set, "5")];
         let twice = [(topic(), set.clone()), (topic(), set)];
         let decision = incremental_alter_configs(cluster.context(), &twice, false);
-        assert_eq!(decision.reply.len(), 1);
-        assert!(decision.reply[0].outcome.is_err() && decision.records.is_empty());
+        let outcomes: Vec<_> = decision.reply.into_iter().map(|result| result.outcome).collect();
+        assert_eq!(outcomes, [Err(AlterConfigError::ResourceTwice)]);
+        assert!(decision.records.is_empty());
     }
 }

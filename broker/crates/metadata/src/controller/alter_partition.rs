@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId};
+use ottla_broker_types::{
+    BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName,
+};
 
 use super::change::Change;
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision, RegistrationError};
 use super::isr_updates::rules_of;
 use crate::image::{Partition, Topic};
 use crate::record::{LeaderRecoveryState, Record};
@@ -39,6 +40,103 @@ pub struct AlterPartitionItem {
     pub recovery: LeaderRecoveryState,
 }
 
+/// Why a leader's ISR is not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AlterPartitionError {
+    /// Nobody can say which of the two is meant.
+    #[error("partition {partition} of {topic} is named twice")]
+    NamedTwice {
+        /// The topic.
+        topic: TopicId,
+        /// The partition.
+        partition: PartitionIndex,
+    },
+    /// No topic has the id.
+    #[error("no topic has the id {topic}")]
+    UnknownTopic {
+        /// The id as asked.
+        topic: TopicId,
+    },
+    /// The topic has fewer partitions.
+    #[error("topic {topic} has no partition {partition}")]
+    UnknownPartition {
+        /// The topic.
+        topic: TopicName,
+        /// The partition as asked.
+        partition: PartitionIndex,
+    },
+    /// The leader has seen metadata that this image lacks: another controller decides by now.
+    #[error("the leader knows of later changes than this controller")]
+    FromTheFuture,
+    /// The leader was replaced.
+    #[error("the leader epoch is {present} by now")]
+    FencedLeaderEpoch {
+        /// The epoch of the leader that there is.
+        present: LeaderEpoch,
+    },
+    /// The epoch is the leader's, the broker is not.
+    #[error("broker {broker} does not lead the partition")]
+    NotLeader {
+        /// Who asked.
+        broker: NodeId,
+    },
+    /// The leader decided on a state that has changed since.
+    #[error("the partition epoch is {present} by now")]
+    StalePartitionEpoch {
+        /// The epoch of the partition as it is.
+        present: PartitionEpoch,
+    },
+    /// The ISR repeats members, or has some that are no replicas.
+    #[error("the ISR {isr:?} of {topic} is not among its replicas")]
+    NotReplicas {
+        /// The members as asked.
+        isr: BTreeSet<NodeId>,
+        /// The topic.
+        topic: TopicName,
+    },
+    /// A leader cannot leave the ISR that it leads.
+    #[error("the ISR must hold its leader")]
+    WithoutLeader,
+    /// The leader says that it recovers, which its ISR or its state belies.
+    #[error("a leader that recovers is alone in the ISR, and recovers once")]
+    Recovery,
+    /// A member may not join now (KIP-841, KIP-903).
+    #[error("broker {broker} {why}")]
+    Ineligible {
+        /// The member.
+        broker: NodeId,
+        /// What stands against it.
+        why: Ineligible,
+    },
+    /// The change is made: it ended a reassignment, and the asker does not lead any more.
+    #[error("the change ended a reassignment and {} leads now", leader_clause(*.leader))]
+    NewLeaderElected {
+        /// Who leads now.
+        leader: Option<NodeId>,
+    },
+}
+
+fn leader_clause(leader: Option<NodeId>) -> String {
+    leader.map_or("nobody".to_owned(), |id| format!("broker {id}"))
+}
+
+/// What keeps a broker out of an ISR.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Ineligible {
+    /// It was never there, or is gone for good.
+    #[error("is not registered")]
+    NotRegistered,
+    /// It holds no lease.
+    #[error("is fenced")]
+    Fenced,
+    /// It leaves in order.
+    #[error("is shutting down")]
+    ShuttingDown,
+    /// The run that the leader saw fetch is over; the present one may have lost records.
+    #[error("has registered again since")]
+    OldEpoch,
+}
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterPartitionResult {
@@ -46,8 +144,8 @@ pub struct AlterPartitionResult {
     pub topic: TopicId,
     /// The partition.
     pub partition: PartitionIndex,
-    /// The partition as it is then, or why nothing changed.
-    pub outcome: Result<AlteredPartition, Refused>,
+    /// The partition as it is then, or why it is not as the leader wants.
+    pub outcome: Result<AlteredPartition, AlterPartitionError>,
 }
 
 /// A partition's state after the change.
@@ -66,15 +164,10 @@ pub struct AlteredPartition {
 }
 
 /// Takes a leader's changes; each partition stands for itself.
-///
-/// Errors of the whole: BROKER_ID_NOT_REGISTERED, STALE_BROKER_EPOCH. Of one partition: UNKNOWN_TOPIC_ID,
-/// UNKNOWN_TOPIC_OR_PARTITION, NOT_CONTROLLER (it knows later epochs than this image), FENCED_LEADER_EPOCH,
-/// INVALID_REQUEST, INVALID_UPDATE_VERSION, INELIGIBLE_REPLICA, NEW_LEADER_ELECTED (the change ended a
-/// reassignment after which another leads; it is made all the same).
 pub fn alter_partition(
     context: Context<'_>,
     request: &AlterPartitionRequest,
-) -> Result<Decision<Vec<AlterPartitionResult>>, Refused> {
+) -> Result<Decision<Vec<AlterPartitionResult>>, RegistrationError> {
     context.registered(request.broker, request.epoch)?;
     let mut decision = Decision::reply(Vec::new());
     let mut seen = BTreeSet::new();
@@ -82,7 +175,7 @@ pub fn alter_partition(
         let outcome = if seen.insert((item.topic, item.partition)) {
             alter_one(context, request.broker, item)
         } else {
-            Err(invalid(format!("partition {} of {} is named twice", item.partition, item.topic)))
+            Err(AlterPartitionError::NamedTwice { topic: item.topic, partition: item.partition })
         };
         let outcome = outcome.and_then(|(record, partition)| {
             decision.records.extend(record);
@@ -94,15 +187,9 @@ pub fn alter_partition(
     Ok(decision)
 }
 
-fn invalid(message: String) -> Refused {
-    Refused::new(ErrorCode::InvalidRequest, message)
-}
-
-fn state_after(broker: NodeId, partition: Partition) -> Result<AlteredPartition, Refused> {
+fn state_after(broker: NodeId, partition: Partition) -> Result<AlteredPartition, AlterPartitionError> {
     if partition.leader != Some(broker) {
-        let leader = partition.leader.map_or("nobody".to_owned(), |id| format!("broker {id}"));
-        let message = format!("the change ended a reassignment and {leader} leads now");
-        return Err(Refused::new(ErrorCode::NewLeaderElected, message));
+        return Err(AlterPartitionError::NewLeaderElected { leader: partition.leader });
     }
     Ok(AlteredPartition {
         leader: partition.leader,
@@ -117,15 +204,13 @@ fn alter_one(
     context: Context<'_>,
     broker: NodeId,
     item: &AlterPartitionItem,
-) -> Result<(Option<Record>, Partition), Refused> {
-    let Some(topic) = context.image.topic_by_id(item.topic) else {
-        let message = format!("no topic has the id {}", item.topic);
-        return Err(Refused::new(ErrorCode::UnknownTopicId, message));
-    };
-    let Some(partition) = topic.partition(item.partition) else {
-        let message = format!("topic {} has no partition {}", topic.name, item.partition);
-        return Err(Refused::new(ErrorCode::UnknownTopicOrPartition, message));
-    };
+) -> Result<(Option<Record>, Partition), AlterPartitionError> {
+    let topic = context.image.topic_by_id(item.topic);
+    let topic = topic.ok_or(AlterPartitionError::UnknownTopic { topic: item.topic })?;
+    let partition = topic.partition(item.partition).ok_or_else(|| AlterPartitionError::UnknownPartition {
+        topic: topic.name.clone(),
+        partition: item.partition,
+    })?;
     check_epochs(broker, item, partition)?;
     check_isr(context, topic, item, partition)?;
     let (min_isr, election) = rules_of(context, topic);
@@ -139,21 +224,22 @@ fn alter_one(
     Ok((record, after))
 }
 
-fn check_epochs(broker: NodeId, item: &AlterPartitionItem, partition: &Partition) -> Result<(), Refused> {
+fn check_epochs(
+    broker: NodeId,
+    item: &AlterPartitionItem,
+    partition: &Partition,
+) -> Result<(), AlterPartitionError> {
     if item.leader_epoch > partition.leader_epoch || item.partition_epoch > partition.partition_epoch {
-        let message = "the leader knows of later changes than this controller";
-        return Err(Refused::new(ErrorCode::NotController, message));
+        return Err(AlterPartitionError::FromTheFuture);
     }
     if item.leader_epoch < partition.leader_epoch {
-        let message = format!("the leader epoch is {} by now", partition.leader_epoch);
-        return Err(Refused::new(ErrorCode::FencedLeaderEpoch, message));
+        return Err(AlterPartitionError::FencedLeaderEpoch { present: partition.leader_epoch });
     }
     if partition.leader != Some(broker) {
-        return Err(invalid(format!("broker {broker} does not lead the partition")));
+        return Err(AlterPartitionError::NotLeader { broker });
     }
     if item.partition_epoch < partition.partition_epoch {
-        let message = format!("the partition epoch is {} by now", partition.partition_epoch);
-        return Err(Refused::new(ErrorCode::InvalidUpdateVersion, message));
+        return Err(AlterPartitionError::StalePartitionEpoch { present: partition.partition_epoch });
     }
     Ok(())
 }
@@ -163,27 +249,27 @@ fn check_isr(
     topic: &Topic,
     item: &AlterPartitionItem,
     partition: &Partition,
-) -> Result<(), Refused> {
+) -> Result<(), AlterPartitionError> {
     let isr: BTreeSet<NodeId> = item.isr.iter().map(|(id, _)| *id).collect();
     if isr.len() != item.isr.len() || !isr.iter().all(|id| partition.replicas.contains(id)) {
-        return Err(invalid(format!("the ISR {isr:?} of {} is not among its replicas", topic.name)));
+        return Err(AlterPartitionError::NotReplicas { isr, topic: topic.name.clone() });
     }
     if !partition.leader.is_some_and(|leader| isr.contains(&leader)) {
-        return Err(invalid("the ISR must hold its leader".to_owned()));
+        return Err(AlterPartitionError::WithoutLeader);
     }
     let recovering = item.recovery == LeaderRecoveryState::Recovering;
     if recovering && (isr.len() > 1 || partition.recovery == LeaderRecoveryState::Recovered) {
-        return Err(invalid("a leader that recovers is alone in the ISR, and recovers once".to_owned()));
+        return Err(AlterPartitionError::Recovery);
     }
     for (id, epoch) in &item.isr {
         let why = match context.image.broker(*id) {
-            None => "is not registered",
-            Some(broker) if broker.fenced => "is fenced",
-            Some(broker) if broker.in_controlled_shutdown => "is shutting down",
-            Some(broker) if epoch.is_some_and(|epoch| epoch != broker.epoch) => "has registered again since",
+            None => Ineligible::NotRegistered,
+            Some(broker) if broker.fenced => Ineligible::Fenced,
+            Some(broker) if broker.in_controlled_shutdown => Ineligible::ShuttingDown,
+            Some(broker) if epoch.is_some_and(|epoch| epoch != broker.epoch) => Ineligible::OldEpoch,
             Some(_) => continue,
         };
-        return Err(Refused::new(ErrorCode::IneligibleReplica, format!("broker {id} {why}")));
+        return Err(AlterPartitionError::Ineligible { broker: *id, why });
     }
     Ok(())
 }
@@ -201,10 +287,13 @@ mod tests {
         cluster
     }
 
-    fn code(cluster: &Cluster, request: &AlterPartitionRequest) -> ErrorCode {
+    fn refusal(cluster: &Cluster, request: &AlterPartitionRequest) -> AlterPartitionError {
         let decision = alter_partition(cluster.context(), request).expect("the leader is registered");
-        let outcome = &decision.reply[0].outcome;
-        outcome.as_ref().map_or_else(|refused| refused.code, |_| ErrorCode::None)
+        decision.reply[0].outcome.clone().expect_err("it is refused")
+    }
+
+    fn ineligible(broker: i32, why: Ineligible) -> AlterPartitionError {
+        AlterPartitionError::Ineligible { broker: NodeId(broker), why }
     }
 
     #[test]
@@ -237,13 +326,15 @@ mod tests {
             request
         };
         let later = with(|item| item.leader_epoch = LeaderEpoch(9));
-        assert_eq!(code(&cluster, &later), ErrorCode::NotController);
+        assert_eq!(refusal(&cluster, &later), AlterPartitionError::FromTheFuture);
         let later = with(|item| item.partition_epoch = PartitionEpoch(9));
-        assert_eq!(code(&cluster, &later), ErrorCode::NotController);
+        assert_eq!(refusal(&cluster, &later), AlterPartitionError::FromTheFuture);
         cluster.set_isr("t", 0, &[1, 3]);
-        assert_eq!(code(&cluster, &good), ErrorCode::InvalidUpdateVersion);
+        let stale = AlterPartitionError::StalePartitionEpoch { present: PartitionEpoch(1) };
+        assert_eq!(refusal(&cluster, &good), stale);
         cluster.fence(1);
-        assert_eq!(code(&cluster, &good), ErrorCode::FencedLeaderEpoch);
+        let fenced = AlterPartitionError::FencedLeaderEpoch { present: LeaderEpoch(1) };
+        assert_eq!(refusal(&cluster, &good), fenced);
     }
 
     #[test]
@@ -251,31 +342,34 @@ mod tests {
         let cluster = cluster();
         let good = cluster.isr_request("t", 0, &[1, 2]);
         let follower = AlterPartitionRequest { broker: NodeId(2), epoch: cluster.epoch(2), ..good.clone() };
-        assert_eq!(code(&cluster, &follower), ErrorCode::InvalidRequest);
+        assert_eq!(refusal(&cluster, &follower), AlterPartitionError::NotLeader { broker: NodeId(2) });
         let mut unknown = good.clone();
-        unknown.items[0].topic = TopicId(Uuid([1; 16]));
-        assert_eq!(code(&cluster, &unknown), ErrorCode::UnknownTopicId);
+        let topic = TopicId(Uuid([1; 16]));
+        unknown.items[0].topic = topic;
+        assert_eq!(refusal(&cluster, &unknown), AlterPartitionError::UnknownTopic { topic });
         let mut unknown = good.clone();
         unknown.items[0].partition = PartitionIndex(5);
-        assert_eq!(code(&cluster, &unknown), ErrorCode::UnknownTopicOrPartition);
+        let refused = refusal(&cluster, &unknown);
+        assert!(matches!(refused, AlterPartitionError::UnknownPartition { .. }), "{refused}");
         let stale = AlterPartitionRequest { epoch: BrokerEpoch(0), ..good };
         let refused = alter_partition(cluster.context(), &stale).expect_err("stale");
-        assert_eq!(refused.code, ErrorCode::StaleBrokerEpoch);
+        assert!(matches!(refused, RegistrationError::StaleEpoch { .. }), "{refused}");
     }
 
     #[test]
     fn an_isr_that_cannot_be_is_refused() {
         let cluster = cluster();
-        for isr in [&[2, 3][..], &[1, 9], &[1, 1], &[]] {
-            assert_eq!(
-                code(&cluster, &cluster.isr_request("t", 0, isr)),
-                ErrorCode::InvalidRequest,
-                "{isr:?}"
-            );
+        for isr in [&[1, 9][..], &[1, 1]] {
+            let refused = refusal(&cluster, &cluster.isr_request("t", 0, isr));
+            assert!(matches!(refused, AlterPartitionError::NotReplicas { .. }), "{isr:?}: {refused}");
+        }
+        for isr in [&[2, 3][..], &[]] {
+            let refused = refusal(&cluster, &cluster.isr_request("t", 0, isr));
+            assert_eq!(refused, AlterPartitionError::WithoutLeader, "{isr:?}");
         }
         let mut recovering = cluster.isr_request("t", 0, &[1]);
         recovering.items[0].recovery = LeaderRecoveryState::Recovering;
-        assert_eq!(code(&cluster, &recovering), ErrorCode::InvalidRequest);
+        assert_eq!(refusal(&cluster, &recovering), AlterPartitionError::Recovery);
     }
 
     #[test]
@@ -284,12 +378,14 @@ mod tests {
         cluster.set_isr("t", 0, &[1]);
         let mut old_run = cluster.isr_request("t", 0, &[1, 2]);
         old_run.items[0].isr[1].1 = Some(BrokerEpoch(0));
-        assert_eq!(code(&cluster, &old_run), ErrorCode::IneligibleReplica);
+        assert_eq!(refusal(&cluster, &old_run), ineligible(2, Ineligible::OldEpoch));
         cluster.fence(2);
-        assert_eq!(code(&cluster, &cluster.isr_request("t", 0, &[1, 2])), ErrorCode::IneligibleReplica);
+        let fenced = cluster.isr_request("t", 0, &[1, 2]);
+        assert_eq!(refusal(&cluster, &fenced), ineligible(2, Ineligible::Fenced));
         cluster.topic("u", &[&[3, 1]], &[]);
         cluster.beat(3, false, true);
-        assert_eq!(code(&cluster, &cluster.isr_request("t", 0, &[1, 3])), ErrorCode::IneligibleReplica);
+        let leaving = cluster.isr_request("t", 0, &[1, 3]);
+        assert_eq!(refusal(&cluster, &leaving), ineligible(3, Ineligible::ShuttingDown));
     }
 
     #[test]
@@ -305,7 +401,8 @@ mod tests {
         cluster.take(decision);
         assert_eq!(cluster.state("t", 0).0, [4, 2, 3, 1]);
         let outcome = cluster.set_isr("t", 0, &[1, 2, 3, 4]).outcome;
-        assert_eq!(outcome.expect_err("another leads").code, ErrorCode::NewLeaderElected);
+        let elected = AlterPartitionError::NewLeaderElected { leader: Some(NodeId(4)) };
+        assert_eq!(outcome.expect_err("another leads"), elected);
         assert_eq!(cluster.state("t", 0), (vec![4, 2, 3], vec![2, 3, 4], vec![], Some(4)));
         assert!(!cluster.partition("t", 0).is_reassigning());
         assert_eq!(cluster.partition("t", 0).leader_epoch, LeaderEpoch(1));

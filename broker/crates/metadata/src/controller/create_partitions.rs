@@ -3,13 +3,12 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{NodeId, PartitionIndex};
+use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
+use super::assignment::{AssignmentError, check_manual, new_partition};
 use super::batches::{count_by, split_batches, whole};
-use super::create_topics::{check_manual, new_partition};
-use super::decision::{Context, Decision, Refused};
-use super::placement::Placer;
+use super::decision::{Context, Decision};
+use super::placement::{PlacementError, Placer};
 use super::seed::Seed;
 use crate::image::{Image, Topic};
 use crate::record::Record;
@@ -25,22 +24,71 @@ pub struct NewPartitions {
     pub assignments: Option<Vec<Vec<NodeId>>>,
 }
 
+/// Why a topic gets no more partitions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreatePartitionsError {
+    /// Nobody can say which of the two is meant.
+    #[error("topic {name} is named twice")]
+    NamedTwice {
+        /// The name as asked.
+        name: String,
+    },
+    /// No topic has the name.
+    #[error("there is no topic {name}")]
+    UnknownTopic {
+        /// The name as asked.
+        name: String,
+    },
+    /// It has as many as are asked for.
+    #[error("topic {topic} has {present} partitions already")]
+    NoneToAdd {
+        /// The topic.
+        topic: TopicName,
+        /// How many it has.
+        present: usize,
+    },
+    /// Partitions cannot be taken away.
+    #[error("topic {topic} has {present} partitions: they can only become more, not {asked}")]
+    Fewer {
+        /// The topic.
+        topic: TopicName,
+        /// How many it has.
+        present: usize,
+        /// How many are asked for.
+        asked: i32,
+    },
+    /// The batch would not fit the metadata log.
+    #[error("one request creates at most {NEW_PARTITIONS_MAX} partitions: split it")]
+    TooManyPartitions,
+    /// Not every new partition is assigned, or more than those.
+    #[error("{added} partitions are added but {assigned} are assigned")]
+    AssignmentCount {
+        /// How many partitions would be new.
+        added: usize,
+        /// How many lists of replicas are given.
+        assigned: usize,
+    },
+    /// An assignment cannot be.
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
+    /// The controller finds no brokers for the replicas.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+}
+
 /// What came of one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreatePartitionsResult {
     /// The topic's name as asked.
     pub topic: String,
     /// Done, or why not.
-    pub outcome: Result<(), Refused>,
+    pub outcome: Result<(), CreatePartitionsError>,
 }
 
 /// Kafka's limit for one request; the batch must fit the metadata log.
 const NEW_PARTITIONS_MAX: usize = 10_000;
 
 /// Adds partitions; one result a topic. With `validate_only` nothing is proposed.
-///
-/// Errors of one topic: INVALID_REQUEST (named twice), UNKNOWN_TOPIC_OR_PARTITION, INVALID_PARTITIONS,
-/// INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR.
 pub fn create_partitions(
     context: Context<'_>,
     requests: &[NewPartitions],
@@ -58,11 +106,11 @@ pub fn create_partitions(
             continue;
         }
         let outcome = if named[request.topic.as_str()] > 1 {
-            Err(Refused::new(ErrorCode::InvalidRequest, format!("topic {topic} is named twice")))
+            Err(CreatePartitionsError::NamedTwice { name: topic.clone() })
         } else {
             grow(context, &mut placer, request).and_then(|new| {
                 if records.len() + new.len() > NEW_PARTITIONS_MAX {
-                    return Err(too_many());
+                    return Err(CreatePartitionsError::TooManyPartitions);
                 }
                 records.extend(new);
                 Ok(())
@@ -93,25 +141,18 @@ pub fn split_new_partitions(
     split_batches(requests, |request| request.topic.clone(), weight)
 }
 
-fn too_many() -> Refused {
-    let message = format!("one request creates at most {NEW_PARTITIONS_MAX} partitions: split it");
-    Refused::new(ErrorCode::InvalidPartitions, message)
-}
-
 fn grow(
     context: Context<'_>,
     placer: &mut Placer<'_>,
     request: &NewPartitions,
-) -> Result<Vec<Record>, Refused> {
+) -> Result<Vec<Record>, CreatePartitionsError> {
     let Some(topic) = context.image.topic(&request.topic) else {
-        let message = format!("there is no topic {}", request.topic);
-        return Err(Refused::new(ErrorCode::UnknownTopicOrPartition, message));
+        return Err(CreatePartitionsError::UnknownTopic { name: request.topic.clone() });
     };
-    let count_new = added_count(topic, request.count)?;
+    let added = added_count(topic, request.count)?;
     let assignments = match &request.assignments {
-        Some(lists) if lists.len() != count_new => {
-            let message = format!("{count_new} partitions are added but {} are assigned", lists.len());
-            return Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
+        Some(lists) if lists.len() != added => {
+            return Err(CreatePartitionsError::AssignmentCount { added, assigned: lists.len() });
         }
         Some(lists) => {
             check_manual(context, lists.iter().map(Vec::as_slice), Some(topic.replication_factor()))?;
@@ -121,7 +162,7 @@ fn grow(
             let factor = topic.replication_factor();
             placer.check(factor)?;
             placer.begin_topic(Some(topic));
-            (0..count_new).map(|_| placer.place(factor)).collect()
+            (0..added).map(|_| placer.place(factor)).collect()
         }
     };
     let first = topic.partition_count();
@@ -132,19 +173,13 @@ fn grow(
     Ok(assignments.into_iter().enumerate().map(record).collect())
 }
 
-fn added_count(topic: &Topic, count: i32) -> Result<usize, Refused> {
-    let present = topic.partition_count();
-    let refuse = |message| Err(Refused::new(ErrorCode::InvalidPartitions, message));
-    match usize::try_from(count) {
-        Ok(count) if count == present => {
-            refuse(format!("topic {} has {present} partitions already", topic.name))
-        }
-        Ok(count) if count > present + NEW_PARTITIONS_MAX => Err(too_many()),
+fn added_count(topic: &Topic, asked: i32) -> Result<usize, CreatePartitionsError> {
+    let (name, present) = (|| topic.name.clone(), topic.partition_count());
+    match usize::try_from(asked) {
+        Ok(count) if count == present => Err(CreatePartitionsError::NoneToAdd { topic: name(), present }),
+        Ok(count) if count > present + NEW_PARTITIONS_MAX => Err(CreatePartitionsError::TooManyPartitions),
         Ok(count) if count > present => Ok(count - present),
-        _ => refuse(format!(
-            "topic {} has {present} partitions: they can only become more, not {count}",
-            topic.name
-        )),
+        _ => Err(CreatePartitionsError::Fewer { topic: name(), present, asked }),
     }
 }
 
@@ -157,13 +192,9 @@ mod tests {
         NewPartitions { topic: topic.to_owned(), count, assignments: None }
     }
 
-    fn grow(cluster: &mut Cluster, requests: &[NewPartitions]) -> Vec<ErrorCode> {
+    fn grow(cluster: &mut Cluster, requests: &[NewPartitions]) -> Vec<Result<(), CreatePartitionsError>> {
         let decision = create_partitions(cluster.context(), requests, false, Seed(1));
-        let reply = cluster.take(decision);
-        let code = |r: &CreatePartitionsResult| {
-            r.outcome.as_ref().map_or_else(|refused| refused.code, |()| ErrorCode::None)
-        };
-        reply.iter().map(code).collect()
+        cluster.take(decision).into_iter().map(|result| result.outcome).collect()
     }
 
     fn cluster() -> Cluster {
@@ -175,7 +206,7 @@ mod tests {
     #[test]
     fn new_partitions_keep_the_factor_and_fill_the_emptier_brokers() {
         let mut cluster = cluster();
-        assert_eq!(grow(&mut cluster, &[request("t", 4)]), [ErrorCode::None]);
+        assert_eq!(grow(&mut cluster, &[request("t", 4)]), [Ok(())]);
         for index in [2, 3] {
             let mut replicas = cluster.state("t", index).0;
             replicas.sort_unstable();
@@ -186,31 +217,42 @@ mod tests {
     #[test]
     fn counts_only_grow() {
         let mut cluster = cluster();
-        for count in [2, 1, 0, -1, i32::MAX] {
-            assert_eq!(grow(&mut cluster, &[request("t", count)]), [ErrorCode::InvalidPartitions], "{count}");
+        let topic = TopicName::new("t").expect("a name");
+        let fewer = |asked| CreatePartitionsError::Fewer { topic: topic.clone(), present: 2, asked };
+        for (count, refused) in [
+            (2, CreatePartitionsError::NoneToAdd { topic: topic.clone(), present: 2 }),
+            (1, fewer(1)),
+            (0, fewer(0)),
+            (-1, fewer(-1)),
+            (i32::MAX, CreatePartitionsError::TooManyPartitions),
+        ] {
+            assert_eq!(grow(&mut cluster, &[request("t", count)]), [Err(refused)], "{count}");
         }
-        assert_eq!(grow(&mut cluster, &[request("x", 3)]), [ErrorCode::UnknownTopicOrPartition]);
+        let unknown = CreatePartitionsError::UnknownTopic { name: "x".into() };
+        assert_eq!(grow(&mut cluster, &[request("x", 3)]), [Err(unknown)]);
     }
 
     #[test]
     fn every_topic_gets_one_row() {
         let mut cluster = cluster();
         cluster.topic("u", &[&[1]], &[]);
-        let codes = grow(&mut cluster, &[request("t", 3), request("u", 2), request("t", 4)]);
-        assert_eq!(codes, [ErrorCode::InvalidRequest, ErrorCode::None]);
+        let outcomes = grow(&mut cluster, &[request("t", 3), request("u", 2), request("t", 4)]);
+        assert_eq!(outcomes, [Err(CreatePartitionsError::NamedTwice { name: "t".into() }), Ok(())]);
     }
 
     #[test]
     fn assignments_by_hand_must_fit() {
         let mut cluster = cluster();
-        for (lists, code) in [
-            (vec![ids(&[3, 4])], ErrorCode::InvalidReplicaAssignment),
-            (vec![ids(&[3, 4]), ids(&[3])], ErrorCode::InvalidReplicaAssignment),
-            (vec![ids(&[3, 4]), ids(&[4, 9])], ErrorCode::InvalidReplicaAssignment),
-            (vec![ids(&[3, 4]), ids(&[4, 3])], ErrorCode::None),
+        let unequal = AssignmentError::UnequalLength { replicas: ids(&[3]), expected: 2 };
+        let unknown = AssignmentError::UnknownBroker { replicas: ids(&[4, 9]), broker: NodeId(9) };
+        for (lists, outcome) in [
+            (vec![ids(&[3, 4])], Err(CreatePartitionsError::AssignmentCount { added: 2, assigned: 1 })),
+            (vec![ids(&[3, 4]), ids(&[3])], Err(unequal.into())),
+            (vec![ids(&[3, 4]), ids(&[4, 9])], Err(unknown.into())),
+            (vec![ids(&[3, 4]), ids(&[4, 3])], Ok(())),
         ] {
             let request = NewPartitions { assignments: Some(lists), ..request("t", 4) };
-            assert_eq!(grow(&mut cluster, &[request]), [code]);
+            assert_eq!(grow(&mut cluster, &[request]), [outcome]);
         }
         assert_eq!(cluster.state("t", 3).0, [4, 3]);
     }

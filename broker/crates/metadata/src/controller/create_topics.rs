@@ -4,17 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ottla_broker_config::{BrokerConfig, ConfigMap, EffectiveConfig, describe_topic};
-use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{
-    InvalidTopicName, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, TopicName,
-};
+use ottla_broker_types::{InvalidTopicName, NodeId, PartitionIndex, TopicId, TopicName};
 
-use super::alter_configs::check_topic_configs;
+use super::alter_configs::{TopicConfigError, check_topic_configs};
+use super::assignment::{AssignmentError, check_manual, new_partition};
 use super::batches::{count_by, split_batches, whole};
-use super::decision::{Context, Decision, Refused};
-use super::placement::Placer;
+use super::decision::{Context, Decision};
+use super::placement::{PlacementError, Placer};
 use super::seed::{Purpose, Random, Seed};
-use crate::record::{ConfigResource, LeaderRecoveryState, PartitionRecord, Record};
+use crate::record::{ConfigResource, Record};
 
 /// A topic to create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,23 +42,80 @@ pub struct CreatedTopic {
     pub configs: Vec<EffectiveConfig>,
 }
 
+/// Why a topic is not created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CreateTopicError {
+    /// Nobody can say which of the two is meant.
+    #[error("topic {name} is named twice")]
+    NamedTwice {
+        /// The name as asked.
+        name: String,
+    },
+    /// No topic can have the name.
+    #[error(transparent)]
+    Name(#[from] InvalidTopicName),
+    /// There is one, or the request has created it before.
+    #[error("topic {name} exists already")]
+    Exists {
+        /// The topic.
+        name: TopicName,
+    },
+    /// Metrics could not tell the two apart.
+    #[error("topic {name} collides with topic {other}: names must differ in more than '.' and '_'")]
+    Collides {
+        /// The name as asked.
+        name: TopicName,
+        /// The topic that there is.
+        other: String,
+    },
+    /// The number is neither positive nor -1.
+    #[error("the number of partitions must be above 0, or -1 for the default")]
+    PartitionCount,
+    /// The number is neither positive nor -1.
+    #[error("the replication factor must be above 0, or -1 for the default")]
+    ReplicationFactor,
+    /// The batch would not fit the metadata log.
+    #[error("one request creates at most {NEW_PARTITIONS_MAX} partitions: split it")]
+    TooManyPartitions,
+    /// A number is given beside assignments, which say it already.
+    #[error("replicas are assigned by hand: leave the {number} at -1")]
+    NumberBesideAssignments {
+        /// What the number counts.
+        number: &'static str,
+    },
+    /// The assigned partitions have gaps or repeat.
+    #[error("assigned partitions must be numbered from 0 without gaps, each once")]
+    AssignmentNumbers,
+    /// An assignment cannot be.
+    #[error(transparent)]
+    Assignment(#[from] AssignmentError),
+    /// The controller finds no brokers for the replicas.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// A setting is named without a value.
+    #[error("{name} has no value: give one or leave the setting out")]
+    ConfigWithoutValue {
+        /// The setting.
+        name: String,
+    },
+    /// A setting cannot be.
+    #[error(transparent)]
+    Config(#[from] TopicConfigError),
+}
+
 /// What came of one topic.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreateTopicResult {
     /// The name as asked.
     pub name: String,
     /// The topic, or why it was not created.
-    pub outcome: Result<CreatedTopic, Refused>,
+    pub outcome: Result<CreatedTopic, CreateTopicError>,
 }
 
 /// Kafka's limit for one request; the batch must fit the metadata log.
 const NEW_PARTITIONS_MAX: usize = 10_000;
 
 /// Creates topics; each stands for itself. With `validate_only` nothing is proposed.
-///
-/// Errors of one topic: INVALID_REQUEST (named twice or as the metadata log, numbers beside assignments), INVALID_TOPIC_EXCEPTION,
-/// TOPIC_ALREADY_EXISTS, INVALID_PARTITIONS, INVALID_REPLICATION_FACTOR, INVALID_REPLICA_ASSIGNMENT,
-/// INVALID_CONFIG, POLICY_VIOLATION (too many partitions in one request).
 pub fn create_topics(
     context: Context<'_>,
     topics: &[NewTopic],
@@ -83,11 +138,8 @@ pub fn create_topics(
         if named[topic.name.as_str()] == 1 {
             reply.push(CreateTopicResult { outcome: creation.create(topic), name });
         } else if answered.insert(topic.name.as_str()) {
-            let message = format!("topic {name} is named twice");
-            reply.push(CreateTopicResult {
-                name,
-                outcome: Err(Refused::new(ErrorCode::InvalidRequest, message)),
-            });
+            let outcome = Err(CreateTopicError::NamedTwice { name: name.clone() });
+            reply.push(CreateTopicResult { name, outcome });
         }
     }
     let records = if validate_only { Vec::new() } else { creation.records };
@@ -122,13 +174,12 @@ struct Creation<'a> {
 }
 
 impl Creation<'_> {
-    fn create(&mut self, topic: &NewTopic) -> Result<CreatedTopic, Refused> {
+    fn create(&mut self, topic: &NewTopic) -> Result<CreatedTopic, CreateTopicError> {
         let name = self.check_name(&topic.name)?;
         let configs = check_new_configs(self.context, topic)?;
         let assignments = if topic.assignments.is_empty() { self.place(topic)? } else { self.manual(topic)? };
         if self.partitions + assignments.len() > NEW_PARTITIONS_MAX {
-            let message = format!("one request creates at most {NEW_PARTITIONS_MAX} partitions: split it");
-            return Err(Refused::new(ErrorCode::PolicyViolation, message));
+            return Err(CreateTopicError::TooManyPartitions);
         }
         self.partitions += assignments.len();
         self.collisions.insert(name.collision_key(), name.to_string());
@@ -160,143 +211,64 @@ impl Creation<'_> {
         }
     }
 
-    fn check_name(&self, name: &str) -> Result<TopicName, Refused> {
-        let invalid = |message: String| Refused::new(ErrorCode::InvalidTopicException, message);
-        let name = TopicName::new(name).map_err(|error| match error {
-            InvalidTopicName::Reserved => Refused::new(ErrorCode::InvalidRequest, error.to_string()),
-            _ => invalid(error.to_string()),
-        })?;
+    fn check_name(&self, name: &str) -> Result<TopicName, CreateTopicError> {
+        let name = TopicName::new(name)?;
         match self.collisions.get(&name.collision_key()) {
-            Some(other) if other == name.as_str() => {
-                Err(Refused::new(ErrorCode::TopicAlreadyExists, format!("topic {name} exists already")))
-            }
-            Some(other) => Err(invalid(format!(
-                "topic {name} collides with topic {other}: names must differ in more than '.' and '_'"
-            ))),
+            Some(other) if other == name.as_str() => Err(CreateTopicError::Exists { name }),
+            Some(other) => Err(CreateTopicError::Collides { name, other: other.clone() }),
             None => Ok(name),
         }
     }
 
-    fn place(&mut self, topic: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refused> {
+    fn place(&mut self, topic: &NewTopic) -> Result<Vec<Vec<NodeId>>, CreateTopicError> {
         let defaults = &self.context.config.topics;
         let partitions = topic.partitions.unwrap_or(defaults.partitions as i32);
         if partitions <= 0 {
-            let message = "the number of partitions must be above 0, or -1 for the default";
-            return Err(Refused::new(ErrorCode::InvalidPartitions, message));
+            return Err(CreateTopicError::PartitionCount);
         }
         let factor = topic.replication_factor.unwrap_or(defaults.replication_factor as i16);
         if factor <= 0 {
-            let message = "the replication factor must be above 0, or -1 for the default";
-            return Err(Refused::new(ErrorCode::InvalidReplicationFactor, message));
+            return Err(CreateTopicError::ReplicationFactor);
         }
         // Checked before anything is placed: the numbers come from outside and cost memory.
         if partitions as usize > NEW_PARTITIONS_MAX {
-            let message = format!("one request creates at most {NEW_PARTITIONS_MAX} partitions: split it");
-            return Err(Refused::new(ErrorCode::PolicyViolation, message));
+            return Err(CreateTopicError::TooManyPartitions);
         }
         self.placer.check(factor as usize)?;
         self.placer.begin_topic(None);
         Ok((0..partitions).map(|_| self.placer.place(factor as usize)).collect())
     }
 
-    fn manual(&self, topic: &NewTopic) -> Result<Vec<Vec<NodeId>>, Refused> {
-        for (given, what) in [
+    fn manual(&self, topic: &NewTopic) -> Result<Vec<Vec<NodeId>>, CreateTopicError> {
+        for (given, number) in [
             (topic.replication_factor.is_some(), "replication factor"),
             (topic.partitions.is_some(), "number of partitions"),
         ] {
             if given {
-                let message = format!("replicas are assigned by hand: leave the {what} at -1");
-                return Err(Refused::new(ErrorCode::InvalidRequest, message));
+                return Err(CreateTopicError::NumberBesideAssignments { number });
             }
         }
         let sorted: BTreeMap<PartitionIndex, &Vec<NodeId>> =
             topic.assignments.iter().map(|(index, replicas)| (*index, replicas)).collect();
         let consecutive = sorted.keys().enumerate().all(|(at, index)| index.0 as usize == at);
         if sorted.len() != topic.assignments.len() || !consecutive {
-            let message = "assigned partitions must be numbered from 0 without gaps, each once";
-            return Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
+            return Err(CreateTopicError::AssignmentNumbers);
         }
         check_manual(self.context, sorted.values().map(|replicas| replicas.as_slice()), None)?;
         Ok(sorted.into_values().cloned().collect())
     }
 }
 
-fn check_new_configs(context: Context<'_>, topic: &NewTopic) -> Result<ConfigMap, Refused> {
+fn check_new_configs(context: Context<'_>, topic: &NewTopic) -> Result<ConfigMap, CreateTopicError> {
     let mut configs = ConfigMap::new();
     for (name, value) in &topic.configs {
         let Some(value) = value else {
-            let message = format!("{name} has no value: give one or leave the setting out");
-            return Err(Refused::new(ErrorCode::InvalidConfig, message));
+            return Err(CreateTopicError::ConfigWithoutValue { name: name.clone() });
         };
         configs.insert(name.clone(), value.clone());
     }
     check_topic_configs(context, &configs, configs.keys())?;
     Ok(configs)
-}
-
-/// Checks assignments by hand: registered brokers, each once, all lists of one length, one of each list active.
-pub(crate) fn check_manual<'r>(
-    context: Context<'_>,
-    assignments: impl Iterator<Item = &'r [NodeId]>,
-    factor: Option<usize>,
-) -> Result<(), Refused> {
-    let refuse = |message| Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
-    let mut factor = factor;
-    for replicas in assignments {
-        check_replicas(context, replicas)?;
-        let wanted = *factor.get_or_insert(replicas.len());
-        if replicas.len() != wanted {
-            return refuse(format!("{replicas:?} has {} replicas, others have {wanted}", replicas.len()));
-        }
-        if !replicas.iter().any(|id| context.image.is_active(*id)) {
-            return refuse(format!("all of {replicas:?} are fenced or shutting down: name a running broker"));
-        }
-    }
-    Ok(())
-}
-
-/// Checks one list of replicas: not empty, registered brokers, each once.
-pub(crate) fn check_replicas(context: Context<'_>, replicas: &[NodeId]) -> Result<(), Refused> {
-    let refuse = |message| Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
-    if replicas.is_empty() {
-        return refuse("a partition needs at least one replica".to_owned());
-    }
-    if replicas.iter().collect::<BTreeSet<_>>().len() != replicas.len() {
-        return refuse(format!("{replicas:?} names a broker twice"));
-    }
-    match replicas.iter().find(|id| context.image.broker(**id).is_none()) {
-        Some(id) => refuse(format!("{replicas:?} names broker {id}, which is not registered")),
-        None => Ok(()),
-    }
-}
-
-/// A new partition: the active replicas are in sync, since nothing has been written.
-pub(crate) fn new_partition(
-    context: Context<'_>,
-    topic: TopicId,
-    partition: PartitionIndex,
-    replicas: Vec<NodeId>,
-) -> PartitionRecord {
-    let mut isr: Vec<NodeId> = replicas.iter().copied().filter(|id| context.image.is_active(*id)).collect();
-    let leader = isr.first().copied();
-    if isr.is_empty() {
-        isr.extend(replicas.first());
-    }
-    PartitionRecord {
-        topic,
-        partition,
-        directories: replicas.iter().map(|id| context.directory_for(*id)).collect(),
-        replicas,
-        isr,
-        removing: Vec::new(),
-        adding: Vec::new(),
-        leader,
-        recovery: LeaderRecoveryState::Recovered,
-        leader_epoch: LeaderEpoch(0),
-        partition_epoch: PartitionEpoch(0),
-        elr: Vec::new(),
-        last_known_elr: Vec::new(),
-    }
 }
 
 #[cfg(test)]
@@ -319,9 +291,8 @@ mod tests {
         cluster.take(decision)
     }
 
-    fn code(cluster: &mut Cluster, topic: NewTopic) -> ErrorCode {
-        let outcome = &create(cluster, &[topic])[0].outcome;
-        outcome.as_ref().map_or_else(|refused| refused.code, |_| ErrorCode::None)
+    fn refusal(cluster: &mut Cluster, topic: NewTopic) -> Option<CreateTopicError> {
+        create(cluster, &[topic]).remove(0).outcome.err()
     }
 
     fn manual(lists: &[&[i32]]) -> NewTopic {
@@ -332,8 +303,9 @@ mod tests {
     #[test]
     fn a_topic_named_as_the_metadata_log_is_refused_and_one_from_earlier_can_only_be_deleted() {
         let mut cluster = Cluster::of(1);
-        assert_eq!(code(&mut cluster, new("__cluster_metadata", 1, 1)), ErrorCode::InvalidRequest);
-        assert_eq!(code(&mut cluster, new("__consumer_offsets", 1, 1)), ErrorCode::None);
+        let reserved = refusal(&mut cluster, new("__cluster_metadata", 1, 1));
+        assert_eq!(reserved, Some(CreateTopicError::Name(InvalidTopicName::Reserved)));
+        assert_eq!(refusal(&mut cluster, new("__consumer_offsets", 1, 1)), None);
         let name = TopicName::stored("__cluster_metadata").expect("a name");
         let record = Record::Topic { name, id: TopicId(ottla_broker_types::Uuid([9; 16])) };
         let read = decode(&encode(&record).expect("it is encoded")).expect("it is read");
@@ -364,8 +336,13 @@ mod tests {
             configs: vec![("retention.ms".into(), value.map(str::to_owned))],
             ..new("t", 1, 1)
         };
-        assert_eq!(code(&mut cluster, with(None)), ErrorCode::InvalidConfig);
-        assert_eq!(code(&mut cluster, with(Some("soon"))), ErrorCode::InvalidConfig);
+        let refused = refusal(&mut cluster, with(None));
+        assert_eq!(refused, Some(CreateTopicError::ConfigWithoutValue { name: "retention.ms".into() }));
+        let refused = refusal(&mut cluster, with(Some("soon")));
+        assert!(
+            matches!(refused, Some(CreateTopicError::Config(TopicConfigError::Setting(_)))),
+            "{refused:?}"
+        );
         let created = create(&mut cluster, &[with(Some("5"))]).remove(0).outcome.expect("created");
         assert_eq!(cluster.image.topic_config("t")["retention.ms"], "5");
         let described = created.configs.iter().find(|c| c.setting.name == "retention.ms").expect("described");
@@ -373,32 +350,40 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_is_refused_with_kafkas_code() {
+    fn what_cannot_be_is_refused_with_its_reason() {
         let mut cluster = Cluster::of(2);
         create(&mut cluster, &[new("a.b", 1, 1)]);
+        let existing = TopicName::new("a.b").expect("a name");
+        let collides =
+            CreateTopicError::Collides { name: TopicName::new("a_b").expect("a name"), other: "a.b".into() };
+        let invalid = |name: &str| TopicName::new(name).expect_err("no name").into();
+        let too_few = PlacementError::TooFewBrokers { factor: 3, registered: 2, cordoned: 0 };
+        let beside = |number| CreateTopicError::NumberBesideAssignments { number };
+        let unequal = AssignmentError::UnequalLength { replicas: ids(&[1, 2]), expected: 1 };
+        let unknown = AssignmentError::UnknownBroker { replicas: ids(&[7]), broker: NodeId(7) };
         for (topic, expected) in [
-            (new("", 1, 1), ErrorCode::InvalidTopicException),
-            (new("a b", 1, 1), ErrorCode::InvalidTopicException),
-            (new("a_b", 1, 1), ErrorCode::InvalidTopicException),
-            (new("a.b", 1, 1), ErrorCode::TopicAlreadyExists),
-            (new("t", 0, 1), ErrorCode::InvalidPartitions),
-            (new("t", -5, 1), ErrorCode::InvalidPartitions),
-            (new("t", 1, 0), ErrorCode::InvalidReplicationFactor),
-            (new("t", 1, 3), ErrorCode::InvalidReplicationFactor),
-            (new("t", i32::MAX, 1), ErrorCode::PolicyViolation),
-            (NewTopic { partitions: Some(1), ..manual(&[&[1]]) }, ErrorCode::InvalidRequest),
-            (NewTopic { replication_factor: Some(1), ..manual(&[&[1]]) }, ErrorCode::InvalidRequest),
-            (manual(&[&[1], &[1, 2]]), ErrorCode::InvalidReplicaAssignment),
-            (manual(&[&[1, 1]]), ErrorCode::InvalidReplicaAssignment),
-            (manual(&[&[7]]), ErrorCode::InvalidReplicaAssignment),
-            (manual(&[&[]]), ErrorCode::InvalidReplicaAssignment),
+            (new("", 1, 1), invalid("")),
+            (new("a b", 1, 1), invalid("a b")),
+            (new("a_b", 1, 1), collides),
+            (new("a.b", 1, 1), CreateTopicError::Exists { name: existing }),
+            (new("t", 0, 1), CreateTopicError::PartitionCount),
+            (new("t", -5, 1), CreateTopicError::PartitionCount),
+            (new("t", 1, 0), CreateTopicError::ReplicationFactor),
+            (new("t", 1, 3), too_few.into()),
+            (new("t", i32::MAX, 1), CreateTopicError::TooManyPartitions),
+            (NewTopic { partitions: Some(1), ..manual(&[&[1]]) }, beside("number of partitions")),
+            (NewTopic { replication_factor: Some(1), ..manual(&[&[1]]) }, beside("replication factor")),
+            (manual(&[&[1], &[1, 2]]), unequal.into()),
+            (manual(&[&[1, 1]]), AssignmentError::BrokerTwice { replicas: ids(&[1, 1]) }.into()),
+            (manual(&[&[7]]), unknown.into()),
+            (manual(&[&[]]), AssignmentError::NoReplicas.into()),
         ] {
             let name = format!("{topic:?}");
-            assert_eq!(code(&mut cluster, topic), expected, "{name}");
+            assert_eq!(refusal(&mut cluster, topic), Some(expected), "{name}");
         }
         let mut gap = manual(&[&[1]]);
         gap.assignments[0].0 = PartitionIndex(1);
-        assert_eq!(code(&mut cluster, gap), ErrorCode::InvalidReplicaAssignment);
+        assert_eq!(refusal(&mut cluster, gap), Some(CreateTopicError::AssignmentNumbers));
         assert_eq!(cluster.image.topic_count(), 1);
     }
 
@@ -434,8 +419,8 @@ mod tests {
         assert_eq!(cluster.state("t", 0), (vec![1, 2], vec![2], vec![], Some(2)));
         cluster.fence(2);
         assert_eq!(
-            code(&mut cluster, NewTopic { name: "u".into(), ..manual(&[&[1, 2]]) }),
-            ErrorCode::InvalidReplicaAssignment
+            refusal(&mut cluster, NewTopic { name: "u".into(), ..manual(&[&[1, 2]]) }),
+            Some(AssignmentError::NoneActive { replicas: ids(&[1, 2]) }.into())
         );
     }
 

@@ -1,7 +1,6 @@
 //! What every decision gets and gives. No I/O.
 
 use ottla_broker_config::{BrokerConfig, TopicConfig, effective_topic, topic_setting};
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{BrokerEpoch, DirectoryId, NodeId};
 
 use super::features::ELR_FEATURE;
@@ -26,21 +25,25 @@ impl<R> Decision<R> {
     }
 }
 
-/// A refusal: Kafka's code, and a sentence that says what to change.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct Refused {
-    /// The code on the wire.
-    pub code: ErrorCode,
-    /// The sentence.
-    pub message: String,
-}
-
-impl Refused {
-    /// A refusal.
-    pub fn new(code: ErrorCode, message: impl Into<String>) -> Refused {
-        Refused { code, message: message.into() }
-    }
+/// A broker speaks under a registration that does not count: it must register again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistrationError {
+    /// No broker has this id.
+    #[error("broker {broker} is not registered")]
+    NotRegistered {
+        /// The id.
+        broker: NodeId,
+    },
+    /// The broker has registered again since, as a later run of its process.
+    #[error("broker {broker} has the epoch {present}, not {given}")]
+    StaleEpoch {
+        /// The broker.
+        broker: NodeId,
+        /// The epoch of its registration.
+        present: BrokerEpoch,
+        /// The epoch that it named.
+        given: BrokerEpoch,
+    },
 }
 
 /// What decisions look at besides the request.
@@ -97,14 +100,10 @@ impl<'a> Context<'a> {
     }
 
     /// The broker, if it is registered with that epoch.
-    pub(crate) fn registered(&self, id: NodeId, epoch: BrokerEpoch) -> Result<&'a Broker, Refused> {
-        let Some(broker) = self.image.broker(id) else {
-            let message = format!("broker {id} is not registered");
-            return Err(Refused::new(ErrorCode::BrokerIdNotRegistered, message));
-        };
+    pub(crate) fn registered(&self, id: NodeId, epoch: BrokerEpoch) -> Result<&'a Broker, RegistrationError> {
+        let broker = self.image.broker(id).ok_or(RegistrationError::NotRegistered { broker: id })?;
         if broker.epoch != epoch {
-            let message = format!("broker {id} has the epoch {}, not {epoch}", broker.epoch);
-            return Err(Refused::new(ErrorCode::StaleBrokerEpoch, message));
+            return Err(RegistrationError::StaleEpoch { broker: id, present: broker.epoch, given: epoch });
         }
         Ok(broker)
     }

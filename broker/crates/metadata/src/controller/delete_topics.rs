@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::TopicId;
+use ottla_broker_types::{TopicId, TopicName};
 
 use super::batches::split_batches;
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision};
 use crate::image::{Image, Topic};
 use crate::record::Record;
 
@@ -20,29 +19,52 @@ pub enum TopicSelector {
     Id(TopicId),
 }
 
+/// Why a topic stays.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeleteTopicError {
+    /// `delete.topic.enable` is false.
+    #[error("topics cannot be deleted here: delete.topic.enable is false")]
+    Disabled,
+    /// No topic has the name.
+    #[error("there is no topic {name}")]
+    UnknownName {
+        /// The name as asked.
+        name: String,
+    },
+    /// No topic has the id.
+    #[error("no topic has the id {id}")]
+    UnknownId {
+        /// The id as asked.
+        id: TopicId,
+    },
+    /// The request names it before, perhaps by its id: that deletes it.
+    #[error("topic {name} is named twice")]
+    NamedTwice {
+        /// The topic's name.
+        name: TopicName,
+    },
+}
+
 /// What came of one topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeleteTopicResult {
     /// What was asked for.
     pub topic: TopicSelector,
     /// The deleted topic's name and id, or why it stays.
-    pub outcome: Result<(String, TopicId), Refused>,
+    pub outcome: Result<(TopicName, TopicId), DeleteTopicError>,
 }
 
 /// Deletes topics, with their settings.
-///
-/// Errors of one topic: UNKNOWN_TOPIC_OR_PARTITION, UNKNOWN_TOPIC_ID, TOPIC_DELETION_DISABLED, INVALID_REQUEST
-/// (named twice).
 pub fn delete_topics(context: Context<'_>, topics: &[TopicSelector]) -> Decision<Vec<DeleteTopicResult>> {
     let mut decision = Decision::reply(Vec::new());
     let mut removed = BTreeSet::new();
     for selector in topics {
-        let outcome = find(context, selector).and_then(|(name, id)| {
-            if !removed.insert(id) {
-                return Err(Refused::new(ErrorCode::InvalidRequest, format!("topic {name} is named twice")));
+        let outcome = find(context, selector).and_then(|Topic { name, id, .. }| {
+            if !removed.insert(*id) {
+                return Err(DeleteTopicError::NamedTwice { name: name.clone() });
             }
-            decision.records.push(Record::RemoveTopic { id });
-            Ok((name, id))
+            decision.records.push(Record::RemoveTopic { id: *id });
+            Ok((name.clone(), *id))
         });
         decision.reply.push(DeleteTopicResult { topic: selector.clone(), outcome });
     }
@@ -59,21 +81,18 @@ pub fn split_deletions(image: &Image, topics: &[TopicSelector]) -> Vec<Range<usi
     split_batches(topics, name, |selector| topic(selector).map_or(1, Topic::partition_count))
 }
 
-fn find(context: Context<'_>, selector: &TopicSelector) -> Result<(String, TopicId), Refused> {
+fn find<'a>(context: Context<'a>, selector: &TopicSelector) -> Result<&'a Topic, DeleteTopicError> {
     if !context.config.topics.delete_enabled {
-        let message = "topics cannot be deleted here: delete.topic.enable is false";
-        return Err(Refused::new(ErrorCode::TopicDeletionDisabled, message));
+        return Err(DeleteTopicError::Disabled);
     }
-    let found = match selector {
-        TopicSelector::Name(name) => context.image.topic(name).ok_or_else(|| {
-            Refused::new(ErrorCode::UnknownTopicOrPartition, format!("there is no topic {name}"))
-        }),
-        TopicSelector::Id(id) => context
-            .image
-            .topic_by_id(*id)
-            .ok_or_else(|| Refused::new(ErrorCode::UnknownTopicId, format!("no topic has the id {id}"))),
-    };
-    found.map(|topic| (topic.name.to_string(), topic.id))
+    match selector {
+        TopicSelector::Name(name) => {
+            context.image.topic(name).ok_or_else(|| DeleteTopicError::UnknownName { name: name.clone() })
+        }
+        TopicSelector::Id(id) => {
+            context.image.topic_by_id(*id).ok_or(DeleteTopicError::UnknownId { id: *id })
+        }
+    }
 }
 
 #[cfg(test)]
@@ -82,10 +101,9 @@ mod tests {
     use crate::testing::Cluster;
     use ottla_broker_types::Uuid;
 
-    fn codes(cluster: &mut Cluster, topics: &[TopicSelector]) -> Vec<ErrorCode> {
+    fn refusals(cluster: &mut Cluster, topics: &[TopicSelector]) -> Vec<Option<DeleteTopicError>> {
         let decision = delete_topics(cluster.context(), topics);
-        let code = |r: &DeleteTopicResult| r.outcome.as_ref().map_or_else(|e| e.code, |_| ErrorCode::None);
-        cluster.take(decision).iter().map(code).collect()
+        cluster.take(decision).into_iter().map(|result| result.outcome.err()).collect()
     }
 
     #[test]
@@ -95,20 +113,20 @@ mod tests {
         cluster.topic("b", &[&[1]], &[]);
         let b = TopicSelector::Id(cluster.image.topic("b").expect("it exists").id);
         let a = TopicSelector::Name("a".into());
-        assert_eq!(
-            codes(&mut cluster, &[a.clone(), b, a]),
-            [ErrorCode::None, ErrorCode::None, ErrorCode::InvalidRequest]
-        );
+        let twice = DeleteTopicError::NamedTwice { name: TopicName::new("a").expect("a name") };
+        assert_eq!(refusals(&mut cluster, &[a.clone(), b, a]), [None, None, Some(twice)]);
         assert_eq!(cluster.image.topic_count(), 0);
         assert!(cluster.image.topic_config("a").is_empty());
     }
 
     #[test]
-    fn unknown_topics_have_different_codes_by_name_and_id() {
+    fn topics_unknown_by_name_and_by_id_are_told_apart() {
         let mut cluster = Cluster::of(1);
-        let unknown = [TopicSelector::Name("x".into()), TopicSelector::Id(TopicId(Uuid([1; 16])))];
-        let expected = [ErrorCode::UnknownTopicOrPartition, ErrorCode::UnknownTopicId];
-        assert_eq!(codes(&mut cluster, &unknown), expected);
+        let id = TopicId(Uuid([1; 16]));
+        let unknown = [TopicSelector::Name("x".into()), TopicSelector::Id(id)];
+        let expected =
+            [DeleteTopicError::UnknownName { name: "x".into() }, DeleteTopicError::UnknownId { id }];
+        assert_eq!(refusals(&mut cluster, &unknown), expected.map(Some));
     }
 
     #[test]
@@ -116,9 +134,7 @@ mod tests {
         let mut cluster = Cluster::new(&[("delete.topic.enable", "false")]);
         cluster.join(1);
         cluster.topic("a", &[&[1]], &[]);
-        assert_eq!(
-            codes(&mut cluster, &[TopicSelector::Name("a".into())]),
-            [ErrorCode::TopicDeletionDisabled]
-        );
+        let refused = refusals(&mut cluster, &[TopicSelector::Name("a".into())]);
+        assert_eq!(refused, [Some(DeleteTopicError::Disabled)]);
     }
 }

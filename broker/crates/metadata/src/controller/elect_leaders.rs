@@ -3,11 +3,10 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::PartitionIndex;
 
 use super::change::{Change, Election};
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision};
 use super::isr_updates::{leaderless, rules_of};
 use crate::image::{Image, Partition, Topic};
 use crate::record::Record;
@@ -21,6 +20,27 @@ pub enum ElectionType {
     Unclean,
 }
 
+/// Why a partition has no other leader. The topic and the partition are in [`ElectionResult`]: a long name must not be
+/// told once for each of its partitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ElectionError {
+    /// No topic has the name.
+    #[error("there is no such topic")]
+    UnknownTopic,
+    /// The topic has fewer partitions.
+    #[error("the topic has no such partition")]
+    UnknownPartition,
+    /// It is led as asked; also said of a partition that is named a second time.
+    #[error("the partition is led as it should be")]
+    NotNeeded,
+    /// The preferred replica may not lead.
+    #[error("the preferred replica is not in sync or not running")]
+    PreferredUnavailable,
+    /// Nobody is left to lead, not even uncleanly.
+    #[error("no replica of the partition is running")]
+    NoReplicaRunning,
+}
+
 /// What came of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ElectionResult {
@@ -29,21 +49,19 @@ pub struct ElectionResult {
     /// The partition.
     pub partition: PartitionIndex,
     /// Done, or why not.
-    pub outcome: Result<(), Refused>,
+    pub outcome: Result<(), ElectionError>,
 }
 
-/// Elects leaders for the named partitions, or wherever it is needed.
-///
-/// Errors of one partition: UNKNOWN_TOPIC_OR_PARTITION, ELECTION_NOT_NEEDED (left out when none were named),
-/// PREFERRED_LEADER_NOT_AVAILABLE, ELIGIBLE_LEADERS_NOT_AVAILABLE.
+/// Elects leaders for the named partitions, or wherever it is needed; without names, partitions that need no election
+/// are left out of the reply.
 pub fn elect_leaders(
     context: Context<'_>,
     kind: ElectionType,
     partitions: Option<&[(Arc<str>, PartitionIndex)]>,
 ) -> Decision<Vec<ElectionResult>> {
     let mut decision = Decision::reply(Vec::new());
-    let mut take = |topic: Arc<str>, partition: PartitionIndex, outcome: Result<Option<Record>, Refused>| {
-        let outcome = outcome.map(|record| decision.records.extend(record));
+    let mut take = |topic: Arc<str>, partition: PartitionIndex, outcome: Result<Record, ElectionError>| {
+        let outcome = outcome.map(|record| decision.records.push(record));
         decision.reply.push(ElectionResult { topic, partition, outcome });
     };
     match partitions {
@@ -51,15 +69,17 @@ pub fn elect_leaders(
             let mut seen = BTreeSet::new();
             for (name, index) in named {
                 let first = seen.insert((name, *index));
-                let outcome =
-                    if first { elect_named(context, kind, name, *index) } else { Err(not_needed()) };
+                let outcome = match first {
+                    true => elect_named(context, kind, name, *index),
+                    false => Err(ElectionError::NotNeeded),
+                };
                 take(name.clone(), *index, outcome);
             }
         }
         None => {
             for (topic, index, partition) in context.image.partitions() {
                 let outcome = elect_one(context, kind, topic, index, partition);
-                if !matches!(&outcome, Err(refused) if refused.code == ErrorCode::ElectionNotNeeded) {
+                if outcome != Err(ElectionError::NotNeeded) {
                     take(topic.name.as_str().into(), index, outcome);
                 }
             }
@@ -83,20 +103,14 @@ fn is_led_well(kind: ElectionType, partition: &Partition) -> bool {
     }
 }
 
-fn not_needed() -> Refused {
-    Refused::new(ErrorCode::ElectionNotNeeded, "the partition is led as it should be")
-}
-
 fn elect_named(
     context: Context<'_>,
     kind: ElectionType,
     name: &str,
     index: PartitionIndex,
-) -> Result<Option<Record>, Refused> {
-    // The row says which: a long name must not be told once for each of its partitions.
-    let unknown = |message: &str| Refused::new(ErrorCode::UnknownTopicOrPartition, message);
-    let topic = context.image.topic(name).ok_or_else(|| unknown("there is no such topic"))?;
-    let partition = topic.partition(index).ok_or_else(|| unknown("the topic has no such partition"))?;
+) -> Result<Record, ElectionError> {
+    let topic = context.image.topic(name).ok_or(ElectionError::UnknownTopic)?;
+    let partition = topic.partition(index).ok_or(ElectionError::UnknownPartition)?;
     elect_one(context, kind, topic, index, partition)
 }
 
@@ -106,25 +120,16 @@ fn elect_one(
     topic: &Topic,
     index: PartitionIndex,
     partition: &Partition,
-) -> Result<Option<Record>, Refused> {
+) -> Result<Record, ElectionError> {
     if is_led_well(kind, partition) {
-        return Err(not_needed());
+        return Err(ElectionError::NotNeeded);
     }
     let (min_isr, _) = rules_of(context, topic);
-    let (election, code, why) = match kind {
-        ElectionType::Preferred => (
-            Election::Preferred,
-            ErrorCode::PreferredLeaderNotAvailable,
-            "the preferred replica is not in sync or not running",
-        ),
-        ElectionType::Unclean => (
-            Election::Unclean,
-            ErrorCode::EligibleLeadersNotAvailable,
-            "no replica of the partition is running",
-        ),
+    let (election, otherwise) = match kind {
+        ElectionType::Preferred => (Election::Preferred, ElectionError::PreferredUnavailable),
+        ElectionType::Unclean => (Election::Unclean, ElectionError::NoReplicaRunning),
     };
-    let record = Change::new(context, topic, index, partition, min_isr).election(election).build();
-    record.map(Some).ok_or_else(|| Refused::new(code, why))
+    Change::new(context, topic, index, partition, min_isr).election(election).build().ok_or(otherwise)
 }
 
 /// What came of giving leaderships back.
@@ -172,10 +177,8 @@ mod tests {
     use super::*;
     use crate::testing::Cluster;
 
-    fn codes(decision: &Decision<Vec<ElectionResult>>) -> Vec<ErrorCode> {
-        let code =
-            |result: &ElectionResult| result.outcome.as_ref().map_or_else(|r| r.code, |()| ErrorCode::None);
-        decision.reply.iter().map(code).collect()
+    fn outcomes(decision: &Decision<Vec<ElectionResult>>) -> Vec<Result<(), ElectionError>> {
+        decision.reply.iter().map(|result| result.outcome).collect()
     }
 
     fn named(index: i32) -> Vec<(Arc<str>, PartitionIndex)> {
@@ -214,13 +217,13 @@ mod tests {
         cluster.unfence(1);
         let elect =
             |cluster: &Cluster| elect_leaders(cluster.context(), ElectionType::Preferred, Some(&named(0)));
-        assert_eq!(codes(&elect(&cluster)), [ErrorCode::PreferredLeaderNotAvailable]);
+        assert_eq!(outcomes(&elect(&cluster)), [Err(ElectionError::PreferredUnavailable)]);
         cluster.set_isr("t", 0, &[2, 1]);
         let decision = elect(&cluster);
-        assert_eq!(codes(&decision), [ErrorCode::None]);
+        assert_eq!(outcomes(&decision), [Ok(())]);
         cluster.take(decision);
         assert_eq!(cluster.state("t", 0).3, Some(1));
-        assert_eq!(codes(&elect(&cluster)), [ErrorCode::ElectionNotNeeded]);
+        assert_eq!(outcomes(&elect(&cluster)), [Err(ElectionError::NotNeeded)]);
     }
 
     #[test]
@@ -242,7 +245,7 @@ mod tests {
         cluster.topic("t", &[&[1]], &[]);
         cluster.fence(1);
         let decision = elect_leaders(cluster.context(), ElectionType::Unclean, Some(&named(0)));
-        assert_eq!(codes(&decision), [ErrorCode::EligibleLeadersNotAvailable]);
+        assert_eq!(outcomes(&decision), [Err(ElectionError::NoReplicaRunning)]);
     }
 
     #[test]
@@ -250,7 +253,13 @@ mod tests {
         let mut cluster = Cluster::of(2);
         cluster.topic("t", &[&[1, 2], &[2, 1]], &[]);
         let decision = elect_leaders(cluster.context(), ElectionType::Preferred, Some(&named(7)));
-        assert_eq!(codes(&decision), [ErrorCode::UnknownTopicOrPartition]);
+        assert_eq!(outcomes(&decision), [Err(ElectionError::UnknownPartition)]);
+        let decision = elect_leaders(
+            cluster.context(),
+            ElectionType::Preferred,
+            Some(&[("unknown".into(), PartitionIndex(0))]),
+        );
+        assert_eq!(outcomes(&decision), [Err(ElectionError::UnknownTopic)]);
         assert!(elect_leaders(cluster.context(), ElectionType::Preferred, None).reply.is_empty());
         cluster.fence(1);
         cluster.unfence(1);

@@ -2,19 +2,18 @@
 
 use ottla_broker_types::{BrokerEpoch, NodeId};
 
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision, RegistrationError};
 use super::isr_updates::broker_leaves;
 use crate::record::{BrokerRegistrationChange, Record};
 
 /// Fences a broker: it leaves every ISR, and others are elected where it led.
 ///
 /// `epoch` is the registration whose lease ran out. A broker that is fenced already stays so, without a record.
-/// Errors: BROKER_ID_NOT_REGISTERED, STALE_BROKER_EPOCH.
 pub fn fence_broker(
     context: Context<'_>,
     broker: NodeId,
     epoch: BrokerEpoch,
-) -> Result<Decision<()>, Refused> {
+) -> Result<Decision<()>, RegistrationError> {
     if context.registered(broker, epoch)?.fenced {
         return Ok(Decision::reply(()));
     }
@@ -37,7 +36,6 @@ pub(crate) fn fencing_records(context: Context<'_>, broker: NodeId, epoch: Broke
 mod tests {
     use super::*;
     use crate::testing::Cluster;
-    use ottla_broker_protocol::ErrorCode;
 
     #[test]
     fn a_fenced_leader_is_replaced_from_the_isr() {
@@ -106,8 +104,8 @@ mod tests {
         let again = fence_broker(cluster.context(), NodeId(1), cluster.epoch(1)).expect("it is registered");
         assert!(again.records.is_empty());
         let stale = fence_broker(cluster.context(), NodeId(1), BrokerEpoch(0)).expect_err("stale");
-        assert_eq!(stale.code, ErrorCode::StaleBrokerEpoch);
+        assert!(matches!(stale, RegistrationError::StaleEpoch { given: BrokerEpoch(0), .. }), "{stale}");
         let unknown = fence_broker(cluster.context(), NodeId(9), BrokerEpoch(0)).expect_err("unknown");
-        assert_eq!(unknown.code, ErrorCode::BrokerIdNotRegistered);
+        assert_eq!(unknown, RegistrationError::NotRegistered { broker: NodeId(9) });
     }
 }

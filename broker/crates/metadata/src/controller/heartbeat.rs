@@ -4,7 +4,7 @@
 
 use ottla_broker_types::{BrokerEpoch, NodeId, Offset};
 
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision, RegistrationError};
 use super::fence_broker::fencing_records;
 use super::isr_updates::{broker_leaves, broker_returns};
 use crate::image::Broker;
@@ -46,13 +46,11 @@ pub struct HeartbeatReply {
 }
 
 /// Takes a heartbeat.
-///
-/// Errors: BROKER_ID_NOT_REGISTERED, STALE_BROKER_EPOCH; after either the broker must register again.
 pub fn heartbeat(
     context: Context<'_>,
     request: &HeartbeatRequest,
     facts: &HeartbeatFacts,
-) -> Result<Decision<HeartbeatReply>, Refused> {
+) -> Result<Decision<HeartbeatReply>, RegistrationError> {
     let broker = context.registered(request.broker, request.epoch)?;
     let caught_up = request.applied_end.get() > broker.epoch.get();
     let reply = |fenced, should_shut_down| HeartbeatReply { caught_up, fenced, should_shut_down };

@@ -2,6 +2,7 @@
 
 mod alter_configs;
 mod alter_partition;
+mod assignment;
 mod batches;
 mod change;
 mod create_partitions;
@@ -24,19 +25,25 @@ mod unregister_broker;
 mod update_features;
 
 pub use alter_configs::{
-    ConfigAlteration, ConfigOp, ConfigResult, FullAlteration, IncrementalAlteration, alter_configs,
-    incremental_alter_configs,
+    AlterConfigError, ConfigAlteration, ConfigOp, ConfigResult, FullAlteration, IncrementalAlteration,
+    TopicConfigError, alter_configs, incremental_alter_configs,
 };
 pub use alter_partition::{
-    AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult, AlteredPartition, alter_partition,
+    AlterPartitionError, AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult, AlteredPartition,
+    Ineligible, alter_partition,
 };
+pub use assignment::AssignmentError;
 pub use batches::{BATCH_WEIGHT_MAX, split_batches};
-pub use create_partitions::{CreatePartitionsResult, NewPartitions, create_partitions, split_new_partitions};
-pub use create_topics::{CreateTopicResult, CreatedTopic, NewTopic, create_topics, split_new_topics};
-pub use decision::{Context, Decision, Refused};
-pub use delete_topics::{DeleteTopicResult, TopicSelector, delete_topics, split_deletions};
+pub use create_partitions::{
+    CreatePartitionsError, CreatePartitionsResult, NewPartitions, create_partitions, split_new_partitions,
+};
+pub use create_topics::{
+    CreateTopicError, CreateTopicResult, CreatedTopic, NewTopic, create_topics, split_new_topics,
+};
+pub use decision::{Context, Decision, RegistrationError};
+pub use delete_topics::{DeleteTopicError, DeleteTopicResult, TopicSelector, delete_topics, split_deletions};
 pub use elect_leaders::{
-    ElectionResult, ElectionType, ReturnedLeaders, elect_leaderless, elect_leaders, electable,
+    ElectionError, ElectionResult, ElectionType, ReturnedLeaders, elect_leaderless, elect_leaders, electable,
     rebalance_leaders,
 };
 pub use elections::{Elections, count_elections};
@@ -44,11 +51,15 @@ pub use features::{ELR_FEATURE, METADATA_VERSION_FEATURE, bootstrap_records, sup
 pub use fence_broker::fence_broker;
 pub use heartbeat::{HeartbeatFacts, HeartbeatReply, HeartbeatRequest, heartbeat};
 pub use list_reassignments::{Reassignment, list_reassignments};
-pub use producer_ids::{PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, allocate_producer_ids};
-pub use reassign::{
-    ReassignmentItem, ReassignmentResult, alter_partition_reassignments, split_reassignments,
+pub use placement::PlacementError;
+pub use producer_ids::{
+    AllocateProducerIdsError, PRODUCER_ID_BLOCK_LEN, ProducerIdBlock, allocate_producer_ids,
 };
-pub use register_broker::{RegisterFacts, RegisterRequest, register_broker};
+pub use reassign::{
+    ReassignmentError, ReassignmentItem, ReassignmentResult, TooManyReassignments,
+    alter_partition_reassignments, split_reassignments,
+};
+pub use register_broker::{RegisterBrokerError, RegisterFacts, RegisterRequest, register_broker};
 pub use seed::Seed;
-pub use unregister_broker::unregister_broker;
-pub use update_features::{FeatureUpdate, FeatureUpgradeType, update_features};
+pub use unregister_broker::{UnregisterBrokerError, unregister_broker};
+pub use update_features::{FeatureUpdate, FeatureUpgradeType, UpdateFeaturesError, update_features};

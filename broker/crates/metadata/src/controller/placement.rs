@@ -6,12 +6,36 @@
 
 use std::collections::BTreeMap;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::NodeId;
 
-use super::decision::Refused;
 use super::seed::{Purpose, Seed};
 use crate::image::{Image, Topic};
+
+/// Why replicas cannot be placed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlacementError {
+    /// Fewer brokers take replicas than a partition is to have.
+    #[error(
+        "the replication factor {factor} cannot be reached: {registered} brokers are registered{}; add brokers or ask \
+         for fewer replicas",
+        cordoned_clause(*.cordoned)
+    )]
+    TooFewBrokers {
+        /// The replication factor asked for.
+        factor: usize,
+        /// All brokers of the cluster.
+        registered: usize,
+        /// Those among them that take no new replicas.
+        cordoned: usize,
+    },
+    /// Nobody could lead the new partition.
+    #[error("all brokers that take replicas are fenced: wait until one is back")]
+    AllFenced,
+}
+
+fn cordoned_clause(cordoned: usize) -> String {
+    if cordoned == 0 { String::new() } else { format!(" and {cordoned} of them are cordoned") }
+}
 
 struct Candidate<'a> {
     id: NodeId,
@@ -75,22 +99,14 @@ impl<'a> Placer<'a> {
         }
     }
 
-    /// Fails with INVALID_REPLICATION_FACTOR if `factor` replicas cannot be placed.
-    pub(crate) fn check(&self, factor: usize) -> Result<(), Refused> {
-        let refuse = |message| Err(Refused::new(ErrorCode::InvalidReplicationFactor, message));
+    /// Whether `factor` replicas can be placed.
+    pub(crate) fn check(&self, factor: usize) -> Result<(), PlacementError> {
         if factor > self.candidates.len() {
-            let cordoned = match self.cordoned {
-                0 => String::new(),
-                count => format!(" and {count} of them are cordoned"),
-            };
-            return refuse(format!(
-                "the replication factor {factor} cannot be reached: {} brokers are registered{cordoned}; add brokers \
-                 or ask for fewer replicas",
-                self.registered
-            ));
+            let (registered, cordoned) = (self.registered, self.cordoned);
+            return Err(PlacementError::TooFewBrokers { factor, registered, cordoned });
         }
         if self.candidates.iter().all(|candidate| candidate.fenced) {
-            return refuse("all brokers that take replicas are fenced: wait until one is back".to_owned());
+            return Err(PlacementError::AllFenced);
         }
         Ok(())
     }
@@ -182,8 +198,8 @@ mod tests {
         cluster.set(ConfigResource::Broker(Some(NodeId(2))), "cordoned.log.dirs", "*");
         assert!(place(&cluster, 9, 2, 1).iter().all(|list| !list.contains(&NodeId(2))));
         let refused = Placer::new(&cluster.image, Seed(1)).check(3).expect_err("only two are left");
-        assert_eq!(refused.code, ErrorCode::InvalidReplicationFactor);
-        assert!(refused.message.contains("1 of them are cordoned"), "{refused}");
+        assert_eq!(refused, PlacementError::TooFewBrokers { factor: 3, registered: 3, cordoned: 1 });
+        assert!(refused.to_string().contains("1 of them are cordoned"), "{refused}");
     }
 
     #[test]
@@ -194,7 +210,7 @@ mod tests {
         assert!(place(&cluster, 9, 3, 1).iter().all(|list| list[2] == NodeId(1)));
         cluster.fence(2);
         cluster.fence(3);
-        assert!(Placer::new(&cluster.image, Seed(1)).check(1).is_err());
+        assert_eq!(Placer::new(&cluster.image, Seed(1)).check(1), Err(PlacementError::AllFenced));
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! AllocateProducerIds: blocks of ids for brokers to hand out (KIP-730). No I/O.
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{BrokerEpoch, NodeId, ProducerId};
 
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision, RegistrationError};
 use crate::record::Record;
 
 /// Ids in a block; Kafka's number.
@@ -18,19 +17,27 @@ pub struct ProducerIdBlock {
     pub len: i32,
 }
 
+/// Why a broker gets no producer ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AllocateProducerIdsError {
+    /// It must register again.
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    /// Ids are never given twice, and all 2^63 are given.
+    #[error("all producer ids are used up")]
+    UsedUp,
+}
+
 /// Gives a broker the next block.
-///
-/// Errors: BROKER_ID_NOT_REGISTERED, STALE_BROKER_EPOCH, UNKNOWN_SERVER_ERROR (2^63 ids are used up).
 pub fn allocate_producer_ids(
     context: Context<'_>,
     broker: NodeId,
     epoch: BrokerEpoch,
-) -> Result<Decision<ProducerIdBlock>, Refused> {
+) -> Result<Decision<ProducerIdBlock>, AllocateProducerIdsError> {
     context.registered(broker, epoch)?;
     let first = context.image.producer_id_next();
-    let Some(next) = first.get().checked_add(PRODUCER_ID_BLOCK_LEN.into()) else {
-        return Err(Refused::new(ErrorCode::UnknownServerError, "all producer ids are used up"));
-    };
+    let next =
+        first.get().checked_add(PRODUCER_ID_BLOCK_LEN.into()).ok_or(AllocateProducerIdsError::UsedUp)?;
     let records = vec![Record::ProducerIds { broker, epoch, next: ProducerId(next) }];
     Ok(Decision { records, reply: ProducerIdBlock { first, len: PRODUCER_ID_BLOCK_LEN } })
 }
@@ -55,10 +62,14 @@ mod tests {
     fn an_old_run_of_a_broker_gets_none_and_the_last_id_is_never_passed() {
         let mut cluster = Cluster::of(1);
         let stale = allocate_producer_ids(cluster.context(), NodeId(1), BrokerEpoch(0));
-        assert_eq!(stale.expect_err("stale").code, ErrorCode::StaleBrokerEpoch);
+        let stale = stale.expect_err("the epoch is old");
+        assert!(
+            matches!(stale, AllocateProducerIdsError::Registration(RegistrationError::StaleEpoch { .. })),
+            "{stale}"
+        );
         let (broker, epoch) = (NodeId(1), cluster.epoch(1));
         cluster.commit(&[Record::ProducerIds { broker, epoch, next: ProducerId(i64::MAX - 5) }]);
         let refused = allocate_producer_ids(cluster.context(), broker, epoch).expect_err("used up");
-        assert_eq!(refused.code, ErrorCode::UnknownServerError);
+        assert_eq!(refused, AllocateProducerIdsError::UsedUp);
     }
 }

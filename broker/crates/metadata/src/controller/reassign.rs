@@ -7,13 +7,12 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{NodeId, PartitionIndex};
 
+use super::assignment::{AssignmentError, check_replicas};
 use super::batches::{split_batches, whole};
 use super::change::{Change, Election};
-use super::create_topics::check_replicas;
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision};
 use super::isr_updates::rules_of;
 use crate::image::{Partition, Topic, without};
 use crate::record::Record;
@@ -29,6 +28,49 @@ pub struct ReassignmentItem {
     pub target: Option<Vec<NodeId>>,
 }
 
+/// The whole request is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{named} partitions are named, at most {ITEMS_MAX} go at once: split it")]
+pub struct TooManyReassignments {
+    /// How many partitions it names.
+    pub named: usize,
+}
+
+/// Why a partition's replicas stay. The topic and the partition are in [`ReassignmentResult`]: a long name must not be
+/// told once for each of its partitions.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReassignmentError {
+    /// Nobody can say which of the two is meant.
+    #[error("the partition is named twice")]
+    NamedTwice,
+    /// No topic has the name.
+    #[error("there is no such topic")]
+    UnknownTopic,
+    /// The topic has fewer partitions.
+    #[error("the topic has no such partition")]
+    UnknownPartition,
+    /// The target cannot be.
+    #[error(transparent)]
+    Target(#[from] AssignmentError),
+    /// The request asks that the number of replicas stay (KIP-860).
+    #[error("the replication factor would change from {present} to {target}")]
+    FactorChange {
+        /// How many replicas the partition has, or will have once a running reassignment is over.
+        present: usize,
+        /// How many the target names.
+        target: usize,
+    },
+    /// There is nothing to cancel.
+    #[error("no reassignment is running for the partition")]
+    NotReassigning,
+    /// Nobody who would stay has all committed records.
+    #[error(
+        "only replicas that were being added are in sync: cancelling would lose records, and \
+         unclean.leader.election.enable is false for the topic"
+    )]
+    WouldLoseRecords,
+}
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReassignmentResult {
@@ -37,7 +79,7 @@ pub struct ReassignmentResult {
     /// The partition.
     pub partition: PartitionIndex,
     /// Started, done or cancelled; or why not.
-    pub outcome: Result<(), Refused>,
+    pub outcome: Result<(), ReassignmentError>,
 }
 
 /// Kafka's limit: above it the whole request is refused.
@@ -46,17 +88,13 @@ const ITEMS_MAX: usize = 10_000;
 /// Starts and cancels reassignments; each partition stands for itself.
 ///
 /// `factor_may_change`: whether a target may have another length than the present replicas (v1).
-/// Error of the whole: INVALID_REQUEST (too many). Of one partition: UNKNOWN_TOPIC_OR_PARTITION, INVALID_REQUEST
-/// (named twice), INVALID_REPLICA_ASSIGNMENT, INVALID_REPLICATION_FACTOR, NO_REASSIGNMENT_IN_PROGRESS.
 pub fn alter_partition_reassignments(
     context: Context<'_>,
     items: &[ReassignmentItem],
     factor_may_change: bool,
-) -> Result<Decision<Vec<ReassignmentResult>>, Refused> {
+) -> Result<Decision<Vec<ReassignmentResult>>, TooManyReassignments> {
     if items.len() > ITEMS_MAX {
-        let message =
-            format!("{} partitions are named, at most {ITEMS_MAX} go at once: split it", items.len());
-        return Err(Refused::new(ErrorCode::InvalidRequest, message));
+        return Err(TooManyReassignments { named: items.len() });
     }
     let mut decision = Decision::reply(Vec::with_capacity(items.len()));
     let mut seen = BTreeSet::new();
@@ -64,7 +102,7 @@ pub fn alter_partition_reassignments(
         let outcome = if seen.insert((&item.topic, item.partition)) {
             alter_one(context, item, factor_may_change)
         } else {
-            Err(Refused::new(ErrorCode::InvalidRequest, "the partition is named twice"))
+            Err(ReassignmentError::NamedTwice)
         };
         let outcome = outcome.map(|record| decision.records.extend(record));
         let (topic, partition) = (item.topic.clone(), item.partition);
@@ -85,12 +123,9 @@ fn alter_one(
     context: Context<'_>,
     item: &ReassignmentItem,
     factor_may_change: bool,
-) -> Result<Option<Record>, Refused> {
-    // The row says which: a long name must not be told once for each of its partitions.
-    let unknown = |message: &str| Refused::new(ErrorCode::UnknownTopicOrPartition, message);
-    let topic = context.image.topic(&item.topic).ok_or_else(|| unknown("there is no such topic"))?;
-    let partition = topic.partition(item.partition);
-    let partition = partition.ok_or_else(|| unknown("the topic has no such partition"))?;
+) -> Result<Option<Record>, ReassignmentError> {
+    let topic = context.image.topic(&item.topic).ok_or(ReassignmentError::UnknownTopic)?;
+    let partition = topic.partition(item.partition).ok_or(ReassignmentError::UnknownPartition)?;
     match &item.target {
         Some(target) => start(context, topic, item.partition, partition, target, factor_may_change),
         None => cancel(context, topic, item.partition, partition),
@@ -104,12 +139,11 @@ fn start(
     partition: &Partition,
     target: &[NodeId],
     factor_may_change: bool,
-) -> Result<Option<Record>, Refused> {
+) -> Result<Option<Record>, ReassignmentError> {
     check_replicas(context, target)?;
-    let settled = partition.settled_replicas().len();
-    if !factor_may_change && target.len() != settled {
-        let message = format!("the replication factor would change from {settled} to {}", target.len());
-        return Err(Refused::new(ErrorCode::InvalidReplicationFactor, message));
+    let present = partition.settled_replicas().len();
+    if !factor_may_change && target.len() != present {
+        return Err(ReassignmentError::FactorChange { present, target: target.len() });
     }
     let mut removing = without(&partition.replicas, target);
     removing.sort();
@@ -126,17 +160,14 @@ fn cancel(
     topic: &Topic,
     index: PartitionIndex,
     partition: &Partition,
-) -> Result<Option<Record>, Refused> {
+) -> Result<Option<Record>, ReassignmentError> {
     if !partition.is_reassigning() {
-        let message = "no reassignment is running for the partition";
-        return Err(Refused::new(ErrorCode::NoReassignmentInProgress, message));
+        return Err(ReassignmentError::NotReassigning);
     }
     let (min_isr, election) = rules_of(context, topic);
     let isr = without(&partition.isr, &partition.adding);
     if isr.is_empty() && election != Election::Unclean {
-        let message = "only replicas that were being added are in sync: cancelling would lose records, and \
-                       unclean.leader.election.enable is false for the topic";
-        return Err(Refused::new(ErrorCode::InvalidReplicaAssignment, message));
+        return Err(ReassignmentError::WouldLoseRecords);
     }
     let change = Change::new(context, topic, index, partition, min_isr).election(election).isr(isr);
     Ok(change.assignment(partition.settled_replicas(), Vec::new(), Vec::new()).build())
@@ -148,12 +179,15 @@ mod tests {
     use crate::controller::list_reassignments;
     use crate::testing::{Cluster, ids};
 
-    fn reassign(cluster: &mut Cluster, target: Option<&[i32]>, factor_may_change: bool) -> ErrorCode {
+    fn reassign(
+        cluster: &mut Cluster,
+        target: Option<&[i32]>,
+        factor_may_change: bool,
+    ) -> Result<(), ReassignmentError> {
         let target = target.map(ids);
         let item = ReassignmentItem { topic: "t".into(), partition: PartitionIndex(0), target };
         let decision = alter_partition_reassignments(cluster.context(), &[item], factor_may_change);
-        let reply = cluster.take(decision.expect("one item"));
-        reply[0].outcome.as_ref().map_or_else(|refused| refused.code, |()| ErrorCode::None)
+        cluster.take(decision.expect("one item")).remove(0).outcome
     }
 
     fn cluster() -> Cluster {
@@ -165,7 +199,7 @@ mod tests {
     #[test]
     fn a_start_keeps_the_old_replicas_until_the_new_are_in_sync() {
         let mut cluster = cluster();
-        assert_eq!(reassign(&mut cluster, Some(&[4, 5, 1]), true), ErrorCode::None);
+        assert_eq!(reassign(&mut cluster, Some(&[4, 5, 1]), true), Ok(()));
         let partition = cluster.partition("t", 0);
         assert_eq!(partition.replicas, ids(&[4, 5, 1, 2, 3]));
         assert_eq!((&partition.adding, &partition.removing), (&ids(&[4, 5]), &ids(&[2, 3])));
@@ -178,7 +212,7 @@ mod tests {
     #[test]
     fn a_kept_replica_that_lags_blocks_the_end() {
         let mut cluster = cluster();
-        reassign(&mut cluster, Some(&[4, 2, 1]), true);
+        assert_eq!(reassign(&mut cluster, Some(&[4, 2, 1]), true), Ok(()));
         cluster.set_isr("t", 0, &[1, 3, 4]).outcome.expect("2 left");
         assert!(cluster.partition("t", 0).is_reassigning());
         cluster.set_isr("t", 0, &[1, 3, 4, 2]).outcome.expect("1 leads on");
@@ -189,7 +223,7 @@ mod tests {
     #[test]
     fn another_order_is_done_at_once_and_moves_no_leader() {
         let mut cluster = cluster();
-        assert_eq!(reassign(&mut cluster, Some(&[3, 2, 1]), true), ErrorCode::None);
+        assert_eq!(reassign(&mut cluster, Some(&[3, 2, 1]), true), Ok(()));
         assert_eq!(cluster.state("t", 0), (vec![3, 2, 1], vec![1, 2, 3], vec![], Some(1)));
         assert!(!cluster.partition("t", 0).is_reassigning());
     }
@@ -198,7 +232,7 @@ mod tests {
     fn fewer_replicas_are_done_at_once_and_raise_the_leader_epoch() {
         let mut cluster = cluster();
         let before = cluster.partition("t", 0).leader_epoch;
-        assert_eq!(reassign(&mut cluster, Some(&[2, 3]), true), ErrorCode::None);
+        assert_eq!(reassign(&mut cluster, Some(&[2, 3]), true), Ok(()));
         assert_eq!(cluster.state("t", 0), (vec![2, 3], vec![2, 3], vec![], Some(2)));
         assert_eq!(cluster.partition("t", 0).leader_epoch, before.next());
     }
@@ -206,17 +240,18 @@ mod tests {
     #[test]
     fn the_factor_changes_only_where_it_may() {
         let mut cluster = cluster();
-        assert_eq!(reassign(&mut cluster, Some(&[1, 2]), false), ErrorCode::InvalidReplicationFactor);
-        assert_eq!(reassign(&mut cluster, Some(&[1, 2, 4]), false), ErrorCode::None);
+        let refused = ReassignmentError::FactorChange { present: 3, target: 2 };
+        assert_eq!(reassign(&mut cluster, Some(&[1, 2]), false), Err(refused));
+        assert_eq!(reassign(&mut cluster, Some(&[1, 2, 4]), false), Ok(()));
     }
 
     #[test]
     fn a_cancel_restores_the_members() {
         let mut cluster = cluster();
-        assert_eq!(reassign(&mut cluster, None, true), ErrorCode::NoReassignmentInProgress);
-        reassign(&mut cluster, Some(&[4, 5, 1]), true);
+        assert_eq!(reassign(&mut cluster, None, true), Err(ReassignmentError::NotReassigning));
+        assert_eq!(reassign(&mut cluster, Some(&[4, 5, 1]), true), Ok(()));
         cluster.set_isr("t", 0, &[1, 2, 3, 4]).outcome.expect("4 caught up");
-        assert_eq!(reassign(&mut cluster, None, true), ErrorCode::None);
+        assert_eq!(reassign(&mut cluster, None, true), Ok(()));
         assert_eq!(cluster.state("t", 0), (vec![1, 2, 3], vec![1, 2, 3], vec![], Some(1)));
         assert!(!cluster.partition("t", 0).is_reassigning());
     }
@@ -225,29 +260,33 @@ mod tests {
     fn a_cancel_that_would_lose_records_is_refused() {
         let mut cluster = Cluster::of(2);
         cluster.topic("t", &[&[1]], &[]);
-        reassign(&mut cluster, Some(&[2, 1]), true);
+        assert_eq!(reassign(&mut cluster, Some(&[2, 1]), true), Ok(()));
         assert!(cluster.partition("t", 0).is_reassigning());
         cluster.topic("other", &[&[2]], &[]);
         let mut image = cluster.partition("t", 0).clone();
         (image.isr, image.leader) = (ids(&[2]), Some(NodeId(2)));
         let id = cluster.image.topic("t").expect("it exists").id;
         cluster.commit(&[Record::Partition(image.to_record(id, PartitionIndex(0)))]);
-        assert_eq!(reassign(&mut cluster, None, true), ErrorCode::InvalidReplicaAssignment);
+        assert_eq!(reassign(&mut cluster, None, true), Err(ReassignmentError::WouldLoseRecords));
     }
 
     #[test]
     fn targets_that_cannot_be_are_refused() {
         let mut cluster = cluster();
-        for target in [&[][..], &[1, 1], &[1, 9]] {
-            let code = reassign(&mut cluster, Some(target), true);
-            assert_eq!(code, ErrorCode::InvalidReplicaAssignment, "{target:?}");
+        let (twice, unknown) = (ids(&[1, 1]), ids(&[1, 9]));
+        for (target, refused) in [
+            (&[][..], AssignmentError::NoReplicas),
+            (&[1, 1], AssignmentError::BrokerTwice { replicas: twice }),
+            (&[1, 9], AssignmentError::UnknownBroker { replicas: unknown, broker: NodeId(9) }),
+        ] {
+            assert_eq!(reassign(&mut cluster, Some(target), true), Err(refused.into()), "{target:?}");
         }
     }
 
     #[test]
     fn a_new_replica_gets_its_brokers_directory() {
         let mut cluster = cluster();
-        reassign(&mut cluster, Some(&[4, 2, 3]), true);
+        assert_eq!(reassign(&mut cluster, Some(&[4, 2, 3]), true), Ok(()));
         let partition = cluster.partition("t", 0);
         assert_eq!(partition.directory_of(NodeId(4)), Some(cluster.registration(4, 1).log_dirs[0]));
         assert_eq!(partition.directories.len(), partition.replicas.len());

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{BrokerEpoch, ClusterId, DirectoryId, NodeId, Uuid};
 
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision};
 use super::isr_updates::broker_leaves;
 use crate::record::{Endpoint, FeatureRange, Record, RegisterBroker};
 
@@ -39,26 +38,78 @@ pub struct RegisterFacts<'a> {
     pub lease_held: bool,
 }
 
+/// Why a broker may not join.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegisterBrokerError {
+    /// Its disk or its settings are of another cluster.
+    #[error("broker {broker} is of cluster {given}, this is {present}")]
+    OtherCluster {
+        /// The broker.
+        broker: NodeId,
+        /// The cluster that it believes to be in.
+        given: ClusterId,
+        /// The cluster that it asked.
+        present: ClusterId,
+    },
+    /// Nobody could reach it.
+    #[error("broker {broker} has no listener that others can reach")]
+    NoListener {
+        /// The broker.
+        broker: NodeId,
+    },
+    /// Its release is too old, or too new, for a feature that is on.
+    #[error(
+        "broker {broker} does not support {feature} at the cluster's level {level}: run a newer release on it"
+    )]
+    UnsupportedFeature {
+        /// The broker.
+        broker: NodeId,
+        /// The feature.
+        feature: String,
+        /// The level at which the cluster has it.
+        level: i16,
+    },
+    /// Its own list of directories repeats one.
+    #[error("broker {broker} names a log directory twice")]
+    DirectoryTwice {
+        /// The broker.
+        broker: NodeId,
+    },
+    /// A copied disk: two brokers would vouch for the same records.
+    #[error("the log directory {directory} belongs to broker {owner}: give broker {broker} an empty one")]
+    DirectoryOfOther {
+        /// The broker.
+        broker: NodeId,
+        /// The directory.
+        directory: DirectoryId,
+        /// Who has it.
+        owner: NodeId,
+    },
+    /// Another process of this id holds a lease; clears up by itself when the lease runs out.
+    #[error(
+        "broker {broker} is running elsewhere: stop it, or wait for its lease to run out after a restart"
+    )]
+    RunsElsewhere {
+        /// The broker.
+        broker: NodeId,
+    },
+}
+
 /// Registers a broker, fenced. Its new epoch is the offset at which the batch is committed.
 ///
 /// A broker whose last run did not stop cleanly leaves every ISR and ELR: what it had acknowledged may be gone.
-/// Errors: INCONSISTENT_CLUSTER_ID, DUPLICATE_BROKER_REGISTRATION, UNSUPPORTED_VERSION, INVALID_REGISTRATION.
 pub fn register_broker(
     context: Context<'_>,
     request: &RegisterRequest,
     facts: &RegisterFacts<'_>,
-) -> Result<Decision<()>, Refused> {
+) -> Result<Decision<()>, RegisterBrokerError> {
     check_cluster(request, facts)?;
     check_features(context, request)?;
     check_directories(context, request)?;
     let existing = context.image.broker(request.broker);
     let same_run = existing.filter(|broker| broker.incarnation == request.incarnation);
     if facts.lease_held && existing.is_some() && same_run.is_none() {
-        let message = format!(
-            "broker {} is running elsewhere: stop it, or wait for its lease to run out after a restart",
-            request.broker
-        );
-        return Err(Refused::new(ErrorCode::DuplicateBrokerRegistration, message));
+        return Err(RegisterBrokerError::RunsElsewhere { broker: request.broker });
     }
     let mut records = Vec::new();
     if same_run.is_none() {
@@ -80,48 +131,41 @@ pub fn register_broker(
     Ok(Decision { records, reply: () })
 }
 
-fn check_cluster(request: &RegisterRequest, facts: &RegisterFacts<'_>) -> Result<(), Refused> {
+fn check_cluster(request: &RegisterRequest, facts: &RegisterFacts<'_>) -> Result<(), RegisterBrokerError> {
     if request.cluster_id != *facts.cluster_id {
-        let message = format!(
-            "broker {} is of cluster {}, this is {}",
-            request.broker, request.cluster_id, facts.cluster_id
-        );
-        return Err(Refused::new(ErrorCode::InconsistentClusterId, message));
+        return Err(RegisterBrokerError::OtherCluster {
+            broker: request.broker,
+            given: request.cluster_id.clone(),
+            present: facts.cluster_id.clone(),
+        });
     }
     if request.endpoints.is_empty() {
-        let message = format!("broker {} has no listener that others can reach", request.broker);
-        return Err(Refused::new(ErrorCode::InvalidRegistration, message));
+        return Err(RegisterBrokerError::NoListener { broker: request.broker });
     }
     Ok(())
 }
 
-fn check_features(context: Context<'_>, request: &RegisterRequest) -> Result<(), Refused> {
+fn check_features(context: Context<'_>, request: &RegisterRequest) -> Result<(), RegisterBrokerError> {
     for (name, level) in context.image.features() {
         let range = request.features.iter().find(|feature| feature.name == name);
         let supported = range.is_some_and(|range| (range.level_min..=range.level_max).contains(&level));
         if !supported {
-            let message = format!(
-                "broker {} does not support {name} at the cluster's level {level}: run a newer release on it",
-                request.broker
-            );
-            return Err(Refused::new(ErrorCode::UnsupportedVersion, message));
+            let (broker, feature) = (request.broker, name.to_owned());
+            return Err(RegisterBrokerError::UnsupportedFeature { broker, feature, level });
         }
     }
     Ok(())
 }
 
-fn check_directories(context: Context<'_>, request: &RegisterRequest) -> Result<(), Refused> {
-    let invalid = |message: String| Err(Refused::new(ErrorCode::InvalidRegistration, message));
-    let distinct: BTreeSet<_> = request.log_dirs.iter().collect();
+fn check_directories(context: Context<'_>, request: &RegisterRequest) -> Result<(), RegisterBrokerError> {
+    let (broker, distinct) = (request.broker, request.log_dirs.iter().collect::<BTreeSet<_>>());
     if distinct.len() != request.log_dirs.len() {
-        return invalid(format!("broker {} names a log directory twice", request.broker));
+        return Err(RegisterBrokerError::DirectoryTwice { broker });
     }
-    for other in context.image.brokers().filter(|other| other.id != request.broker) {
+    for other in context.image.brokers().filter(|other| other.id != broker) {
         if let Some(shared) = other.log_dirs.iter().find(|directory| distinct.contains(directory)) {
-            return invalid(format!(
-                "the log directory {shared} belongs to broker {}: give broker {} an empty one",
-                other.id, request.broker
-            ));
+            let (directory, owner) = (*shared, other.id);
+            return Err(RegisterBrokerError::DirectoryOfOther { broker, directory, owner });
         }
     }
     Ok(())
@@ -132,8 +176,8 @@ mod tests {
     use super::*;
     use crate::testing::Cluster;
 
-    fn refusal(cluster: &mut Cluster, request: &RegisterRequest, lease_held: bool) -> ErrorCode {
-        cluster.register(request, lease_held).expect_err("it is refused").code
+    fn refusal(cluster: &mut Cluster, request: &RegisterRequest, lease_held: bool) -> RegisterBrokerError {
+        cluster.register(request, lease_held).expect_err("it is refused")
     }
 
     #[test]
@@ -150,7 +194,8 @@ mod tests {
     fn a_second_process_with_a_living_id_is_refused() {
         let mut cluster = Cluster::of(1);
         let other = cluster.registration(1, 2);
-        assert_eq!(refusal(&mut cluster, &other, true), ErrorCode::DuplicateBrokerRegistration);
+        let elsewhere = RegisterBrokerError::RunsElsewhere { broker: NodeId(1) };
+        assert_eq!(refusal(&mut cluster, &other, true), elsewhere);
         assert_eq!(cluster.register(&other, false), Ok(()));
     }
 
@@ -169,16 +214,23 @@ mod tests {
         let good = cluster.registration(2, 1);
         let cluster_id = ClusterId("other".into());
         let foreign = RegisterRequest { cluster_id, ..good.clone() };
-        assert_eq!(refusal(&mut cluster, &foreign, false), ErrorCode::InconsistentClusterId);
+        let refused = refusal(&mut cluster, &foreign, false);
+        assert!(matches!(refused, RegisterBrokerError::OtherCluster { .. }), "{refused}");
         let old = RegisterRequest { features: Vec::new(), ..good.clone() };
-        assert_eq!(refusal(&mut cluster, &old, false), ErrorCode::UnsupportedVersion);
+        let refused = refusal(&mut cluster, &old, false);
+        assert!(matches!(refused, RegisterBrokerError::UnsupportedFeature { .. }), "{refused}");
         let unreachable = RegisterRequest { endpoints: Vec::new(), ..good.clone() };
-        assert_eq!(refusal(&mut cluster, &unreachable, false), ErrorCode::InvalidRegistration);
+        let broker = good.broker;
+        assert_eq!(refusal(&mut cluster, &unreachable, false), RegisterBrokerError::NoListener { broker });
         let stolen = RegisterRequest { log_dirs: cluster.registration(1, 1).log_dirs, ..good.clone() };
-        assert_eq!(refusal(&mut cluster, &stolen, false), ErrorCode::InvalidRegistration);
+        let (directory, owner) = (stolen.log_dirs[0], NodeId(1));
+        assert_eq!(
+            refusal(&mut cluster, &stolen, false),
+            RegisterBrokerError::DirectoryOfOther { broker, directory, owner }
+        );
         let twice =
             RegisterRequest { log_dirs: [good.log_dirs.clone(), good.log_dirs.clone()].concat(), ..good };
-        assert_eq!(refusal(&mut cluster, &twice, false), ErrorCode::InvalidRegistration);
+        assert_eq!(refusal(&mut cluster, &twice, false), RegisterBrokerError::DirectoryTwice { broker });
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! UpdateFeatures (KIP-584). No I/O.
 
-use ottla_broker_protocol::ErrorCode;
+use ottla_broker_types::NodeId;
 
-use super::decision::{Context, Decision, Refused};
+use super::decision::{Context, Decision};
 use super::features::supported_features;
-use crate::record::Record;
+use crate::record::{FeatureRange, Record};
 
 /// Which way a level may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,28 +28,71 @@ pub struct FeatureUpdate {
     pub upgrade: FeatureUpgradeType,
 }
 
+/// Why no level is set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpdateFeaturesError {
+    /// Nobody can say which of the two is meant.
+    #[error("{feature} is named twice")]
+    NamedTwice {
+        /// The feature.
+        feature: String,
+    },
+    /// This release knows no such feature.
+    #[error("there is no feature {feature}")]
+    Unknown {
+        /// The name as asked.
+        feature: String,
+    },
+    /// This release does not have the feature at that level.
+    #[error("{feature} goes from {level_min} to {level_max}")]
+    OutOfRange {
+        /// The feature.
+        feature: String,
+        /// Its lowest level, inclusive.
+        level_min: i16,
+        /// Its highest level, inclusive.
+        level_max: i16,
+    },
+    /// A broker would be shut out.
+    #[error("broker {broker} does not support {feature} at {level}")]
+    BrokerLacks {
+        /// The broker.
+        broker: NodeId,
+        /// The feature.
+        feature: String,
+        /// The level as asked.
+        level: i16,
+    },
+    /// A downgrade has to be asked for as one, and an upgrade too.
+    #[error("{feature} is at {present}: to go to {asked} ask for the other direction")]
+    Direction {
+        /// The feature.
+        feature: String,
+        /// Its level.
+        present: i16,
+        /// The level as asked.
+        asked: i16,
+    },
+}
+
 /// Sets levels, all or none. With `validate_only` nothing is proposed.
-///
-/// Errors: INVALID_UPDATE_VERSION (unknown, out of range, or not supported by every broker), INVALID_REQUEST (wrong
-/// direction, named twice).
 pub fn update_features(
     context: Context<'_>,
     updates: &[FeatureUpdate],
     validate_only: bool,
-) -> Result<Decision<()>, Refused> {
+) -> Result<Decision<()>, UpdateFeaturesError> {
     let mut records = Vec::new();
     for (at, update) in updates.iter().enumerate() {
         let name = &update.name;
         if updates[..at].iter().any(|other| other.name == *name) {
-            return Err(Refused::new(ErrorCode::InvalidRequest, format!("{name} is named twice")));
+            return Err(UpdateFeaturesError::NamedTwice { feature: name.clone() });
         }
         check_supported(context, update)?;
         let present = context.image.feature(name);
         let upwards = update.upgrade == FeatureUpgradeType::Upgrade;
         if (upwards && update.level < present) || (!upwards && update.level > present) {
-            let message =
-                format!("{name} is at {present}: to go to {} ask for the other direction", update.level);
-            return Err(Refused::new(ErrorCode::InvalidRequest, message));
+            let (feature, asked) = (name.clone(), update.level);
+            return Err(UpdateFeaturesError::Direction { feature, present, asked });
         }
         if update.level != present && !validate_only {
             records.push(Record::FeatureLevel { name: name.clone(), level: update.level });
@@ -58,21 +101,23 @@ pub fn update_features(
     Ok(Decision { records, reply: () })
 }
 
-fn check_supported(context: Context<'_>, update: &FeatureUpdate) -> Result<(), Refused> {
-    let refuse = |message| Err(Refused::new(ErrorCode::InvalidUpdateVersion, message));
+fn check_supported(context: Context<'_>, update: &FeatureUpdate) -> Result<(), UpdateFeaturesError> {
     let (name, level) = (&update.name, update.level);
-    let Some(known) = supported_features().into_iter().find(|range| range.name == *name) else {
-        return refuse(format!("there is no feature {name}"));
-    };
-    if !(known.level_min..=known.level_max).contains(&level) {
-        return refuse(format!("{name} goes from {} to {}", known.level_min, known.level_max));
+    let known = supported_features().into_iter().find(|range| range.name == *name);
+    let known = known.ok_or_else(|| UpdateFeaturesError::Unknown { feature: name.clone() })?;
+    let FeatureRange { level_min, level_max, .. } = known;
+    if !(level_min..=level_max).contains(&level) {
+        return Err(UpdateFeaturesError::OutOfRange { feature: known.name, level_min, level_max });
     }
     let lacking = context.image.brokers().find(|broker| {
         let range = broker.feature(name);
         level > 0 && !range.is_some_and(|range| (range.level_min..=range.level_max).contains(&level))
     });
     match lacking {
-        Some(broker) => refuse(format!("broker {} does not support {name} at {level}", broker.id)),
+        Some(broker) => {
+            let (broker, feature) = (broker.id, name.clone());
+            Err(UpdateFeaturesError::BrokerLacks { broker, feature, level })
+        }
         None => Ok(()),
     }
 }
@@ -83,10 +128,14 @@ mod tests {
     use crate::controller::ELR_FEATURE;
     use crate::testing::Cluster;
 
-    fn code(cluster: &Cluster, name: &str, level: i16, upgrade: FeatureUpgradeType) -> ErrorCode {
+    fn update(
+        cluster: &Cluster,
+        name: &str,
+        level: i16,
+        upgrade: FeatureUpgradeType,
+    ) -> Result<(), UpdateFeaturesError> {
         let update = FeatureUpdate { name: name.to_owned(), level, upgrade };
-        let decision = update_features(cluster.context(), &[update], false);
-        decision.map_or_else(|refused| refused.code, |_| ErrorCode::None)
+        update_features(cluster.context(), &[update], false).map(|decision| decision.reply)
     }
 
     #[test]
@@ -94,12 +143,16 @@ mod tests {
         let mut cluster = Cluster::of(1);
         use FeatureUpgradeType::{SafeDowngrade, Upgrade};
         assert_eq!(cluster.image.feature(ELR_FEATURE), 1);
-        assert_eq!(code(&cluster, ELR_FEATURE, 0, Upgrade), ErrorCode::InvalidRequest);
-        assert_eq!(code(&cluster, ELR_FEATURE, 9, Upgrade), ErrorCode::InvalidUpdateVersion);
-        assert_eq!(code(&cluster, "no.feature", 1, Upgrade), ErrorCode::InvalidUpdateVersion);
-        assert_eq!(code(&cluster, ELR_FEATURE, 0, SafeDowngrade), ErrorCode::None);
+        let elr = || ELR_FEATURE.to_owned();
+        let direction = UpdateFeaturesError::Direction { feature: elr(), present: 1, asked: 0 };
+        assert_eq!(update(&cluster, ELR_FEATURE, 0, Upgrade), Err(direction));
+        let range = UpdateFeaturesError::OutOfRange { feature: elr(), level_min: 0, level_max: 1 };
+        assert_eq!(update(&cluster, ELR_FEATURE, 9, Upgrade), Err(range));
+        let unknown = UpdateFeaturesError::Unknown { feature: "no.feature".to_owned() };
+        assert_eq!(update(&cluster, "no.feature", 1, Upgrade), Err(unknown));
+        assert_eq!(update(&cluster, ELR_FEATURE, 0, SafeDowngrade), Ok(()));
         cluster.commit(&[Record::FeatureLevel { name: ELR_FEATURE.to_owned(), level: 0 }]);
-        assert_eq!(code(&cluster, ELR_FEATURE, 1, Upgrade), ErrorCode::None);
+        assert_eq!(update(&cluster, ELR_FEATURE, 1, Upgrade), Ok(()));
     }
 
     #[test]
@@ -109,7 +162,8 @@ mod tests {
         let mut old = cluster.registration(1, 1);
         old.features.retain(|feature| feature.name != ELR_FEATURE);
         cluster.register(&old, false).expect("the feature is off");
-        let result = code(&cluster, ELR_FEATURE, 1, FeatureUpgradeType::Upgrade);
-        assert_eq!(result, ErrorCode::InvalidUpdateVersion);
+        let refused =
+            UpdateFeaturesError::BrokerLacks { broker: NodeId(1), feature: ELR_FEATURE.to_owned(), level: 1 };
+        assert_eq!(update(&cluster, ELR_FEATURE, 1, FeatureUpgradeType::Upgrade), Err(refused));
     }
 }

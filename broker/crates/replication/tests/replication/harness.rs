@@ -9,9 +9,9 @@ use ottla_broker_log::{Log, LogConfig, RecoveryPoint, SimDisk};
 use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions, batches, records};
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
-    AckState, AckWait, Acks, Assignment, Effects, FetchError, FetchFacts, FetchPosition, FollowerFetched,
-    FollowerId, FollowerStep, Isolation, IsrDecided, IsrProposal, LeaderOffsets, LeadershipError,
-    ProduceError, Produced, Replica, ReplicationConfig,
+    AckState, AckWait, Acks, Assignment, Effects, FetchFacts, FetchPosition, FetchRefusal, FollowerFetched,
+    FollowerId, FollowerStep, Isolation, IsrDecided, IsrProposal, IsrUnchanged, LeaderOffsets, ProduceError,
+    Produced, Replica, ReplicationConfig,
 };
 use ottla_broker_types::{
     BrokerEpoch, DurationMs, LeaderEpoch, MonotonicMs, NodeId, Now, Offset, PartitionEpoch, PartitionIndex,
@@ -229,19 +229,19 @@ impl Model {
         Some(effects)
     }
 
-    pub(crate) fn judge(&mut self, id: NodeId, proposal: &IsrProposal) -> Result<IsrDecided, ErrorCode> {
+    pub(crate) fn judge(&mut self, id: NodeId, proposal: &IsrProposal) -> Result<IsrDecided, IsrUnchanged> {
         if self.state.leader != Some(id) || proposal.leader_epoch != self.state.leader_epoch {
-            return Err(ErrorCode::FencedLeaderEpoch);
+            return Err(IsrUnchanged::Overtaken);
         }
         if proposal.partition_epoch != self.state.partition_epoch {
-            return Err(ErrorCode::InvalidUpdateVersion);
+            return Err(IsrUnchanged::Overtaken);
         }
         for member in &proposal.new_isr {
             let registered = self.nodes[&member.node].broker_epoch;
             let added = !self.state.isr.contains(&member.node);
             let stale = member.broker_epoch.is_some_and(|epoch| epoch != registered);
             if stale || (added && !self.is_up(member.node)) {
-                return Err(ErrorCode::IneligibleReplica);
+                return Err(IsrUnchanged::NotTaken);
             }
         }
         self.state.isr = proposal.nodes().collect();
@@ -310,7 +310,7 @@ impl Model {
         let now = self.now;
         let outcome = match self.replica(position.leader).handle_fetch(now, &facts) {
             Ok(outcome) => outcome,
-            Err(error) => return Err(code(&error)),
+            Err(error) => return Err(error.code()),
         };
         self.queue(position.leader, &outcome.effects);
         Ok(Fetched {
@@ -329,12 +329,13 @@ impl Model {
         answer: Result<Fetched, ErrorCode>,
     ) -> FollowerStep {
         let now = self.now;
-        let answer = answer.as_ref().map_err(|error| *error).map(|fetched| FollowerFetched {
-            high_watermark: Some(fetched.high_watermark),
-            log_start: Some(fetched.log_start),
-            diverging: fetched.diverging,
-            records: &fetched.records,
-        });
+        let answer =
+            answer.as_ref().map_err(|code| FetchRefusal::from(*code)).map(|fetched| FollowerFetched {
+                high_watermark: Some(fetched.high_watermark),
+                log_start: Some(fetched.log_start),
+                diverging: fetched.diverging,
+                records: &fetched.records,
+            });
         let (step, _) =
             self.replica(id).handle_fetch_response(now, position, answer).expect("the disk works");
         if step != FollowerStep::NeedLeaderOffsets {
@@ -498,19 +499,6 @@ fn bytes_of(segments: &[Segment]) -> Vec<u8> {
         }
     }
     bytes
-}
-
-/// The wire code of a fetch error, as the shell maps it.
-pub(crate) fn code(error: &FetchError) -> ErrorCode {
-    match error {
-        FetchError::Leadership(LeadershipError::FencedLeaderEpoch) => ErrorCode::FencedLeaderEpoch,
-        FetchError::Leadership(LeadershipError::UnknownLeaderEpoch) => ErrorCode::UnknownLeaderEpoch,
-        FetchError::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
-        FetchError::Read(_) => ErrorCode::KafkaStorageError,
-        FetchError::Leadership(LeadershipError::NotLeaderOrFollower)
-        | FetchError::NotAReplica
-        | FetchError::StaleBrokerEpoch => ErrorCode::NotLeaderOrFollower,
-    }
 }
 
 /// The facts of a consumer's fetch.

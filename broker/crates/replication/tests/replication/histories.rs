@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_log::AppendError;
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_replication::{AckState, AckWait, FetchPosition, ProduceError};
+use ottla_broker_replication::{AckState, AckWait, FetchPosition, IsrUnchanged, ProduceError};
 use ottla_broker_types::NodeId;
 use proptest::prelude::*;
 
@@ -164,11 +164,8 @@ impl History {
         let _ = self.model.judge(node, &proposal);
         if self.up(node) {
             let now = self.model.now;
-            let effects = self.model.replica(node).alter_partition_result(
-                now,
-                &proposal,
-                Err(ErrorCode::RequestTimedOut),
-            );
+            let effects =
+                self.model.replica(node).alter_partition_result(now, &proposal, Err(IsrUnchanged::Unknown));
             self.model.proposals.extend(effects.isr_change.map(|again| (node, again)));
         }
     }

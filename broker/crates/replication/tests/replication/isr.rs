@@ -1,6 +1,6 @@
 //! Growing and shrinking the ISR, with a controller that answers late, twice or not at all.
 
-use ottla_broker_protocol::ErrorCode;
+use ottla_broker_replication::IsrUnchanged;
 use ottla_broker_types::Offset;
 
 use crate::harness::{Model, N1, N2, N3};
@@ -38,7 +38,7 @@ fn an_unknown_outcome_is_asked_again_and_counts_until_it_is_known() {
     // The controller commits it, but the answer is lost.
     assert!(model.judge(N1, &proposal).is_ok());
     let now = model.now;
-    let effects = model.replica(N1).alter_partition_result(now, &proposal, Err(ErrorCode::RequestTimedOut));
+    let effects = model.replica(N1).alter_partition_result(now, &proposal, Err(IsrUnchanged::Unknown));
     assert_eq!(effects.isr_change.as_ref(), Some(&proposal));
     model.write(N1, &[2]);
     for _ in 0..2 {
@@ -47,8 +47,8 @@ fn an_unknown_outcome_is_asked_again_and_counts_until_it_is_known() {
     assert_eq!(model.high_watermark(N1), 1, "node 3 may be elected already");
     // The second attempt is too late, and that is no reason to forget node 3.
     let refused = model.judge(N1, &proposal).map(|_| ());
-    assert_eq!(refused, Err(ErrorCode::InvalidUpdateVersion));
-    let _ = model.replica(N1).alter_partition_result(now, &proposal, Err(ErrorCode::InvalidUpdateVersion));
+    assert_eq!(refused, Err(IsrUnchanged::Overtaken));
+    let _ = model.replica(N1).alter_partition_result(now, &proposal, Err(IsrUnchanged::Overtaken));
     assert_eq!(model.high_watermark(N1), 1);
     let _ = model.deliver(N1);
     assert_eq!(model.replica(N1).isr().map(|isr| isr.len()), Some(3));
@@ -92,9 +92,7 @@ fn an_answer_to_a_proposal_that_is_not_in_flight_changes_nothing() {
     let _ = model.deliver(N1);
     let now = model.now;
     assert!(model.replica(N1).alter_partition_result(now, &proposal, decided).is_empty());
-    assert!(
-        model.replica(N1).alter_partition_result(now, &proposal, Err(ErrorCode::RequestTimedOut)).is_empty()
-    );
+    assert!(model.replica(N1).alter_partition_result(now, &proposal, Err(IsrUnchanged::Unknown)).is_empty());
 }
 
 #[test]

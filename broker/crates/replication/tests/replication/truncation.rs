@@ -4,7 +4,7 @@ use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{Became, EpochEnd, FetchError, FollowerStep, LeadershipError};
 use ottla_broker_types::{LeaderEpoch, Offset};
 
-use crate::harness::{Model, N1, N2, N3, Stored, code, consumer};
+use crate::harness::{Model, N1, N2, N3, Stored, consumer};
 
 fn stored(offset: i64, epoch: i32, value: u64) -> Stored {
     Stored { offset, epoch, value }
@@ -123,7 +123,7 @@ fn kip_320_readers_with_another_epoch_are_told_whose_is_older() {
     let _ = model.deliver(N1);
     let now = model.now;
     let leader = model.replica(N1);
-    let error = |result: Result<_, FetchError>| result.map(|_| ()).map_err(|error| code(&error));
+    let error = |result: Result<_, FetchError>| result.map(|_| ()).map_err(|error| error.code());
     assert_eq!(error(leader.handle_fetch(now, &consumer(0, Some(1)))), Err(ErrorCode::FencedLeaderEpoch));
     assert_eq!(error(leader.handle_fetch(now, &consumer(0, Some(3)))), Err(ErrorCode::UnknownLeaderEpoch));
     assert_eq!(error(leader.handle_fetch(now, &consumer(0, Some(2)))), Ok(()));

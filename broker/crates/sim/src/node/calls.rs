@@ -1,12 +1,11 @@
 //! Calls: who waits for which answer, and where requests and answers go. No I/O.
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{FetchPosition, IsrProposal};
 use ottla_broker_types::{NodeId, TopicPartition};
 
 use super::out::Out;
 use super::process::Process;
-use crate::message::{CallId, Reply, Request};
+use crate::message::{CallId, NotController, Reply, Request};
 use crate::queue::SimTime;
 
 /// What an answer is for.
@@ -41,9 +40,8 @@ impl Process {
             }
             Request::FetchMetadata(from) => {
                 // The committed log itself is the quorum's; whoever leads may read it.
-                let refused = Reply::Metadata(Err(ErrorCode::NotController));
                 if self.active.is_none() {
-                    out.replies.push((call, refused));
+                    out.replies.push((call, Reply::Metadata(Err(NotController))));
                 } else {
                     self.answer_metadata(call, from, out);
                 }
@@ -69,11 +67,11 @@ impl Process {
             }
             (Pending::Metadata, _) => self.metadata_missing(out),
             (Pending::AlterPartition(partition, proposal), reply) => {
-                let result = match reply {
-                    Some(Reply::AlterPartition(result)) => result,
-                    _ => Err(ErrorCode::RequestTimedOut),
+                let decided = match reply {
+                    Some(Reply::AlterPartition(Ok(Ok(results)))) => results.into_iter().next(),
+                    _ => None,
                 };
-                self.isr_answered(at, &partition, &proposal, result, out);
+                self.isr_answered(at, &partition, &proposal, decided, out);
             }
             (Pending::Fetch(leader), reply) => {
                 let answer = match reply {

@@ -10,13 +10,12 @@ use ottla_broker_metadata::controller::{
     fence_broker, heartbeat, rebalance_leaders, register_broker,
 };
 use ottla_broker_node::{LeaderReturn, Leases, Left};
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{BrokerEpoch, DurationMs, NodeId, Offset, PartitionIndex};
 
 use super::out::{Out, Timer};
 use super::process::{Process, now_at};
 use super::setup::{LEASE, MIN_ISR, OFFSETS_TOPIC, TOPIC};
-use crate::message::{CallId, Reply, Request};
+use crate::message::{CallId, NotController, Reply, Request};
 use crate::queue::SimTime;
 
 const TICK_MS: u64 = 50;
@@ -152,11 +151,11 @@ impl Process {
         }
         let context = Context { image: &self.image, config: &self.setup.config };
         let reply = match heartbeat(context, asked, &heartbeat_facts(context, &active.leases, asked.broker)) {
-            Err(error) => Err(error.code),
+            Err(error) => Err(error),
             Ok(decision) if decision.records.is_empty() => Ok(decision.reply),
             Ok(_) => return false,
         };
-        out.replies.push((call, Reply::Heartbeat(reply)));
+        out.replies.push((call, Reply::Heartbeat(Ok(reply))));
         true
     }
 
@@ -228,7 +227,7 @@ impl Process {
                 Due::Nobody => {}
                 Due::Registered(call, node) => {
                     active.leases.heard(now_at(at).mono, node);
-                    out.replies.push((call, Reply::Registered(Ok(BrokerEpoch(offset.get())))));
+                    out.replies.push((call, Reply::Registered(Ok(Ok(BrokerEpoch(offset.get()))))));
                 }
                 Due::Answer(call, reply) => out.replies.push((call, reply)),
             }
@@ -317,25 +316,25 @@ impl Process {
                         let reply = Due::Registered(call, request.broker);
                         Decision { records: decision.records, reply }
                     }
-                    Err(error) => refused(Reply::Registered(Err(error.code))),
+                    Err(error) => refused(Reply::Registered(Ok(Err(error)))),
                 }
             }
             Request::Heartbeat(request) => {
                 match heartbeat(context, &request, &heartbeat_facts(context, &active.leases, request.broker))
                 {
                     Ok(decision) => {
-                        let reply = Reply::Heartbeat(Ok(decision.reply));
+                        let reply = Reply::Heartbeat(Ok(Ok(decision.reply)));
                         Decision { records: decision.records, reply: Due::Answer(call, reply) }
                     }
-                    Err(error) => refused(Reply::Heartbeat(Err(error.code))),
+                    Err(error) => refused(Reply::Heartbeat(Ok(Err(error)))),
                 }
             }
             Request::AlterPartition(request) => match alter_partition(context, &request) {
                 Ok(decision) => {
-                    let reply = Reply::AlterPartition(Ok(decision.reply));
+                    let reply = Reply::AlterPartition(Ok(Ok(decision.reply)));
                     Decision { records: decision.records, reply: Due::Answer(call, reply) }
                 }
-                Err(error) => refused(Reply::AlterPartition(Err(error.code))),
+                Err(error) => refused(Reply::AlterPartition(Ok(Err(error)))),
             },
             other => refused(not_controller(&other)),
         }
@@ -351,11 +350,10 @@ fn heartbeat_facts(context: Context<'_>, leases: &Leases, node: NodeId) -> Heart
 }
 
 fn not_controller(request: &Request) -> Reply {
-    let code = ErrorCode::NotController;
     match request {
-        Request::Register(_) => Reply::Registered(Err(code)),
-        Request::Heartbeat(_) => Reply::Heartbeat(Err(code)),
-        Request::AlterPartition(_) => Reply::AlterPartition(Err(code)),
-        _ => Reply::Metadata(Err(code)),
+        Request::Register(_) => Reply::Registered(Err(NotController)),
+        Request::Heartbeat(_) => Reply::Heartbeat(Err(NotController)),
+        Request::AlterPartition(_) => Reply::AlterPartition(Err(NotController)),
+        _ => Reply::Metadata(Err(NotController)),
     }
 }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use ottla_broker_node::{Ask, FetchTarget, FollowerSession, Reader, SessionError, TopicRef, Turn};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_replication::{Became, FetchPosition, FollowerFetched, FollowerStep, LeaderOffsets};
+use ottla_broker_replication::{
+    Became, FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets,
+};
 use ottla_broker_types::{BrokerEpoch, DurationMs, NodeId, PartitionIndex, TopicId, TopicPartition};
 
 use super::calls::Pending;
@@ -178,12 +180,13 @@ impl Process {
         out: &mut Out,
     ) -> FollowerStep {
         let Some(hosted) = self.hosted.get_mut(partition) else { return FollowerStep::Stale };
-        let answer = row.as_ref().map_err(|error| *error).map(|fetched| FollowerFetched {
-            high_watermark: Some(fetched.high_watermark),
-            log_start: Some(fetched.log_start),
-            diverging: fetched.diverging,
-            records: &fetched.records,
-        });
+        let answer =
+            row.as_ref().map_err(|error| FetchRefusal::from(*error)).map(|fetched| FollowerFetched {
+                high_watermark: Some(fetched.high_watermark),
+                log_start: Some(fetched.log_start),
+                diverging: fetched.diverging,
+                records: &fetched.records,
+            });
         let followed = hosted.replica.handle_fetch_response(now_at(at), position, answer);
         let (step, effects) = followed.unwrap_or_else(|error| panic!("a sound answer is taken: {error}"));
         self.take_effects(partition, effects, out);

@@ -1,12 +1,14 @@
 //! Serving producers, consumers and followers, and changing ISRs. I/O on the simulated disk only.
 
-use ottla_broker_metadata::controller::{AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult};
+use ottla_broker_metadata::controller::{
+    AlterPartitionError, AlterPartitionItem, AlterPartitionRequest, AlterPartitionResult,
+};
 use ottla_broker_metadata::record::LeaderRecoveryState;
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_replication::{
-    AckState, Acks, Effects, FetchFacts, FetchOutcome, Isolation, IsrDecided, IsrProposal, LeaderOffsets,
-    ListedOffset, OffsetSpec,
+    AckState, Acks, Effects, FetchFacts, FetchOutcome, Isolation, IsrDecided, IsrProposal, IsrUnchanged,
+    LeaderOffsets, ListedOffset, OffsetSpec,
 };
 use ottla_broker_types::{LeaderEpoch, Offset, TopicPartition};
 
@@ -211,21 +213,18 @@ impl Process {
         at: SimTime,
         partition: &TopicPartition,
         proposal: &IsrProposal,
-        result: Result<Vec<AlterPartitionResult>, ErrorCode>,
+        decided: Option<AlterPartitionResult>,
         out: &mut Out,
     ) {
         let Some(hosted) = self.hosted.get_mut(partition) else { return };
-        let outcome = match result {
-            Ok(results) => match results.into_iter().next().map(|result| result.outcome) {
-                Some(Ok(altered)) => Ok(IsrDecided {
-                    leader_epoch: altered.leader_epoch,
-                    partition_epoch: altered.partition_epoch,
-                    isr: altered.isr,
-                }),
-                Some(Err(refused)) => Err(refused.code),
-                None => Err(ErrorCode::UnknownServerError),
-            },
-            Err(code) => Err(code),
+        let outcome = match decided.map(|decided| decided.outcome) {
+            Some(Ok(altered)) => Ok(IsrDecided {
+                leader_epoch: altered.leader_epoch,
+                partition_epoch: altered.partition_epoch,
+                isr: altered.isr,
+            }),
+            Some(Err(refused)) => Err(unchanged(&refused)),
+            None => Err(IsrUnchanged::Unknown),
         };
         let mut effects = hosted.replica.alter_partition_result(now_at(at), proposal, outcome);
         // The same change again: after a pause, so that a controller in trouble is not flooded.
@@ -234,5 +233,23 @@ impl Process {
         }
         self.take_effects(partition, effects, out);
         self.want_followers(partition);
+    }
+}
+
+/// What the shipped broker makes of a refusal that has gone over the wire.
+fn unchanged(error: &AlterPartitionError) -> IsrUnchanged {
+    match error {
+        AlterPartitionError::Ineligible { .. } => IsrUnchanged::NotTaken,
+        AlterPartitionError::FromTheFuture => IsrUnchanged::Unknown,
+        AlterPartitionError::NamedTwice { .. }
+        | AlterPartitionError::UnknownTopic { .. }
+        | AlterPartitionError::UnknownPartition { .. }
+        | AlterPartitionError::FencedLeaderEpoch { .. }
+        | AlterPartitionError::NotLeader { .. }
+        | AlterPartitionError::StalePartitionEpoch { .. }
+        | AlterPartitionError::NotReplicas { .. }
+        | AlterPartitionError::WithoutLeader
+        | AlterPartitionError::Recovery
+        | AlterPartitionError::NewLeaderElected { .. } => IsrUnchanged::Overtaken,
     }
 }

@@ -1,16 +1,16 @@
 //! This broker's place in the cluster: registration, heartbeats, and leaving in order. No I/O but the close.
 
 use ottla_broker_metadata::controller::{
-    HeartbeatReply, HeartbeatRequest, RegisterRequest, supported_features,
+    HeartbeatReply, HeartbeatRequest, RegisterBrokerError, RegisterRequest, RegistrationError,
+    supported_features,
 };
 use ottla_broker_metadata::record::Endpoint as Listener;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{BrokerEpoch, DirectoryId, NodeId, Uuid};
 
 use super::calls::Pending;
 use super::out::{Out, Timer};
 use super::process::Process;
-use crate::message::Request;
+use crate::message::{NotController, Request};
 use crate::queue::SimTime;
 
 const HEARTBEAT_MS: u64 = 100;
@@ -99,28 +99,36 @@ impl Process {
         }
     }
 
-    pub(crate) fn registered(&mut self, result: Result<BrokerEpoch, ErrorCode>, out: &mut Out) {
+    pub(crate) fn registered(
+        &mut self,
+        result: Result<Result<BrokerEpoch, RegisterBrokerError>, NotController>,
+        out: &mut Out,
+    ) {
         match result {
-            Ok(epoch) => {
+            Ok(Ok(epoch)) => {
                 self.membership.epoch = Some(epoch);
                 out.timers.push((0, Timer::Membership));
             }
-            Err(ErrorCode::NotController) => self.controller_lost(out),
+            Err(NotController) => self.controller_lost(out),
             // A duplicate until the lease of the former run has passed.
-            Err(_) => out.timers.push((RETRY_MS, Timer::Membership)),
+            Ok(Err(_)) => out.timers.push((RETRY_MS, Timer::Membership)),
         }
     }
 
-    pub(crate) fn heartbeat_answered(&mut self, result: Result<HeartbeatReply, ErrorCode>, out: &mut Out) {
+    pub(crate) fn heartbeat_answered(
+        &mut self,
+        result: Result<Result<HeartbeatReply, RegistrationError>, NotController>,
+        out: &mut Out,
+    ) {
         let leaving = self.membership.leaving_until.is_some();
         match result {
-            Ok(reply) if leaving && reply.should_shut_down => self.stop(out),
-            Ok(_) => out.timers.push((if leaving { RETRY_MS } else { HEARTBEAT_MS }, Timer::Membership)),
-            Err(ErrorCode::StaleBrokerEpoch | ErrorCode::BrokerIdNotRegistered) => {
+            Ok(Ok(reply)) if leaving && reply.should_shut_down => self.stop(out),
+            Ok(Ok(_)) => out.timers.push((if leaving { RETRY_MS } else { HEARTBEAT_MS }, Timer::Membership)),
+            Ok(Err(RegistrationError::StaleEpoch { .. } | RegistrationError::NotRegistered { .. })) => {
                 self.membership.epoch = None;
                 out.timers.push((RETRY_MS, Timer::Membership));
             }
-            Err(_) => self.controller_lost(out),
+            Err(NotController) => self.controller_lost(out),
         }
     }
 
