@@ -16,7 +16,7 @@ use rules::{
     unused, words,
 };
 use tree::Tree;
-use workspace::Workspace;
+use workspace::{Links, Workspace};
 
 /// Fails with every place, so that one run shows all that is to do.
 fn expect_none(rule: &str, places: Vec<String>) {
@@ -33,6 +33,12 @@ fn imports_go_down_the_layers_and_every_arrow_has_a_reason() {
 fn crates_below_the_shell_touch_no_clock_socket_file_or_environment() {
     let table = layers::Table::read().expect("layers.toml is readable");
     expect_none("purity", purity::broken(&table, &Workspace::read(), &Tree::read()));
+}
+
+#[test]
+fn crates_below_the_shell_are_linked_with_no_runtime_through_others() {
+    let table = layers::Table::read().expect("layers.toml is readable");
+    expect_none("purity of what is below", purity::broken_below(&table, &Links::read()));
 }
 
 #[test]

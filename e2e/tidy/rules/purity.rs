@@ -3,7 +3,7 @@
 use crate::lexer::{closing, code_only, line_of, words};
 use crate::rules::layers::Table;
 use crate::tree::Tree;
-use crate::workspace::Workspace;
+use crate::workspace::{Links, Workspace};
 
 /// Paths that a pure crate may not name, in code or in a `use`.
 const FORBIDDEN: [&str; 19] = [
@@ -30,6 +30,9 @@ const FORBIDDEN: [&str; 19] = [
 /// Paths to files, which only the folders may name that `layers.toml` lists.
 const FILES: [&str; 5] = ["std::fs", "std::os::unix::fs", "rustix::fs", "File::open", "OpenOptions"];
 
+/// Crates that draw entropy, for hash maps' keys mostly.
+const ENTROPY: [&str; 2] = ["getrandom", "rand"];
+
 /// Pure crates with an impure dependency, and the lines that name a forbidden path.
 pub(crate) fn broken(table: &Table, workspace: &Workspace, tree: &Tree) -> Vec<String> {
     let mut places = Vec::new();
@@ -44,6 +47,18 @@ pub(crate) fn broken(table: &Table, workspace: &Workspace, tree: &Tree) -> Vec<S
             let may_touch_files = table.files.keys().any(|folder| source.path.starts_with(folder));
             let named = forbidden(&source.text, may_touch_files || source.is_test());
             places.extend(named.into_iter().map(|(line, path)| format!("{}:{line}: {path}", source.path)));
+        }
+    }
+    places
+}
+
+/// Pure crates that are linked with an impure one through others. Entropy is left out: hash maps of others draw it.
+pub(crate) fn broken_below(table: &Table, links: &Links) -> Vec<String> {
+    let mut places = Vec::new();
+    for pure in &table.pure {
+        for (name, by) in links.below(pure) {
+            let reason = table.impure.get(name).filter(|_| !ENTROPY.contains(&name));
+            places.extend(reason.map(|reason| format!("{pure} -> … -> {by} -> {name}: {reason}")));
         }
     }
     places

@@ -1,7 +1,7 @@
 //! The CustomResourceDefinitions as they are installed. Pure.
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::CustomResourceExt;
+use kube_core::crd::CustomResourceExt;
 use serde_json::Value;
 
 use crate::{KafkaCluster, KafkaTopic};
