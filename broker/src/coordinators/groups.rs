@@ -1,15 +1,17 @@
 //! The groups coordinated here, and what their APIs ask of them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_broker_config::GroupsConfig;
 use ottla_broker_coordinator::{
-    Budget, Caller, CommitRequest, Generation, GroupDescription, GroupId, GroupLimits, GroupListing,
-    GroupMemory, GroupShard, JoinReply, JoinRequest, Leaver, PerPart, Reply, SyncReply, SyncRequest,
+    Budget, Caller, CommitOffsetError, CommitOffsetsError, CommitRequest, DecideError, DeleteGroupError,
+    Generation, GroupDescription, GroupId, GroupLimits, GroupListing, GroupMemory, GroupShard,
+    HeartbeatError, JoinReply, JoinRequest, Leaver, MemberError, PerPart, Reply, StillSubscribed, SyncReply,
+    SyncRequest, Unanswered,
 };
 use ottla_broker_metadata::ImageChanges;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{DurationMs, TopicPartition};
 
 use super::answers::{Answered, Parked};
@@ -56,14 +58,14 @@ impl Kind for OfGroups {
         let topics = hosted.look(GroupShard::topics).unwrap_or_default();
         for topic in topics.iter().filter(|topic| view.topic(topic.as_str()).is_none()) {
             // What cannot be written now goes at the next load.
-            let _ = hosted.decide_at_once(|shard, _| Ok(((), shard.topic_deleted(topic))));
+            let _ = hosted.decide_at_once(|shard, _| ((), shard.topic_deleted(topic)));
         }
     }
 
     fn metadata_changed(&self, changes: &ImageChanges, hosted: &HostedShard<GroupShard>) {
         for (name, _) in &changes.topics_removed {
             // A shard that is loading drops them at the end of it.
-            let _ = hosted.decide_at_once(|shard, _| Ok(((), shard.topic_deleted(name))));
+            let _ = hosted.decide_at_once(|shard, _| ((), shard.topic_deleted(name)));
         }
     }
 }
@@ -90,13 +92,13 @@ impl Groups {
     }
 
     /// Joins; the answer comes when the group's members are together.
-    pub fn join(&self, broker: &Broker, join: &JoinRequest) -> Result<Parked<JoinReply, Reply>, ErrorCode> {
+    pub fn join(&self, broker: &Broker, join: &JoinRequest) -> Result<Parked<JoinReply, Reply>, Unanswered> {
         let shard = self.shard(broker, join.group.as_str())?;
         shard.decide_parked(|shard, turn, token| shard.join(turn, join, token))
     }
 
     /// Syncs; the answer comes when the leader's assignment is committed.
-    pub fn sync(&self, broker: &Broker, sync: SyncRequest) -> Result<Parked<SyncReply, Reply>, ErrorCode> {
+    pub fn sync(&self, broker: &Broker, sync: SyncRequest) -> Result<Parked<SyncReply, Reply>, Unanswered> {
         let shard = self.shard(broker, sync.group.as_str())?;
         shard.decide_parked(|shard, turn, token| shard.sync(turn, sync, token))
     }
@@ -108,9 +110,10 @@ impl Groups {
         group: &GroupId,
         caller: &Caller,
         generation: Option<Generation>,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<(), DecideError<HeartbeatError>> {
         let shard = self.shard(broker, group.as_str())?;
-        shard.decide_at_once(|shard, turn| shard.heartbeat(turn, group, caller, generation))?
+        let told = shard.decide_at_once(|shard, turn| shard.heartbeat(turn, group, caller, generation))?;
+        told.map_err(DecideError::Refused)
     }
 
     /// Leaves; a result for each leaver.
@@ -119,7 +122,7 @@ impl Groups {
         broker: &Broker,
         group: &GroupId,
         leavers: &[Leaver],
-    ) -> Result<Answered<PerPart>, ErrorCode> {
+    ) -> Result<Answered<PerPart<MemberError>>, DecideError<Infallible>> {
         let shard = self.shard(broker, group.as_str())?;
         shard.decide(|shard, turn| Ok(shard.leave(turn, group, leavers)))
     }
@@ -129,7 +132,7 @@ impl Groups {
         &self,
         broker: &Broker,
         commit: &CommitRequest,
-    ) -> Result<Answered<PerPart>, ErrorCode> {
+    ) -> Result<Answered<PerPart<CommitOffsetError>>, DecideError<CommitOffsetsError>> {
         let shard = self.shard(broker, commit.group.as_str())?;
         shard.decide(|shard, turn| shard.commit_offsets(turn, commit))
     }
@@ -140,13 +143,17 @@ impl Groups {
         broker: &Broker,
         group: &GroupId,
         wanted: &[TopicPartition],
-    ) -> Result<Answered<PerPart>, ErrorCode> {
+    ) -> Result<Answered<PerPart<StillSubscribed>>, DecideError<DeleteGroupError>> {
         let shard = self.shard(broker, group.as_str())?;
         shard.decide(|shard, _| shard.delete_offsets(group, wanted))
     }
 
     /// Deletes a group that has no members.
-    pub fn delete_group(&self, broker: &Broker, group: &GroupId) -> Result<Answered<()>, ErrorCode> {
+    pub fn delete_group(
+        &self,
+        broker: &Broker,
+        group: &GroupId,
+    ) -> Result<Answered<()>, DecideError<DeleteGroupError>> {
         let shard = self.shard(broker, group.as_str())?;
         shard.decide(|shard, _| Ok(((), shard.delete_group(group)?)))
     }
@@ -157,12 +164,12 @@ impl Groups {
         broker: &Broker,
         group: &GroupId,
         read: impl FnOnce(&GroupShard) -> T,
-    ) -> Result<Answered<T>, ErrorCode> {
+    ) -> Result<Answered<T>, Unanswered> {
         self.shard(broker, group.as_str())?.read(read)
     }
 
     /// A group as administrators see it; `None` if there is no such group.
-    pub fn describe(&self, broker: &Broker, group: &GroupId) -> Result<Option<GroupDescription>, ErrorCode> {
+    pub fn describe(&self, broker: &Broker, group: &GroupId) -> Result<Option<GroupDescription>, Unanswered> {
         self.shard(broker, group.as_str())?.look(|shard| shard.describe(group))
     }
 
@@ -173,7 +180,7 @@ impl Groups {
         for shard in self.shards() {
             match shard.look(|shard| shard.list().collect::<Vec<_>>()) {
                 Ok(groups) => listed.extend(groups),
-                Err(code) => is_loading |= code == ErrorCode::CoordinatorLoadInProgress,
+                Err(why) => is_loading |= why == Unanswered::Loading,
             }
         }
         (listed, is_loading)

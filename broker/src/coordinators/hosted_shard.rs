@@ -3,11 +3,11 @@
 //! The lock is held from a decision to the append of its records, so that the log has the order of the decisions; it
 //! is never held across an await.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
-use ottla_broker_coordinator::{Coordinator, Hosting, Outcome, Shard, Token, Turn};
+use ottla_broker_coordinator::{Coordinator, DecideError, Hosting, Outcome, Shard, Token, Turn, Unanswered};
 use ottla_broker_node::Reader;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{LeaderEpoch, MonotonicMs, Now};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, oneshot};
@@ -58,36 +58,45 @@ impl<S: Shard> HostedShard<S> {
     }
 
     /// Decides on a request that may be parked.
-    pub(super) fn decide_parked<T: TryFrom<S::Reply>>(
+    pub(super) fn decide_parked<T>(
         &self,
         decide: impl FnOnce(&S, &Turn, Token<T>) -> Outcome<S>,
-    ) -> Result<Parked<T, S::Reply>, ErrorCode> {
+    ) -> Result<Parked<T, S::Reply>, Unanswered>
+    where
+        T: TryFrom<S::Reply, Error: std::fmt::Debug>,
+    {
         let (asker, parked) = Parked::new();
         self.act(|serving, now, log| ((), serving.decide_parked(now, log, asker, decide)))?;
         Ok(parked)
     }
 
     /// Decides, and answers when what was decided is committed.
-    pub(super) fn decide<T>(
+    pub(super) fn decide<T, E>(
         &self,
-        decide: impl FnOnce(&S, &Turn) -> Result<(T, Outcome<S>), ErrorCode>,
-    ) -> Result<Answered<T>, ErrorCode> {
+        decide: impl FnOnce(&S, &Turn) -> Result<(T, Outcome<S>), E>,
+    ) -> Result<Answered<T>, DecideError<E>> {
         self.act(|serving, now, log| {
             let (decided, answers) = serving.decide(now, log, decide);
-            (decided.and_then(|value| once_committed(value, serving, now, log)), answers)
+            let answered = decided.and_then(|value| Ok(once_committed(value, serving, now, log)?));
+            (answered, answers)
         })?
     }
 
     /// Decides on what is in no record, so that there is nothing to wait for.
     pub(super) fn decide_at_once<T>(
         &self,
-        decide: impl FnOnce(&S, &Turn) -> Result<(T, Outcome<S>), ErrorCode>,
-    ) -> Result<T, ErrorCode> {
-        self.act(|serving, now, log| serving.decide(now, log, decide))?
+        decide: impl FnOnce(&S, &Turn) -> (T, Outcome<S>),
+    ) -> Result<T, Unanswered> {
+        let decided = self.act(|serving, now, log| {
+            serving.decide(now, log, |shard, turn| Ok::<_, Infallible>(decide(shard, turn)))
+        })?;
+        decided.map_err(|error| match error {
+            DecideError::Unanswered(why) => why,
+        })
     }
 
     /// Reads what may be told when it is committed.
-    pub(super) fn read<T>(&self, read: impl FnOnce(&S) -> T) -> Result<Answered<T>, ErrorCode> {
+    pub(super) fn read<T>(&self, read: impl FnOnce(&S) -> T) -> Result<Answered<T>, Unanswered> {
         self.act(|serving, now, log| {
             let value = read(serving.shard());
             (once_committed(value, serving, now, log), Vec::new())
@@ -95,7 +104,7 @@ impl<S: Shard> HostedShard<S> {
     }
 
     /// Looks at the state as it stands, whether or not it is committed.
-    pub(super) fn look<T>(&self, look: impl FnOnce(&S) -> T) -> Result<T, ErrorCode> {
+    pub(super) fn look<T>(&self, look: impl FnOnce(&S) -> T) -> Result<T, Unanswered> {
         self.state.lock().hosting.serving().map(|serving| look(serving.shard()))
     }
 
@@ -112,7 +121,7 @@ impl<S: Shard> HostedShard<S> {
             Now,
             &mut PartitionLog<'_>,
         ) -> (T, ottla_broker_coordinator::Answers<S, Asker<S::Reply>, Waiter>),
-    ) -> Result<T, ErrorCode> {
+    ) -> Result<T, Unanswered> {
         let mut guard = self.state.lock();
         let state = &mut *guard;
         let serving = state.hosting.serving()?;
@@ -196,11 +205,11 @@ fn once_committed<S: Shard, T>(
     serving: &mut Serving<S>,
     now: Now,
     log: &PartitionLog<'_>,
-) -> Result<Answered<T>, ErrorCode> {
+) -> Result<Answered<T>, Unanswered> {
     if serving.is_committed(log) {
         return Ok(Answered { value, commit: None });
     }
     let (waiter, commit) = oneshot::channel();
-    serving.wait_for_commit(now, waiter).map_err(|_| ErrorCode::CoordinatorNotAvailable)?;
+    serving.wait_for_commit(now, waiter).map_err(|_| Unanswered::TooManyWait)?;
     Ok(Answered { value, commit: Some(commit) })
 }

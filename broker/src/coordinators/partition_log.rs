@@ -1,9 +1,10 @@
 //! A hosted partition as the log of a shard.
 
 use ottla_broker_coordinator::{NotWritten, ShardLog};
+use ottla_broker_replication::Remedy;
 use ottla_broker_types::{LeaderEpoch, Now, Offset};
 
-use crate::partitions::HostedPartition;
+use crate::partitions::{HostedPartition, NotAppended};
 
 /// A partition in one epoch of its leadership, at one moment.
 pub(super) struct PartitionLog<'a> {
@@ -31,9 +32,8 @@ impl ShardLog for PartitionLog<'_> {
         match appended {
             Ok(appended) => Ok(appended.base_offset.plus(record_count as i64)),
             Err(failure) => {
-                let not_written = NotWritten::of_append(failure.code);
-                let code = failure.code.name();
-                tracing::warn!(partition = %self.partition.id, code, "a coordinator's records cannot be written");
+                let not_written = not_written(&failure);
+                tracing::warn!(partition = %self.partition.id, error = %failure, "a coordinator's records cannot be written");
                 if not_written == NotWritten::TooLarge {
                     // The partition's settings have changed since they were read.
                     self.batch_bytes_max = batch_bytes_max(self.partition).unwrap_or(self.batch_bytes_max);
@@ -45,5 +45,18 @@ impl ShardLog for PartitionLog<'_> {
 
     fn committed_end(&self) -> Option<Offset> {
         self.partition.read(|replica| replica.committed_end_in(self.epoch)).flatten()
+    }
+}
+
+fn not_written(failure: &NotAppended) -> NotWritten {
+    match failure {
+        NotAppended::Offline | NotAppended::NoSpace { .. } => NotWritten::NotCoordinator,
+        NotAppended::TooManyWait => NotWritten::Unavailable,
+        NotAppended::Refused(error) => match error.remedy() {
+            Remedy::AnotherLeader => NotWritten::NotCoordinator,
+            Remedy::Later => NotWritten::Unavailable,
+            Remedy::Smaller => NotWritten::TooLarge,
+            Remedy::Nothing => NotWritten::Failed,
+        },
     }
 }

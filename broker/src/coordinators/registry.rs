@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use ottla_broker_coordinator::{Shard, partition_for_key};
+use ottla_broker_coordinator::{Shard, Unanswered, partition_for_key};
 use ottla_broker_metadata::ImageChanges;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::Became;
 use ottla_broker_types::{DurationMs, LeaderEpoch, PartitionIndex, TopicId};
 use parking_lot::RwLock;
@@ -110,11 +109,11 @@ impl<K: Kind> Coordinators<K> {
     }
 
     /// The shard of a key, or why it is not here.
-    pub(super) fn shard(&self, broker: &Broker, key: &str) -> Result<Arc<HostedShard<K::Shard>>, ErrorCode> {
+    pub(super) fn shard(&self, broker: &Broker, key: &str) -> Result<Arc<HostedShard<K::Shard>>, Unanswered> {
         let view = broker.view();
-        let topic = view.topic(K::TOPIC).ok_or(ErrorCode::NotCoordinator)?;
+        let topic = view.topic(K::TOPIC).ok_or(Unanswered::NotCoordinator)?;
         let index = partition_for(key, topic.partition_count());
-        self.shards.read().get(&index).cloned().ok_or(ErrorCode::NotCoordinator)
+        self.shards.read().get(&index).cloned().ok_or(Unanswered::NotCoordinator)
     }
 
     /// Gives all shards up; parked requests are answered, so that connections can drain.

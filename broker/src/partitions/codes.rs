@@ -4,7 +4,7 @@ use ottla_broker_log::{AppendError, LogError};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{FollowError, ProduceError};
 
-use super::hosted::AppendFailure;
+use super::hosted::{AppendFailure, NotAppended};
 
 /// Why a produce failed.
 pub fn produce(error: &ProduceError) -> AppendFailure {
@@ -17,6 +17,18 @@ pub fn produce(error: &ProduceError) -> AppendFailure {
         _ => Vec::new(),
     };
     AppendFailure { code, message, records }
+}
+
+/// What the producer of a batch that was not appended is told.
+pub fn not_appended(failure: NotAppended) -> AppendFailure {
+    match failure {
+        NotAppended::Offline => AppendFailure::of(ErrorCode::KafkaStorageError),
+        NotAppended::NoSpace { complaint } => {
+            AppendFailure { message: complaint, ..AppendFailure::of(ErrorCode::KafkaStorageError) }
+        }
+        NotAppended::Refused(error) => produce(&error),
+        NotAppended::TooManyWait => AppendFailure::with(ErrorCode::RequestTimedOut, failure.to_string()),
+    }
 }
 
 /// Whether the log cannot be used any more. Without space or open files it goes on as soon as there are some.

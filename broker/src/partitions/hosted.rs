@@ -28,7 +28,7 @@ use crate::metrics::{Metrics, TopicCounters};
 use crate::stop::Fatal;
 use crate::view::View;
 
-pub use leader::{AppendFailure, FetchFailure, FetchRead, RequiredAcks};
+pub use leader::{AppendFailure, FetchFailure, FetchRead, NotAppended, RequiredAcks};
 
 /// A partition is written to for so long that the disk must hold it up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

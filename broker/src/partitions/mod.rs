@@ -14,7 +14,7 @@ mod touched;
 mod upkeep;
 mod waiters;
 
-pub use hosted::{AppendFailure, FetchFailure, FetchRead, HostedPartition, RequiredAcks};
+pub use hosted::{AppendFailure, FetchFailure, FetchRead, HostedPartition, NotAppended, RequiredAcks};
 pub use isr_sender::run as run_isr_sender;
 pub use manager::{PartitionFacts, Partitions};
 pub use open::Opener;

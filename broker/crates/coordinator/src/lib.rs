@@ -20,6 +20,10 @@ pub use group::classic::leave::Leaver;
 pub use group::classic::member::{Caller, Protocol};
 pub use group::classic::sync::SyncRequest;
 pub use group::describe::{GroupDescription, GroupListing, MemberDescription};
+pub use group::error::{
+    CommitOffsetError, CommitOffsetsError, DeleteGroupError, HeartbeatError, JoinError, MemberError,
+    StillSubscribed, SyncError,
+};
 pub use group::ids::{Generation, GroupId, InstanceId, MemberId};
 pub use group::limits::{
     EXPIRY_GROUPS_MAX, EXPIRY_RECORDS_MAX, GROUPS_MAX, GroupLimits, NEW_MEMBER_JOIN_TIMEOUT,
@@ -38,3 +42,4 @@ pub use runtime::loading::{Loading, Progress};
 pub use runtime::outcome::{Outcome, Token};
 pub use runtime::partitioning::partition_for_key;
 pub use runtime::shard::{NotWritten, Shard, ShardLog, ShardRecord, Turn};
+pub use runtime::unanswered::{DecideError, Unanswered};

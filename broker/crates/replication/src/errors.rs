@@ -43,6 +43,45 @@ pub enum ProduceError {
     Append(#[from] AppendError),
 }
 
+/// What a broker that appends records of its own can hope for after a [`ProduceError`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Another replica that leads: this one does not, or its disk has failed or is full.
+    AnotherLeader,
+    /// The same again later: too few replicas are in sync.
+    Later,
+    /// A smaller batch.
+    Smaller,
+    /// None: the records or the log are at fault.
+    Nothing,
+}
+
+impl ProduceError {
+    /// What would help.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            ProduceError::NotLeaderOrFollower => Remedy::AnotherLeader,
+            ProduceError::NotEnoughReplicas { .. } => Remedy::Later,
+            ProduceError::AfterRefused { .. } => Remedy::Nothing,
+            ProduceError::Append(error) => match error {
+                AppendError::StaleLeaderEpoch { .. }
+                | AppendError::NoSpace(_)
+                | AppendError::Exhausted(_)
+                | AppendError::Failed(_) => Remedy::AnotherLeader,
+                AppendError::TooLarge { .. } | AppendError::LargerThanSegment { .. } => Remedy::Smaller,
+                AppendError::CorruptBatch(_)
+                | AppendError::UnsupportedMagic { .. }
+                | AppendError::UnsupportedCompression { .. }
+                | AppendError::InvalidRecord { .. }
+                | AppendError::InvalidTimestamp { .. }
+                | AppendError::OutOfOrderSequence { .. }
+                | AppendError::InvalidProducerEpoch { .. }
+                | AppendError::OffsetNotIncreasing { .. } => Remedy::Nothing,
+            },
+        }
+    }
+}
+
 /// A fetch that gets no records.
 #[derive(Debug, thiserror::Error)]
 pub enum FetchError {

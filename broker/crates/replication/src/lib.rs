@@ -25,7 +25,7 @@ pub use ack_waits::AckWaits;
 pub use assignment::Assignment;
 pub use effects::{Became, Effects, IsrMember, IsrProposal};
 pub use errors::{
-    DeleteRecordsError, FetchError, FollowError, LeadershipError, ListOffsetsError, ProduceError,
+    DeleteRecordsError, FetchError, FollowError, LeadershipError, ListOffsetsError, ProduceError, Remedy,
 };
 pub use facts::{Acks, EpochEnd, FetchFacts, FollowerId, Isolation, ReplicationConfig};
 pub use fetch::FetchOutcome;

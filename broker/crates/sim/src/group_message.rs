@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ottla_broker_coordinator::{Generation, JoinReply, MemberId, SyncReply};
+use ottla_broker_coordinator::{
+    CommitOffsetError, CommitOffsetsError, DecideError, Generation, HeartbeatError, JoinReply, MemberError,
+    MemberId, SyncError, SyncReply, Unanswered,
+};
 use ottla_broker_types::{LeaderEpoch, Offset, TopicPartition};
 
 /// A member's request.
@@ -34,4 +37,76 @@ pub enum GroupReply {
     Committed(LeaderEpoch),
     /// What is committed.
     Fetched(LeaderEpoch, Option<Offset>),
+}
+
+/// Why a member gets nothing of what it asked for, as far as it acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupRefusal {
+    /// It is no member any more, and joins as a new one.
+    NotAMember,
+    /// It has to join again under its id.
+    Rejoin,
+    /// The coordinator is elsewhere, or not able.
+    NotHere,
+}
+
+impl From<Unanswered> for GroupRefusal {
+    fn from(_: Unanswered) -> GroupRefusal {
+        GroupRefusal::NotHere
+    }
+}
+
+impl From<MemberError> for GroupRefusal {
+    fn from(error: MemberError) -> GroupRefusal {
+        match error {
+            MemberError::Unknown => GroupRefusal::NotAMember,
+            MemberError::Fenced => GroupRefusal::NotHere,
+        }
+    }
+}
+
+impl From<HeartbeatError> for GroupRefusal {
+    fn from(error: HeartbeatError) -> GroupRefusal {
+        match error {
+            HeartbeatError::Member(error) => error.into(),
+            HeartbeatError::IllegalGeneration | HeartbeatError::Rebalancing => GroupRefusal::Rejoin,
+        }
+    }
+}
+
+impl From<SyncError> for GroupRefusal {
+    fn from(error: SyncError) -> GroupRefusal {
+        match error {
+            SyncError::Member(error) => error.into(),
+            SyncError::IllegalGeneration | SyncError::Rebalancing | SyncError::AskedAgain => {
+                GroupRefusal::Rejoin
+            }
+            SyncError::Protocol | SyncError::NoMemory => GroupRefusal::NotHere,
+        }
+    }
+}
+
+impl From<CommitOffsetsError> for GroupRefusal {
+    fn from(error: CommitOffsetsError) -> GroupRefusal {
+        match error {
+            CommitOffsetsError::Member(error) => error.into(),
+            CommitOffsetsError::IllegalGeneration | CommitOffsetsError::Rebalancing => GroupRefusal::Rejoin,
+            CommitOffsetsError::UnknownGroup | CommitOffsetsError::TooManyGroups => GroupRefusal::NotHere,
+        }
+    }
+}
+
+impl From<CommitOffsetError> for GroupRefusal {
+    fn from(_: CommitOffsetError) -> GroupRefusal {
+        GroupRefusal::NotHere
+    }
+}
+
+impl<E: Into<GroupRefusal>> From<DecideError<E>> for GroupRefusal {
+    fn from(error: DecideError<E>) -> GroupRefusal {
+        match error {
+            DecideError::Refused(error) => error.into(),
+            DecideError::Unanswered(why) => why.into(),
+        }
+    }
 }

@@ -4,11 +4,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ottla_broker_coordinator::{Generation, Joined, MemberId};
-use ottla_broker_protocol::ErrorCode;
+use ottla_broker_coordinator::{Generation, JoinError, Joined, MemberId};
 use ottla_broker_types::{LeaderEpoch, NodeId, Offset, PartitionIndex, TopicName, TopicPartition};
 
-use crate::group_message::{GroupReply, GroupRequest};
+use crate::group_message::{GroupRefusal, GroupReply, GroupRequest};
 use crate::message::{CallId, Reply, Request};
 use crate::net::Endpoint;
 use crate::node::offsets_partition;
@@ -193,8 +192,8 @@ impl Member {
                 self.answered(wanted, reply, out);
                 self.rng.below(PAUSE_MAX_MS)
             }
-            (_, Some(Reply::Group(Err(code)))) => {
-                self.refused(code);
+            (_, Some(Reply::Group(Err(refusal)))) => {
+                self.refused(refusal);
                 self.rng.between(RETRY_MIN_MS, RETRY_MAX_MS)
             }
             // Nobody answers.
@@ -209,8 +208,12 @@ impl Member {
     fn answered(&mut self, wanted: Wanted, reply: GroupReply, out: &mut MemberOut) {
         match (wanted, reply) {
             (Wanted::Join, GroupReply::Joined(Ok(joined))) => self.joined(&joined),
-            (Wanted::Join, GroupReply::Joined(Err(refused))) => self.refused(refused.code),
-            (Wanted::Sync, GroupReply::Synced(Err(code))) => self.refused(code),
+            (Wanted::Join, GroupReply::Joined(Err(refused))) => self.refused(match refused.error {
+                JoinError::Member(error) => error.into(),
+                JoinError::AskedAgain => GroupRefusal::Rejoin,
+                _ => GroupRefusal::NotHere,
+            }),
+            (Wanted::Sync, GroupReply::Synced(Err(error))) => self.refused(error.into()),
             (Wanted::Sync, GroupReply::Synced(Ok(synced))) => {
                 let at = |index: &u8| TopicPartition {
                     topic: self.topic.clone(),
@@ -244,11 +247,11 @@ impl Member {
         self.phase = Phase::Joined(assignments.into_iter().map(|(id, owned)| (id, owned.into())).collect());
     }
 
-    fn refused(&mut self, code: ErrorCode) {
-        match code {
-            ErrorCode::UnknownMemberId => (self.identity, self.phase) = (None, Phase::Outside),
-            ErrorCode::IllegalGeneration | ErrorCode::RebalanceInProgress => self.phase = Phase::Outside,
-            _ => self.coordinator = None,
+    fn refused(&mut self, refusal: GroupRefusal) {
+        match refusal {
+            GroupRefusal::NotAMember => (self.identity, self.phase) = (None, Phase::Outside),
+            GroupRefusal::Rejoin => self.phase = Phase::Outside,
+            GroupRefusal::NotHere => self.coordinator = None,
         }
     }
 }

@@ -10,7 +10,7 @@ use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{EpochEnd, LeaderOffsets};
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Offset, PartitionIndex, TopicId, TopicPartition};
 
-use crate::group_message::{GroupReply, GroupRequest};
+use crate::group_message::{GroupRefusal, GroupReply, GroupRequest};
 use crate::invariants::StoredRecord;
 use crate::net::Endpoint;
 
@@ -102,7 +102,7 @@ pub enum Reply {
     /// Committed records.
     Read(Result<Vec<StoredRecord>, ErrorCode>),
     /// The coordinator's answer.
-    Group(Result<GroupReply, ErrorCode>),
+    Group(Result<GroupReply, GroupRefusal>),
 }
 
 /// A follower's request to one leader.

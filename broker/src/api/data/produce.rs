@@ -374,23 +374,23 @@ async fn wait_for_commit(
         let deadline = deadline.clone();
         async move {
             if let Some(Waiting { partition, header, ended }) = outcome.wait.take() {
-                let code = tokio::select! {
+                let acked = tokio::select! {
                     biased;
                     ended = ended => match ended {
                         Ok(ProduceWait::Committed) => {
                             let looked_at = Arc::clone(&partition);
                             broker.disk.run(false, move || looked_at.check_min_isr_after_commit()).await
                         }
-                        Ok(ProduceWait::LeadershipLost) | Err(_) => ErrorCode::NotLeaderOrFollower,
+                        Ok(ProduceWait::LeadershipLost) | Err(_) => Err(ErrorCode::NotLeaderOrFollower),
                     },
-                    () = deadline => ErrorCode::RequestTimedOut,
+                    () = deadline => Err(ErrorCode::RequestTimedOut),
                 };
-                outcome.response.error_code = code.code();
-                if code != ErrorCode::None {
+                if let Err(code) = acked {
+                    outcome.response.error_code = code.code();
                     outcome.response.base_offset = -1;
                 }
                 // The next leader may not have it.
-                if let (ErrorCode::NotLeaderOrFollower, Some(header)) = (code, &header) {
+                if let (Err(code @ ErrorCode::NotLeaderOrFollower), Some(header)) = (acked, &header) {
                     call.peer.refusals.lock().refused(&partition.id, header, code);
                 }
             }

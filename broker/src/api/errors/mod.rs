@@ -2,6 +2,7 @@
 //! when it is compiled. No I/O.
 
 mod controller;
+mod groups;
 
 use ottla_broker_protocol::ErrorCode;
 

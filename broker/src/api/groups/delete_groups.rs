@@ -10,6 +10,7 @@ use ottla_broker_protocol::messages::delete_groups_response::{DeletableGroupResu
 
 use super::parts;
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
@@ -22,17 +23,16 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let mut seen = BTreeSet::new();
     let once = request.groups_names.iter().filter(|name| seen.insert(name.to_string()));
     let names: Vec<String> = once.map(|name| name.clone().into_owned()).collect();
-    let deleted: Vec<_> = names
-        .iter()
-        .map(|name| Ok(parts::any_group(name)).and_then(|group| broker.groups.delete_group(broker, &group)))
-        .collect();
+    let deleted: Vec<_> =
+        names.iter().map(|name| broker.groups.delete_group(broker, &parts::any_group(name))).collect();
     Ok(call.later(|call| async move {
         let mut results = Vec::with_capacity(names.len());
         for (name, deleted) in names.into_iter().zip(deleted) {
-            let code = match deleted {
-                Ok(deleted) => deleted.committed().await.err().unwrap_or_default(),
-                Err(code) => code,
+            let deleted = match deleted {
+                Ok(deleted) => deleted.committed().await.map_err(|why| why.code()),
+                Err(error) => Err(error.code()),
             };
+            let code = parts::code(deleted);
             let has_message = code != ErrorCode::None && call.version >= MESSAGE_FROM_VERSION;
             results.push(DeletableGroupResult {
                 group_id: Cow::Owned(name),

@@ -13,6 +13,7 @@ use ottla_broker_protocol::messages::describe_groups_response::{
 use super::parts;
 use crate::api::call::Call;
 use crate::api::distinct::distinct;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed, authorized_operations};
 use crate::broker::Broker;
 
@@ -72,7 +73,7 @@ fn describe(broker: &Broker, call: &Call, name: &str) -> DescribedGroup<'static>
                 row.error_message = Some(Cow::Owned(format!("Group {name} not found.")));
             }
         }
-        Err(code) => row.error_code = code.code(),
+        Err(why) => row.error_code = why.code().code(),
     }
     row
 }

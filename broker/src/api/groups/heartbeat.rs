@@ -8,6 +8,7 @@ use ottla_broker_protocol::messages::heartbeat_response::HeartbeatResponse;
 
 use super::parts;
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
@@ -16,8 +17,9 @@ pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
     let request: HeartbeatRequest<'_> = call.request()?;
     let caller = parts::caller(&request.member_id, request.group_instance_id.as_deref());
     let generation = Generation::from_wire(request.generation_id);
-    let taken = parts::group(&request.group_id)
-        .and_then(|group| broker.groups.heartbeat(broker, &group, &caller, generation));
+    let taken = parts::group(&request.group_id).and_then(|group| {
+        broker.groups.heartbeat(broker, &group, &caller, generation).map_err(|error| error.code())
+    });
     let code = parts::code(taken);
     Ok(Answer::now(call.reply(&HeartbeatResponse { error_code: code.code(), ..Default::default() })))
 }

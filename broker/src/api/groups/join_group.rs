@@ -12,6 +12,7 @@ use ottla_broker_types::DurationMs;
 
 use super::parts;
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::kept::Charge;
@@ -35,7 +36,8 @@ const MEMBER_BYTES: usize = 1 << 10;
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: JoinGroupRequest<'_> = call.request()?;
     let member_id = request.member_id.clone().into_owned();
-    let parked = join(broker, &call, &request).and_then(|join| broker.groups.join(broker, &join));
+    let parked = join(broker, &call, &request)
+        .and_then(|join| broker.groups.join(broker, &join).map_err(|why| why.code()));
     match parked {
         Err(code) => Ok(Answer::now(call.reply(&failed(&call, code, &member_id)))),
         Ok(parked) => Ok(call.later(|call| async move {
@@ -43,9 +45,9 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
                 Ok(Ok(joined)) => call.reply(&response(&call, &joined)),
                 Ok(Err(refused)) => {
                     let member = refused.member.as_ref().map_or("", |member| member.as_str());
-                    call.reply(&failed(&call, refused.code, member))
+                    call.reply(&failed(&call, refused.error.code(), member))
                 }
-                Err(code) => call.reply(&failed(&call, code, &member_id)),
+                Err(why) => call.reply(&failed(&call, why.code(), &member_id)),
             }
         })),
     }

@@ -3,7 +3,10 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use ottla_broker_coordinator::{ClientOffset, CommitRequest, Generation, OffsetToCommit, PerPart};
+use ottla_broker_coordinator::{
+    ClientOffset, CommitOffsetError, CommitOffsetsError, CommitRequest, DecideError, Generation,
+    OffsetToCommit, PerPart,
+};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::offset_commit_request::{
     OffsetCommitRequest, OffsetCommitRequestPartition,
@@ -15,6 +18,7 @@ use ottla_broker_types::{DurationMs, LeaderEpoch, TopicName};
 
 use super::parts;
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::listener::Reply;
@@ -41,13 +45,18 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         caller: parts::caller(&request.member_id, request.group_instance_id.as_deref()),
         generation: Generation::from_wire(request.generation_id_or_member_epoch),
         retention: u64::try_from(request.retention_time_ms).ok().map(DurationMs),
-        knows_group_id_not_found: call.version >= GROUP_ID_NOT_FOUND_FROM_VERSION,
         offsets,
     };
     match broker.groups.commit_offsets(broker, &commit) {
-        Err(code) => Ok(Answer::now(answer(&call, draft, Err(code)))),
+        Err(error) => {
+            let code = refused(&error, call.version);
+            Ok(Answer::now(answer(&call, draft, Err(code))))
+        }
         Ok(done) if done.commit.is_none() => Ok(Answer::now(answer(&call, draft, Ok(done.value)))),
-        Ok(done) => Ok(call.later(|call| async move { answer(&call, draft, done.committed().await) })),
+        Ok(done) => Ok(call.later(|call| async move {
+            let done = done.committed().await.map_err(|why| why.code());
+            answer(&call, draft, done)
+        })),
     }
 }
 
@@ -96,10 +105,37 @@ fn offset(
     })
 }
 
-fn answer(call: &Call, mut draft: Draft, done: Result<PerPart, ErrorCode>) -> Reply {
-    let results = done.unwrap_or_else(|code| vec![Err(code); draft.places.len()]);
+/// What every offset of a request that is refused as a whole is told.
+fn refused(error: &DecideError<CommitOffsetsError>, version: i16) -> ErrorCode {
+    match error {
+        DecideError::Refused(CommitOffsetsError::UnknownGroup)
+            if version < GROUP_ID_NOT_FOUND_FROM_VERSION =>
+        {
+            ErrorCode::IllegalGeneration
+        }
+        _ => error.code(),
+    }
+}
+
+fn answer(call: &Call, mut draft: Draft, done: Result<PerPart<CommitOffsetError>, ErrorCode>) -> Reply {
+    let results = match done {
+        Ok(results) => results.into_iter().map(|done| done.map_err(|error| error.code())).collect(),
+        Err(code) => vec![Err(code); draft.places.len()],
+    };
     for ((topic, partition), result) in draft.places.into_iter().zip(results) {
         draft.response.topics[topic].partitions[partition].error_code = parts::code(result).code();
     }
     call.reply(&draft.response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_that_do_not_know_that_a_group_may_be_unknown_are_told_of_its_generation() {
+        let unknown = DecideError::Refused(CommitOffsetsError::UnknownGroup);
+        assert_eq!(refused(&unknown, 8), ErrorCode::IllegalGeneration);
+        assert_eq!(refused(&unknown, 9), ErrorCode::GroupIdNotFound);
+    }
 }

@@ -12,6 +12,7 @@ use ottla_broker_types::Uuid;
 
 use super::parts;
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::listener::Reply;
@@ -28,7 +29,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         for partition in &topic.partitions {
             let index = partition.partition_index;
             let found = name.clone().and_then(|name| parts::partition(&view, &name, index));
-            let code = found.as_ref().err().copied().unwrap_or_default();
+            let code = found.as_ref().err().copied().unwrap_or(ErrorCode::None);
             if let Ok(partition) = found {
                 places.push((response.topics.len(), rows.len()));
                 wanted.push(partition);
@@ -38,19 +39,21 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
         let name = Cow::Owned(topic.name.clone().into_owned());
         response.topics.push(OffsetDeleteResponseTopic { name, partitions: rows });
     }
-    let deleted = parts::group(&request.group_id)
-        .and_then(|group| broker.groups.delete_offsets(broker, &group, &wanted));
+    let deleted = parts::group(&request.group_id).and_then(|group| {
+        broker.groups.delete_offsets(broker, &group, &wanted).map_err(|error| error.code())
+    });
     match deleted {
         Err(code) => Ok(Answer::now(refused(&call, code))),
         Ok(deleted) => Ok(call.later(|call| async move {
             match deleted.committed().await {
                 Ok(results) => {
                     for ((topic, partition), result) in places.into_iter().zip(results) {
-                        response.topics[topic].partitions[partition].error_code = parts::code(result).code();
+                        let code = parts::code(result.map_err(|error| error.code()));
+                        response.topics[topic].partitions[partition].error_code = code.code();
                     }
                     call.reply(&response)
                 }
-                Err(code) => refused(&call, code),
+                Err(why) => refused(&call, why.code()),
             }
         })),
     }

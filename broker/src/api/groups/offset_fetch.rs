@@ -17,6 +17,7 @@ use ottla_broker_types::{PartitionIndex, TopicName, TopicPartition, Uuid};
 
 use super::parts;
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::coordinators::Answered;
@@ -124,10 +125,11 @@ impl<'r> Naming<'r> {
 
 fn fetch(broker: &Broker, view: &View, wanted: &Wanted, by_id: bool) -> Result<Answered<Topics>, ErrorCode> {
     let group = parts::any_group(&wanted.group);
-    broker.groups.read(broker, &group, |shard| match &wanted.topics {
+    let read = broker.groups.read(broker, &group, |shard| match &wanted.topics {
         Some(topics) => topics.iter().map(|topic| named(shard, &group, topic, by_id)).collect(),
         None => all(shard, &group, view, by_id),
-    })
+    });
+    read.map_err(|why| why.code())
 }
 
 fn named(

@@ -21,9 +21,9 @@ pub(super) fn group(name: &str) -> Result<GroupId, ErrorCode> {
     GroupId::new(name).ok_or(ErrorCode::InvalidGroupId)
 }
 
-/// The code of a result.
+/// The code of a result on the wire.
 pub(super) fn code(result: Result<(), ErrorCode>) -> ErrorCode {
-    result.err().unwrap_or_default()
+    result.err().unwrap_or(ErrorCode::None)
 }
 
 /// The topic that a request names by id (`by_id`) or by name, if it exists.

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_broker_coordinator::{Generation, MemberId, SyncReply, SyncRequest};
+use ottla_broker_coordinator::{Generation, MemberId, SyncRequest, Synced};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::sync_group_request::SyncGroupRequest;
 use ottla_broker_protocol::messages::sync_group_response::SyncGroupResponse;
 
 use super::parts;
 use crate::api::call::Call;
+use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
@@ -20,11 +21,12 @@ const PROTOCOL_FROM_VERSION: i16 = 5;
 /// Handles a SyncGroup.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: SyncGroupRequest<'_> = call.request()?;
-    match sync(&request, call.version).and_then(|sync| broker.groups.sync(broker, sync)) {
+    let sync = sync(&request, call.version);
+    match sync.and_then(|sync| broker.groups.sync(broker, sync).map_err(|why| why.code())) {
         Err(code) => Ok(Answer::now(call.reply(&response(Err(code))))),
         Ok(parked) => Ok(call.later(|call| async move {
-            let reply = parked.answer().await.flatten();
-            call.reply(&response(reply))
+            let reply = parked.answer().await.map_err(|why| why.code());
+            call.reply(&response(reply.and_then(|reply| reply.map_err(|error| error.code()))))
         })),
     }
 }
@@ -48,7 +50,7 @@ fn sync(request: &SyncGroupRequest<'_>, version: i16) -> Result<SyncRequest, Err
     })
 }
 
-fn response(reply: SyncReply) -> SyncGroupResponse<'static> {
+fn response(reply: Result<Synced, ErrorCode>) -> SyncGroupResponse<'static> {
     let named = |text: Option<&str>| text.map(|text| Cow::Owned(text.to_owned()));
     match reply {
         Ok(synced) => SyncGroupResponse {

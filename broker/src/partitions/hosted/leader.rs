@@ -75,6 +75,26 @@ pub struct AppendFailure {
     pub records: Vec<RejectedRecord>,
 }
 
+/// Why a batch is not in the log, or is in it unanswered.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAppended {
+    /// The log cannot be used on this broker.
+    #[error("the log is offline")]
+    Offline,
+    /// The disk has less than its floor of free space.
+    #[error("{}", complaint.as_deref().unwrap_or("the disk has no space for records"))]
+    NoSpace {
+        /// What the disk lacks, and what to do.
+        complaint: Option<String>,
+    },
+    /// The replica refuses it.
+    #[error(transparent)]
+    Refused(#[from] ProduceError),
+    /// It is in the log, but too many producers wait for the followers already.
+    #[error("too many producers wait for this partition already")]
+    TooManyWait,
+}
+
 impl AppendFailure {
     /// One of which the code says enough.
     pub fn of(code: ErrorCode) -> AppendFailure {
@@ -148,6 +168,7 @@ impl HostedPartition {
     ) -> Result<AppendedBatch, AppendFailure> {
         let bytes = batch.len();
         self.append_with(now, acks, bytes, |replica| replica.append(now, batch, acks.into()))
+            .map_err(codes::not_appended)
     }
 
     /// Appends a producer's batch as the leader and stamps it in place; `checked` is what the rules said of it.
@@ -160,6 +181,7 @@ impl HostedPartition {
     ) -> Result<AppendedBatch, AppendFailure> {
         let bytes = batch.len();
         self.append_with(now, acks, bytes, |replica| replica.append_checked(now, batch, checked, acks.into()))
+            .map_err(codes::not_appended)
     }
 
     /// Appends a batch that was sent behind one that was refused with `code` on the same connection.
@@ -175,6 +197,7 @@ impl HostedPartition {
         self.append_with(now, acks, bytes, |replica| {
             replica.append_after_refused(now, batch, Some(checked), acks.into(), code)
         })
+        .map_err(codes::not_appended)
     }
 
     /// Appends a batch of the broker's own that was decided in `epoch`, if this broker still leads in that one. Nobody
@@ -184,7 +207,7 @@ impl HostedPartition {
         now: Now,
         batch: &mut [u8],
         epoch: LeaderEpoch,
-    ) -> Result<AppendedBatch, AppendFailure> {
+    ) -> Result<AppendedBatch, NotAppended> {
         let bytes = batch.len();
         self.append_with(now, RequiredAcks::None, bytes, |replica| replica.append_in(now, batch, epoch))
     }
@@ -195,21 +218,21 @@ impl HostedPartition {
         acks: RequiredAcks,
         batch_bytes: usize,
         append: impl FnOnce(&mut Replica) -> Result<Produced, ProduceError>,
-    ) -> Result<AppendedBatch, AppendFailure> {
+    ) -> Result<AppendedBatch, NotAppended> {
         self.take_space(batch_bytes)?;
         let mut guard = self.state.lock();
-        let hosted = guard.replica.as_mut().ok_or_else(|| AppendFailure::of(ErrorCode::KafkaStorageError))?;
+        let hosted = guard.replica.as_mut().ok_or(NotAppended::Offline)?;
         let produced = match append(hosted) {
             Ok(produced) => produced,
             Err(error) => {
-                let failure = self.refused(&error);
+                self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
                 if codes::is_final(&error) {
                     self.fail(&mut guard, "append", &error);
                 } else if let Some(error) = codes::disk_error(&error) {
                     self.touched.note(&self.id, &self.marks, hosted);
                     self.space.failed(error, now.mono);
                 }
-                return Err(failure);
+                return Err(error.into());
             }
         };
         let high_watermark = produced.effects.high_watermark.unwrap_or_else(|| hosted.high_watermark());
@@ -238,27 +261,27 @@ impl HostedPartition {
             queue.push(&self.id);
         }
         if too_many_wait {
-            let message = "too many producers wait for this partition already";
-            return Err(AppendFailure::with(ErrorCode::RequestTimedOut, message));
+            return Err(NotAppended::TooManyWait);
         }
         Ok(answer)
     }
 
-    fn take_space(&self, bytes: usize) -> Result<(), AppendFailure> {
+    fn take_space(&self, bytes: usize) -> Result<(), NotAppended> {
         if self.space.take(bytes) {
             return Ok(());
         }
         self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
-        let message = self.space.complaint();
-        Err(AppendFailure { message, ..AppendFailure::of(ErrorCode::KafkaStorageError) })
+        Err(NotAppended::NoSpace { complaint: self.space.complaint() })
     }
 
     /// Whether an append that the high watermark has passed may be acknowledged as asked.
-    pub fn check_min_isr_after_commit(&self) -> ErrorCode {
+    pub fn check_min_isr_after_commit(&self) -> Result<(), ErrorCode> {
         match &self.state.lock().replica {
-            Some(replica) if replica.lacks_replicas_after_commit() => ErrorCode::NotEnoughReplicasAfterAppend,
-            Some(_) => ErrorCode::None,
-            None => ErrorCode::KafkaStorageError,
+            Some(replica) if replica.lacks_replicas_after_commit() => {
+                Err(ErrorCode::NotEnoughReplicasAfterAppend)
+            }
+            Some(_) => Ok(()),
+            None => Err(ErrorCode::KafkaStorageError),
         }
     }
 

@@ -129,7 +129,7 @@ fn a_replica_that_is_about_to_join_counts_for_the_answer_after_the_commit() {
         ..Assignment::default()
     };
     hosted.apply_assignment(now, &alone);
-    assert_eq!(hosted.check_min_isr_after_commit(), ErrorCode::NotEnoughReplicasAfterAppend);
+    assert_eq!(hosted.check_min_isr_after_commit(), Err(ErrorCode::NotEnoughReplicasAfterAppend));
     let joining = FollowerId { node: NodeId(2), broker_epoch: Some(BrokerEpoch(1)), isr_eligible: true };
     let facts = FetchFacts {
         replica: Some(joining),
@@ -142,5 +142,5 @@ fn a_replica_that_is_about_to_join_counts_for_the_answer_after_the_commit() {
         isolation: Isolation::LogEnd,
     };
     hosted.change(|replica| replica.handle_fetch(now, &facts).unwrap().effects);
-    assert_eq!(hosted.check_min_isr_after_commit(), ErrorCode::None);
+    assert_eq!(hosted.check_min_isr_after_commit(), Ok(()));
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod classic;
 pub(crate) mod describe;
+pub(crate) mod error;
 pub(crate) mod ids;
 pub(crate) mod limits;
 pub(crate) mod member_ids;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_broker_protocol::ErrorCode;
 
+use crate::group::error::{JoinError, SyncError};
 use crate::group::ids::{Generation, InstanceId, MemberId};
 
 /// One member as the leader of a new generation learns of it.
@@ -40,9 +40,9 @@ pub struct Joined {
 /// A join that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinRefused {
-    /// Kafka's code.
-    pub code: ErrorCode,
-    /// Who asked, as it named itself; with MEMBER_ID_REQUIRED the id that it shall come back with.
+    /// Why.
+    pub error: JoinError,
+    /// Who asked, as it named itself; with [`JoinError::MemberIdRequired`] the id that it shall come back with.
     pub member: Option<MemberId>,
 }
 
@@ -61,10 +61,10 @@ pub struct Synced {
 }
 
 /// The answer to a sync.
-pub type SyncReply = Result<Synced, ErrorCode>;
+pub type SyncReply = Result<Synced, SyncError>;
 
 /// The result of each part of a request, in their order.
-pub type PerPart = Vec<Result<(), ErrorCode>>;
+pub type PerPart<E> = Vec<Result<(), E>>;
 
 /// The answer to a request that may be parked.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{MonotonicMs, Now, TopicName, TopicPartition};
 
 use crate::group::classic::group::{Group, GroupState, Step};
@@ -13,6 +12,10 @@ use crate::group::classic::leave::Leaver;
 use crate::group::classic::member::Caller;
 use crate::group::classic::sync::SyncRequest;
 use crate::group::describe::{GroupDescription, GroupListing};
+use crate::group::error::{
+    CommitOffsetError, CommitOffsetsError, DeleteGroupError, HeartbeatError, JoinError, MemberError,
+    StillSubscribed,
+};
 use crate::group::ids::{Generation, GroupId, MemberId};
 use crate::group::limits::{EXPIRY_GROUPS_MAX, EXPIRY_RECORDS_MAX, GROUPS_MAX, GroupLimits, PROTOCOLS_MAX};
 use crate::group::member_ids::MemberIds;
@@ -28,10 +31,10 @@ use crate::runtime::timers::Timers;
 /// What the groups of all shards of a broker may hold.
 #[derive(Clone, Debug)]
 pub struct GroupMemory {
-    /// What members say of themselves and what they are assigned. Full, it refuses new members and more metadata with
-    /// COORDINATOR_NOT_AVAILABLE, which clients try again.
+    /// What members say of themselves and what they are assigned. Full, it refuses new members and more metadata, and
+    /// clients try again.
     pub members: Arc<Budget>,
-    /// Committed offsets. Full, it refuses those of partitions of which the group has none yet, with the same code.
+    /// Committed offsets. Full, it refuses those of partitions of which the group has none yet.
     pub offsets: Arc<Budget>,
 }
 
@@ -188,21 +191,21 @@ impl GroupShard {
         let sessions = self.limits.session_timeout_min..=self.limits.session_timeout_max;
         let known = self.groups.get(&join.group);
         let refused = if !sessions.contains(&join.session_timeout) {
-            Some(ErrorCode::InvalidSessionTimeout)
+            Some(JoinError::SessionTimeout)
         } else if join.protocols.is_empty() || join.protocols.len() > PROTOCOLS_MAX {
-            Some(ErrorCode::InconsistentGroupProtocol)
+            Some(JoinError::Protocols)
         } else if join.is_too_large(turn.record_bytes_max) {
-            Some(ErrorCode::MessageTooLarge)
+            Some(JoinError::TooLarge)
         } else if known.is_none() && join.caller.member.is_some() {
-            Some(ErrorCode::UnknownMemberId)
+            Some(MemberError::Unknown.into())
         } else if known.is_none() && self.groups.len() >= GROUPS_MAX {
-            Some(ErrorCode::CoordinatorNotAvailable)
+            Some(JoinError::TooManyGroups)
         } else {
             None
         };
-        if let Some(code) = refused {
+        if let Some(error) = refused {
             let mut out = Outcome::default();
-            out.reply_now(token, JoinReply::Err(JoinRefused { code, member: join.caller.member.clone() }));
+            out.reply_now(token, JoinReply::Err(JoinRefused { error, member: join.caller.member.clone() }));
             return out;
         }
         let new = known.is_none().then(|| Group::new(join.group.clone()));
@@ -214,7 +217,7 @@ impl GroupShard {
     pub fn sync(&self, turn: &Turn, sync: SyncRequest, token: Token<SyncReply>) -> Outcome<GroupShard> {
         let Some(group) = self.groups.get(&sync.group) else {
             let mut out = Outcome::default();
-            out.reply_now(token, SyncReply::Err(ErrorCode::UnknownMemberId));
+            out.reply_now(token, SyncReply::Err(MemberError::Unknown.into()));
             return out;
         };
         self.change(turn, group, |group, step| group.sync(step, sync, token)).1
@@ -227,17 +230,26 @@ impl GroupShard {
         id: &GroupId,
         caller: &Caller,
         generation: Option<Generation>,
-    ) -> Result<(Result<(), ErrorCode>, Outcome<GroupShard>), ErrorCode> {
-        let group = self.groups.get(id).ok_or(ErrorCode::UnknownMemberId)?;
-        let (member, told) = group.heartbeat(caller, generation)?;
-        Ok((told, self.touch(turn, group, member)))
+    ) -> (Result<(), HeartbeatError>, Outcome<GroupShard>) {
+        let Some(group) = self.groups.get(id) else {
+            return (Err(MemberError::Unknown.into()), Outcome::default());
+        };
+        match group.heartbeat(caller, generation) {
+            Ok((member, told)) => (told, self.touch(turn, group, member)),
+            Err(refused) => (Err(refused), Outcome::default()),
+        }
     }
 
     /// A LeaveGroup: a result for each leaver. The answer waits for the records.
-    pub fn leave(&self, turn: &Turn, id: &GroupId, leavers: &[Leaver]) -> (PerPart, Outcome<GroupShard>) {
+    pub fn leave(
+        &self,
+        turn: &Turn,
+        id: &GroupId,
+        leavers: &[Leaver],
+    ) -> (PerPart<MemberError>, Outcome<GroupShard>) {
         match self.groups.get(id) {
             Some(group) => self.change(turn, group, |group, step| group.leave(step, leavers)),
-            None => (vec![Err(ErrorCode::UnknownMemberId); leavers.len()], Outcome::default()),
+            None => (vec![Err(MemberError::Unknown); leavers.len()], Outcome::default()),
         }
     }
 
@@ -246,17 +258,14 @@ impl GroupShard {
         &self,
         turn: &Turn,
         commit: &CommitRequest,
-    ) -> Result<(PerPart, Outcome<GroupShard>), ErrorCode> {
+    ) -> Result<(PerPart<CommitOffsetError>, Outcome<GroupShard>), CommitOffsetsError> {
         let touched = match self.groups.get(&commit.group) {
             Some(group) => {
                 let member = group.validate_commit(&commit.caller, commit.generation)?;
                 member.map(|member| self.touch(turn, group, member))
             }
-            None if commit.generation.is_some() && commit.knows_group_id_not_found => {
-                return Err(ErrorCode::GroupIdNotFound);
-            }
-            None if commit.generation.is_some() => return Err(ErrorCode::IllegalGeneration),
-            None if self.groups.len() >= GROUPS_MAX => return Err(ErrorCode::CoordinatorNotAvailable),
+            None if commit.generation.is_some() => return Err(CommitOffsetsError::UnknownGroup),
+            None if self.groups.len() >= GROUPS_MAX => return Err(CommitOffsetsError::TooManyGroups),
             None => None,
         };
         let (records, results) = commit.records(turn, self.limits.offset_metadata_bytes_max, &self.offsets);
@@ -294,10 +303,10 @@ impl GroupShard {
     }
 
     /// A DeleteGroups for one group. The answer waits for the records.
-    pub fn delete_group(&self, id: &GroupId) -> Result<Outcome<GroupShard>, ErrorCode> {
-        let group = self.groups.get(id).ok_or(ErrorCode::GroupIdNotFound)?;
+    pub fn delete_group(&self, id: &GroupId) -> Result<Outcome<GroupShard>, DeleteGroupError> {
+        let group = self.groups.get(id).ok_or(DeleteGroupError::Unknown)?;
         if group.state != GroupState::Empty {
-            return Err(ErrorCode::NonEmptyGroup);
+            return Err(DeleteGroupError::NotEmpty);
         }
         Ok(Outcome::of_records(group.tombstones(self.offsets_of(id))))
     }
@@ -307,8 +316,8 @@ impl GroupShard {
         &self,
         id: &GroupId,
         wanted: &[TopicPartition],
-    ) -> Result<(PerPart, Outcome<GroupShard>), ErrorCode> {
-        let group = self.groups.get(id).ok_or(ErrorCode::GroupIdNotFound)?;
+    ) -> Result<(PerPart<StillSubscribed>, Outcome<GroupShard>), DeleteGroupError> {
+        let group = self.groups.get(id).ok_or(DeleteGroupError::Unknown)?;
         let (records, results) = group.delete_offsets(self.offsets_of(id), wanted)?;
         Ok((results, Outcome::of_records(records)))
     }

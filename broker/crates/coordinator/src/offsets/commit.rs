@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{LeaderEpoch, TimestampMs, TopicName, TopicPartition};
 
 use crate::group::classic::group::{Group, GroupState};
 use crate::group::classic::member::Caller;
 use crate::group::classic::protocols::CONSUMER;
+use crate::group::error::{
+    CommitOffsetError, CommitOffsetsError, DeleteGroupError, MemberError, StillSubscribed,
+};
 use crate::group::ids::{Generation, GroupId, MemberId};
 use crate::group::limits::TEXT_BYTES_MAX;
 use crate::group::record::GroupRecord;
@@ -62,8 +64,6 @@ pub struct CommitRequest {
     pub generation: Option<Generation>,
     /// How long the offsets shall be kept, if the request says (versions up to 4).
     pub retention: Option<ottla_broker_types::DurationMs>,
-    /// Whether the client knows GROUP_ID_NOT_FOUND (version 9 on).
-    pub knows_group_id_not_found: bool,
     /// What to commit.
     pub offsets: Vec<OffsetToCommit>,
 }
@@ -76,21 +76,21 @@ impl CommitRequest {
         turn: &Turn,
         metadata_bytes_max: usize,
         store: &OffsetStore,
-    ) -> (Vec<GroupRecord>, PerPart) {
+    ) -> (Vec<GroupRecord>, PerPart<CommitOffsetError>) {
         let keep = self.retention.map(|keep| i64::try_from(keep.0).unwrap_or(i64::MAX));
         let expires = keep.map(|keep| TimestampMs(turn.now.wall.0.saturating_add(keep)));
         let mut records = Vec::with_capacity(self.offsets.len());
         let mut growth = 0;
         let results = self.offsets.iter().map(|offset| {
             if offset.metadata.len() > metadata_bytes_max.min(TEXT_BYTES_MAX) {
-                return Err(ErrorCode::OffsetMetadataTooLarge);
+                return Err(CommitOffsetError::MetadataTooLarge);
             }
             if self.record_bytes(offset) > turn.record_bytes_max {
-                return Err(ErrorCode::InvalidCommitOffsetSize);
+                return Err(CommitOffsetError::RecordTooLarge);
             }
             let grown = growth + store.growth(&self.group, offset);
             if grown > growth && !store.has_room(grown) {
-                return Err(ErrorCode::CoordinatorNotAvailable);
+                return Err(CommitOffsetError::NoMemory);
             }
             growth = grown;
             records.push(GroupRecord::Offset {
@@ -127,19 +127,19 @@ impl Group {
         &self,
         caller: &Caller,
         generation: Option<Generation>,
-    ) -> Result<Option<MemberId>, ErrorCode> {
+    ) -> Result<Option<MemberId>, CommitOffsetsError> {
         if generation.is_none() && self.state == GroupState::Empty {
             return Ok(None);
         }
         if generation.is_none() && *caller == Caller::default() {
-            return Err(ErrorCode::UnknownMemberId);
+            return Err(MemberError::Unknown.into());
         }
         let id = self.validate(caller)?;
         if generation != Some(self.generation) {
-            return Err(ErrorCode::IllegalGeneration);
+            return Err(CommitOffsetsError::IllegalGeneration);
         }
         if self.state == GroupState::CompletingRebalance {
-            return Err(ErrorCode::RebalanceInProgress);
+            return Err(CommitOffsetsError::Rebalancing);
         }
         Ok(Some(id))
     }
@@ -168,15 +168,15 @@ impl Group {
         &self,
         offsets: &GroupOffsets,
         wanted: &[TopicPartition],
-    ) -> Result<(Vec<GroupRecord>, PerPart), ErrorCode> {
+    ) -> Result<(Vec<GroupRecord>, PerPart<StillSubscribed>), DeleteGroupError> {
         let is_consumer = self.protocol_type.as_deref() == Some(CONSUMER);
         if self.state != GroupState::Empty && !is_consumer {
-            return Err(ErrorCode::NonEmptyGroup);
+            return Err(DeleteGroupError::NotEmpty);
         }
         let mut records = Vec::new();
         let results = wanted.iter().map(|at| {
             if self.is_subscribed(&at.topic) {
-                return Err(ErrorCode::GroupSubscribedToTopic);
+                return Err(StillSubscribed);
             }
             if offsets.contains_key(at) {
                 records.push(self.offset_tombstone(at));

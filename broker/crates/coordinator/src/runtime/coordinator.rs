@@ -6,12 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{DurationMs, MonotonicMs, Now, Offset};
 
 use crate::runtime::batches::{Unbatchable, encode_batches, record_bytes_max};
 use crate::runtime::outcome::{Outcome, Token};
 use crate::runtime::shard::{NotWritten, Shard, ShardLog, Turn};
+use crate::runtime::unanswered::{DecideError, Unanswered};
 use crate::runtime::waits::Waits;
 
 /// How long timers rest when what they decided could not be written, so that an unwritable partition is not hammered.
@@ -42,9 +42,9 @@ enum Waiting<A, W, R> {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Answer<A, W, R> {
     /// A parked request has its answer.
-    Reply(A, Result<R, ErrorCode>),
+    Reply(A, Result<R, Unanswered>),
     /// What is committed is as far as was waited for.
-    Commit(W, Result<(), ErrorCode>),
+    Commit(W, Result<(), Unanswered>),
 }
 
 impl<A, W, R> Waiting<A, W, R> {
@@ -55,10 +55,10 @@ impl<A, W, R> Waiting<A, W, R> {
         }
     }
 
-    fn failed(self, code: ErrorCode) -> Answer<A, W, R> {
+    fn failed(self, why: Unanswered) -> Answer<A, W, R> {
         match self {
-            Waiting::Parked(asker, _) => Answer::Reply(asker, Err(code)),
-            Waiting::Own(asker) => Answer::Commit(asker, Err(code)),
+            Waiting::Parked(asker, _) => Answer::Reply(asker, Err(why)),
+            Waiting::Own(asker) => Answer::Commit(asker, Err(why)),
         }
     }
 }
@@ -124,22 +124,23 @@ impl<S: Shard, A, W> Coordinator<S, A, W> {
         if let Err(not_written) = self.write(now, log, outcome, &mut answers)
             && let Some(asker) = self.parked.remove(&token.number())
         {
-            answers.push(Answer::Reply(asker, Err(not_written.code())));
+            answers.push(Answer::Reply(asker, Err(not_written.into())));
         }
         answers
     }
 
     /// Decides on a request whose answer is known at once. It may be given when all that is written is committed:
     /// [`Coordinator::is_committed`], [`Coordinator::wait_for_commit`].
-    pub fn decide<T>(
+    pub fn decide<T, E>(
         &mut self,
         now: Now,
         log: &mut impl ShardLog,
-        decide: impl FnOnce(&S, &Turn) -> Result<(T, Outcome<S>), ErrorCode>,
-    ) -> (Result<T, ErrorCode>, Answers<S, A, W>) {
+        decide: impl FnOnce(&S, &Turn) -> Result<(T, Outcome<S>), E>,
+    ) -> (Result<T, DecideError<E>>, Answers<S, A, W>) {
         let mut answers = Vec::new();
-        let decided = decide(&self.shard, &turn(now, log)).and_then(|(value, outcome)| {
-            self.write(now, log, outcome, &mut answers).map_err(NotWritten::code)?;
+        let decided = decide(&self.shard, &turn(now, log)).map_err(DecideError::Refused);
+        let decided = decided.and_then(|(value, outcome)| {
+            self.write(now, log, outcome, &mut answers).map_err(Unanswered::from)?;
             Ok(value)
         });
         (decided, answers)
@@ -149,14 +150,14 @@ impl<S: Shard, A, W> Coordinator<S, A, W> {
     pub fn committed(&mut self, log: &impl ShardLog) -> Answers<S, A, W> {
         match log.committed_end() {
             Some(end) => self.waits.take_committed(end).into_iter().map(Waiting::committed).collect(),
-            None => fail(self.waits.take_all(), ErrorCode::NotCoordinator),
+            None => fail(self.waits.take_all(), Unanswered::NotCoordinator),
         }
     }
 
     /// Does what is due at `now`.
     pub fn tick(&mut self, now: Now, log: &mut impl ShardLog) -> Answers<S, A, W> {
         let mut answers = self.committed(log);
-        answers.extend(fail(self.waits.take_expired(now.mono), ErrorCode::CoordinatorNotAvailable));
+        answers.extend(fail(self.waits.take_expired(now.mono), Unanswered::NotCommitted));
         for _ in 0..DUE_PER_TICK_MAX {
             if now.mono < self.rests_until {
                 break;
@@ -182,11 +183,10 @@ impl<S: Shard, A, W> Coordinator<S, A, W> {
 
     /// Another broker coordinates by now: everybody who waits is sent there.
     pub(crate) fn unload(mut self) -> Answers<S, A, W> {
-        let code = ErrorCode::NotCoordinator;
-        let mut answers = fail(self.waits.take_all(), code);
-        answers.extend(
-            std::mem::take(&mut self.parked).into_values().map(|asker| Answer::Reply(asker, Err(code))),
-        );
+        let why = Unanswered::NotCoordinator;
+        let mut answers = fail(self.waits.take_all(), why);
+        let parked = std::mem::take(&mut self.parked).into_values();
+        answers.extend(parked.map(|asker| Answer::Reply(asker, Err(why))));
         answers
     }
 
@@ -222,7 +222,7 @@ impl<S: Shard, A, W> Coordinator<S, A, W> {
             if is_committed {
                 answers.push(waiting.committed());
             } else if self.waits.is_full() {
-                answers.push(waiting.failed(ErrorCode::CoordinatorNotAvailable));
+                answers.push(waiting.failed(Unanswered::TooManyWait));
             } else {
                 self.waits.push(self.written_end, expires, waiting);
             }
@@ -235,6 +235,6 @@ fn turn(now: Now, log: &impl ShardLog) -> Turn {
     Turn { now, record_bytes_max: record_bytes_max(log.batch_bytes_max()) }
 }
 
-fn fail<A, W, R>(waiting: Vec<Waiting<A, W, R>>, code: ErrorCode) -> Vec<Answer<A, W, R>> {
-    waiting.into_iter().map(|waiting| waiting.failed(code)).collect()
+fn fail<A, W, R>(waiting: Vec<Waiting<A, W, R>>, why: Unanswered) -> Vec<Answer<A, W, R>> {
+    waiting.into_iter().map(|waiting| waiting.failed(why)).collect()
 }

@@ -1,9 +1,8 @@
 //! Where a broker is with one shard, and what requests are told meanwhile. No I/O.
 
-use ottla_broker_protocol::ErrorCode;
-
 use crate::runtime::coordinator::{Answers, Coordinator};
 use crate::runtime::shard::Shard;
+use crate::runtime::unanswered::Unanswered;
 
 /// One shard of a broker, for one epoch of its partition.
 pub enum Hosting<S: Shard, A, W> {
@@ -17,11 +16,11 @@ pub enum Hosting<S: Shard, A, W> {
 
 impl<S: Shard, A, W> Hosting<S, A, W> {
     /// The coordinator, if it serves.
-    pub fn serving(&mut self) -> Result<&mut Coordinator<S, A, W>, ErrorCode> {
+    pub fn serving(&mut self) -> Result<&mut Coordinator<S, A, W>, Unanswered> {
         match self {
-            Hosting::Loading => Err(ErrorCode::CoordinatorLoadInProgress),
+            Hosting::Loading => Err(Unanswered::Loading),
             Hosting::Serving(coordinator) => Ok(coordinator),
-            Hosting::Gone => Err(ErrorCode::NotCoordinator),
+            Hosting::Gone => Err(Unanswered::NotCoordinator),
         }
     }
 

@@ -10,4 +10,5 @@ pub(crate) mod outcome;
 pub(crate) mod partitioning;
 pub(crate) mod shard;
 pub(crate) mod timers;
+pub(crate) mod unanswered;
 pub(crate) mod waits;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
-use ottla_broker_protocol::{EncodeError, ErrorCode};
+use ottla_broker_protocol::EncodeError;
 use ottla_broker_types::{MonotonicMs, Now};
 
 use crate::runtime::outcome::Outcome;
@@ -97,30 +97,4 @@ pub enum NotWritten {
     /// The records or the log are at fault.
     #[error("the records cannot be appended")]
     Failed,
-}
-
-impl NotWritten {
-    /// What an append that failed with Kafka's `code` means for who decides.
-    pub fn of_append(code: ErrorCode) -> NotWritten {
-        match code {
-            ErrorCode::NotLeaderOrFollower | ErrorCode::KafkaStorageError | ErrorCode::FencedLeaderEpoch => {
-                NotWritten::NotCoordinator
-            }
-            ErrorCode::NotEnoughReplicas
-            | ErrorCode::RequestTimedOut
-            | ErrorCode::UnknownTopicOrPartition => NotWritten::Unavailable,
-            ErrorCode::MessageTooLarge | ErrorCode::RecordListTooLarge => NotWritten::TooLarge,
-            _ => NotWritten::Failed,
-        }
-    }
-
-    /// Kafka's code.
-    pub fn code(self) -> ErrorCode {
-        match self {
-            NotWritten::TooLarge => ErrorCode::MessageTooLarge,
-            NotWritten::NotCoordinator => ErrorCode::NotCoordinator,
-            NotWritten::Unavailable => ErrorCode::CoordinatorNotAvailable,
-            NotWritten::Failed => ErrorCode::UnknownServerError,
-        }
-    }
 }

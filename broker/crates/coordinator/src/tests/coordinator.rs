@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ottla_broker_protocol::ErrorCode;
 
 use super::stage::{
     COMMIT_TIMEOUT, INITIAL_DELAY, RETENTION, RETENTION_CHECK, SESSION, Stage, at, dynamic, group,
     join_request, now,
 };
+
 use crate::{
     Caller, ClientOffset, CommitRequest, EXPIRY_GROUPS_MAX, EXPIRY_RECORDS_MAX, GroupId, GroupState, Hosting,
-    MemberId, NotWritten, OffsetToCommit, REST_AFTER_FAILURE,
+    MemberId, NotWritten, OffsetToCommit, REST_AFTER_FAILURE, Unanswered,
 };
 
 fn commit_of(name: &str, partitions: std::ops::Range<i32>) -> CommitRequest {
@@ -26,7 +26,6 @@ fn commit_of(name: &str, partitions: std::ops::Range<i32>) -> CommitRequest {
         caller: Caller::default(),
         generation: None,
         retention: None,
-        knows_group_id_not_found: true,
         offsets: partitions.map(offset).collect(),
     }
 }
@@ -48,16 +47,10 @@ fn an_assignment_that_fits_no_batch_fails_that_sync_alone() {
     let waiting = stage.sync(dynamic(&follower), 1, &[]);
     let large = BTreeMap::from([(leader.clone(), Bytes::from(vec![0; 2 << 20]))]);
     let refused = stage.sync_as(dynamic(&leader), 1, large);
-    assert_eq!(stage.sync_code(refused), ErrorCode::MessageTooLarge);
-    let beat = stage.decide(|shard, turn| {
-        shard.heartbeat(
-            turn,
-            &GroupId::or_unnamed("other"),
-            &dynamic(&other),
-            crate::Generation::from_wire(1),
-        )
-    });
-    assert_eq!(beat, Ok(Ok(())), "the other group goes on");
+    assert_eq!(stage.answers[&refused], Err(NotWritten::TooLarge.into()));
+    let (name, generation) = (GroupId::or_unnamed("other"), crate::Generation::from_wire(1));
+    let beat = stage.certain(|shard, turn| shard.heartbeat(turn, &name, &dynamic(&other), generation));
+    assert_eq!(beat, Ok(()), "the other group goes on");
     assert!(stage.is_parked(waiting), "who waits for the assignment still does");
     let led = stage.sync(dynamic(&leader), 1, &[(&leader, b"L"), (&follower, b"F")]);
     assert_eq!(
@@ -73,11 +66,11 @@ fn a_decision_that_cannot_be_written_has_not_happened() {
     let before = stage.shard().describe(&group());
     stage.log.refuses = Some(NotWritten::Unavailable);
     let refused = stage.sync(dynamic(&leader), 1, &[(&leader, b"L")]);
-    assert_eq!(stage.sync_code(refused), ErrorCode::CoordinatorNotAvailable);
+    assert_eq!(stage.answers[&refused], Err(NotWritten::Unavailable.into()));
     assert_eq!(stage.shard().describe(&group()), before);
     stage.log.refuses = None;
     let led = stage.sync(dynamic(&leader), 1, &[(&leader, b"L")]);
-    assert_eq!(stage.sync_code(led), ErrorCode::None);
+    assert_eq!(stage.sync_result(led), Ok(()));
 }
 
 #[test]
@@ -87,7 +80,7 @@ fn a_commit_that_timed_out_says_nothing_of_the_next_answer() {
     stage.commit(Caller::default(), -1, 7).unwrap();
     let first = stage.await_commit().unwrap();
     stage.pass(COMMIT_TIMEOUT);
-    assert_eq!(stage.commits[&first], Err(ErrorCode::CoordinatorNotAvailable));
+    assert_eq!(stage.commits[&first], Err(Unanswered::NotCommitted));
     let second = stage.await_commit().expect("it is not committed yet");
     stage.commit_all();
     assert_eq!(stage.commits[&second], Ok(()));
@@ -116,7 +109,7 @@ fn a_deposed_coordinator_never_answers_success() {
     stage.log.leads = false;
     // Another leader's records may lie at the same offsets.
     stage.commit_all();
-    assert_eq!(stage.commits[&waiting], Err(ErrorCode::NotCoordinator));
+    assert_eq!(stage.commits[&waiting], Err(Unanswered::NotCoordinator));
     assert!(stage.await_commit().is_some(), "nothing that was written is known to be committed");
 }
 
@@ -128,12 +121,12 @@ fn who_waits_is_sent_on_when_the_shard_is_given_up() {
     stage.commit_as(commit_of("other", 0..1)).unwrap();
     let waiting = stage.await_commit().unwrap();
     let mut hosting = Hosting::Loading;
-    assert_eq!(hosting.serving().err(), Some(ErrorCode::CoordinatorLoadInProgress));
+    assert_eq!(hosting.serving().err(), Some(Unanswered::Loading));
     assert!(hosting.serve(stage.coordinator));
-    let code = ErrorCode::NotCoordinator;
-    let expected = [crate::Answer::Commit(waiting, Err(code)), crate::Answer::Reply(parked, Err(code))];
+    let why = Unanswered::NotCoordinator;
+    let expected = [crate::Answer::Commit(waiting, Err(why)), crate::Answer::Reply(parked, Err(why))];
     assert_eq!(hosting.unload(), expected);
-    assert_eq!(hosting.serving().err(), Some(code));
+    assert_eq!(hosting.serving().err(), Some(why));
     assert!(!hosting.serve(Stage::new().coordinator), "what is given up is not opened again");
 }
 
@@ -155,7 +148,7 @@ fn a_deletion_that_is_cut_short_can_be_made_again() {
     stage.log.batch_bytes_max = 20_000;
     stage.commit_as(commit_of("group", 0..5_000)).unwrap();
     (stage.log.refuses, stage.log.takes_before) = (Some(NotWritten::Unavailable), 2);
-    assert_eq!(stage.delete_group(), Err(ErrorCode::CoordinatorNotAvailable));
+    assert_eq!(stage.delete_group(), Err(Unanswered::from(NotWritten::Unavailable).into()));
     let left = |stage: &Stage| stage.shard().all_committed(&group()).count();
     assert!((1..5_000).contains(&left(&stage)));
     assert_eq!(left(&stage.reloaded()), left(&stage), "what counts is what is in the log");

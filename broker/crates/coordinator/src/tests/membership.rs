@@ -1,9 +1,10 @@
 //! Joining, rebalancing, syncing, leaving.
 
-use ottla_broker_protocol::ErrorCode;
-
 use super::stage::{INITIAL_DELAY, REBALANCE, SESSION, Stage, consumer, dynamic, group, join_request};
-use crate::{Caller, Generation, GroupState, MemberId, NEW_MEMBER_JOIN_TIMEOUT, Protocol};
+use crate::{
+    Caller, Generation, GroupState, HeartbeatError, JoinError, MemberError, MemberId,
+    NEW_MEMBER_JOIN_TIMEOUT, Protocol, SyncError,
+};
 
 fn two_stable(stage: &mut Stage) -> (MemberId, MemberId) {
     let (first, second) = (stage.join_new(), stage.join_new());
@@ -55,12 +56,12 @@ fn a_new_member_without_an_id_gets_one_first() {
     let mut request = join_request(Caller::default());
     request.requires_known_member = true;
     let refused = stage.join(&request);
-    assert_eq!(stage.join_code(refused), ErrorCode::MemberIdRequired);
+    assert_eq!(stage.join_result(refused), Err(JoinError::MemberIdRequired));
     let id = stage.member(refused);
     request.caller = dynamic(&id);
     let token = stage.join(&request);
     stage.pass(INITIAL_DELAY);
-    assert_eq!(stage.join_code(token), ErrorCode::None);
+    assert_eq!(stage.join_result(token), Ok(()));
     assert_eq!(stage.member(token), id);
 }
 
@@ -74,7 +75,7 @@ fn an_unused_id_lapses_with_the_session_and_leaves_no_group() {
     assert_eq!(stage.shard().list().count(), 0);
     request.caller = dynamic(&stage.member(refused));
     let token = stage.join(&request);
-    assert_eq!(stage.join_code(token), ErrorCode::UnknownMemberId);
+    assert_eq!(stage.join_result(token), Err(MemberError::Unknown.into()));
 }
 
 #[test]
@@ -87,11 +88,11 @@ fn followers_wait_for_the_leaders_assignment() {
     assert!(stage.is_parked(waiting));
     let led = stage.sync(dynamic(&leader), 1, &[(&leader, b"L")]);
     assert_eq!(&stage.synced(led).assignment[..], b"L");
-    assert_eq!(stage.sync_code(waiting), ErrorCode::None);
+    assert_eq!(stage.sync_result(waiting), Ok(()));
     assert!(stage.synced(waiting).assignment.is_empty(), "who was left out gets nothing");
     assert_eq!(state(&stage), GroupState::Stable);
     let again = stage.sync(dynamic(&follower), 1, &[]);
-    assert_eq!(stage.sync_code(again), ErrorCode::None);
+    assert_eq!(stage.sync_result(again), Ok(()));
 }
 
 #[test]
@@ -112,16 +113,16 @@ fn a_new_member_calls_the_others_together() {
     let mut stage = Stage::new();
     let (leader, follower) = two_stable(&mut stage);
     let third = stage.join_new();
-    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), ErrorCode::RebalanceInProgress);
+    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), Err(HeartbeatError::Rebalancing));
     let refused = stage.sync(dynamic(&follower), 1, &[]);
-    assert_eq!(stage.sync_code(refused), ErrorCode::RebalanceInProgress);
+    assert_eq!(stage.sync_result(refused), Err(SyncError::Rebalancing));
     stage.join(&join_request(dynamic(&leader)));
     assert!(stage.is_parked(third));
     let last = stage.join(&join_request(dynamic(&follower)));
     assert_eq!(stage.joined(last).generation, Generation(2));
     assert!(!stage.is_parked(third), "everybody is there, so nobody waits any longer");
-    assert_eq!(stage.heartbeat(&dynamic(&leader), 2), ErrorCode::None);
-    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), ErrorCode::IllegalGeneration);
+    assert_eq!(stage.heartbeat(&dynamic(&leader), 2), Ok(()));
+    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), Err(HeartbeatError::IllegalGeneration));
 }
 
 #[test]
@@ -130,12 +131,12 @@ fn who_does_not_rejoin_in_time_is_out() {
     let (leader, follower) = two_stable(&mut stage);
     let token = stage.join(&join_request(dynamic(&leader)));
     for _ in 0..REBALANCE / 5_000 {
-        stage.heartbeat(&dynamic(&follower), 1);
+        let _ = stage.heartbeat(&dynamic(&follower), 1);
         stage.pass(5_000);
     }
     assert_eq!(stage.joined(token).generation, Generation(2));
     assert_eq!(stage.joined(token).members.len(), 1);
-    assert_eq!(stage.heartbeat(&dynamic(&follower), 2), ErrorCode::UnknownMemberId);
+    assert_eq!(stage.heartbeat(&dynamic(&follower), 2), Err(MemberError::Unknown.into()));
 }
 
 #[test]
@@ -143,10 +144,10 @@ fn a_silent_member_is_out_when_its_session_ends() {
     let mut stage = Stage::new();
     let (leader, follower) = two_stable(&mut stage);
     stage.pass(SESSION - 1);
-    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), ErrorCode::None);
+    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), Ok(()));
     stage.pass(1);
-    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), ErrorCode::RebalanceInProgress);
-    assert_eq!(stage.heartbeat(&dynamic(&follower), 1), ErrorCode::UnknownMemberId);
+    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), Err(HeartbeatError::Rebalancing));
+    assert_eq!(stage.heartbeat(&dynamic(&follower), 1), Err(MemberError::Unknown.into()));
 }
 
 #[test]
@@ -155,12 +156,12 @@ fn a_parked_join_keeps_a_known_member_alive() {
     let (leader, follower) = two_stable(&mut stage);
     let token = stage.join(&join_request(dynamic(&leader)));
     for _ in 0..4 {
-        assert_eq!(stage.heartbeat(&dynamic(&follower), 1), ErrorCode::RebalanceInProgress);
+        assert_eq!(stage.heartbeat(&dynamic(&follower), 1), Err(HeartbeatError::Rebalancing));
         stage.pass(SESSION / 2);
     }
     assert!(stage.is_parked(token));
     stage.join(&join_request(dynamic(&follower)));
-    assert_eq!(stage.join_code(token), ErrorCode::None);
+    assert_eq!(stage.join_result(token), Ok(()));
 }
 
 #[test]
@@ -175,10 +176,10 @@ fn a_new_members_join_is_given_up_after_five_minutes() {
     let abandoned = stage.join_new();
     for _ in 0..NEW_MEMBER_JOIN_TIMEOUT.0 / 5_000 {
         assert!(stage.is_parked(abandoned));
-        assert_eq!(stage.heartbeat(&leader, 1), ErrorCode::RebalanceInProgress);
+        assert_eq!(stage.heartbeat(&leader, 1), Err(HeartbeatError::Rebalancing));
         stage.pass(5_000);
     }
-    assert_eq!(stage.join_code(abandoned), ErrorCode::UnknownMemberId);
+    assert_eq!(stage.join_result(abandoned), Err(MemberError::Unknown.into()));
 }
 
 #[test]
@@ -221,11 +222,11 @@ fn a_member_that_never_syncs_is_out_after_the_rebalance_timeout() {
     let (leader, follower) = (stage.member(first), stage.member(second));
     stage.sync(dynamic(&leader), 1, &[]);
     for _ in 0..REBALANCE / 5_000 {
-        stage.heartbeat(&dynamic(&leader), 1);
-        stage.heartbeat(&dynamic(&follower), 1);
+        let _ = stage.heartbeat(&dynamic(&leader), 1);
+        let _ = stage.heartbeat(&dynamic(&follower), 1);
         stage.pass(5_000);
     }
-    assert_eq!(stage.heartbeat(&dynamic(&follower), 1), ErrorCode::UnknownMemberId);
+    assert_eq!(stage.heartbeat(&dynamic(&follower), 1), Err(MemberError::Unknown.into()));
 }
 
 #[test]
@@ -235,14 +236,14 @@ fn protocols_without_common_ground_are_refused() {
     let mut request = join_request(Caller::default());
     request.protocols = vec![Protocol { name: "sticky".into(), metadata: bytes::Bytes::new() }];
     let token = stage.join(&request);
-    assert_eq!(stage.join_code(token), ErrorCode::InconsistentGroupProtocol);
+    assert_eq!(stage.join_result(token), Err(JoinError::Protocols));
     request.protocols.clear();
     let token = stage.join(&request);
-    assert_eq!(stage.join_code(token), ErrorCode::InconsistentGroupProtocol);
+    assert_eq!(stage.join_result(token), Err(JoinError::Protocols));
     let mut request = join_request(Caller::default());
     request.protocol_type = "connect".into();
     let token = stage.join(&request);
-    assert_eq!(stage.join_code(token), ErrorCode::InconsistentGroupProtocol);
+    assert_eq!(stage.join_result(token), Err(JoinError::Protocols));
 }
 
 #[test]
@@ -268,7 +269,7 @@ fn sessions_outside_the_bounds_are_refused() {
     let mut request = join_request(Caller::default());
     request.session_timeout = ottla_broker_types::DurationMs(1);
     let token = stage.join(&request);
-    assert_eq!(stage.join_code(token), ErrorCode::InvalidSessionTimeout);
+    assert_eq!(stage.join_result(token), Err(JoinError::SessionTimeout));
     assert_eq!(stage.shard().list().count(), 0);
 }
 
@@ -278,7 +279,7 @@ fn a_full_group_takes_nobody_more() {
     let joins: Vec<_> = (0..5).map(|_| stage.join_new()).collect();
     let refused = joins.iter().filter(|token| !stage.is_parked(**token)).count();
     assert_eq!(refused, 1);
-    assert_eq!(stage.join_code(joins[4]), ErrorCode::GroupMaxSizeReached);
+    assert_eq!(stage.join_result(joins[4]), Err(JoinError::GroupFull));
 }
 
 #[test]
@@ -286,10 +287,10 @@ fn who_leaves_frees_its_part_at_once() {
     let mut stage = Stage::new();
     let (leader, follower) = two_stable(&mut stage);
     let nobody = MemberId::new("nobody").unwrap();
-    let codes = stage.leave(&[dynamic(&follower), dynamic(&nobody)]);
-    assert_eq!(codes, [ErrorCode::None, ErrorCode::UnknownMemberId]);
-    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), ErrorCode::RebalanceInProgress);
-    assert_eq!(stage.leave(&[dynamic(&leader)]), [ErrorCode::None]);
+    let left = stage.leave(&[dynamic(&follower), dynamic(&nobody)]);
+    assert_eq!(left, [Ok(()), Err(MemberError::Unknown)]);
+    assert_eq!(stage.heartbeat(&dynamic(&leader), 1), Err(HeartbeatError::Rebalancing));
+    assert_eq!(stage.leave(&[dynamic(&leader)]), [Ok(())]);
     assert_eq!(state(&stage), GroupState::Empty);
     assert_eq!(state(&stage.reloaded()), GroupState::Empty, "the empty generation is written");
 }
@@ -299,8 +300,8 @@ fn a_loaded_group_goes_on_with_its_generation() {
     let mut stage = Stage::new();
     let (leader, follower) = two_stable(&mut stage);
     let mut reloaded = stage.reloaded();
-    assert_eq!(reloaded.heartbeat(&dynamic(&leader), 1), ErrorCode::None);
-    assert_eq!(reloaded.heartbeat(&dynamic(&follower), 1), ErrorCode::None);
+    assert_eq!(reloaded.heartbeat(&dynamic(&leader), 1), Ok(()));
+    assert_eq!(reloaded.heartbeat(&dynamic(&follower), 1), Ok(()));
     let synced = reloaded.sync(dynamic(&follower), 1, &[]);
     assert_eq!(&reloaded.synced(synced).assignment[..], b"F");
     reloaded.pass(SESSION);
@@ -313,7 +314,7 @@ fn a_retried_join_takes_the_place_of_the_former() {
     let (leader, follower) = two_stable(&mut stage);
     let first = stage.join(&join_request(dynamic(&leader)));
     let second = stage.join(&join_request(dynamic(&leader)));
-    assert_eq!(stage.join_code(first), ErrorCode::RebalanceInProgress);
+    assert_eq!(stage.join_result(first), Err(JoinError::AskedAgain));
     stage.join(&join_request(dynamic(&follower)));
-    assert_eq!(stage.join_code(second), ErrorCode::None);
+    assert_eq!(stage.join_result(second), Ok(()));
 }

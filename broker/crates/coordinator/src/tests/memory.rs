@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use ottla_broker_protocol::ErrorCode;
 
 use super::stage::{
     INITIAL_DELAY, MEMORY, REBALANCE, RETENTION, RETENTION_CHECK, SESSION, Stage, at, consumer, dynamic,
     join_request,
 };
 use crate::{
-    Caller, ClientOffset, CommitRequest, GroupId, JoinRequest, NEW_MEMBER_JOIN_TIMEOUT, OffsetToCommit,
-    PROTOCOLS_BYTES_MAX, Protocol, TEXT_BYTES_MAX,
+    Caller, ClientOffset, CommitOffsetError, CommitRequest, GroupId, JoinError, JoinRequest,
+    NEW_MEMBER_JOIN_TIMEOUT, OffsetToCommit, PROTOCOLS_BYTES_MAX, Protocol, SyncError, TEXT_BYTES_MAX,
 };
 
 fn protocol(name: &str, bytes: usize) -> Protocol {
@@ -29,7 +28,6 @@ fn commit_of(group: &str, partition: i32, metadata: &str) -> CommitRequest {
         caller: Caller::default(),
         generation: None,
         retention: None,
-        knows_group_id_not_found: true,
         offsets: vec![OffsetToCommit {
             at: at("t", partition),
             offset: ClientOffset(1),
@@ -43,12 +41,12 @@ fn commit_of(group: &str, partition: i32, metadata: &str) -> CommitRequest {
 fn metadata_that_no_record_could_hold_is_refused() {
     let mut stage = Stage::new();
     let refused = stage.join(&join_of("group", 1 << 20));
-    assert_eq!(stage.join_code(refused), ErrorCode::MessageTooLarge);
+    assert_eq!(stage.join_result(refused), Err(JoinError::TooLarge));
     let mut many = join_of("group", 0);
     many.protocols = (0..60).map(|at| protocol(&format!("p{at}"), 1_000_000)).collect();
     assert!(many.protocols.len() * 1_000_000 > PROTOCOLS_BYTES_MAX);
     let refused = stage.join(&many);
-    assert_eq!(stage.join_code(refused), ErrorCode::MessageTooLarge);
+    assert_eq!(stage.join_result(refused), Err(JoinError::TooLarge));
     assert_eq!(stage.memory.members.held_bytes(), 0);
 }
 
@@ -60,12 +58,12 @@ fn a_name_that_no_record_could_hold_is_refused() {
         request.client_id = "c".repeat(bytes).into();
         let asked = stage.join(&request);
         stage.pass(INITIAL_DELAY * 2);
-        if stage.join_code(asked) == ErrorCode::None {
+        if stage.join_result(asked) == Ok(()) {
             let member = stage.member(asked);
             let synced = stage.sync_group("group", &member);
-            assert_eq!(stage.sync_code(synced), ErrorCode::None, "what is let in can be written");
+            assert_eq!(stage.sync_result(synced), Ok(()), "what is let in can be written");
         } else {
-            assert_eq!(stage.join_code(asked), ErrorCode::MessageTooLarge);
+            assert_eq!(stage.join_result(asked), Err(JoinError::TooLarge));
         }
     }
     assert_eq!(stage.shard().list().count(), 1);
@@ -76,13 +74,13 @@ fn a_member_with_which_the_group_could_not_be_written_is_refused_and_the_others_
     let mut stage = Stage::new();
     let first = stage.join(&join_of("group", 600_000));
     let second = stage.join(&join_of("group", 600_000));
-    assert_eq!(stage.join_code(second), ErrorCode::GroupMaxSizeReached);
+    assert_eq!(stage.join_result(second), Err(JoinError::GroupFull));
     let third = stage.join(&join_of("group", 300_000));
     stage.pass(INITIAL_DELAY * 2);
-    assert_eq!((stage.join_code(first), stage.join_code(third)), (ErrorCode::None, ErrorCode::None));
+    assert_eq!((stage.join_result(first), stage.join_result(third)), (Ok(()), Ok(())));
     let grown = JoinRequest { caller: dynamic(&stage.member(third)), ..join_of("group", 600_000) };
     let refused = stage.join(&grown);
-    assert_eq!(stage.join_code(refused), ErrorCode::GroupMaxSizeReached);
+    assert_eq!(stage.join_result(refused), Err(JoinError::GroupFull));
 }
 
 #[test]
@@ -92,17 +90,17 @@ fn a_full_budget_refuses_newcomers_and_never_who_is_in() {
     let others: Vec<_> = (0..20).map(|at| stage.join(&join_of(&format!("g{at}"), 1_000_000))).collect();
     let refused = others.iter().filter(|asked| !stage.is_parked(**asked)).copied().collect::<Vec<_>>();
     assert!(!refused.is_empty() && refused.len() < others.len());
-    assert!(refused.iter().all(|asked| stage.join_code(*asked) == ErrorCode::CoordinatorNotAvailable));
+    assert!(refused.iter().all(|asked| stage.join_result(*asked) == Err(JoinError::NoMemory)));
     assert!(stage.memory.members.held_bytes() <= MEMORY);
     let pending = JoinRequest { requires_known_member: true, ..join_of("mine", 1_000_000) };
     let refused = stage.join(&pending);
-    assert_eq!(stage.join_code(refused), ErrorCode::CoordinatorNotAvailable);
+    assert_eq!(stage.join_result(refused), Err(JoinError::NoMemory));
     stage.pass(INITIAL_DELAY);
     let member = stage.member(mine);
     let again = stage.join(&JoinRequest { caller: dynamic(&member), ..join_of("mine", 1_000) });
-    assert_eq!(stage.join_code(again), ErrorCode::None);
+    assert_eq!(stage.join_result(again), Ok(()));
     let synced = stage.sync_group("mine", &member);
-    assert_eq!(stage.sync_code(synced), ErrorCode::None);
+    assert_eq!(stage.sync_result(synced), Ok(()));
     stage.pass(SESSION + REBALANCE);
     let later = stage.join(&join_of("later", 1_000_000));
     assert!(stage.is_parked(later), "who has gone has made room");
@@ -119,27 +117,27 @@ fn an_assignment_beyond_the_budget_is_refused() {
     let member = stage.member(mine);
     let large = BTreeMap::from([(member.clone(), Bytes::from(vec![0; 900_000]))]);
     let refused = stage.sync_as(dynamic(&member), 1, large);
-    assert_eq!(stage.sync_code(refused), ErrorCode::CoordinatorNotAvailable);
+    assert_eq!(stage.sync_result(refused), Err(SyncError::NoMemory));
     let synced = stage.sync_group("group", &member);
-    assert_eq!(stage.sync_code(synced), ErrorCode::None);
+    assert_eq!(stage.sync_result(synced), Ok(()));
 }
 
 #[test]
 fn a_full_budget_of_offsets_takes_what_moves_on_and_nothing_new() {
     let mut stage = Stage::new();
     let mut partition = 0;
-    let code = loop {
-        let codes = stage.commit_as(commit_of("g", partition, "0123456789")).unwrap();
-        if codes[0] != ErrorCode::None {
-            break codes[0];
+    let refused = loop {
+        let results = stage.commit_as(commit_of("g", partition, "0123456789")).unwrap();
+        if results[0].is_err() {
+            break results[0];
         }
         partition += 1;
     };
-    assert_eq!(code, ErrorCode::CoordinatorNotAvailable);
+    assert_eq!(refused, Err(CommitOffsetError::NoMemory));
     assert!(stage.memory.offsets.held_bytes() <= MEMORY);
-    assert_eq!(stage.commit_as(commit_of("g", 0, "0123456789")), Ok(vec![ErrorCode::None]));
+    assert_eq!(stage.commit_as(commit_of("g", 0, "0123456789")), Ok(vec![Ok(())]));
     let refused = stage.commit_as(commit_of("other", 0, ""));
-    assert_eq!(refused, Ok(vec![ErrorCode::CoordinatorNotAvailable]));
+    assert_eq!(refused, Ok(vec![Err(CommitOffsetError::NoMemory)]));
 }
 
 #[test]

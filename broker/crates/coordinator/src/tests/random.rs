@@ -75,7 +75,7 @@ impl Clients {
                 self.stage.sync(self.pick(member), self.generation, &[]);
             }
             Step::Heartbeat(member) => {
-                self.stage.heartbeat(&self.pick(member), self.generation);
+                let _ = self.stage.heartbeat(&self.pick(member), self.generation);
             }
             Step::Commit { member, offset } => {
                 let _ = self.stage.commit(self.pick(member), self.generation, offset);

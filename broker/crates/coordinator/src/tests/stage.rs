@@ -1,9 +1,9 @@
 //! Plays the shell around a coordinator, on a log in memory.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use bytes::Bytes;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_protocol::messages::consumer_protocol_subscription::ConsumerProtocolSubscription;
 use ottla_broker_protocol::persisted::encode_versioned;
@@ -13,9 +13,11 @@ use ottla_broker_types::{
 
 use crate::runtime::batches::encode_batches;
 use crate::{
-    Answer, Answers, Budget, Caller, ClientOffset, CommitRequest, Coordinator, Generation, GroupId,
-    GroupLimits, GroupMemory, GroupRecord, GroupShard, InstanceId, JoinRequest, Joined, Loading, MemberId,
-    NotWritten, OffsetToCommit, Outcome, Protocol, Reply, ShardLog, SyncRequest, Synced, Turn,
+    Answer, Answers, Budget, Caller, ClientOffset, CommitOffsetError, CommitOffsetsError, CommitRequest,
+    Coordinator, DecideError, DeleteGroupError, Generation, GroupId, GroupLimits, GroupMemory, GroupRecord,
+    GroupShard, HeartbeatError, InstanceId, JoinError, JoinRequest, Joined, Loading, MemberError, MemberId,
+    NotWritten, OffsetToCommit, Outcome, PerPart, Protocol, Reply, ShardLog, SyncError, SyncRequest, Synced,
+    Turn, Unanswered,
 };
 
 pub const SESSION: u64 = 10_000;
@@ -146,9 +148,9 @@ pub struct Stage {
     pub memory: GroupMemory,
     pub now: u64,
     /// The answers to parked requests.
-    pub answers: BTreeMap<u64, Result<Reply, ErrorCode>>,
+    pub answers: BTreeMap<u64, Result<Reply, Unanswered>>,
     /// How waits for commits ended.
-    pub commits: BTreeMap<u64, Result<(), ErrorCode>>,
+    pub commits: BTreeMap<u64, Result<(), Unanswered>>,
     asked: u64,
 }
 
@@ -276,10 +278,10 @@ impl Stage {
         asked
     }
 
-    pub fn decide<T>(
+    pub fn decide<T, E>(
         &mut self,
-        decide: impl FnOnce(&GroupShard, &Turn) -> Result<(T, Outcome<GroupShard>), ErrorCode>,
-    ) -> Result<T, ErrorCode> {
+        decide: impl FnOnce(&GroupShard, &Turn) -> Result<(T, Outcome<GroupShard>), E>,
+    ) -> Result<T, DecideError<E>> {
         let (decided, answers) = self.coordinator.decide(now(self.now), &mut self.log, decide);
         self.take(answers);
         decided
@@ -307,18 +309,21 @@ impl Stage {
         self.take(answers);
     }
 
-    pub fn heartbeat(&mut self, caller: &Caller, generation: i32) -> ErrorCode {
-        let told = self
-            .decide(|shard, turn| shard.heartbeat(turn, &group(), caller, Generation::from_wire(generation)));
-        code(told.flatten())
+    pub fn heartbeat(&mut self, caller: &Caller, generation: i32) -> Result<(), HeartbeatError> {
+        let generation = Generation::from_wire(generation);
+        self.certain(|shard, turn| shard.heartbeat(turn, &group(), caller, generation))
     }
 
-    pub fn leave(&mut self, leavers: &[Caller]) -> Vec<ErrorCode> {
-        let left = self.decide(|shard, turn| Ok(shard.leave(turn, &group(), leavers)));
-        left.map_or_else(|code| vec![code], |left| left.into_iter().map(code).collect())
+    pub fn leave(&mut self, leavers: &[Caller]) -> PerPart<MemberError> {
+        self.certain(|shard, turn| shard.leave(turn, &group(), leavers))
     }
 
-    pub fn delete_group(&mut self) -> Result<(), ErrorCode> {
+    /// What is not refused and can be written.
+    pub fn certain<T>(&mut self, decide: impl FnOnce(&GroupShard, &Turn) -> (T, Outcome<GroupShard>)) -> T {
+        self.decide(|shard, turn| Ok::<_, Infallible>(decide(shard, turn))).expect("it is written")
+    }
+
+    pub fn delete_group(&mut self) -> Result<(), DecideError<DeleteGroupError>> {
         self.decide(|shard, _| Ok(((), shard.delete_group(&group())?)))
     }
 
@@ -327,13 +332,12 @@ impl Stage {
         caller: Caller,
         generation: i32,
         offset: i64,
-    ) -> Result<Vec<ErrorCode>, ErrorCode> {
+    ) -> Result<PerPart<CommitOffsetError>, DecideError<CommitOffsetsError>> {
         self.commit_as(CommitRequest {
             group: group(),
             caller,
             generation: Generation::from_wire(generation),
             retention: None,
-            knows_group_id_not_found: true,
             offsets: vec![OffsetToCommit {
                 at: at("t", 0),
                 offset: ClientOffset(offset),
@@ -343,9 +347,11 @@ impl Stage {
         })
     }
 
-    pub fn commit_as(&mut self, request: CommitRequest) -> Result<Vec<ErrorCode>, ErrorCode> {
-        let results = self.decide(|shard, turn| shard.commit_offsets(turn, &request))?;
-        Ok(results.into_iter().map(code).collect())
+    pub fn commit_as(
+        &mut self,
+        request: CommitRequest,
+    ) -> Result<PerPart<CommitOffsetError>, DecideError<CommitOffsetsError>> {
+        self.decide(|shard, turn| shard.commit_offsets(turn, &request))
     }
 
     pub fn tick(&mut self) {
@@ -370,11 +376,10 @@ impl Stage {
         }
     }
 
-    pub fn join_code(&self, asked: u64) -> ErrorCode {
+    /// How a join ended that the coordinator answered.
+    pub fn join_result(&self, asked: u64) -> Result<(), JoinError> {
         match self.answers.get(&asked) {
-            Some(Ok(Reply::Join(Ok(_)))) => ErrorCode::None,
-            Some(Ok(Reply::Join(Err(refused)))) => refused.code,
-            Some(Err(code)) => *code,
+            Some(Ok(Reply::Join(joined))) => joined.as_ref().map(|_| ()).map_err(|refused| refused.error),
             other => panic!("no join was answered: {other:?}"),
         }
     }
@@ -386,10 +391,10 @@ impl Stage {
         }
     }
 
-    pub fn sync_code(&self, asked: u64) -> ErrorCode {
+    /// How a sync ended that the coordinator answered.
+    pub fn sync_result(&self, asked: u64) -> Result<(), SyncError> {
         match self.answers.get(&asked) {
-            Some(Ok(Reply::Sync(synced))) => synced.as_ref().err().copied().unwrap_or_default(),
-            Some(Err(code)) => *code,
+            Some(Ok(Reply::Sync(synced))) => synced.as_ref().map(|_| ()).map_err(|error| *error),
             other => panic!("no sync was answered: {other:?}"),
         }
     }
@@ -418,10 +423,6 @@ impl Stage {
         self.sync(dynamic(&id), 1, &[(&id, b"all")]);
         id
     }
-}
-
-fn code(result: Result<(), ErrorCode>) -> ErrorCode {
-    result.err().unwrap_or_default()
 }
 
 pub fn now(milliseconds: u64) -> Now {

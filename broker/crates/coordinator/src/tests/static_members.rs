@@ -1,9 +1,7 @@
 //! Static members (KIP-345, KIP-814).
 
-use ottla_broker_protocol::ErrorCode;
-
 use super::stage::{INITIAL_DELAY, REBALANCE, SESSION, Stage, consumer, join_request, static_caller};
-use crate::{Generation, MemberId};
+use crate::{Generation, JoinError, MemberError, MemberId};
 
 fn stable(stage: &mut Stage) -> MemberId {
     let token = stage.join(&join_request(static_caller(None, "pod-0")));
@@ -20,7 +18,7 @@ fn a_static_member_needs_no_second_join() {
     request.requires_known_member = true;
     let token = stage.join(&request);
     stage.pass(INITIAL_DELAY);
-    assert_eq!(stage.join_code(token), ErrorCode::None);
+    assert_eq!(stage.join_result(token), Ok(()));
 }
 
 #[test]
@@ -35,8 +33,8 @@ fn a_restarted_static_member_comes_back_without_a_rebalance() {
     assert_ne!(id, former);
     let synced = stage.sync(static_caller(Some(&id), "pod-0"), 1, &[]);
     assert_eq!(&stage.synced(synced).assignment[..], b"all");
-    assert_eq!(stage.heartbeat(&static_caller(Some(&former), "pod-0"), 1), ErrorCode::FencedInstanceId);
-    assert_eq!(stage.reloaded().heartbeat(&static_caller(Some(&id), "pod-0"), 1), ErrorCode::None);
+    assert_eq!(stage.heartbeat(&static_caller(Some(&former), "pod-0"), 1), Err(MemberError::Fenced.into()));
+    assert_eq!(stage.reloaded().heartbeat(&static_caller(Some(&id), "pod-0"), 1), Ok(()));
 }
 
 #[test]
@@ -59,7 +57,7 @@ fn a_restart_with_another_choice_of_protocols_rebalances() {
     request.protocols = consumer(&["t"]);
     request.protocols[0].name = "sticky".into();
     let token = stage.join(&request);
-    assert_eq!(stage.join_code(token), ErrorCode::InconsistentGroupProtocol);
+    assert_eq!(stage.join_result(token), Err(JoinError::Protocols));
     request.protocols.push(consumer(&["t"]).remove(0));
     let token = stage.join(&request);
     assert_eq!(stage.joined(token).generation, Generation(2));
@@ -70,9 +68,9 @@ fn a_former_self_that_is_parked_is_fenced() {
     let mut stage = Stage::new();
     let first = stage.join(&join_request(static_caller(None, "pod-0")));
     let second = stage.join(&join_request(static_caller(None, "pod-0")));
-    assert_eq!(stage.join_code(first), ErrorCode::FencedInstanceId);
+    assert_eq!(stage.join_result(first), Err(MemberError::Fenced.into()));
     stage.pass(INITIAL_DELAY * 2);
-    assert_eq!(stage.join_code(second), ErrorCode::None);
+    assert_eq!(stage.join_result(second), Ok(()));
 }
 
 #[test]
@@ -80,7 +78,7 @@ fn a_missing_static_member_keeps_its_place_until_its_session_ends() {
     let mut stage = Stage::new();
     let id = stable(&mut stage);
     let other = stage.join_new();
-    stage.heartbeat(&static_caller(Some(&id), "pod-0"), 1);
+    let _ = stage.heartbeat(&static_caller(Some(&id), "pod-0"), 1);
     stage.pass(SESSION - 1);
     assert!(stage.is_parked(other));
     stage.pass(1);
@@ -92,8 +90,8 @@ fn a_missing_static_member_keeps_its_place_until_its_session_ends() {
 fn an_administrator_removes_a_static_member_by_its_name() {
     let mut stage = Stage::new();
     stable(&mut stage);
-    assert_eq!(stage.leave(&[static_caller(None, "pod-9")]), [ErrorCode::UnknownMemberId]);
-    assert_eq!(stage.leave(&[static_caller(None, "pod-0")]), [ErrorCode::None]);
+    assert_eq!(stage.leave(&[static_caller(None, "pod-9")]), [Err(MemberError::Unknown)]);
+    assert_eq!(stage.leave(&[static_caller(None, "pod-0")]), [Ok(())]);
     stage.pass(REBALANCE);
-    assert_eq!(stage.leave(&[static_caller(None, "pod-0")]), [ErrorCode::UnknownMemberId]);
+    assert_eq!(stage.leave(&[static_caller(None, "pod-0")]), [Err(MemberError::Unknown)]);
 }

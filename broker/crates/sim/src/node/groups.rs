@@ -4,16 +4,15 @@
 use ottla_broker_coordinator::{
     Answer, Answers, Budget, Caller, ClientOffset, CommitRequest, Coordinator as Serving, GroupId,
     GroupLimits, GroupMemory, GroupShard, Hosting, JoinRequest, Loading, MemberId, NotWritten,
-    OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ShardLog, SyncRequest, Turn,
+    OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ShardLog, SyncRequest, Turn, Unanswered,
 };
-use ottla_broker_protocol::ErrorCode;
-use ottla_broker_replication::{Became, Effects, Replica};
+use ottla_broker_replication::{Became, Effects, Remedy, Replica};
 use ottla_broker_types::{DurationMs, LeaderEpoch, Now, Offset, TopicPartition};
 
 use super::out::{LoadedOffsets, Out, Timer};
 use super::process::{Process, now_at};
 use super::setup::{GROUP, offsets_partition};
-use crate::group_message::{GroupReply, GroupRequest};
+use crate::group_message::{GroupRefusal, GroupReply, GroupRequest};
 use crate::judge::bytes_of;
 use crate::message::{CallId, Reply};
 use crate::queue::SimTime;
@@ -60,7 +59,12 @@ impl ShardLog for ReplicaLog<'_> {
 
     fn append(&mut self, mut batch: Vec<u8>, record_count: usize) -> Result<Offset, NotWritten> {
         let produced = self.replica.append_in(self.now, &mut batch, self.epoch);
-        let produced = produced.map_err(|error| NotWritten::of_append(error.code()))?;
+        let produced = produced.map_err(|error| match error.remedy() {
+            Remedy::AnotherLeader => NotWritten::NotCoordinator,
+            Remedy::Later => NotWritten::Unavailable,
+            Remedy::Smaller => NotWritten::TooLarge,
+            Remedy::Nothing => NotWritten::Failed,
+        })?;
         self.effects.push(produced.effects);
         Ok(produced.appended.base_offset.plus(record_count as i64))
     }
@@ -154,8 +158,8 @@ impl Process {
     /// A member asks.
     pub(crate) fn serve_group(&mut self, at: SimTime, call: CallId, request: GroupRequest, out: &mut Out) {
         let served = self.ask_coordinator(at, call, request, out);
-        if let Err(code) = served {
-            out.replies.push((call, Reply::Group(Err(code))));
+        if let Err(refusal) = served {
+            out.replies.push((call, Reply::Group(Err(refusal))));
         }
     }
 
@@ -165,17 +169,17 @@ impl Process {
         call: CallId,
         request: GroupRequest,
         out: &mut Out,
-    ) -> Result<(), ErrorCode> {
+    ) -> Result<(), GroupRefusal> {
         let epoch = self.coordinator.as_ref().map_or(LeaderEpoch(0), |coordinator| coordinator.epoch);
         match request {
-            GroupRequest::Join(member) => self.with_coordinator(at, out, |serving, now, log| {
+            GroupRequest::Join(member) => {
                 let join = join_request(member);
-                (
-                    (),
-                    serving
-                        .decide_parked(now, log, call, |shard, turn, token| shard.join(turn, &join, token)),
-                )
-            }),
+                self.with_coordinator(at, out, |serving, now, log| {
+                    let decide = |shard: &GroupShard, turn: &Turn, token| shard.join(turn, &join, token);
+                    ((), serving.decide_parked(now, log, call, decide))
+                })?;
+                Ok(())
+            }
             GroupRequest::Sync(member, generation, assignments) => {
                 let sync = SyncRequest {
                     group: group(),
@@ -186,18 +190,16 @@ impl Process {
                     assignments,
                 };
                 self.with_coordinator(at, out, |serving, now, log| {
-                    (
-                        (),
-                        serving.decide_parked(now, log, call, |shard, turn, token| {
-                            shard.sync(turn, sync, token)
-                        }),
-                    )
-                })
+                    let decide = |shard: &GroupShard, turn: &Turn, token| shard.sync(turn, sync, token);
+                    ((), serving.decide_parked(now, log, call, decide))
+                })?;
+                Ok(())
             }
             GroupRequest::Heartbeat(member, generation) => {
                 let told = self.with_coordinator(at, out, |serving, now, log| {
                     serving.decide(now, log, |shard, turn| {
-                        shard.heartbeat(turn, &group(), &caller(member), Some(generation))
+                        let (group, caller) = (group(), caller(member));
+                        Ok::<_, GroupRefusal>(shard.heartbeat(turn, &group, &caller, Some(generation)))
                     })
                 })?;
                 told??;
@@ -208,7 +210,7 @@ impl Process {
                 let commit = commit_request(member, generation, partition, offset);
                 self.answer_committed(at, call, out, |shard, turn| {
                     let (results, outcome) = shard.commit_offsets(turn, &commit)?;
-                    results.into_iter().collect::<Result<Vec<()>, ErrorCode>>()?;
+                    results.into_iter().collect::<Result<Vec<()>, _>>()?;
                     Ok((GroupReply::Committed(epoch), outcome))
                 })
             }
@@ -226,17 +228,18 @@ impl Process {
         at: SimTime,
         call: CallId,
         out: &mut Out,
-        decide: impl FnOnce(&GroupShard, &Turn) -> Result<(GroupReply, Outcome<GroupShard>), ErrorCode>,
-    ) -> Result<(), ErrorCode> {
+        decide: impl FnOnce(&GroupShard, &Turn) -> Result<(GroupReply, Outcome<GroupShard>), GroupRefusal>,
+    ) -> Result<(), GroupRefusal> {
         let reply = self.with_coordinator(at, out, |serving, now, log| {
             let (decided, answers) = serving.decide(now, log, decide);
-            let reply = decided.and_then(|reply| match serving.is_committed(log) {
-                true => Ok(Some(reply)),
-                false => match serving.wait_for_commit(now, (call, reply)) {
-                    Ok(()) => Ok(None),
-                    Err(_) => Err(ErrorCode::CoordinatorNotAvailable),
-                },
-            });
+            let reply =
+                decided.map_err(GroupRefusal::from).and_then(|reply| match serving.is_committed(log) {
+                    true => Ok(Some(reply)),
+                    false => match serving.wait_for_commit(now, (call, reply)) {
+                        Ok(()) => Ok(None),
+                        Err(_) => Err(Unanswered::TooManyWait.into()),
+                    },
+                });
             (reply, answers)
         })??;
         out.replies.extend(reply.map(|reply| (call, Reply::Group(Ok(reply)))));
@@ -252,10 +255,10 @@ impl Process {
             Now,
             &mut ReplicaLog<'_>,
         ) -> (T, Answers<GroupShard, CallId, Waiter>),
-    ) -> Result<T, ErrorCode> {
+    ) -> Result<T, Unanswered> {
         let partition = offsets_partition();
-        let hosted = self.hosted.get_mut(&partition).ok_or(ErrorCode::NotCoordinator)?;
-        let coordinator = self.coordinator.as_mut().ok_or(ErrorCode::NotCoordinator)?;
+        let hosted = self.hosted.get_mut(&partition).ok_or(Unanswered::NotCoordinator)?;
+        let coordinator = self.coordinator.as_mut().ok_or(Unanswered::NotCoordinator)?;
         let serving = coordinator.hosting.serving()?;
         let (replica, epoch) = (&mut hosted.replica, coordinator.epoch);
         let mut log = ReplicaLog { replica, epoch, now: now_at(at), effects: Vec::new() };
@@ -283,8 +286,8 @@ impl Process {
 fn deliver(answers: Answers<GroupShard, CallId, Waiter>, out: &mut Out) {
     for answer in answers {
         let (call, reply) = match answer {
-            Answer::Reply(call, reply) => (call, reply.map(reply_of)),
-            Answer::Commit((call, reply), ended) => (call, ended.map(|()| reply)),
+            Answer::Reply(call, reply) => (call, reply.map(reply_of).map_err(GroupRefusal::from)),
+            Answer::Commit((call, reply), ended) => (call, ended.map(|()| reply).map_err(GroupRefusal::from)),
         };
         out.replies.push((call, Reply::Group(reply)));
     }
@@ -301,7 +304,6 @@ fn commit_request(
         caller: caller(member),
         generation: Some(generation),
         retention: None,
-        knows_group_id_not_found: true,
         offsets: vec![OffsetToCommit {
             at,
             offset: ClientOffset(offset.get()),

@@ -3,15 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::{DurationMs, MonotonicMs, Now, TimestampMs};
 
+use crate::group::classic::join::refused;
 use crate::group::classic::member::{Caller, Member};
+use crate::group::error::MemberError;
 use crate::group::ids::{Generation, GroupId, InstanceId, MemberId};
 use crate::group::limits::GroupLimits;
 use crate::group::member_ids::MemberIds;
 use crate::group::record::{GroupRecord, GroupValue, MemberValue};
-use crate::group::reply::{JoinRefused, JoinReply, Joined, JoinedMember, SyncReply};
+use crate::group::reply::{Joined, JoinedMember, SyncReply};
 use crate::group::shard::GroupShard;
 use crate::runtime::budget::{Budget, Charge};
 use crate::runtime::outcome::Outcome;
@@ -207,17 +208,17 @@ impl Group {
 
     /// Finds the caller among the members, and says why it is none: a static member whose name another id holds is
     /// fenced.
-    pub(crate) fn validate(&self, caller: &Caller) -> Result<MemberId, ErrorCode> {
+    pub(crate) fn validate(&self, caller: &Caller) -> Result<MemberId, MemberError> {
         if let Some(instance) = &caller.instance {
-            let holder = self.instances.get(instance).ok_or(ErrorCode::UnknownMemberId)?;
+            let holder = self.instances.get(instance).ok_or(MemberError::Unknown)?;
             return match &caller.member {
                 Some(id) if id == holder => Ok(holder.clone()),
-                _ => Err(ErrorCode::FencedInstanceId),
+                _ => Err(MemberError::Fenced),
             };
         }
         match &caller.member {
             Some(id) if self.members.contains_key(id) => Ok(id.clone()),
-            _ => Err(ErrorCode::UnknownMemberId),
+            _ => Err(MemberError::Unknown),
         }
     }
 
@@ -237,7 +238,7 @@ impl Group {
     }
 
     /// Takes a member out and tells its parked requests.
-    pub(crate) fn remove(&mut self, id: &MemberId, code: ErrorCode, out: &mut Outcome<GroupShard>) {
+    pub(crate) fn remove(&mut self, id: &MemberId, out: &mut Outcome<GroupShard>) {
         let Some(member) = self.members.remove(id) else { return };
         if let Some(instance) = &member.instance
             && self.instances.get(instance) == Some(id)
@@ -249,10 +250,10 @@ impl Group {
             self.leader = self.members.keys().next().cloned();
         }
         if let Some(token) = member.joining {
-            out.reply_now(token, JoinReply::Err(JoinRefused { code, member: Some(member.id.clone()) }));
+            out.reply_now(token, refused(MemberError::Unknown, member.id.clone()));
         }
         if let Some(token) = member.syncing {
-            out.reply_now(token, SyncReply::Err(code));
+            out.reply_now(token, SyncReply::Err(MemberError::Unknown.into()));
         }
     }
 

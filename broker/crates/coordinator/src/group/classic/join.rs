@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::DurationMs;
 
 use crate::group::classic::group::{Group, GroupState, Pending, Step};
 use crate::group::classic::member::{
     Caller, MEMBER_BYTES, MEMBER_RECORD_BYTES, Member, Protocol, held_by, longest,
 };
+use crate::group::error::{JoinError, MemberError};
 use crate::group::ids::{GroupId, InstanceId, MemberId};
 use crate::group::limits::{
     NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX, PROTOCOLS_BYTES_MAX, TEXT_BYTES_MAX,
@@ -45,8 +45,8 @@ pub struct JoinRequest {
 }
 
 impl JoinRequest {
-    fn failed(&self, code: ErrorCode) -> JoinReply {
-        Err(JoinRefused { code, member: self.caller.member.clone() })
+    fn failed(&self, error: impl Into<JoinError>) -> JoinReply {
+        Err(JoinRefused { error: error.into(), member: self.caller.member.clone() })
     }
 
     fn member(&self, id: MemberId, token: Token<JoinReply>, memory: &Arc<Budget>) -> Member {
@@ -95,26 +95,26 @@ impl JoinRequest {
     }
 }
 
-fn refused(code: ErrorCode, member: MemberId) -> JoinReply {
-    Err(JoinRefused { code, member: Some(member) })
+pub(crate) fn refused(error: impl Into<JoinError>, member: MemberId) -> JoinReply {
+    Err(JoinRefused { error: error.into(), member: Some(member) })
 }
 
 impl Group {
     pub(crate) fn join(&mut self, step: &mut Step<'_>, join: &JoinRequest, token: Token<JoinReply>) {
         if !self.has_room_for(join.caller.member.as_ref(), step.limits.members_max) {
             if let Some(id) = &join.caller.member {
-                self.remove(id, ErrorCode::UnknownMemberId, step.out);
+                self.remove(id, step.out);
             }
-            return step.out.reply_now(token, join.failed(ErrorCode::GroupMaxSizeReached));
+            return step.out.reply_now(token, join.failed(JoinError::GroupFull));
         }
         let refused =
             if !self.supports(&join.protocol_type, join.protocols.iter().map(|offered| &*offered.name)) {
-                Some(ErrorCode::InconsistentGroupProtocol)
+                Some(JoinError::Protocols)
             } else {
                 self.lacks_memory_for(step, join)
             };
-        if let Some(code) = refused {
-            return step.out.reply_now(token, join.failed(code));
+        if let Some(error) = refused {
+            return step.out.reply_now(token, join.failed(error));
         }
         match &join.caller.member {
             None => self.join_new(step, join, token),
@@ -137,7 +137,7 @@ impl Group {
     }
 
     /// Why what the member has to say cannot be kept. Who is in already and says no more than before is never refused.
-    fn lacks_memory_for(&self, step: &Step<'_>, join: &JoinRequest) -> Option<ErrorCode> {
+    fn lacks_memory_for(&self, step: &Step<'_>, join: &JoinRequest) -> Option<JoinError> {
         let replaced = join.caller.instance.as_ref().and_then(|instance| self.instances.get(instance));
         let known = join.caller.member.as_ref().or(replaced).and_then(|id| self.members.get(id));
         let (held_growth, record_growth) = match known {
@@ -150,9 +150,9 @@ impl Group {
         let record: usize = self.members.values().map(Member::record_bytes).sum();
         if record_growth > 0 && record + record_growth > step.record_bytes_max {
             // The group could never be written, to the harm of all its members.
-            return Some(ErrorCode::GroupMaxSizeReached);
+            return Some(JoinError::GroupFull);
         }
-        (!step.memory.has_room(held_growth)).then_some(ErrorCode::CoordinatorNotAvailable)
+        (!step.memory.has_room(held_growth)).then_some(JoinError::NoMemory)
     }
 
     fn join_new(&mut self, step: &mut Step<'_>, join: &JoinRequest, token: Token<JoinReply>) {
@@ -163,11 +163,11 @@ impl Group {
             }
         } else if join.requires_known_member {
             if self.pending.len() >= PENDING_MEMBERS_MAX {
-                return step.out.reply_now(token, join.failed(ErrorCode::GroupMaxSizeReached));
+                return step.out.reply_now(token, join.failed(JoinError::GroupFull));
             }
             let charge = step.memory.charge(MEMBER_BYTES + id.as_str().len());
             self.pending.insert(id.clone(), Pending::new(step.now.mono.plus(join.session_timeout), charge));
-            return step.out.reply_now(token, refused(ErrorCode::MemberIdRequired, id));
+            return step.out.reply_now(token, refused(JoinError::MemberIdRequired, id));
         }
         self.admit(step, join, id, token);
     }
@@ -184,12 +184,12 @@ impl Group {
         }
         let id = match self.validate(&join.caller) {
             Ok(id) => id,
-            Err(code) => return step.out.reply_now(token, join.failed(code)),
+            Err(error) => return step.out.reply_now(token, join.failed(error)),
         };
         let unchanged = *self.members[&id].protocols == *join.protocols;
         match self.state {
             GroupState::Empty | GroupState::Dead => {
-                step.out.reply_now(token, join.failed(ErrorCode::UnknownMemberId));
+                step.out.reply_now(token, join.failed(MemberError::Unknown));
             }
             // The answer to its former join was lost: the generation still stands.
             GroupState::CompletingRebalance if unchanged => {
@@ -228,7 +228,7 @@ impl Group {
         member.account(step.memory);
         if let Some(former) = member.joining.replace(token) {
             // The client asked again, so nobody waits for the former answer; it must not stay parked.
-            let failed = refused(ErrorCode::RebalanceInProgress, id.clone());
+            let failed = refused(JoinError::AskedAgain, id.clone());
             step.out.reply_now(former, failed);
         }
     }
@@ -246,10 +246,10 @@ impl Group {
         let Some(former) = self.instances.get(instance).cloned() else { return };
         let Some(mut member) = self.members.remove(&former) else { return };
         if let Some(parked) = member.joining.take() {
-            step.out.reply_now(parked, refused(ErrorCode::FencedInstanceId, former.clone()));
+            step.out.reply_now(parked, refused(MemberError::Fenced, former.clone()));
         }
         if let Some(parked) = member.syncing.take() {
-            step.out.reply_now(parked, SyncReply::Err(ErrorCode::FencedInstanceId));
+            step.out.reply_now(parked, SyncReply::Err(MemberError::Fenced.into()));
         }
         let former_leader = self.leader.clone();
         if self.is_leader(&former) {

@@ -1,9 +1,9 @@
 //! A rebalance: calling the members together, and beginning the generation of those who came. No I/O.
 
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::DurationMs;
 
 use crate::group::classic::group::{Gathering, Group, GroupState, InitialDelay, Step};
+use crate::group::error::SyncError;
 use crate::group::ids::MemberId;
 use crate::group::reply::{JoinReply, Joined, SyncReply};
 
@@ -24,14 +24,14 @@ impl Group {
 
     /// Takes a member out and lets the others go on without it.
     pub(crate) fn expel(&mut self, step: &mut Step<'_>, id: &MemberId) {
-        self.remove(id, ErrorCode::UnknownMemberId, step.out);
+        self.remove(id, step.out);
         if self.state != GroupState::Empty {
             self.rebalance_or_complete(step);
         }
     }
 
     fn prepare_rebalance(&mut self, step: &mut Step<'_>) {
-        self.refuse_syncs(step, ErrorCode::RebalanceInProgress);
+        self.refuse_syncs(step);
         let timeout = self.rebalance_timeout();
         let was_empty = self.state == GroupState::Empty;
         self.enter(GroupState::PreparingRebalance, step.now);
@@ -86,7 +86,7 @@ impl Group {
         let dynamic: Vec<MemberId> =
             missing.filter(|member| member.instance.is_none()).map(|member| member.id.clone()).collect();
         for id in dynamic {
-            self.remove(&id, ErrorCode::UnknownMemberId, step.out);
+            self.remove(&id, step.out);
         }
         if !self.members.is_empty() && !self.elect_leader() {
             let pause = self.rebalance_timeout().max(GATHERING_MIN);
@@ -139,13 +139,13 @@ impl Group {
         }
     }
 
-    fn refuse_syncs(&mut self, step: &mut Step<'_>, code: ErrorCode) {
+    fn refuse_syncs(&mut self, step: &mut Step<'_>) {
         for member in self.members.values_mut() {
             if self.state == GroupState::CompletingRebalance {
                 member.assignment.clear();
             }
             if let Some(token) = member.syncing.take() {
-                step.out.reply_now(token, SyncReply::Err(code));
+                step.out.reply_now(token, SyncReply::Err(SyncError::Rebalancing));
                 member.touch(step.now.mono);
             }
         }

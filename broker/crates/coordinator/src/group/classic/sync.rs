@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ottla_broker_protocol::ErrorCode;
 
 use crate::group::classic::group::{Group, GroupState, Step};
 use crate::group::classic::member::Caller;
+use crate::group::error::{HeartbeatError, MemberError, SyncError};
 use crate::group::ids::{Generation, GroupId, MemberId};
 use crate::group::reply::{SyncReply, Synced};
 use crate::runtime::outcome::Token;
@@ -33,25 +33,25 @@ impl Group {
     pub(crate) fn sync(&mut self, step: &mut Step<'_>, sync: SyncRequest, token: Token<SyncReply>) {
         let id = match self.validate_sync(&sync) {
             Ok(id) => id,
-            Err(code) => return step.out.reply_now(token, SyncReply::Err(code)),
+            Err(error) => return step.out.reply_now(token, SyncReply::Err(error)),
         };
         match self.state {
             GroupState::Empty | GroupState::Dead => {
-                step.out.reply_now(token, SyncReply::Err(ErrorCode::UnknownMemberId));
+                step.out.reply_now(token, SyncReply::Err(MemberError::Unknown.into()));
             }
             GroupState::PreparingRebalance => {
-                step.out.reply_now(token, SyncReply::Err(ErrorCode::RebalanceInProgress));
+                step.out.reply_now(token, SyncReply::Err(SyncError::Rebalancing));
             }
             GroupState::CompletingRebalance => {
                 if self.is_leader(&id) && !self.has_room_to_assign(step, &sync.assignments) {
-                    return step.out.reply_now(token, SyncReply::Err(ErrorCode::CoordinatorNotAvailable));
+                    return step.out.reply_now(token, SyncReply::Err(SyncError::NoMemory));
                 }
                 self.unsynced.remove(&id);
                 if let Some(member) = self.members.get_mut(&id)
                     && let Some(former) = member.syncing.replace(token)
                 {
                     // The client asked again, so nobody waits for the former answer; it must not stay parked.
-                    step.out.reply_now(former, SyncReply::Err(ErrorCode::RebalanceInProgress));
+                    step.out.reply_now(former, SyncReply::Err(SyncError::AskedAgain));
                 }
                 if self.is_leader(&id) {
                     self.assign(step, sync.assignments);
@@ -72,14 +72,14 @@ impl Group {
         }
     }
 
-    fn validate_sync(&self, sync: &SyncRequest) -> Result<MemberId, ErrorCode> {
+    fn validate_sync(&self, sync: &SyncRequest) -> Result<MemberId, SyncError> {
         let id = self.validate(&sync.caller)?;
         if sync.generation != Some(self.generation) {
-            return Err(ErrorCode::IllegalGeneration);
+            return Err(SyncError::IllegalGeneration);
         }
         let differs = |said: &Option<Arc<str>>, held: &Option<Arc<str>>| said.is_some() && said != held;
         if differs(&sync.protocol_type, &self.protocol_type) || differs(&sync.protocol, &self.protocol) {
-            return Err(ErrorCode::InconsistentGroupProtocol);
+            return Err(SyncError::Protocol);
         }
         Ok(id)
     }
@@ -126,14 +126,14 @@ impl Group {
         &self,
         caller: &Caller,
         generation: Option<Generation>,
-    ) -> Result<(MemberId, Result<(), ErrorCode>), ErrorCode> {
+    ) -> Result<(MemberId, Result<(), HeartbeatError>), HeartbeatError> {
         let id = self.validate(caller)?;
         if generation != Some(self.generation) {
-            return Err(ErrorCode::IllegalGeneration);
+            return Err(HeartbeatError::IllegalGeneration);
         }
         let told = match self.state {
-            GroupState::Empty | GroupState::Dead => Err(ErrorCode::UnknownMemberId),
-            GroupState::PreparingRebalance => Err(ErrorCode::RebalanceInProgress),
+            GroupState::Empty | GroupState::Dead => Err(MemberError::Unknown.into()),
+            GroupState::PreparingRebalance => Err(HeartbeatError::Rebalancing),
             GroupState::CompletingRebalance | GroupState::Stable => Ok(()),
         };
         Ok((id, told))

@@ -47,7 +47,7 @@ impl Group {
             return;
         }
         for id in &unsynced {
-            self.remove(id, ottla_broker_protocol::ErrorCode::UnknownMemberId, step.out);
+            self.remove(id, step.out);
         }
         self.rebalance_or_complete(step);
     }
