@@ -204,7 +204,7 @@ impl Rig {
     /// The body of an answer, or why the connection ends.
     pub(crate) fn body<R: Request>(reply: Reply, version: i16) -> Result<Bytes, &'static str> {
         let segments = match reply {
-            Reply::Frame(segments) => segments,
+            Reply::Frame(frame) => frame.segments,
             Reply::None => return Ok(Bytes::new()),
             Reply::Close(reason) => return Err(reason),
         };

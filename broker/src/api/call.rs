@@ -73,7 +73,7 @@ impl Call {
     /// The answer as a frame.
     pub fn reply<T: Encode>(&self, response: &T) -> Reply {
         match frame::encode_response(self.correlation, self.key, self.version, response) {
-            Ok(frame) => Reply::Frame(frame),
+            Ok(frame) => Reply::frame(frame),
             Err(error) => {
                 tracing::error!(api = self.key.name(), version = self.version, %error, "answer cannot be encoded");
                 Reply::Close("the answer cannot be encoded")
@@ -93,7 +93,7 @@ impl Call {
         let mut segments = frame.into_segments();
         segments.extend(head.into_segments());
         segments.push(Segment::Bytes(body));
-        Reply::Frame(segments)
+        Reply::frame(segments)
     }
 }
 

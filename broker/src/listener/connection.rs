@@ -112,6 +112,8 @@ enum Event {
     Reserved(Reservation),
     /// There is room for the answer to the next request.
     Room(Reservation),
+    /// The throttle time is over.
+    Unmuted,
     FrameStalled,
     IdleTimer,
     Drain,
@@ -157,6 +159,8 @@ struct Connection<T, H> {
     leftover: Option<Reservation>,
     /// Room for the answer to the next request, while there is none.
     waiting_for_room: Option<BoxFuture<'static, Reservation>>,
+    /// Until when later requests wait because of an answer's throttle time.
+    muted: Option<Pin<Box<Sleep>>>,
     /// Answers that wait for earlier ones.
     ready: AnswerSize,
     /// Whether the peer took bytes since the timer was set.
@@ -200,6 +204,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             growing: None,
             leftover: None,
             waiting_for_room: None,
+            muted: None,
             ready: AnswerSize::default(),
             wrote: false,
             unread: Duration::ZERO,
@@ -247,11 +252,12 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                 }
                 Event::Writable | Event::Drain => {}
                 Event::FrontDone(reply) => {
+                    let ready = self.answered(reply);
                     if let Some(front) = self.slots.front_mut() {
-                        self.ready.add(reply.size());
-                        *front = Slot::Ready(reply);
+                        *front = ready;
                     }
                 }
+                Event::Unmuted => self.muted = None,
                 Event::LastDone(handled) => {
                     self.slots.pop_back();
                     self.push_slot(handled)?;
@@ -273,7 +279,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     /// Gives back what a quiet connection does not need, and ends one that is idle for too long.
     fn look_at_idle(&mut self, idle: &Idle, quiet_after: Duration) -> Result<Idle, Ended> {
         self.look_at_unread(idle.waits)?;
-        if std::mem::take(&mut self.active) || !self.slots.is_empty() {
+        if std::mem::take(&mut self.active) || !self.slots.is_empty() || self.muted.is_some() {
             return Ok(Idle::new(Duration::ZERO, quiet_after));
         }
         let silent = idle.before.saturating_add(idle.waits);
@@ -309,17 +315,29 @@ impl<T: Transport, H: Handler> Connection<T, H> {
         self.slots.len() < IN_FLIGHT_REQUESTS_MAX && queued < QUEUED_ANSWER_BYTES_MAX
     }
 
-    /// Whether a request is carried out elsewhere, or waits for room, so that later ones wait for their turn.
+    /// Whether a request is carried out elsewhere, or waits for room or for the end of a throttle time, so that later
+    /// ones wait for their turn.
     fn is_held_up(&self) -> bool {
-        self.waiting_for_room.is_some() || matches!(self.slots.back(), Some(Slot::Elsewhere(_)))
+        self.waiting_for_room.is_some()
+            || self.muted.is_some()
+            || matches!(self.slots.back(), Some(Slot::Elsewhere(_)))
+    }
+
+    /// Keeps an answer that is there until its turn comes, and lets later requests wait for as long as it says.
+    fn answered(&mut self, reply: Reply) -> Slot {
+        self.ready.add(reply.size());
+        if reply.throttle() > Duration::ZERO {
+            let until = Box::pin(tokio::time::sleep(reply.throttle()));
+            if self.muted.as_ref().is_none_or(|muted| muted.deadline() < until.deadline()) {
+                self.muted = Some(until);
+            }
+        }
+        Slot::Ready(reply)
     }
 
     fn push_slot(&mut self, handled: Handled) -> Result<(), Ended> {
         let slot = match handled {
-            Handled::Now(reply) => {
-                self.ready.add(reply.size());
-                Slot::Ready(reply)
-            }
+            Handled::Now(reply) => self.answered(reply),
             Handled::Later(future) => {
                 let mut counted = None;
                 if self.slots.len() >= UNCOUNTED_REQUESTS_MAX {
@@ -468,7 +486,7 @@ impl<T: Transport, H: Handler> Connection<T, H> {
                 Some(Slot::Ready(reply @ Reply::Frame(_))) => {
                     self.ready.take(reply.size());
                     if let Reply::Frame(frame) = reply {
-                        self.outbox.push(frame);
+                        self.outbox.push(frame.segments);
                     }
                 }
                 Some(Slot::Ready(Reply::Close(reason))) => {
@@ -551,6 +569,11 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             && let Poll::Ready(room) = room.as_mut().poll(context)
         {
             return Poll::Ready(Ok(Event::Room(room)));
+        }
+        if let Some(muted) = &mut self.muted
+            && muted.as_mut().poll(context).is_ready()
+        {
+            return Poll::Ready(Ok(Event::Unmuted));
         }
         if let Some(growing) = &mut self.growing {
             // The rest of a large frame stays in the kernel until the shared budget has room for it.

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use futures::future::BoxFuture;
@@ -38,11 +39,21 @@ pub struct Frame {
     pub held: Option<Reservation>,
 }
 
+/// What goes back to the peer.
+#[derive(Debug)]
+pub struct AnswerFrame {
+    /// A whole frame, its 4-byte length first.
+    pub segments: Vec<Segment>,
+    /// How long the connection's next request waits, from when the answer is there (KIP-219); the answer itself does
+    /// not.
+    pub throttle: Duration,
+}
+
 /// An answer to one request.
 #[derive(Debug)]
 pub enum Reply {
-    /// A whole frame, its 4-byte length first.
-    Frame(Vec<Segment>),
+    /// An answer in bytes.
+    Frame(AnswerFrame),
     /// The request asked for no answer (acks=0).
     None,
     /// Nothing sensible can be answered: the connection ends, for the reason given.
@@ -73,11 +84,24 @@ impl AnswerSize {
 }
 
 impl Reply {
+    /// A whole frame, its 4-byte length first, behind which the next request is welcome at once.
+    pub fn frame(segments: Vec<Segment>) -> Reply {
+        Reply::Frame(AnswerFrame { segments, throttle: Duration::ZERO })
+    }
+
+    /// How long the connection's next request waits.
+    pub fn throttle(&self) -> Duration {
+        match self {
+            Reply::Frame(frame) => frame.throttle,
+            Reply::None | Reply::Close(_) => Duration::ZERO,
+        }
+    }
+
     /// What it takes until it is written.
     pub fn size(&self) -> AnswerSize {
-        let Reply::Frame(segments) = self else { return AnswerSize::default() };
+        let Reply::Frame(frame) = self else { return AnswerSize::default() };
         let mut size = AnswerSize::default();
-        for segment in segments {
+        for segment in &frame.segments {
             match segment {
                 Segment::Bytes(bytes) => {
                     size.bytes += bytes.len();

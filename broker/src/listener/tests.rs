@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::connection::{self, ConnectionSettings, Ended};
-use super::handler::{Frame, Handled, Handler, PeerInfo, Reply};
+use super::handler::{AnswerFrame, Frame, Handled, Handler, PeerInfo, Reply};
 use super::limits::{Budgets, ByteBudget, FIRST_GRANT_BYTES};
 use super::memory_transport::MemoryTransport;
 use super::session::{Role, Session};
@@ -39,6 +39,9 @@ const LARGE_BYTES: usize = 8 << 20;
 const FILE: usize = 3;
 /// Frames of this length are answered by a file that has none.
 const READ_FILE: usize = 4;
+/// Frames of this length are answered with [`THROTTLE`].
+const THROTTLED: usize = 5;
+const THROTTLE: Duration = Duration::from_secs(3);
 /// More than one call sends of a file.
 const FILE_BYTES: usize = (2 << 20) + 7;
 
@@ -68,7 +71,7 @@ fn file_answer(has_descriptor: bool) -> Reply {
     file.write_all(&file_bytes()).unwrap();
     let range = FileRange { file: Arc::new(TestFile { file, has_descriptor }), position: 1, len: FILE_BYTES };
     let head = Bytes::copy_from_slice(&(FILE_BYTES as u32).to_be_bytes());
-    Reply::Frame(vec![Segment::Bytes(head), Segment::File(range)])
+    Reply::frame(vec![Segment::Bytes(head), Segment::File(range)])
 }
 
 /// Answers each frame by its length.
@@ -84,14 +87,15 @@ impl Handler for Lengths {
             NEVER => return Handled::Later(Box::pin(std::future::pending())),
             LARGE => {
                 let answer = vec![7; LARGE_BYTES];
-                return Handled::Now(Reply::Frame(vec![Segment::Bytes(answer.into())]));
+                return Handled::Now(Reply::frame(vec![Segment::Bytes(answer.into())]));
             }
             FILE => return Handled::Now(file_answer(true)),
             READ_FILE => return Handled::Now(file_answer(false)),
             _ => {}
         }
-        let answer = (frame.bytes.len() as u32).to_be_bytes();
-        Handled::Now(Reply::Frame(vec![Segment::Bytes(Bytes::copy_from_slice(&answer))]))
+        let answer = Bytes::copy_from_slice(&(frame.bytes.len() as u32).to_be_bytes());
+        let throttle = if frame.bytes.len() == THROTTLED { THROTTLE } else { Duration::ZERO };
+        Handled::Now(Reply::Frame(AnswerFrame { segments: vec![Segment::Bytes(answer)], throttle }))
     }
 
     fn answer_bytes(&self, frame: &[u8]) -> usize {
@@ -365,5 +369,22 @@ async fn a_connection_ends_with_its_client_over_each_transport() {
     for serving in [serving_plain, serving] {
         let ended = tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
         assert!(matches!(ended, Ended::ByPeer), "{ended}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_with_a_throttle_time_goes_out_at_once_and_the_next_request_waits_for_its_end() {
+    let rig = Rig::new(PATIENCE);
+    let (mut client, _serving) = rig.connect();
+    let frame = |len: usize| [&(len as u32).to_be_bytes()[..], &vec![7; len]].concat();
+    client.write_all(&[frame(THROTTLED), frame(9), frame(10)].concat()).await.unwrap();
+    let short = Duration::from_millis(1);
+    let first = tokio::time::timeout(short, client.read_u32()).await.expect("at once").unwrap();
+    assert_eq!(first as usize, THROTTLED);
+    tokio::time::sleep(THROTTLE - 2 * short).await;
+    assert_eq!(rig.handler.handled.load(Ordering::Relaxed), 1, "nothing is handled meanwhile");
+    for later in [9, 10] {
+        let answer = tokio::time::timeout(3 * short, client.read_u32()).await.expect("after it").unwrap();
+        assert_eq!(answer, later);
     }
 }

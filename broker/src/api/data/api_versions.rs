@@ -41,7 +41,7 @@ pub fn unsupported(broker: &Broker, session: &Session, request_frame: &[u8]) -> 
     response.error_code = ErrorCode::UnsupportedVersion.code();
     response.api_keys.retain(|api| api.api_key == ApiKey::ApiVersions.code());
     match frame::encode_response(correlation, ApiKey::ApiVersions, 0, &response) {
-        Ok(frame) => Reply::Frame(frame),
+        Ok(frame) => Reply::frame(frame),
         Err(_) => Reply::Close("the answer cannot be encoded"),
     }
 }
