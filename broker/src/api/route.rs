@@ -4,7 +4,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use ottla_broker_protocol::rules::{Listeners, QuotaClass, Work};
+use ottla_broker_protocol::rules::{ApiRules, Listeners, QuotaClass, Work};
 use ottla_broker_protocol::{ApiKey, ServedApi};
 
 use super::admin::{
@@ -62,7 +62,7 @@ impl Api {
         let call = Call::open(peer, frame, api.key())?;
         // Between opening and handling is the place of the authorizer and of the quotas, which read `ApiKey::rules`.
         let broker = &self.broker;
-        match place(api, call.body.len(), call.peer.session.role) {
+        match place(api.key().rules(), call.body.len(), call.peer.session.role) {
             Place::Here => handle(broker, api, call),
             Place::AtDisk => match broker.disk.try_turn(now) {
                 Some(_turn) => handle(broker, api, call),
@@ -91,33 +91,25 @@ enum Place {
 /// A request with so long a body may name enough to keep a thread from serving others for milliseconds.
 pub(super) const LONG_BYTES: usize = 2 << 10;
 
-fn place(api: ServedApi, body_bytes: usize, role: Role) -> Place {
-    let rules = api.key().rules();
-    if role == Role::Broker
-        && matches!(api, ServedApi::Fetch | ServedApi::ListOffsets | ServedApi::OffsetForLeaderEpoch)
-    {
-        // Replication, however many partitions it names, waits for nothing that clients ask.
+/// A lookup with so short a body is done sooner than handed on.
+const SHORT_BYTES: usize = 256;
+
+fn place(rules: &ApiRules, body_bytes: usize, role: Role) -> Place {
+    if role == Role::Broker && rules.is_replication {
+        // However many partitions it names, it waits for nothing that clients ask.
         return Place::AtDisk;
     }
-    let is_long = body_bytes >= if api == ServedApi::Produce { LARGE_BYTES } else { LONG_BYTES };
+    let is_long = body_bytes >= LONG_BYTES;
     match rules.work {
         // Brokers among themselves wait for nothing that clients ask.
         Work::Memory if rules.listeners == Listeners::Brokers || !is_long => Place::Here,
         Work::Memory | Work::Listing => Place::Listing,
+        Work::Append if body_bytes >= LARGE_BYTES => Place::ElsewhereAtDisk,
         Work::Log if is_long => Place::ElsewhereAtDisk,
-        Work::Log => Place::AtDisk,
-        Work::Scan if is_short(api, body_bytes) => Place::AtDisk,
+        Work::Lookup if body_bytes > SHORT_BYTES => Place::Scanning,
+        Work::Append | Work::Log | Work::Lookup => Place::AtDisk,
         Work::Scan => Place::Scanning,
     }
-}
-
-/// Whether a scan names so little that it is done sooner than handed on. Others are told all there is, however little
-/// they name.
-fn is_short(api: ServedApi, body_bytes: usize) -> bool {
-    const SHORT_BYTES: usize = 256;
-    let tells_what_it_names =
-        matches!(api, ServedApi::ListOffsets | ServedApi::OffsetForLeaderEpoch | ServedApi::OffsetFetch);
-    tells_what_it_names && body_bytes <= SHORT_BYTES
 }
 
 /// Carries a request out where it may take long. If that is because the disk is stuck, and others lead by now what this
@@ -344,6 +336,7 @@ mod tests {
 
     #[test]
     fn what_is_long_or_lists_is_carried_out_aside() {
+        let place = |api: ServedApi, bytes, role| place(api.key().rules(), bytes, role);
         assert_eq!(place(ServedApi::Metadata, 100, Role::Client), Place::Here);
         assert_eq!(place(ServedApi::Metadata, 100 << 10, Role::Client), Place::Listing);
         assert_eq!(place(ServedApi::DescribeConfigs, 20, Role::Client), Place::Listing);

@@ -5,7 +5,8 @@
 //! `resource operation [: field]`. With a field, each row is checked for the resource that the field names, and a row
 //! that may not be is answered for itself; without one, the whole request is. A field that is null or not there names
 //! nothing to be checked, and a row that says of what kind it is (`resource_type`) is checked by the needs of its kind.
-//! `quota`: what the call is counted as. `work`: where it is carried out. `items`: array elements that a request may
+//! `quota`: what the call is counted as. `work`: where it is carried out; `replication`: whether followers ask it of
+//! leaders, so that on the private listener it waits for nothing that clients ask. `items`: array elements that a request may
 //! have, all its arrays together. `answer_bytes`: what is taken of the budget before an answer is built; of APIs that
 //! a `listing`, also what it may grow to.
 
@@ -20,6 +21,7 @@ pub(crate) struct RawRules {
     pub(crate) checks: Vec<String>,
     pub(crate) quota: String,
     pub(crate) work: String,
+    pub(crate) replication: bool,
     pub(crate) items: u32,
     pub(crate) answer_bytes: u32,
 }
@@ -30,6 +32,7 @@ pub(crate) struct Rules {
     pub(crate) checks: Vec<Check>,
     pub(crate) quota: String,
     pub(crate) work: String,
+    pub(crate) replication: bool,
     pub(crate) items: u32,
     pub(crate) answer_bytes: u32,
 }
@@ -69,7 +72,7 @@ const OPERATIONS: [&str; 10] = [
     "idempotent_write",
 ];
 const QUOTAS: [&str; 5] = ["produce", "fetch", "request", "controller_mutation", "none"];
-const WORK: [&str; 4] = ["memory", "listing", "log", "scan"];
+const WORK: [&str; 6] = ["memory", "listing", "log", "append", "lookup", "scan"];
 
 /// Checks the rules against what there is, and their fields against the `request`.
 pub(crate) fn parse(raw: RawRules, request: &Message) -> anyhow::Result<Rules> {
@@ -91,6 +94,7 @@ pub(crate) fn parse(raw: RawRules, request: &Message) -> anyhow::Result<Rules> {
         checks,
         quota: one_of(&raw.quota, &QUOTAS)?,
         work: one_of(&raw.work, &WORK)?,
+        replication: raw.replication,
         items: raw.items,
         answer_bytes: raw.answer_bytes,
     })

@@ -41,6 +41,8 @@ struct RawApi {
     checks: Vec<String>,
     quota: String,
     work: String,
+    #[serde(default)]
+    replication: bool,
     items: u32,
     answer_bytes: u32,
     request: RawBody,
@@ -120,6 +122,7 @@ fn api(raw: RawApi) -> anyhow::Result<Api> {
         checks: raw.checks,
         quota: raw.quota,
         work: raw.work,
+        replication: raw.replication,
         items: raw.items,
         answer_bytes: raw.answer_bytes,
     };

@@ -12,6 +12,8 @@ pub struct ApiRules {
     pub quota: QuotaClass,
     /// Where a request is carried out.
     pub work: Work,
+    /// Whether followers ask it of leaders: on the private listener it waits for nothing that clients ask.
+    pub is_replication: bool,
     /// Array elements that a request may have, all of its arrays together.
     pub items_max: usize,
     /// Bytes that are taken of the budget before an answer is built; of one that lists also what it may grow to.
@@ -111,6 +113,10 @@ pub enum Work {
     Listing,
     /// It reads or writes partitions, or waits for who does: groups keep their state in one.
     Log,
-    /// It may look at many partitions or groups, or read and decompress records that nobody sends.
+    /// It writes the records that it brings: what makes it long are their bytes.
+    Append,
+    /// It looks at as many partitions or groups as it names, and may read and decompress records that nobody sends.
+    Lookup,
+    /// The same, of partitions or groups that it need not name.
     Scan,
 }

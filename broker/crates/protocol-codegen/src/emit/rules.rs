@@ -22,9 +22,10 @@ pub(super) fn expression(rules: &Rules) -> String {
         .collect();
     format!(
         "&ApiRules {{ listeners: Listeners::{listeners}, checks: &[{checks}], quota: QuotaClass::{}, work: Work::{}, \
-         items_max: {}, answer_bytes_max: {} }}",
+         is_replication: {}, items_max: {}, answer_bytes_max: {} }}",
         pascal(&rules.quota),
         pascal(&rules.work),
+        rules.replication,
         rules.items,
         rules.answer_bytes
     )
