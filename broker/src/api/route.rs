@@ -207,6 +207,10 @@ impl Handler for Api {
         }
     }
 
+    fn is_replication(&self, api_key: i16) -> bool {
+        ApiKey::from_i16(api_key).is_some_and(|key| key.rules().is_replication)
+    }
+
     fn connection_count(&self, peer: &PeerInfo, change: i64) {
         let metrics = &self.broker.metrics;
         let gauge = match peer.session.role {

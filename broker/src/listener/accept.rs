@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
-use ottla_broker_protocol::ApiKey;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::admission::{Admission, Admitted};
-use super::connection::{self, ConnectionSettings, Ended};
+use super::connection::{self, Carried, ConnectionSettings, Ended};
 use super::handler::{Handler, PeerInfo};
 use super::limits::{Budgets, STALLED_FRAME_MAX, UNREAD_ANSWER_MAX};
 use super::session::{Role, Session};
@@ -40,13 +39,10 @@ pub struct ListenerSettings {
     pub budgets: Budgets,
     /// Tells when a connection was accepted.
     pub clock: Clock,
-    /// Whose threads serve connections that read and write partitions; the private listener's others stay with those
-    /// that accept them.
+    /// Whose threads serve clients and replication; the private listener's other connections stay with those that
+    /// accept them.
     pub data: Handle,
 }
-
-/// Bytes of a request's length and key.
-const HEAD_BYTES: usize = 6;
 
 /// Accepts until `drain` turns true, then waits for open answers, at most [`DRAIN_TIMEOUT`].
 pub async fn serve<H: Handler>(
@@ -60,6 +56,7 @@ pub async fn serve<H: Handler>(
         idle_max: settings.idle_max,
         stalled_frame_max: STALLED_FRAME_MAX,
         unread_answer_max: UNREAD_ANSWER_MAX,
+        moves: false,
         budgets: settings.budgets.clone(),
     };
     let mut connections = JoinSet::new();
@@ -92,22 +89,19 @@ pub async fn serve<H: Handler>(
                         order: Arc::default(),
                         refusals: Arc::default(),
                     };
-                    let handler = Arc::clone(&handler);
-                    let drain = draining.clone();
-                    let connection_settings = connection_settings.clone();
-                    // Boxed, because whoever awaits a future keeps room for it beside what it was made of.
-                    let connection: Serve = Box::new(move |stream| {
-                        let served = Box::pin(connection::run(stream, peer, handler, connection_settings, drain));
-                        Box::pin(async move {
-                            let _admitted = admitted;
-                            log_end(address, &served.await);
-                        })
+                    let (handler, drain) = (Arc::clone(&handler), draining.clone());
+                    let settings_of_all = connection_settings.clone();
+                    let serve: Serve = Box::new(move |carried, moves| {
+                        let settings = ConnectionSettings { moves, ..settings_of_all.clone() };
+                        let serving =
+                            connection::run(carried, peer.clone(), Arc::clone(&handler), settings, drain.clone());
+                        Box::pin(serving)
                     });
                     let data = settings.data.clone();
                     if settings.session.is_broker() {
-                        connections.spawn(place(stream, data, connection));
+                        connections.spawn(serve_broker(stream, data, address, serve));
                     } else if let Some(stream) = unregistered(stream) {
-                        connections.spawn_on(async move { connection(registered(stream)?).await; Some(()) }, &data);
+                        connections.spawn_on(serve_client(stream, address, serve, admitted), &data);
                     }
                 }
                 Err(error) => {
@@ -131,30 +125,37 @@ fn other_end(role: Role) -> OtherEnd {
     }
 }
 
-/// Serves a connection, once it is known on which threads.
-type Serve = Box<dyn FnOnce(TcpStream) -> BoxFuture<'static, ()> + Send>;
+/// Serves a connection on the threads of the caller; `true` lets it end where it has to move to others. Boxed, because
+/// whoever awaits a future keeps room for it beside what it was made of.
+type Serve = Box<dyn Fn(Carried<TcpStream>, bool) -> BoxFuture<'static, (Ended, Carried<TcpStream>)> + Send>;
 
-/// Serves a connection between brokers where its first request belongs.
-async fn place(stream: TcpStream, data: Handle, connection: Serve) -> Option<()> {
-    if !asks_for_data(&stream).await {
-        connection(stream).await;
+async fn serve_client(
+    stream: std::net::TcpStream,
+    address: SocketAddr,
+    serve: Serve,
+    _admitted: Option<Admitted>,
+) -> Option<()> {
+    let serving = serve(Carried::new(registered(stream)?), false);
+    drop(serve);
+    log_end(address, &serving.await.0);
+    Some(())
+}
+
+/// Serves a connection between brokers on the threads of `data` from when it replicates.
+async fn serve_broker(stream: TcpStream, data: Handle, address: SocketAddr, serve: Serve) -> Option<()> {
+    let (ended, carried) = serve(Carried::new(stream), true).await;
+    if !matches!(ended, Ended::Moves) {
+        log_end(address, &ended);
         return Some(());
     }
-    let stream = unregistered(stream)?;
+    let (stream, input) = (unregistered(carried.transport)?, carried.input);
     let serving = data.spawn(async move {
-        connection(registered(stream)?).await;
+        let serving = serve(Carried { transport: registered(stream)?, input }, false);
+        drop(serve);
+        log_end(address, &serving.await.0);
         Some(())
     });
     serving.await.ok()?
-}
-
-/// Whether the first request of a connection reads or writes partitions.
-async fn asks_for_data(stream: &TcpStream) -> bool {
-    let mut head = [0; HEAD_BYTES];
-    // A head that comes in pieces is none of a broker's: such a connection stays where it is.
-    let Ok(HEAD_BYTES) = stream.peek(&mut head).await else { return false };
-    let key = ApiKey::from_i16(i16::from_be_bytes([head[4], head[5]]));
-    matches!(key, Some(ApiKey::Produce | ApiKey::Fetch | ApiKey::ListOffsets | ApiKey::OffsetForLeaderEpoch))
 }
 
 /// Takes a socket from the threads that look after it.
@@ -185,7 +186,9 @@ struct TooManyOfAddress;
 
 fn log_end(address: SocketAddr, ended: &Ended) {
     match ended {
-        Ended::ByPeer | Ended::Idle | Ended::Drained => tracing::trace!(%address, %ended, "connection ended"),
+        Ended::ByPeer | Ended::Idle | Ended::Drained | Ended::Moves => {
+            tracing::trace!(%address, %ended, "connection ended")
+        }
         Ended::Io(error) => tracing::debug!(%address, %error, "connection lost"),
         Ended::Crowded { .. } => {
             tracing::info!(%address, %ended, "connection closed: the memory for slow peers is used up");
@@ -196,5 +199,94 @@ fn log_end(address: SocketAddr, ended: &Ended) {
         Ended::FrameSize { .. } | Ended::Stalled { .. } | Ended::Refused(_) => {
             tracing::info!(%address, %ended, "connection closed: the peer sent what cannot be served");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use ottla_broker_protocol::Segment;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::runtime::{Builder, Runtime};
+
+    use super::*;
+    use crate::listener::{ByteBudget, Frame, Handled, Reply};
+    use crate::net::SocketOptions;
+
+    /// A wait that a working broker ends much earlier.
+    const PATIENCE: Duration = Duration::from_secs(20);
+    const VERSIONS: [u8; 2] = [0, 18];
+    const FETCH: [u8; 2] = [0, 1];
+
+    /// Answers by the name of the thread.
+    struct Threads;
+
+    impl Handler for Threads {
+        fn handle(&self, _: &PeerInfo, _: Frame) -> Handled {
+            let name = std::thread::current().name().unwrap_or_default().to_owned();
+            let len = (name.len() as u32).to_be_bytes().to_vec();
+            Handled::Now(Reply::frame(vec![Segment::Bytes(len.into()), Segment::Bytes(Bytes::from(name))]))
+        }
+
+        fn answer_bytes(&self, _: &[u8]) -> usize {
+            0
+        }
+
+        fn is_replication(&self, api_key: i16) -> bool {
+            api_key.to_be_bytes() == FETCH
+        }
+
+        fn connection_count(&self, _: &PeerInfo, _: i64) {}
+    }
+
+    fn runtime(name: &str) -> Runtime {
+        Builder::new_multi_thread().worker_threads(1).enable_all().thread_name(name).build().unwrap()
+    }
+
+    fn settings(role: Role, data: &Runtime) -> ListenerSettings {
+        let budget = ByteBudget::new(1 << 20);
+        ListenerSettings {
+            session: Session::anonymous("TEST", role).into(),
+            admission: None,
+            frame_bytes_max: 1 << 20,
+            idle_max: PATIENCE,
+            budgets: Budgets { frames: budget.clone(), leftovers: budget },
+            clock: Clock::start(),
+            data: data.handle().clone(),
+        }
+    }
+
+    /// The threads that serve these requests of one connection.
+    fn served_by(role: Role, keys: &[[u8; 2]]) -> Vec<String> {
+        let (control, data) = (runtime("control"), runtime("data"));
+        let settings = settings(role, &data);
+        let (_drain, draining) = watch::channel(false);
+        let asked = control.spawn({
+            let keys = keys.to_vec();
+            async move {
+                let listener = crate::net::listen("127.0.0.1", 0, SocketOptions::default()).await.unwrap();
+                let address = listener.local_addr().unwrap();
+                tokio::spawn(serve(listener, settings, Arc::new(Threads), draining));
+                let mut client = TcpStream::connect(address).await.unwrap();
+                let mut names = Vec::new();
+                for key in keys {
+                    client.write_all(&[&[0, 0, 0, 4][..], &key, &[0, 0]].concat()).await.unwrap();
+                    let mut name = vec![0; client.read_u32().await.unwrap() as usize];
+                    client.read_exact(&mut name).await.unwrap();
+                    names.push(String::from_utf8(name).unwrap());
+                }
+                names
+            }
+        });
+        control.block_on(async { tokio::time::timeout(PATIENCE, asked).await.unwrap().unwrap() })
+    }
+
+    #[test]
+    fn a_brokers_connection_moves_to_the_threads_of_data_when_it_begins_to_replicate() {
+        assert_eq!(
+            served_by(Role::Broker, &[VERSIONS, VERSIONS, FETCH, VERSIONS]),
+            ["control", "control", "data", "data"]
+        );
+        assert_eq!(served_by(Role::Client, &[VERSIONS, FETCH]), ["data", "data"]);
     }
 }

@@ -43,6 +43,8 @@ pub struct ConnectionSettings {
     pub stalled_frame_max: Duration,
     /// How long large answers may be left unread.
     pub unread_answer_max: Duration,
+    /// Whether it ends as [`Ended::Moves`] when it begins to replicate, which other threads serve.
+    pub moves: bool,
     /// Shared by all connections.
     pub budgets: Budgets,
 }
@@ -59,6 +61,9 @@ pub enum Ended {
     /// The broker is shutting down.
     #[error("the broker stops")]
     Drained,
+    /// The next request belongs on other threads.
+    #[error("it moves to other threads")]
+    Moves,
     /// The peer announced a frame that is negative or above `socket.request.max.bytes`.
     #[error("frame of {announced} bytes announced, {max} allowed")]
     FrameSize {
@@ -119,21 +124,36 @@ enum Event {
     Drain,
 }
 
+/// A connection between two requests.
+pub struct Carried<T> {
+    /// What carries it.
+    pub transport: T,
+    /// What has arrived of the next request.
+    pub input: BytesMut,
+}
+
+impl<T> Carried<T> {
+    /// One of which nothing has been read.
+    pub fn new(transport: T) -> Carried<T> {
+        Carried { transport, input: BytesMut::new() }
+    }
+}
+
 /// Serves a connection to its end.
 pub fn run<T: Transport, H: Handler>(
-    transport: T,
+    carried: Carried<T>,
     peer: PeerInfo,
     handler: Arc<H>,
     settings: ConnectionSettings,
     drain: watch::Receiver<bool>,
-) -> impl Future<Output = Ended> {
+) -> impl Future<Output = (Ended, Carried<T>)> {
     // Outside of the future, which would keep room for each of these twice: there are many idle connections.
-    let mut connection = Connection::new(transport, peer, handler, settings);
+    let mut connection = Connection::new(carried, peer, handler, settings);
     async move {
         connection.handler.connection_count(&connection.peer, 1);
         let ended = connection.serve(drain).await.err().unwrap_or(Ended::Drained);
         connection.handler.connection_count(&connection.peer, -1);
-        ended
+        (ended, Carried { transport: connection.transport, input: connection.input })
     }
 }
 
@@ -191,13 +211,13 @@ impl Idle {
 }
 
 impl<T: Transport, H: Handler> Connection<T, H> {
-    fn new(transport: T, peer: PeerInfo, handler: Arc<H>, settings: ConnectionSettings) -> Self {
+    fn new(carried: Carried<T>, peer: PeerInfo, handler: Arc<H>, settings: ConnectionSettings) -> Self {
         Connection {
-            transport,
+            transport: carried.transport,
             peer,
             handler,
             settings,
-            input: BytesMut::new(),
+            input: carried.input,
             slots: VecDeque::new(),
             outbox: Outbox::default(),
             grant: None,
@@ -407,6 +427,9 @@ impl<T: Transport, H: Handler> Connection<T, H> {
     fn handle_frames(&mut self) -> Result<(), Ended> {
         while self.has_room() {
             let Some(len) = self.announced_len()? else { break };
+            if self.settings.moves && self.begins_to_replicate() {
+                return Err(Ended::Moves);
+            }
             if self.input.len() < LENGTH_BYTES + len {
                 self.prepare_for(len);
                 return Ok(());
@@ -424,6 +447,15 @@ impl<T: Transport, H: Handler> Connection<T, H> {
             self.input = BytesMut::new();
         }
         Ok(())
+    }
+
+    /// Whether nothing is open and the next request is of replication.
+    fn begins_to_replicate(&self) -> bool {
+        let key = self.input.get(LENGTH_BYTES..).and_then(|frame| frame.first_chunk::<2>());
+        self.slots.is_empty()
+            && self.outbox.is_empty()
+            && self.grant.is_none()
+            && key.is_some_and(|key| self.handler.is_replication(i16::from_be_bytes(*key)))
     }
 
     /// Whether the input begins with a complete frame.

@@ -131,6 +131,8 @@ pub trait Handler: Send + Sync + 'static {
     fn handle(&self, peer: &PeerInfo, frame: Frame) -> Handled;
     /// The bytes that the answer to a frame may take in memory, if they are worth waiting for room; else 0.
     fn answer_bytes(&self, frame: &[u8]) -> usize;
+    /// Whether a request of that key, as it is on the wire, belongs to replication.
+    fn is_replication(&self, api_key: i16) -> bool;
     /// Counts a connection that opened (+1) or closed (-1).
     fn connection_count(&self, peer: &PeerInfo, change: i64);
 }

@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use super::connection::{self, ConnectionSettings, Ended};
+use super::connection::{self, Carried, ConnectionSettings, Ended};
 use super::handler::{AnswerFrame, Frame, Handled, Handler, PeerInfo, Reply};
 use super::limits::{Budgets, ByteBudget, FIRST_GRANT_BYTES};
 use super::memory_transport::MemoryTransport;
@@ -42,6 +42,8 @@ const READ_FILE: usize = 4;
 /// Frames of this length are answered with [`THROTTLE`].
 const THROTTLED: usize = 5;
 const THROTTLE: Duration = Duration::from_secs(3);
+/// Frames that begin with this number are replication.
+const REPLICATION: i16 = 0x0101;
 /// More than one call sends of a file.
 const FILE_BYTES: usize = (2 << 20) + 7;
 
@@ -102,6 +104,10 @@ impl Handler for Lengths {
         if frame.len() == LARGE { LARGE_BYTES } else { 0 }
     }
 
+    fn is_replication(&self, api_key: i16) -> bool {
+        api_key == REPLICATION
+    }
+
     fn connection_count(&self, _: &PeerInfo, _: i64) {}
 }
 
@@ -158,6 +164,7 @@ impl Rig {
             idle_max: Duration::from_secs(600),
             stalled_frame_max: self.stalled_frame_max,
             unread_answer_max: self.unread_answer_max,
+            moves: false,
             budgets: Budgets { frames: self.budget.clone(), leftovers: self.leftovers.clone() },
         };
         let peer = PeerInfo {
@@ -167,8 +174,9 @@ impl Rig {
             order: Arc::default(),
             refusals: Arc::default(),
         };
-        let handler = Arc::clone(&self.handler);
-        tokio::spawn(connection::run(transport, peer, handler, settings, self.draining.clone()))
+        let (handler, draining) = (Arc::clone(&self.handler), self.draining.clone());
+        let serving = connection::run(Carried::new(transport), peer, handler, settings, draining);
+        tokio::spawn(async move { serving.await.0 })
     }
 
     async fn until_held(&self, bytes: usize) {
