@@ -14,7 +14,7 @@ const TOPIC_PARTITIONS: i32 = 500;
 /// The topic that is written to, of one partition.
 const BUSY: &str = "busy";
 /// Records of the busy partition whose processor time is compared, and how often they are sent.
-const ROUND_TRIPS: usize = 300;
+const ROUND_TRIPS: usize = 2_000;
 const MEASUREMENTS: usize = 4;
 /// How long brokers are watched that do nothing.
 const IDLE_TIME: Duration = Duration::from_secs(10);
