@@ -1,9 +1,11 @@
 //! Invariants under random clients.
 
+use std::convert::Infallible;
+
 use proptest::prelude::*;
 
 use super::stage::{REBALANCE, SESSION, Stage, consumer, dynamic, group, join_request, static_caller};
-use crate::{Caller, GroupState, MemberId, NEW_MEMBER_JOIN_TIMEOUT, NotWritten};
+use crate::{Caller, GroupShard, GroupState, MemberId, NEW_MEMBER_JOIN_TIMEOUT, NotWritten, Turn};
 
 /// What a client does next; the number picks one of the members known.
 #[derive(Clone, Debug)]
@@ -81,7 +83,11 @@ impl Clients {
                 let _ = self.stage.commit(self.pick(member), self.generation, offset);
             }
             Step::Leave(member) => {
-                self.stage.leave(&[self.pick(member)]);
+                let leavers = [self.pick(member)];
+                let left = |shard: &GroupShard, turn: &Turn| {
+                    Ok::<_, Infallible>(shard.leave(turn, &group(), &leavers))
+                };
+                let _ = self.stage.decide(left);
             }
             Step::Pass(milliseconds) => self.stage.pass(milliseconds),
             Step::Refuse(refuses) => self.stage.log.refuses = refuses.then_some(NotWritten::Unavailable),
