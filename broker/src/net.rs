@@ -143,13 +143,34 @@ pub async fn address_of(host: &str) -> anyhow::Result<IpAddr> {
     Ok(resolve(host, 0).await?.ip())
 }
 
+/// Why there is no connection to another broker.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The host answered that nobody listens there: the process is gone.
+    #[error("connect to {host}:{port}: nobody listens there")]
+    Refused {
+        /// The host as it was named.
+        host: String,
+        /// The port.
+        port: u16,
+    },
+    /// Its name, the network or this machine is at fault.
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
 /// Connects to another broker at `host:port` with Nagle's algorithm off.
-pub async fn connect(host: &str, port: u16) -> anyhow::Result<TcpStream> {
+pub async fn connect(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
     let address = resolve(host, port).await?;
-    let stream = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address))
-        .await
+    let connected = tokio::time::timeout(CONNECT_TIMEOUT, TcpStream::connect(address)).await;
+    let stream = match connected
         .with_context(|| format!("connect to {host}:{port}: no answer in {CONNECT_TIMEOUT:?}"))?
-        .with_context(|| format!("connect to {host}:{port}"))?;
+    {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            return Err(ConnectError::Refused { host: host.to_owned(), port });
+        }
+        connected => connected.with_context(|| format!("connect to {host}:{port}"))?,
+    };
     stream.set_nodelay(true).context("set TCP_NODELAY")?;
     end_when_unreachable(&stream, OtherEnd::Broker).context("set the connection's time limits")?;
     Ok(stream)

@@ -1,5 +1,7 @@
 //! What an error of the replica and its log means for the partition, and for the producer that made it.
 
+use std::io;
+
 use ottla_broker_log::{AppendError, LogError};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{FollowError, ProduceError};
@@ -53,7 +55,47 @@ pub fn is_final_log(error: &LogError) -> bool {
     }
 }
 
-/// What the disk said, if it is the disk's error.
-pub fn disk_error<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a std::io::Error> {
-    std::iter::successors(Some(error), |error| error.source()).find_map(|error| error.downcast_ref())
+/// An error that may be the disk's.
+pub trait DiskError: std::error::Error {
+    /// What the disk said; `None` if something else is wrong.
+    fn disk_error(&self) -> Option<&io::Error>;
+}
+
+impl DiskError for LogError {
+    fn disk_error(&self) -> Option<&io::Error> {
+        match self {
+            LogError::NoSpace(error) | LogError::Exhausted(error) | LogError::Failed(error) => Some(error),
+            LogError::Corrupt { .. } => None,
+        }
+    }
+}
+
+impl DiskError for ProduceError {
+    fn disk_error(&self) -> Option<&io::Error> {
+        match self {
+            ProduceError::Append(error) => append_disk_error(error),
+            ProduceError::NotLeaderOrFollower
+            | ProduceError::NotEnoughReplicas { .. }
+            | ProduceError::AfterRefused { .. } => None,
+        }
+    }
+}
+
+impl DiskError for FollowError {
+    fn disk_error(&self) -> Option<&io::Error> {
+        match self {
+            FollowError::EpochFromTheFuture { .. } => None,
+            FollowError::Append(error) => append_disk_error(error),
+            FollowError::Log(error) => error.disk_error(),
+        }
+    }
+}
+
+fn append_disk_error(error: &AppendError) -> Option<&io::Error> {
+    match error {
+        AppendError::NoSpace(error) | AppendError::Exhausted(error) | AppendError::Failed(error) => {
+            Some(error)
+        }
+        _ => None,
+    }
 }

@@ -16,7 +16,7 @@ use ottla_broker_replication::{Assignment, Became, Effects, Replica, Replication
 use ottla_broker_types::{Now, Offset, TopicId, TopicPartition};
 use parking_lot::Mutex;
 
-use super::codes;
+use super::codes::{self, DiskError};
 use super::isr_sender::IsrQueue;
 use super::manager::PartitionFacts;
 use super::space::Space;
@@ -278,8 +278,8 @@ impl HostedPartition {
     }
 
     /// An I/O error is final: what the disk holds is no longer known, so nothing is served from it.
-    fn fail(&self, state: &mut State, what: &str, error: &(dyn std::error::Error + 'static)) {
-        let advice = codes::disk_error(error).map_or("", ottla_broker_log::advice);
+    fn fail(&self, state: &mut State, what: &str, error: &impl DiskError) {
+        let advice = error.disk_error().map_or("", ottla_broker_log::advice);
         let separator = if advice.is_empty() { "" } else { "; " };
         self.fatal.report(format!("{what} of {}: {error}{separator}{advice}", self.id));
         state.replica = None;

@@ -14,10 +14,11 @@ use ottla_broker_replication::{Assignment, Became, Replica};
 use ottla_broker_types::{DurationMs, MonotonicMs, PartitionIndex, TopicId, TopicName, TopicPartition};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
+use super::codes::DiskError;
 use super::fetcher::Fetchers;
 use super::hosted::HostedPartition;
 use super::isr_sender::IsrQueue;
-use super::open::Opener;
+use super::open::{NotOpened, Opener};
 use super::parallel::{in_parallel, opening_max};
 use super::sync::SyncQueue;
 use super::touched::Touched;
@@ -274,7 +275,7 @@ impl Partitions {
         view: &View,
         changed: &PartitionRef,
         partition: &Partition,
-        opened: Option<anyhow::Result<Replica>>,
+        opened: Option<Result<Replica, NotOpened>>,
     ) -> Option<(Arc<HostedPartition>, Became)> {
         let id = TopicPartition { topic: changed.topic.clone(), partition: changed.partition };
         let hosted = match self.find_life(&id, changed.id) {
@@ -297,7 +298,7 @@ impl Partitions {
         view: &View,
         id: TopicPartition,
         topic_id: TopicId,
-        opened: Option<anyhow::Result<Replica>>,
+        opened: Option<Result<Replica, NotOpened>>,
     ) -> Arc<HostedPartition> {
         // A former life of the topic under the same name goes first.
         let former = self.find_at(&id).map(|hosted| hosted.topic_id);
@@ -358,7 +359,7 @@ impl Partitions {
         broker: &Arc<Broker>,
         view: &View,
         changed: impl Iterator<Item = &'a PartitionRef>,
-    ) -> BTreeMap<(TopicPartition, TopicId), anyhow::Result<Replica>> {
+    ) -> BTreeMap<(TopicPartition, TopicId), Result<Replica, NotOpened>> {
         let wanted: BTreeSet<(TopicPartition, TopicId)> = changed
             .map(|changed| {
                 let (topic, partition) = (changed.topic.clone(), changed.partition);
@@ -375,18 +376,17 @@ impl Partitions {
     }
 
     /// What to do about a log that could not be opened: later again if only space or open files were missing.
-    fn not_opened(&self, broker: &Broker, id: &TopicPartition, topic_id: TopicId, error: &anyhow::Error) {
-        let cause = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
-        match cause {
+    fn not_opened(&self, broker: &Broker, id: &TopicPartition, topic_id: TopicId, error: &NotOpened) {
+        match error.disk_error() {
             Some(cause) if trouble(cause) != Trouble::Broken => {
-                tracing::warn!(partition = %id, "{error:#}; trying again: {}", advice(cause));
+                tracing::warn!(partition = %id, "{error}; trying again: {}", advice(cause));
                 let mut unopened = self.unopened.lock();
                 unopened.due = broker.clock.now().mono.plus(REOPEN_PAUSE);
                 let (topic, partition) = (id.topic.clone(), id.partition);
                 unopened.partitions.push(PartitionRef { topic, id: topic_id, partition });
             }
-            Some(cause) => self.fatal.report(format!("{error:#}; {}", advice(cause))),
-            None => self.fatal.report(format!("{error:#}; {DAMAGED_ADVICE}")),
+            Some(cause) => self.fatal.report(format!("{error}; {}", advice(cause))),
+            None => self.fatal.report(format!("{error}; {DAMAGED_ADVICE}")),
         }
     }
 

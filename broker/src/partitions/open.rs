@@ -1,19 +1,21 @@
 //! The log directory: opens and deletes the logs of partitions, and keeps the checkpoints of all of them.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
 use ottla_broker_config as config;
 use ottla_broker_log::{
-    Checkpoints, CleanupPolicy, Deleted, Disk, FlushPlan, Log, LogConfig, OpenError, partition_dir_name,
-    read_clean_shutdown, remove_clean_shutdown, unhosted_logs, write_clean_shutdown,
+    CheckpointError, Checkpoints, CleanupPolicy, Deleted, Disk, FlushPlan, Log, LogConfig, OpenError,
+    partition_dir_name, read_clean_shutdown, remove_clean_shutdown, unhosted_logs, write_clean_shutdown,
 };
 use ottla_broker_replication::{Replica, ReplicationConfig};
 use ottla_broker_types::{BrokerEpoch, DurationMs, MonotonicMs, Now, Offset, TopicId, TopicPartition, Uuid};
 use parking_lot::Mutex;
 
+use super::codes::DiskError;
 use super::leftovers::Leftovers;
 use super::manager::Partitions;
 use super::space::Space;
@@ -34,6 +36,51 @@ pub struct Opener {
     checkpoints: Mutex<Checkpoints>,
     leftovers: Leftovers,
     space: Arc<Space>,
+}
+
+/// Why a partition has no log to be served from.
+#[derive(Debug, thiserror::Error)]
+pub enum NotOpened {
+    /// The disk refused before the log was looked at.
+    #[error("{what} of {partition}: {source}")]
+    Disk {
+        /// What was being done.
+        what: &'static str,
+        /// The partition.
+        partition: TopicPartition,
+        /// What the disk said.
+        source: io::Error,
+    },
+    /// What was said of a former log of that name could not be taken back.
+    #[error("take {partition} out of the checkpoints: {source}")]
+    Checkpoints {
+        /// The partition.
+        partition: TopicPartition,
+        /// Why not.
+        source: CheckpointError,
+    },
+    /// The log itself.
+    #[error("open the log of {partition}: {source}")]
+    Log {
+        /// The partition.
+        partition: TopicPartition,
+        /// What is wrong with it.
+        source: OpenError,
+    },
+}
+
+impl DiskError for NotOpened {
+    fn disk_error(&self) -> Option<&io::Error> {
+        match self {
+            NotOpened::Disk { source, .. }
+            | NotOpened::Checkpoints { source: CheckpointError::Io { source, .. }, .. }
+            | NotOpened::Log {
+                source: OpenError::Io { source, .. } | OpenError::Newer(CheckpointError::Io { source, .. }),
+                ..
+            } => Some(source),
+            NotOpened::Checkpoints { .. } | NotOpened::Log { .. } => None,
+        }
+    }
 }
 
 impl Opener {
@@ -88,23 +135,24 @@ impl Opener {
         view: &View,
         id: &TopicPartition,
         topic_id: TopicId,
-    ) -> anyhow::Result<Replica> {
+    ) -> Result<Replica, NotOpened> {
         let (log_config, replication) = self.configs(broker, view, id.topic.as_str());
         let dir = self.dir_of(id);
         let now = broker.clock.now();
-        if !self.disk.exists(&dir).with_context(|| format!("look for the log of {id}"))? {
+        let disk_fails =
+            |what: &'static str| move |source| NotOpened::Disk { what, partition: id.clone(), source };
+        if !self.disk.exists(&dir).map_err(disk_fails("look for the log"))? {
             self.forget(id)?;
         }
         let mut log = self.open_log(id, topic_id, log_config.clone(), now);
         if let Err(OpenError::TopicIdMismatch { .. }) = log {
             // The topic was deleted, and another one made under its name, while this broker was away.
-            self.leftovers
-                .set_aside(&dir, id, now.mono)
-                .with_context(|| format!("set the log of a former {id} aside"))?;
+            let aside = self.leftovers.set_aside(&dir, id, now.mono);
+            aside.map_err(disk_fails("set the former log aside"))?;
             self.forget(id)?;
             log = self.open_log(id, topic_id, log_config, now);
         }
-        let log = log.with_context(|| format!("open the log of {id}"))?;
+        let log = log.map_err(|source| NotOpened::Log { partition: id.clone(), source })?;
         let high_watermark = self.checkpoints.lock().high_watermark(id);
         Ok(Replica::new(broker.node_id, log, high_watermark, replication))
     }
@@ -164,13 +212,14 @@ impl Opener {
     /// begins.
     pub fn forget_gone(&self, id: &TopicPartition) {
         if let Err(error) = self.forget(id) {
-            tracing::warn!(error = format!("{error:#}"), "the checkpoints still name a removed partition");
+            tracing::warn!(%error, "the checkpoints still name a removed partition");
         }
     }
 
     /// Takes a partition out of the checkpoints whose log is about to begin anew.
-    fn forget(&self, id: &TopicPartition) -> anyhow::Result<()> {
-        self.checkpoints.lock().forget(id).with_context(|| format!("take {id} out of the checkpoints"))
+    fn forget(&self, id: &TopicPartition) -> Result<(), NotOpened> {
+        let forgotten = self.checkpoints.lock().forget(id);
+        forgotten.map_err(|source| NotOpened::Checkpoints { partition: id.clone(), source })
     }
 
     /// Whether every log in the directory is sound once those of `partitions` are closed. After a crash that takes

@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, OnceCell, oneshot};
 
 use super::versions::{NoCommonVersion, ServedVersions};
+use crate::net::ConnectError;
 
 /// Unanswered requests on one connection; raft and admin forwarding keep far fewer.
 const IN_FLIGHT_MAX: usize = 1024;
@@ -34,8 +35,8 @@ const API_VERSIONS_VERSION: i16 = 0;
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The other broker is not known or its address cannot be reached.
-    #[error("cannot be reached: {0:#}")]
-    Unreachable(anyhow::Error),
+    #[error("cannot be reached: {0}")]
+    Unreachable(ConnectError),
     /// The connection ended before the answer.
     #[error("the connection was lost")]
     Lost,
@@ -62,11 +63,7 @@ pub enum CallError {
 impl CallError {
     /// Whether the host answered that nobody listens there: the process is gone.
     pub fn is_refused(&self) -> bool {
-        let CallError::Unreachable(error) = self else { return false };
-        error
-            .chain()
-            .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-            .any(|cause| cause.kind() == std::io::ErrorKind::ConnectionRefused)
+        matches!(self, CallError::Unreachable(ConnectError::Refused { .. }))
     }
 }
 

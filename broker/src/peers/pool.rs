@@ -64,7 +64,7 @@ impl Slot {
 }
 
 fn unknown(node: NodeId) -> CallError {
-    CallError::Unreachable(anyhow::anyhow!("broker {node} has no known address"))
+    CallError::Unreachable(anyhow::anyhow!("broker {node} has no known address").into())
 }
 
 impl Peers {

@@ -8,7 +8,7 @@ use ottla_broker_replication::{
 use ottla_broker_types::Now;
 
 use super::{HostedPartition, State};
-use crate::partitions::codes;
+use crate::partitions::codes::{self, DiskError};
 
 impl HostedPartition {
     /// Where this follower wants to fetch; `None` if it does not follow.
@@ -77,7 +77,7 @@ impl HostedPartition {
                 if let Some(replica) = &guard.replica {
                     self.touched.note(&self.id, &self.marks, replica);
                 }
-                if let Some(error) = codes::disk_error(&error) {
+                if let Some(error) = error.disk_error() {
                     self.space.failed(error, now.mono);
                     return Some(FollowerStep::AwaitMetadata);
                 }

@@ -14,7 +14,7 @@ use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, Now, Offset, Timestam
 use tokio::sync::oneshot;
 
 use super::HostedPartition;
-use crate::partitions::codes;
+use crate::partitions::codes::{self, DiskError};
 use crate::partitions::waiters::{FetchWaiter, ProduceWait};
 use crate::view::View;
 
@@ -228,7 +228,7 @@ impl HostedPartition {
                 self.counters.failed_produce.fetch_add(1, Ordering::Relaxed);
                 if codes::is_final(&error) {
                     self.fail(&mut guard, "append", &error);
-                } else if let Some(error) = codes::disk_error(&error) {
+                } else if let Some(error) = error.disk_error() {
                     self.touched.note(&self.id, &self.marks, hosted);
                     self.space.failed(error, now.mono);
                 }
