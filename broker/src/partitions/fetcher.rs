@@ -186,8 +186,11 @@ async fn fetch_forever(broker: &Arc<Broker>, group: &Arc<Group>) {
     loop {
         let (asking, asker) = (Arc::clone(group), Arc::clone(broker));
         let ask = match broker.disk.run(false, move || turn(&asker, &asking)).await {
-            Turn::Ask(ask) => ask,
-            Turn::Wait(until) => {
+            (Turn::Ask(ask), to_sync) => {
+                sync_first(broker, to_sync).await;
+                ask
+            }
+            (Turn::Wait(until), _) => {
                 let now = broker.clock.now().mono;
                 pause(group, until.map(|until| until.since(now).to_std())).await;
                 continue;
@@ -228,9 +231,9 @@ async fn pause(group: &Group, longest: Option<Duration>) {
     }
 }
 
-/// What to ask for next. The positions are looked up one by one: whoever changes the members must not wait for a partition
-/// that waits for its disk.
-fn turn(broker: &Broker, group: &Group) -> Turn<Key, FetchPosition> {
+/// What to ask for next, and the partitions that must be durable first. The positions are looked up one by one: whoever
+/// changes the members must not wait for a partition that waits for its disk.
+fn turn(broker: &Broker, group: &Group) -> (Turn<Key, FetchPosition>, Vec<Arc<HostedPartition>>) {
     let registration = broker.controller.broker_epoch();
     let to_look_up: Vec<_> = {
         let mut members = group.members.lock();
@@ -240,12 +243,25 @@ fn turn(broker: &Broker, group: &Group) -> Turn<Key, FetchPosition> {
         let keys = members.session.to_look_up(broker.clock.now().mono);
         keys.into_iter().map(|key| (key, members.partitions.get(&key).map(Arc::clone))).collect()
     };
-    let position = |partition: Option<Arc<HostedPartition>>| {
-        partition?.fetch_position().filter(|position| position.leader == group.leader)
+    let mut to_sync = Vec::new();
+    let mut position = |partition: Option<Arc<HostedPartition>>| {
+        let partition = partition?;
+        let next = partition.next_fetch().filter(|next| next.position.leader == group.leader)?;
+        if next.sync_to.is_some() {
+            to_sync.push(partition);
+        }
+        Some(next.position)
     };
     let positions: Vec<_> =
         to_look_up.into_iter().map(|(key, partition)| (key, position(partition))).collect();
-    group.members.lock().session.turn(positions)
+    (group.members.lock().session.turn(positions), to_sync)
+}
+
+async fn sync_first(broker: &Arc<Broker>, partitions: Vec<Arc<HostedPartition>>) {
+    if !partitions.is_empty() {
+        let syncing = Arc::clone(broker);
+        broker.disk.elsewhere(move || sync_all(&syncing, &partitions)).await;
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -262,12 +278,6 @@ async fn fetch_once(
     group: &Arc<Group>,
     ask: Ask<Key, FetchPosition>,
 ) -> Result<Next, peers::CallError> {
-    if broker.config.logs.flush_before_ack {
-        // The fetch tells the leader that all before its offsets is written here.
-        let named: Vec<_> = ask.named.iter().filter_map(|(key, _)| group.asked(key)).collect();
-        let syncing = Arc::clone(broker);
-        broker.disk.elsewhere(move || sync_all(&syncing, &undurable(named))).await;
-    }
     let wait = wait(broker, group);
     let is_new = ask.session_epoch == 0;
     let request = request(broker, ask, wait);
@@ -354,14 +364,6 @@ fn step_on(
         Some(FollowerStep::AwaitMetadata) => Failure::await_metadata(code),
     };
     group.failed(broker.clock.now().mono, key, partition, why);
-}
-
-/// The partitions that hold records which are not durable.
-fn undurable(asked: Vec<(Arc<HostedPartition>, FetchPosition)>) -> Vec<Arc<HostedPartition>> {
-    let is_undurable = |partition: &Arc<HostedPartition>| {
-        partition.read(|replica| replica.log().recovery_point() < replica.log().log_end()).unwrap_or(false)
-    };
-    asked.into_iter().map(|(partition, _)| partition).filter(is_undurable).collect()
 }
 
 fn fetched<'a>(data: &'a PartitionData<'_>) -> Result<FollowerFetched<'a>, FetchRefusal> {

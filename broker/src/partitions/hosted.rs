@@ -60,7 +60,7 @@ pub struct HostedPartition {
     marks: Marks,
     space: Arc<Space>,
     /// Where appends ask for a sync, if records count only once they are durable.
-    sync_queue: Option<SyncQueue>,
+    sync_queue: SyncQueue,
     fatal: Fatal,
 }
 
@@ -91,7 +91,7 @@ impl HostedPartition {
             touched,
             marks: Marks::default(),
             space,
-            sync_queue: None,
+            sync_queue: SyncQueue::default(),
             fatal,
         }
     }
@@ -112,18 +112,14 @@ impl HostedPartition {
         }
     }
 
-    /// The partition with appends that ask `queue` for a sync.
-    pub fn with_syncs(mut self, queue: Option<SyncQueue>) -> HostedPartition {
+    /// The partition, which hands to `queue` what must be durable before it counts.
+    pub fn with_syncs(mut self, queue: SyncQueue) -> HostedPartition {
         self.sync_queue = queue;
         self
     }
 
     /// Takes over a new state of the partition's metadata; returns the role if it changed.
     pub fn apply_assignment(&self, now: Now, assignment: &Assignment) -> Option<Became> {
-        if let Some(queue) = &self.sync_queue {
-            // What an earlier run left counts once it is synced.
-            queue.push(&self.id);
-        }
         self.change(|replica| replica.apply_assignment(now, assignment))
     }
 
@@ -271,6 +267,9 @@ impl HostedPartition {
         }
         if effects.became.is_some() {
             waiters.leadership_lost();
+        }
+        if effects.sync_to.is_some() {
+            self.sync_queue.push(&self.id);
         }
         if let Some(proposal) = effects.isr_change {
             self.isr_queue.push(self.id.clone(), self.topic_id, proposal);

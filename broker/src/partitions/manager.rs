@@ -314,7 +314,6 @@ impl Partitions {
                 None
             }
         };
-        let sync_queue = broker.config.logs.flush_before_ack.then(|| self.sync_queue.clone());
         let hosted = HostedPartition::new(
             id.clone(),
             topic_id,
@@ -324,7 +323,7 @@ impl Partitions {
             Arc::clone(self.opener.space()),
             self.fatal.clone(),
         );
-        let hosted = Arc::new(hosted.with_syncs(sync_queue));
+        let hosted = Arc::new(hosted.with_syncs(self.sync_queue.clone()));
         self.insert(&hosted);
         hosted
     }

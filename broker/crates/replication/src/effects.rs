@@ -12,6 +12,10 @@ pub struct Effects {
     pub log_end: Option<Offset>,
     /// The new log start.
     pub log_start: Option<Offset>,
+    /// Records below this offset, exclusive, must become durable before they count (`ottla.flush.before.ack`): the shell
+    /// syncs the log, at once and together with others, and what [`Replica::finish_flush`](crate::Replica::finish_flush)
+    /// then brings about lets their producers be answered.
+    pub sync_to: Option<Offset>,
     /// An ISR change to send to the controller. Its answer goes to `alter_partition_result`; until then there is
     /// no other one in flight.
     pub isr_change: Option<IsrProposal>,

@@ -81,7 +81,22 @@ pub enum FetchRefusal {
     NotNow,
 }
 
+/// What a follower does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NextFetch {
+    /// Where to fetch from.
+    pub position: FetchPosition,
+    /// Records below this offset, exclusive, must be durable before the fetch goes out: it tells the leader that this
+    /// replica has them.
+    pub sync_to: Option<Offset>,
+}
+
 impl Replica {
+    /// What to fetch, and what has to be durable first; `None` unless this replica follows.
+    pub fn next_fetch(&self) -> Option<NextFetch> {
+        Some(NextFetch { position: self.fetch_position()?, sync_to: self.uncounted_end() })
+    }
+
     /// Where to fetch from; `None` unless this replica follows.
     pub fn fetch_position(&self) -> Option<FetchPosition> {
         let Role::Follower(follower) = &self.role else { return None };

@@ -142,6 +142,8 @@ impl Replica {
             }
             self.advance_high_watermark(now, &mut effects);
         }
+        // Also after a duplicate: its first copy may still be waiting for a sync that failed.
+        effects.sync_to = self.uncounted_end();
         let wait = AckWait { end: appended.last_offset.next(), leader_epoch };
         Produced { appended, wait, effects }
     }

@@ -90,6 +90,8 @@ impl Replica {
             }
         }
         self.advance_high_watermark(now, &mut effects);
+        // What an earlier run left counts once it is durable.
+        effects.sync_to = self.uncounted_end().filter(|_| self.is_leader());
         effects
     }
 
@@ -189,6 +191,12 @@ impl Replica {
             self.high_watermark = reached;
             effects.high_watermark = Some(reached);
         }
+    }
+
+    /// The log end, while some of what lies below does not count because it is not durable.
+    pub(crate) fn uncounted_end(&self) -> Option<Offset> {
+        let log_end = self.log.log_end();
+        (self.log.countable_end() < log_end).then_some(log_end)
     }
 
     /// Compares the epoch that an asker knows with this replica's (KIP-320), and demands leadership.

@@ -3,7 +3,8 @@
 use std::sync::atomic::Ordering;
 
 use ottla_broker_replication::{
-    Effects, FetchPosition, FetchRefusal, FollowError, FollowerFetched, FollowerStep, LeaderOffsets, Replica,
+    Effects, FetchPosition, FetchRefusal, FollowError, FollowerFetched, FollowerStep, LeaderOffsets,
+    NextFetch, Replica,
 };
 use ottla_broker_types::Now;
 
@@ -11,9 +12,9 @@ use super::{HostedPartition, State};
 use crate::partitions::codes::{self, DiskError};
 
 impl HostedPartition {
-    /// Where this follower wants to fetch; `None` if it does not follow.
-    pub fn fetch_position(&self) -> Option<FetchPosition> {
-        self.read(Replica::fetch_position).flatten()
+    /// What this follower wants to fetch, and what must be durable first; `None` if it does not follow.
+    pub fn next_fetch(&self) -> Option<NextFetch> {
+        self.read(Replica::next_fetch).flatten()
     }
 
     /// Applies what the leader answered to a fetch at `position`.

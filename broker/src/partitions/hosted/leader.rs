@@ -257,9 +257,6 @@ impl HostedPartition {
             wait: wait.flatten(),
         };
         self.settle(hosted, produced.effects);
-        if let Some(queue) = &self.sync_queue {
-            queue.push(&self.id);
-        }
         if too_many_wait {
             return Err(NotAppended::TooManyWait);
         }

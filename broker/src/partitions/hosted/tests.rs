@@ -68,12 +68,12 @@ async fn a_follower_without_space_learns_what_its_leader_has_deleted() {
         records,
     };
     let records = batch(Compression::None);
-    let position = hosted.fetch_position().unwrap();
+    let position = hosted.next_fetch().unwrap().position;
     let step = hosted.apply_fetched(now, &position, Ok(fetched(&records, 0)));
     assert_eq!(step, Some(FollowerStep::Continue));
     disk.set_capacity_bytes(0);
     rig.broker.partitions.opener().space().measure();
-    let position = hosted.fetch_position().unwrap();
+    let position = hosted.next_fetch().unwrap().position;
     let step = hosted.apply_fetched(now, &position, Ok(fetched(&records, 1)));
     assert_eq!(step, Some(FollowerStep::AwaitMetadata), "it does not ask again at once");
     let range = hosted.read(|replica| (replica.log().log_start(), replica.log().log_end()));

@@ -2,6 +2,7 @@
 //! protocols by name, and random histories.
 
 mod deletion;
+mod durability;
 mod failover;
 mod harness;
 mod histories;
