@@ -186,9 +186,9 @@ impl Active {
         self.changing.lock().remove(&node);
     }
 
-    /// This node began to lead: every broker gets a fresh lease.
-    pub fn begin(&self, now: Now, brokers: impl IntoIterator<Item = NodeId>) {
-        *self.leases.lock() = Some(Leases::new(self.own, self.lease, now.mono, brokers));
+    /// This node began to lead on `image`; `is_registered` says whether this run of its broker is.
+    pub fn begin(&self, now: Now, image: &Image, is_registered: bool) {
+        *self.leases.lock() = Some(Leases::begin(self.own, self.lease, now.mono, image, is_registered));
     }
 
     /// This node leads no longer.

@@ -1,31 +1,26 @@
 //! What the active controller does by itself: fence brokers whose lease ran out, elect leaders where none was
 //! eligible, return leadership to preferred replicas, and swap voters that came back with an empty disk.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_broker_metadata::Image;
-use ottla_broker_metadata::controller::{
-    self, Decision, bootstrap_records, elect_leaderless, fence_broker, rebalance_leaders,
-};
-use ottla_broker_node::{LeaderReturn, Left};
+use ottla_broker_metadata::controller::{Decision, bootstrap_records};
+use ottla_broker_node::Duties;
 use ottla_broker_quorum::{Leadership, Member, MembershipError, MetadataLog, VoterId};
-use ottla_broker_types::{DirectoryId, NodeId, PartitionIndex, TopicId};
+use ottla_broker_types::{DirectoryId, NodeId};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::active::NotActive;
 use crate::broker::Broker;
 use crate::clock;
 use crate::peers::CallError;
-use crate::view::View;
 
 /// How often leases are looked at: a small part of the shortest sensible lease.
 const TICK: Duration = Duration::from_millis(50);
 /// A lost connection is tried again this often before the broker is left to its lease.
 const PROBES_MAX: usize = 3;
-/// Leaders that one round of rebalancing returns; the rest follows in the next.
-const ELECTIONS_MAX: usize = 1_000;
 /// Pause between probes.
 const PROBE_PAUSE: Duration = Duration::from_millis(5);
 /// Pause before a broker that could not be reached is watched again.
@@ -53,11 +48,11 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
     let active = &broker.controller.active;
     active.wait_applied(led.complete_end).await;
     let view = active.view();
-    active.begin(broker.clock.now(), leased(broker, &view));
+    active.begin(broker.clock.now(), &view, broker.controller.broker_epoch().is_some());
     tracing::info!(term = led.term.0, "this node is the active controller");
     if view.features().next().is_none() {
         let bootstrap = active.decide_ahead(broker, |_, _, _| {
-            Ok::<_, std::convert::Infallible>(Decision { records: bootstrap_records(), reply: () })
+            Ok::<_, Infallible>(Decision { records: bootstrap_records(), reply: () })
         });
         if bootstrap.await.is_err() {
             return;
@@ -67,10 +62,13 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
     let mut swapping = JoinSet::new();
     swapping.spawn(swap_voters(Arc::clone(broker), Arc::clone(log)));
     let mut watches = Watches::default();
-    let mut rounds = Rounds::new(broker);
+    let replication = &broker.config.replication;
+    let interval = replication.leader_imbalance_check_ms;
+    let interval = replication.auto_leader_rebalance.then_some(interval);
+    let mut duties = Duties::new(interval, broker.clock.now().mono);
     while active.leadership().is_some_and(|now| now.term == led.term) {
         watches.update(broker);
-        if tick(broker, &mut rounds).await.is_err() {
+        if tick(broker, &mut duties).await.is_err() {
             break;
         }
         let _ = tokio::time::timeout(TICK, active.until_found_dead()).await;
@@ -78,115 +76,29 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
     tracing::info!(term = led.term.0, "this node is no longer the active controller");
 }
 
-/// What is done once in a while.
-struct Rounds {
-    leader_return: LeaderReturn,
-    leaderless: Leaderless,
-}
-
-/// The partitions without a leader, kept up with the metadata by what changes in it.
-#[derive(Default)]
-struct Leaderless {
-    looked_at: Image,
-    partitions: BTreeSet<(TopicId, PartitionIndex)>,
-}
-
-impl Leaderless {
-    /// Whether the metadata has changed and there are any: something may let one of them get a leader.
-    fn look(&mut self, view: &View) -> bool {
-        if view.applied_end() == self.looked_at.applied_end() {
-            return false;
-        }
-        let changes = view.changes_since(&self.looked_at);
-        self.looked_at = Image::clone(view);
-        for (_, id) in &changes.topics_removed {
-            self.partitions.retain(|(topic, _)| topic != id);
-        }
-        for changed in changes.partitions {
-            let at = (changed.id, changed.partition);
-            let partition = view.topic_by_id(changed.id).and_then(|topic| topic.partition(changed.partition));
-            match partition {
-                Some(partition) if partition.leader.is_none() => self.partitions.insert(at),
-                Some(_) | None => self.partitions.remove(&at),
-            };
-        }
-        !self.partitions.is_empty()
-    }
-}
-
-impl Rounds {
-    fn new(broker: &Broker) -> Rounds {
-        let interval = broker.config.replication.leader_imbalance_check_ms;
-        let leader_return = LeaderReturn::new(interval, broker.clock.now().mono);
-        Rounds { leader_return, leaderless: Leaderless::default() }
-    }
-}
-
-/// Who gets a fresh lease from a new controller: every broker but its own former self, which it has replaced and
-/// which would keep it from registering.
-fn leased(broker: &Broker, view: &View) -> Vec<NodeId> {
-    let is_registered = broker.controller.broker_epoch().is_some();
-    let ids = view.brokers().map(|registered| registered.id);
-    ids.filter(|id| is_registered || *id != broker.node_id).collect()
-}
-
-async fn tick(broker: &Arc<Broker>, rounds: &mut Rounds) -> Result<(), NotActive> {
+async fn tick(broker: &Arc<Broker>, duties: &mut Duties) -> Result<(), NotActive> {
     let active = &broker.controller.active;
-    let now = broker.clock.now();
-    for expired in active.leases(|leases| leases.expired(now.mono)).unwrap_or_default() {
+    let (now, view) = (broker.clock.now().mono, active.view());
+    for expired in active.leases(|leases| leases.to_fence(now, &view)).unwrap_or_default() {
         fence(broker, expired).await?;
     }
-    let view = active.view();
-    if rounds.leaderless.look(&view) {
-        decide(broker, elect_leaderless).await?;
-    }
-    let in_service =
-        view.brokers().filter(|registered| registered.is_active()).map(|registered| registered.id);
-    if broker.config.replication.auto_leader_rebalance
-        && rounds.leader_return.is_due(now.mono, in_service.collect())
-    {
-        let returned = decide(broker, |context| rebalance_leaders(context, ELECTIONS_MAX)).await?;
-        let left = match returned.left {
-            0 => Left::Nothing,
-            _ if returned.elected >= ELECTIONS_MAX => Left::More,
-            _ => Left::Away,
-        };
-        rounds.leader_return.done(broker.clock.now().mono, left);
+    for round in duties.due(now, &active.view()) {
+        let decided = active.decide_ahead(broker, |context, now, _| {
+            Ok::<_, Infallible>(duties.decide(now.mono, context, round))
+        });
+        let Ok(_) = decided.await?;
     }
     Ok(())
 }
 
-async fn decide<T>(
-    broker: &Arc<Broker>,
-    decide: impl FnOnce(controller::Context<'_>) -> Decision<T>,
-) -> Result<T, NotActive> {
-    let decided = broker
-        .controller
-        .active
-        .decide_ahead(broker, |context, _, _| Ok::<_, std::convert::Infallible>(decide(context)));
-    let Ok(decided) = decided.await?;
-    Ok(decided.reply)
-}
-
 async fn fence(broker: &Arc<Broker>, node: NodeId) -> Result<(), NotActive> {
     let active = &broker.controller.active;
-    let Some((epoch, fenced)) =
-        active.view().broker(node).map(|registered| (registered.epoch, registered.fenced))
-    else {
-        active.leases(|leases| leases.forget(node));
-        return Ok(());
-    };
-    if fenced {
-        return Ok(());
-    }
     let decided = active.decide_ahead(broker, |context, now, _| {
-        // While this decision waited for its turn, the broker may have been heard.
-        let is_live = active.leases(|leases| leases.is_live(now.mono, node)).unwrap_or(true);
-        if is_live { Ok(Decision::reply(())) } else { fence_broker(context, node, epoch) }
+        let fenced = active.leases(|leases| leases.fence(now.mono, context, node));
+        Ok::<_, Infallible>(fenced.unwrap_or_else(|| Decision::reply(())))
     });
-    if let Ok(decided) = decided.await?
-        && decided.at.is_some()
-    {
+    let Ok(decided) = decided.await?;
+    if decided.at.is_some() {
         tracing::warn!(broker = node.0, "the broker's lease ran out; it is fenced");
     }
     Ok(())
@@ -307,64 +219,4 @@ async fn add_voter(
     let member = Member { id: VoterId { node, directory }, address };
     tracing::info!(voter = %member.id, "adding the voter");
     log.add_voter(member).await
-}
-
-#[cfg(test)]
-mod tests {
-    use ottla_broker_metadata::Record;
-    use ottla_broker_metadata::record::{LeaderRecoveryState, PartitionChange, PartitionRecord};
-    use ottla_broker_types::{LeaderEpoch, Offset, PartitionEpoch, TopicName, Uuid};
-
-    use super::*;
-
-    const TOPIC: TopicId = TopicId(Uuid([1; 16]));
-
-    fn partition(index: i32) -> Record {
-        Record::Partition(PartitionRecord {
-            topic: TOPIC,
-            partition: PartitionIndex(index),
-            replicas: vec![NodeId(1)],
-            isr: vec![NodeId(1)],
-            removing: Vec::new(),
-            adding: Vec::new(),
-            leader: Some(NodeId(1)),
-            recovery: LeaderRecoveryState::Recovered,
-            leader_epoch: LeaderEpoch(0),
-            partition_epoch: PartitionEpoch(0),
-            directories: Vec::new(),
-            elr: Vec::new(),
-            last_known_elr: Vec::new(),
-        })
-    }
-
-    fn leader(index: i32, leader: Option<i32>) -> Record {
-        let none = PartitionChange::none(TOPIC, PartitionIndex(index));
-        Record::PartitionChange(PartitionChange { leader: Some(leader.map(NodeId)), ..none })
-    }
-
-    #[test]
-    fn elections_are_tried_at_each_change_while_a_partition_has_no_leader() {
-        let (mut image, mut leaderless) = (Image::default(), Leaderless::default());
-        let mut look = |records: &[Record]| {
-            image.apply_batch(records, image.applied_end()).unwrap();
-            leaderless.look(&View::new(image.clone()))
-        };
-        let topic = Record::Topic { name: TopicName::new("t").unwrap(), id: TOPIC };
-        assert!(!look(&[topic, partition(0), partition(1)]));
-        assert!(look(&[leader(1, None)]));
-        assert!(look(&[Record::NoOp]), "a change of anything else may help");
-        assert!(!look(&[leader(1, Some(1))]));
-        assert!(look(&[leader(0, None)]));
-        assert!(!look(&[Record::RemoveTopic { id: TOPIC }]));
-    }
-
-    #[test]
-    fn a_view_is_looked_at_once() {
-        let mut leaderless = Leaderless::default();
-        let mut image = Image::default();
-        let topic = Record::Topic { name: TopicName::new("t").unwrap(), id: TOPIC };
-        image.apply_batch(&[topic, partition(0), leader(0, None)], Offset::ZERO).unwrap();
-        let view = View::new(image);
-        assert!(leaderless.look(&view) && !leaderless.look(&view));
-    }
 }

@@ -39,9 +39,6 @@ pub async fn run(broker: Arc<Broker>) {
 }
 
 /// What the hosted partitions and groups have been brought in line with, or are just being.
-///
-/// They follow no image from before this run registered: in it a broker that lost power would lead its old epoch
-/// again without the records that it lost, and its followers would cut theirs. The registration ends that epoch.
 #[derive(Default)]
 struct Hosting {
     image: Image,
@@ -101,8 +98,7 @@ impl Hosting {
     }
 
     fn is_due(&self, broker: &Broker, view: &View) -> bool {
-        let registered = broker.controller.broker_epoch();
-        let is_current = registered.is_some() && view.broker_epoch(broker.node_id) == registered;
+        let is_current = view.knows_run(broker.node_id, broker.controller.broker_epoch());
         let has_logs_to_open = || broker.partitions.has_due_unopened(broker.clock.now().mono);
         is_current && (self.image.applied_end() != view.applied_end() || has_logs_to_open())
     }

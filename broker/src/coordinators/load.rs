@@ -34,7 +34,7 @@ pub(super) async fn load<S: Shard<Reply: Send> + Send + 'static>(
         let advanced = hosted.await_commits();
         let looking = Arc::clone(hosted);
         let committed_end = broker.disk.run(false, move || looking.committed_end()).await;
-        if committed_end.is_some_and(|end| end >= loading.end()) {
+        if loading.may_serve(committed_end) {
             return Ok(Some(loading));
         }
         // Whether the wait ended by an advance or by time, the state is looked at again.

@@ -1,7 +1,7 @@
 //! A hosted partition as the log of a shard.
 
 use ottla_broker_coordinator::{NotWritten, ShardLog};
-use ottla_broker_replication::Remedy;
+use ottla_broker_replication::{Remedy, Replica};
 use ottla_broker_types::{LeaderEpoch, Now, Offset};
 
 use crate::partitions::{HostedPartition, NotAppended};
@@ -16,10 +16,7 @@ pub(super) struct PartitionLog<'a> {
 
 /// Bytes of the largest batch that the partition takes now; `None` while it is offline here.
 pub(super) fn batch_bytes_max(partition: &HostedPartition) -> Option<usize> {
-    partition.read(|replica| {
-        let config = replica.log().config();
-        config.max_message_bytes.min(config.segment_bytes_max) as usize
-    })
+    partition.read(Replica::batch_bytes_max)
 }
 
 impl ShardLog for PartitionLog<'_> {

@@ -18,7 +18,7 @@ use ottla_broker_protocol::messages::list_offsets_request::{
 };
 use ottla_broker_protocol::messages::list_offsets_response::ListOffsetsResponse;
 use ottla_broker_replication::{
-    EpochEnd, FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets,
+    BACK_OFF, EpochEnd, FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets,
 };
 use ottla_broker_types::{
     BrokerEpoch, DurationMs, LeaderEpoch, MonotonicMs, NodeId, Now, Offset, PartitionIndex, TopicId,
@@ -44,11 +44,6 @@ const EARLIEST: i64 = -2;
 const LATEST: i64 = -1;
 /// How long a leader may say nothing beyond the longest wait that it is asked for, before its connection is given up.
 const ANSWER_GRACE: Duration = Duration::from_millis(500);
-/// Pause after a leader could not be reached or is not ready; a new leader needs about as long to know of it.
-const BACK_OFF: DurationMs = DurationMs(20);
-/// Pause of a partition before it is fetched again though no new metadata came, after its leader was found deposed, or not
-/// to know yet that it leads, or this broker without space.
-const AWAIT_METADATA: DurationMs = DurationMs(100);
 /// A fetch waits this long at least, also if the pause of a partition ends before: what bounds the requests per second
 /// while many partitions fail.
 const WAIT_MIN: DurationMs = DurationMs(10);
@@ -134,14 +129,6 @@ struct Failure {
 }
 
 impl Failure {
-    fn back_off(code: ErrorCode) -> Failure {
-        Failure { code, pause: BACK_OFF }
-    }
-
-    fn await_metadata(code: ErrorCode) -> Failure {
-        Failure { code, pause: AWAIT_METADATA }
-    }
-
     /// Whether it is an ordinary part of a change of leaders, or was complained of already.
     fn is_expected(self) -> bool {
         matches!(
@@ -357,13 +344,11 @@ fn step_on(
     step: Option<FollowerStep>,
     code: ErrorCode,
 ) {
-    let why = match step {
-        // One that is offline here has no position any more, and leaves the session by that.
-        Some(FollowerStep::Continue | FollowerStep::Stale) | None => return group.fetched(key),
-        Some(FollowerStep::NeedLeaderOffsets | FollowerStep::BackOff) => Failure::back_off(code),
-        Some(FollowerStep::AwaitMetadata) => Failure::await_metadata(code),
-    };
-    group.failed(broker.clock.now().mono, key, partition, why);
+    // One that is offline here has no position any more, and leaves the session by that.
+    match step.and_then(FollowerStep::pause) {
+        None => group.fetched(key),
+        Some(pause) => group.failed(broker.clock.now().mono, key, partition, Failure { code, pause }),
+    }
 }
 
 fn fetched<'a>(data: &'a PartitionData<'_>) -> Result<FollowerFetched<'a>, FetchRefusal> {

@@ -10,7 +10,7 @@ use ottla_broker_metadata::image::PartitionRef;
 use ottla_broker_metadata::record::ConfigResource;
 use ottla_broker_metadata::{ImageChanges, Partition};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_replication::{Assignment, Became, Replica};
+use ottla_broker_replication::{Became, Replica};
 use ottla_broker_types::{DurationMs, MonotonicMs, PartitionIndex, TopicId, TopicName, TopicPartition};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 
@@ -282,7 +282,7 @@ impl Partitions {
             Some(hosted) => hosted,
             None => self.open(broker, view, id, changed.id, opened),
         };
-        let became = hosted.apply_assignment(broker.clock.now(), &assignment(partition))?;
+        let became = hosted.apply_assignment(broker.clock.now(), &partition.into())?;
         let leader = match became {
             Became::Follower { leader, .. } => Some(leader),
             Became::Leader { .. } | Became::Idle { .. } => None,
@@ -429,19 +429,6 @@ fn topic_of(resource: &ConfigResource) -> Option<TopicName> {
     match resource {
         ConfigResource::Topic(name) => TopicName::stored(name).ok(),
         _ => None,
-    }
-}
-
-fn assignment(partition: &Partition) -> Assignment {
-    Assignment {
-        leader: partition.leader,
-        leader_epoch: partition.leader_epoch,
-        partition_epoch: partition.partition_epoch,
-        replicas: partition.replicas.clone(),
-        isr: partition.isr.clone(),
-        adding: partition.adding.clone(),
-        removing: partition.removing.clone(),
-        elr: partition.elr.clone(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the metadata says about one partition. No I/O.
 
+use ottla_broker_metadata::Partition;
 use ottla_broker_types::{LeaderEpoch, NodeId, PartitionEpoch};
 
 /// One state of a partition's metadata record, as this broker learned it.
@@ -21,4 +22,19 @@ pub struct Assignment {
     pub removing: Vec<NodeId>,
     /// Replicas outside the ISR that still hold every committed record (KIP-966).
     pub elr: Vec<NodeId>,
+}
+
+impl From<&Partition> for Assignment {
+    fn from(partition: &Partition) -> Assignment {
+        Assignment {
+            leader: partition.leader,
+            leader_epoch: partition.leader_epoch,
+            partition_epoch: partition.partition_epoch,
+            replicas: partition.replicas.clone(),
+            isr: partition.isr.clone(),
+            adding: partition.adding.clone(),
+            removing: partition.removing.clone(),
+            elr: partition.elr.clone(),
+        }
+    }
 }

@@ -4,7 +4,7 @@
 
 use ottla_broker_log::Log;
 use ottla_broker_protocol::batch::batches;
-use ottla_broker_types::{LeaderEpoch, NodeId, Now, Offset};
+use ottla_broker_types::{DurationMs, LeaderEpoch, NodeId, Now, Offset};
 
 use crate::effects::Effects;
 use crate::errors::FollowError;
@@ -89,6 +89,23 @@ pub struct NextFetch {
     /// Records below this offset, exclusive, must be durable before the fetch goes out: it tells the leader that this
     /// replica has them.
     pub sync_to: Option<Offset>,
+}
+
+/// Pause after a leader could not be reached or is not ready; a new leader needs about as long to know of it.
+pub const BACK_OFF: DurationMs = DurationMs(20);
+/// Pause of a partition before it is fetched again though no new metadata came, after its leader was found deposed or
+/// this broker without space.
+const AWAIT_METADATA: DurationMs = DurationMs(100);
+
+impl FollowerStep {
+    /// How long the partition rests before it is fetched again; `None` if it goes on.
+    pub fn pause(self) -> Option<DurationMs> {
+        match self {
+            FollowerStep::Continue | FollowerStep::Stale => None,
+            FollowerStep::NeedLeaderOffsets | FollowerStep::BackOff => Some(BACK_OFF),
+            FollowerStep::AwaitMetadata => Some(AWAIT_METADATA),
+        }
+    }
 }
 
 impl Replica {

@@ -29,7 +29,9 @@ pub use errors::{
 };
 pub use facts::{Acks, EpochEnd, FetchFacts, FollowerId, Isolation, ReplicationConfig};
 pub use fetch::FetchOutcome;
-pub use follower::{FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets, NextFetch};
+pub use follower::{
+    BACK_OFF, FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets, NextFetch,
+};
 pub use isr::{IsrDecided, IsrUnchanged};
 pub use offsets::{ListedOffset, OffsetSpec};
 pub use produce::{AckState, AckWait, Produced};

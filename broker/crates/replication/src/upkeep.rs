@@ -95,6 +95,12 @@ impl Replica {
         self.log.close()
     }
 
+    /// Bytes of the largest batch that the log takes: `max.message.bytes`, or `segment.bytes` if that is less.
+    pub fn batch_bytes_max(&self) -> usize {
+        let config = self.log.config();
+        config.max_message_bytes.min(config.segment_bytes_max) as usize
+    }
+
     /// Takes over changed settings of the log.
     pub fn set_log_config(&mut self, config: LogConfig) {
         self.log.set_config(config);

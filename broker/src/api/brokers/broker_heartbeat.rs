@@ -31,13 +31,8 @@ pub async fn answer(broker: &Arc<Broker>, request: &BrokerHeartbeatRequest) -> B
     let Some(asked) = asked(request) else { return refused(ErrorCode::InvalidRequest) };
     let active = &broker.controller.active;
     let Some(view) = active.complete_view() else { return refused(ErrorCode::NotController) };
-    if view.broker_epoch(asked.broker) == Some(asked.epoch) {
-        let now = broker.clock.now();
-        active.leases(|leases| {
-            leases.heard(now.mono, asked.broker);
-            leases.applied(asked.broker, asked.applied_end);
-        });
-    }
+    let now = broker.clock.now();
+    active.leases(|leases| leases.heartbeat(now.mono, &view, &asked));
     let context = Context { image: &view, config: &broker.config };
     match controller::heartbeat(context, &asked, &facts(broker, context, asked.broker)) {
         Err(error) => refused(error.code()),
@@ -106,12 +101,7 @@ fn asked(request: &BrokerHeartbeatRequest) -> Option<HeartbeatRequest> {
 }
 
 fn facts(broker: &Broker, context: Context<'_>, node: NodeId) -> HeartbeatFacts {
-    let others = context.image.brokers().filter(|other| other.is_active() && other.id != node);
-    let others: Vec<NodeId> = others.map(|other| other.id).collect();
-    let facts = broker.controller.active.leases(|leases| HeartbeatFacts {
-        handed_over_end: leases.handed_over_end(node),
-        others_applied_end: leases.lowest_applied(others.into_iter()),
-    });
+    let facts = broker.controller.active.leases(|leases| leases.heartbeat_facts(context.image, node));
     facts.unwrap_or_default()
 }
 

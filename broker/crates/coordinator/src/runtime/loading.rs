@@ -63,6 +63,12 @@ impl<S: Shard> Loading<S> {
         Ok(replayed.skipped)
     }
 
+    /// Whether the shard may serve, as far as the log is committed: `committed_end` is `None` once this broker does not
+    /// lead in the shard's epoch any more.
+    pub fn may_serve(&self, committed_end: Option<Offset>) -> bool {
+        self.next().is_none() && committed_end.is_some_and(|end| end >= self.end)
+    }
+
     /// How far it has come.
     pub fn progress(&self) -> Progress {
         let of = |end: Offset| i128::from(end.get()) - i128::from(self.start.get());

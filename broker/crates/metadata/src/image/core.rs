@@ -64,6 +64,13 @@ impl Image {
         self.broker(id).is_some_and(|broker| broker.is_active() && Some(broker.epoch) == epoch)
     }
 
+    /// Whether this image speaks of the run of a broker that was registered under `epoch`, if it was. Replicas follow no
+    /// image that does not: in it a broker that lost power would lead its old epoch again without the records that it
+    /// lost, or count as in sync with them (KIP-966).
+    pub fn knows_run(&self, id: NodeId, epoch: Option<BrokerEpoch>) -> bool {
+        epoch.is_some() && self.broker(id).map(|broker| broker.epoch) == epoch
+    }
+
     /// Whether a broker gets no new replicas: its `cordoned.log.dirs` is `*` (KIP-1066).
     pub fn is_cordoned(&self, id: NodeId) -> bool {
         let value = self.config(&ConfigResource::Broker(Some(id))).get("cordoned.log.dirs");

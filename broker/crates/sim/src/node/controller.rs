@@ -5,11 +5,10 @@ use std::collections::VecDeque;
 
 use ottla_broker_metadata::Record;
 use ottla_broker_metadata::controller::{
-    Context, Decision, HeartbeatFacts, HeartbeatRequest, NewTopic, ReassignmentItem, RegisterFacts, Seed,
-    alter_partition, alter_partition_reassignments, bootstrap_records, create_topics, elect_leaderless,
-    fence_broker, heartbeat, rebalance_leaders, register_broker,
+    Context, Decision, HeartbeatRequest, NewTopic, ReassignmentItem, RegisterFacts, Seed, alter_partition,
+    alter_partition_reassignments, bootstrap_records, create_topics, heartbeat, register_broker,
 };
-use ottla_broker_node::{LeaderReturn, Leases, Left};
+use ottla_broker_node::{Duties, Leases, Round};
 use ottla_broker_types::{BrokerEpoch, DurationMs, NodeId, Offset, PartitionIndex};
 
 use super::out::{Out, Timer};
@@ -32,8 +31,7 @@ enum Job {
     Bootstrap,
     CreateTopics,
     Fence(NodeId),
-    ElectLeaderless,
-    ReturnLeaders,
+    Round(Round),
     Reassign(PartitionIndex, Vec<NodeId>),
 }
 
@@ -51,9 +49,7 @@ enum Due {
 pub(crate) struct Active {
     term: u64,
     leases: Leases,
-    leader_return: LeaderReturn,
-    /// Up to where the metadata has been looked through for partitions without a leader.
-    looked_end: Offset,
+    duties: Duties,
     jobs: VecDeque<Job>,
     /// A batch is under way; with the node whose leaderships it takes away, if it does.
     turn: Option<(Due, Option<NodeId>)>,
@@ -72,17 +68,14 @@ impl Process {
         self.apply(at, &committed, out);
         let now = now_at(at).mono;
         let is_registered = self.membership.epoch.is_some();
-        let ids = self.image.brokers().map(|broker| broker.id);
-        let leased = ids.filter(|id| is_registered || *id != self.id);
         let mut jobs = VecDeque::new();
         if self.image.features().next().is_none() {
             jobs.push_back(Job::Bootstrap);
         }
         self.active = Some(Active {
             term,
-            leases: Leases::new(self.id, LEASE, now, leased),
-            leader_return: LeaderReturn::new(RETURN_INTERVAL, now),
-            looked_end: Offset::ZERO,
+            leases: Leases::begin(self.id, LEASE, now, &self.image, is_registered),
+            duties: Duties::new(Some(RETURN_INTERVAL), now),
             jobs,
             turn: None,
             committed,
@@ -145,12 +138,10 @@ impl Process {
         out: &mut Out,
     ) -> bool {
         let Some(active) = &mut self.active else { return false };
-        if self.image.broker(asked.broker).is_some_and(|broker| broker.epoch == asked.epoch) {
-            active.leases.heard(now_at(at).mono, asked.broker);
-            active.leases.applied(asked.broker, asked.applied_end);
-        }
+        active.leases.heartbeat(now_at(at).mono, &self.image, asked);
         let context = Context { image: &self.image, config: &self.setup.config };
-        let reply = match heartbeat(context, asked, &heartbeat_facts(context, &active.leases, asked.broker)) {
+        let facts = active.leases.heartbeat_facts(context.image, asked.broker);
+        let reply = match heartbeat(context, asked, &facts) {
             Err(error) => Err(error),
             Ok(decision) if decision.records.is_empty() => Ok(decision.reply),
             Ok(_) => return false,
@@ -178,13 +169,8 @@ impl Process {
 
     fn fence_expired(&mut self, at: SimTime) {
         let Some(active) = &mut self.active else { return };
-        for node in active.leases.expired(now_at(at).mono) {
-            match self.image.broker(node) {
-                None => active.leases.forget(node),
-                Some(broker) if !broker.fenced => active.jobs.push_back(Job::Fence(node)),
-                Some(_) => {}
-            }
-        }
+        let due = active.leases.to_fence(now_at(at).mono, &self.image);
+        active.jobs.extend(due.into_iter().map(Job::Fence));
     }
 
     pub(crate) fn controller_due(&mut self, at: SimTime, out: &mut Out) {
@@ -200,16 +186,8 @@ impl Process {
             self.enqueue(Job::CreateTopics);
         }
         let Some(active) = &mut self.active else { return };
-        if self.image.applied_end() != active.looked_end {
-            active.looked_end = self.image.applied_end();
-            if self.image.partitions().any(|(_, _, partition)| partition.leader.is_none()) {
-                active.jobs.push_back(Job::ElectLeaderless);
-            }
-        }
-        let in_service = self.image.brokers().filter(|broker| broker.is_active()).map(|broker| broker.id);
-        if active.leader_return.is_due(now_at(at).mono, in_service.collect()) {
-            active.jobs.push_back(Job::ReturnLeaders);
-        }
+        let due = active.duties.due(now_at(at).mono, &self.image);
+        active.jobs.extend(due.into_iter().map(Job::Round));
         self.work(at, out);
     }
 
@@ -280,20 +258,12 @@ impl Process {
                 nobody(create_topics(context, &topics, false, Seed(setup.partitions as u64)).records)
             }
             Job::Fence(node) => {
-                let leases = self.active.as_mut().map(|active| &mut active.leases);
-                let is_live = leases.is_none_or(|leases| leases.is_live(now_at(at).mono, node));
-                let registered = image.broker(node).map(|broker| broker.epoch).filter(|_| !is_live);
-                let fenced = registered.and_then(|epoch| fence_broker(context, node, epoch).ok());
-                nobody(fenced.map(|decision| decision.records).unwrap_or_default())
+                let Some(active) = &mut self.active else { return nobody(Vec::new()) };
+                nobody(active.leases.fence(now_at(at).mono, context, node).records)
             }
-            Job::ElectLeaderless => nobody(elect_leaderless(context).records),
-            Job::ReturnLeaders => {
-                let decision = rebalance_leaders(context, JOBS_MAX);
-                let left = if decision.reply.left == 0 { Left::Nothing } else { Left::Away };
-                if let Some(active) = &mut self.active {
-                    active.leader_return.done(now_at(at).mono, left);
-                }
-                nobody(decision.records)
+            Job::Round(round) => {
+                let Some(active) = &mut self.active else { return nobody(Vec::new()) };
+                nobody(active.duties.decide(now_at(at).mono, context, round).records)
             }
             Job::Reassign(partition, target) => {
                 let item = ReassignmentItem { topic: TOPIC.into(), partition, target: Some(target) };
@@ -320,8 +290,8 @@ impl Process {
                 }
             }
             Request::Heartbeat(request) => {
-                match heartbeat(context, &request, &heartbeat_facts(context, &active.leases, request.broker))
-                {
+                let facts = active.leases.heartbeat_facts(context.image, request.broker);
+                match heartbeat(context, &request, &facts) {
                     Ok(decision) => {
                         let reply = Reply::Heartbeat(Ok(Ok(decision.reply)));
                         Decision { records: decision.records, reply: Due::Answer(call, reply) }
@@ -338,14 +308,6 @@ impl Process {
             },
             other => refused(not_controller(&other)),
         }
-    }
-}
-
-fn heartbeat_facts(context: Context<'_>, leases: &Leases, node: NodeId) -> HeartbeatFacts {
-    let others = context.image.brokers().filter(|other| other.is_active() && other.id != node);
-    HeartbeatFacts {
-        handed_over_end: leases.handed_over_end(node),
-        others_applied_end: leases.lowest_applied(others.map(|other| other.id)),
     }
 }
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use ottla_broker_node::{Ask, FetchTarget, FollowerSession, Reader, SessionError, TopicRef, Turn};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{
-    Became, FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets,
+    BACK_OFF, Became, FetchPosition, FetchRefusal, FollowerFetched, FollowerStep, LeaderOffsets,
 };
-use ottla_broker_types::{BrokerEpoch, DurationMs, NodeId, PartitionIndex, TopicId, TopicPartition};
+use ottla_broker_types::{BrokerEpoch, NodeId, PartitionIndex, TopicId, TopicPartition};
 
 use super::calls::Pending;
 use super::out::{Out, Timer};
@@ -17,8 +17,6 @@ use crate::queue::SimTime;
 
 /// Pause when the leader had nothing new: stands for its long poll.
 const IDLE_MS: u64 = 8;
-const BACK_OFF: DurationMs = DurationMs(20);
-const AWAIT_METADATA: DurationMs = DurationMs(100);
 /// Small, so that a follower needs several fetches to catch up.
 const FETCH_BYTES_MAX: i32 = 2_000;
 
@@ -227,15 +225,11 @@ impl Process {
         out: &mut Out,
     ) {
         let Some(following) = self.following.get_mut(&leader) else { return };
-        let pause = match step {
-            FollowerStep::Continue | FollowerStep::Stale => {
-                following.session.fetched(key);
-                return;
-            }
-            FollowerStep::BackOff | FollowerStep::NeedLeaderOffsets => BACK_OFF,
-            FollowerStep::AwaitMetadata => AWAIT_METADATA,
-        };
-        following.session.failed(key, now_at(at).mono, pause);
+        if let Some(pause) = step.pause() {
+            following.session.failed(key, now_at(at).mono, pause);
+        } else {
+            following.session.fetched(key);
+        }
         if step == FollowerStep::NeedLeaderOffsets {
             let request = Request::LeaderRange(partition.clone(), position.leader_epoch);
             self.call(leader, request, Pending::LeaderRange(partition.clone(), *position), out);

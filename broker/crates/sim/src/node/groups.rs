@@ -53,11 +53,10 @@ struct ReplicaLog<'a> {
 
 impl ShardLog for ReplicaLog<'_> {
     fn batch_bytes_max(&self) -> usize {
-        let config = self.replica.log().config();
-        config.max_message_bytes.min(config.segment_bytes_max) as usize
+        self.replica.batch_bytes_max()
     }
 
-    fn append(&mut self, mut batch: Vec<u8>, record_count: usize) -> Result<Offset, NotWritten> {
+    fn append(&mut self, mut batch: Vec<u8>, _record_count: usize) -> Result<Offset, NotWritten> {
         let produced = self.replica.append_in(self.now, &mut batch, self.epoch);
         let produced = produced.map_err(|error| match error.remedy() {
             Remedy::AnotherLeader => NotWritten::NotCoordinator,
@@ -66,7 +65,7 @@ impl ShardLog for ReplicaLog<'_> {
             Remedy::Nothing => NotWritten::Failed,
         })?;
         self.effects.push(produced.effects);
-        Ok(produced.appended.base_offset.plus(record_count as i64))
+        Ok(produced.wait.end)
     }
 
     fn committed_end(&self) -> Option<Offset> {
@@ -135,7 +134,7 @@ impl Process {
             read(&hosted.replica, (node << 48) ^ (u64::from(self.run) << 24) ^ at.0)
         });
         let committed_end = hosted.replica.committed_end_in(coordinator.epoch);
-        if committed_end.is_some_and(|end| end >= loading.end())
+        if loading.may_serve(committed_end)
             && let Some(loading) = coordinator.loading.take()
         {
             coordinator.hosting.serve(loading.serve(now_at(at), COMMIT_TIMEOUT));

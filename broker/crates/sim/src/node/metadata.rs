@@ -1,6 +1,6 @@
 //! Following the committed metadata, and what it means for the replicas here. I/O on the simulated disk only.
 
-use ottla_broker_metadata::{Partition, Record};
+use ottla_broker_metadata::Record;
 use ottla_broker_replication::{AckWaits, Assignment};
 use ottla_broker_types::{Offset, TopicId, TopicPartition};
 
@@ -13,19 +13,6 @@ use crate::queue::SimTime;
 
 const POLL_MS: u64 = 15;
 const RETRY_MS: u64 = 40;
-
-fn assignment(partition: &Partition) -> Assignment {
-    Assignment {
-        leader: partition.leader,
-        leader_epoch: partition.leader_epoch,
-        partition_epoch: partition.partition_epoch,
-        replicas: partition.replicas.clone(),
-        isr: partition.isr.clone(),
-        adding: partition.adding.clone(),
-        removing: partition.removing.clone(),
-        elr: partition.elr.clone(),
-    }
-}
 
 impl Process {
     pub(crate) fn follow_metadata(&mut self, at: SimTime, out: &mut Out) {
@@ -66,11 +53,9 @@ impl Process {
         }
     }
 
-    /// Brings the replicas in line with the image, once it knows this run of the broker: before that it speaks of a
-    /// former run, which may have led or been in sync with records that a crash has taken.
+    /// Brings the replicas in line with the image, once it knows this run of the broker.
     pub(crate) fn align(&mut self, at: SimTime, out: &mut Out) {
-        let known = self.image.broker(self.id).map(|broker| broker.epoch);
-        if self.membership.epoch.is_none() || known != self.membership.epoch {
+        if !self.image.knows_run(self.id, self.membership.epoch) {
             return;
         }
         self.aligned_end = self.image.applied_end();
@@ -80,7 +65,7 @@ impl Process {
             .filter(|(_, _, partition)| partition.replicas.contains(&self.id))
             .map(|(topic, index, partition)| {
                 let id = TopicPartition { topic: topic.name.clone(), partition: index };
-                (id, topic.id, assignment(partition))
+                (id, topic.id, partition.into())
             })
             .collect();
         let gone: Vec<TopicPartition> = self
