@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::header::seal;
+use super::records::put_record;
 use super::{Attributes, BatchHeader, Compression, HEADER_LEN, LENGTH_PREFIX_LEN, MAGIC, RecordHeader};
 use crate::wire::{EncodeError, Writer};
 
@@ -91,20 +92,8 @@ impl BatchBuilder {
             self.base_timestamp = timestamp;
         }
         self.max_timestamp = self.max_timestamp.max(timestamp);
-        let mut record = Writer::new();
-        record.put_i8(0);
-        record.put_varlong(timestamp.wrapping_sub(self.base_timestamp));
-        record.put_varint(self.count);
-        put_nullable(&mut record, key);
-        put_nullable(&mut record, value);
-        record.put_varint(length(headers.len()));
-        for header in headers {
-            put_nullable(&mut record, Some(header.key));
-            put_nullable(&mut record, header.value);
-        }
-        self.body.put_varint(length(record.len()));
-        let record = record.into_bytes().expect("a record is built from bytes in memory only");
-        self.body.put_slice(&record);
+        let timestamp_delta = timestamp.wrapping_sub(self.base_timestamp);
+        put_record(&mut self.body, timestamp_delta, self.count, (key, value), headers);
         self.count += 1;
         self
     }
@@ -139,20 +128,6 @@ impl BatchBuilder {
         seal(&mut batch);
         Ok(batch.into())
     }
-}
-
-fn put_nullable(w: &mut Writer, bytes: Option<&[u8]>) {
-    match bytes {
-        Some(bytes) => {
-            w.put_varint(length(bytes.len()));
-            w.put_slice(bytes);
-        }
-        None => w.put_varint(-1),
-    }
-}
-
-fn length(len: usize) -> i32 {
-    i32::try_from(len).expect("a record stays below 2 GiB")
 }
 
 #[cfg(test)]

@@ -68,6 +68,17 @@ impl Attributes {
         Attributes { bits, compression }
     }
 
+    /// These, of a batch whose `base_timestamp` is the time from which tombstones may be dropped.
+    pub(super) fn with_delete_horizon(self) -> Attributes {
+        Attributes { bits: self.bits | DELETE_HORIZON_BIT, ..self }
+    }
+
+    /// These, of a batch that holds no records any more.
+    pub(super) fn of_empty(self) -> Attributes {
+        let bits = self.bits & !(CODEC_BITS | DELETE_HORIZON_BIT);
+        Attributes { bits, compression: Compression::None }
+    }
+
     /// The bits as they are on the wire.
     pub fn bits(self) -> i16 {
         self.bits
@@ -173,6 +184,11 @@ impl BatchHeader {
             return Err(BatchError::NegativeCount);
         }
         Ok(header)
+    }
+
+    /// The time in ms from which on tombstones, or the marker, of the batch may be dropped, if it says one (KIP-534).
+    pub fn delete_horizon(&self) -> Option<i64> {
+        self.attributes.has_delete_horizon().then_some(self.base_timestamp)
     }
 
     /// Bytes of the whole batch, header included.

@@ -5,16 +5,19 @@
 mod builder;
 mod check;
 mod compression;
+mod control;
 mod error;
 mod header;
 mod iter;
 mod records;
+mod rewrite;
 
 pub use builder::{BatchBuilder, BatchOptions};
 pub use check::{
     BrokenRule, FAULTS_MAX, Limits, RecordFault, RecordRules, Rejected, Scratch, Walked, check_records,
 };
 pub use compression::Compression;
+pub use control::{EndTransactionMarker, TransactionResult};
 pub use error::BatchError;
 pub use header::{
     Attributes, BatchHeader, HEADER_LEN, LENGTH_PREFIX_LEN, MAGIC, TimestampType, stamp,
@@ -22,3 +25,4 @@ pub use header::{
 };
 pub use iter::{Batches, batches};
 pub use records::{BatchRecords, Record, RecordHeader, RecordIter, records};
+pub use rewrite::{BatchRewriter, empty_batch};

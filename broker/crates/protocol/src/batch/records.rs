@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{BatchError, BatchHeader, Compression, HEADER_LEN, TimestampType};
-use crate::wire::{DecodeError, Reader};
+use crate::wire::{DecodeError, Reader, Writer};
 
 /// A header has at least a key length and a value length.
 const RECORD_HEADER_BYTES_MIN: usize = 2;
@@ -100,6 +100,17 @@ impl<'a> Iterator for RecordIter<'a> {
 }
 
 impl<'a> RecordIter<'a> {
+    /// As [`Iterator::next`], with the record's own bytes in the (decompressed) batch, its length before it included.
+    pub fn next_with_bytes(&mut self) -> Option<Result<(Record<'a>, &'a [u8]), BatchError>> {
+        let before = self.reader.rest();
+        let record = match self.next()? {
+            Ok(record) => record,
+            Err(error) => return Some(Err(error)),
+        };
+        let taken = before.len() - self.reader.remaining();
+        Some(Ok((record, &before[..taken])))
+    }
+
     fn read(&mut self) -> Result<Record<'a>, BatchError> {
         if self.reader.remaining() == 0 {
             return Err(BatchError::RecordCount { announced: self.header.record_count });
@@ -150,4 +161,45 @@ fn length_of_headers(r: &mut Reader<'_>) -> Result<usize, DecodeError> {
         return Err(DecodeError::TooManyElements { count, left });
     }
     Ok(count)
+}
+
+/// Appends a record to `out`, its length first.
+///
+/// # Panics
+/// If the record reaches 2 GiB, which no request or log segment can hold.
+pub(super) fn put_record(
+    out: &mut Writer,
+    timestamp_delta: i64,
+    offset_delta: i32,
+    (key, value): (Option<&[u8]>, Option<&[u8]>),
+    headers: &[RecordHeader<'_>],
+) {
+    let mut record = Writer::new();
+    record.put_i8(0);
+    record.put_varlong(timestamp_delta);
+    record.put_varint(offset_delta);
+    put_nullable(&mut record, key);
+    put_nullable(&mut record, value);
+    record.put_varint(put_length(headers.len()));
+    for header in headers {
+        put_nullable(&mut record, Some(header.key));
+        put_nullable(&mut record, header.value);
+    }
+    out.put_varint(put_length(record.len()));
+    let record = record.into_bytes().expect("a record is built from bytes in memory only");
+    out.put_slice(&record);
+}
+
+fn put_nullable(w: &mut Writer, bytes: Option<&[u8]>) {
+    match bytes {
+        Some(bytes) => {
+            w.put_varint(put_length(bytes.len()));
+            w.put_slice(bytes);
+        }
+        None => w.put_varint(-1),
+    }
+}
+
+fn put_length(len: usize) -> i32 {
+    i32::try_from(len).expect("a record stays below 2 GiB")
 }
