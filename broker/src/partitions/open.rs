@@ -8,8 +8,9 @@ use std::sync::Arc;
 use anyhow::Context;
 use ottla_broker_config as config;
 use ottla_broker_log::{
-    CheckpointError, Checkpoints, CleanupPolicy, Deleted, Disk, FlushPlan, Log, LogConfig, OpenError,
-    partition_dir_name, read_clean_shutdown, remove_clean_shutdown, unhosted_logs, write_clean_shutdown,
+    CheckpointError, Checkpoints, CleanupPolicy, Deleted, DirtyRatio, Disk, FlushPlan, Log, LogConfig,
+    OpenError, partition_dir_name, read_clean_shutdown, remove_clean_shutdown, unhosted_logs,
+    write_clean_shutdown,
 };
 use ottla_broker_replication::{Replica, ReplicationConfig};
 use ottla_broker_types::{BrokerEpoch, DurationMs, MonotonicMs, Now, Offset, TopicId, TopicPartition, Uuid};
@@ -152,8 +153,11 @@ impl Opener {
             self.forget(id)?;
             log = self.open_log(id, topic_id, log_config, now);
         }
-        let log = log.map_err(|source| NotOpened::Log { partition: id.clone(), source })?;
-        let high_watermark = self.checkpoints.lock().high_watermark(id);
+        let mut log = log.map_err(|source| NotOpened::Log { partition: id.clone(), source })?;
+        let checkpoints = self.checkpoints.lock();
+        log.restore_cleaned_end(checkpoints.cleaned_end(id));
+        let high_watermark = checkpoints.high_watermark(id);
+        drop(checkpoints);
         Ok(Replica::new(broker.node_id, log, high_watermark, replication))
     }
 
@@ -168,7 +172,8 @@ impl Opener {
         Log::open(Arc::clone(&self.disk), &self.dir_of(id), id.clone(), topic_id, config, recovery, now)
     }
 
-    fn dir_of(&self, id: &TopicPartition) -> PathBuf {
+    /// The directory of a partition's log.
+    pub fn dir_of(&self, id: &TopicPartition) -> PathBuf {
         self.dir.join(partition_dir_name(id))
     }
 
@@ -259,6 +264,10 @@ impl Opener {
                 delete: topic.cleanup_policy.delete,
                 compact: topic.cleanup_policy.compact,
             },
+            dirty_ratio_min: DirtyRatio::of(topic.min_cleanable_dirty_ratio),
+            compaction_lag_ms_min: topic.min_compaction_lag_ms,
+            compaction_lag_ms_max: topic.max_compaction_lag_ms,
+            delete_retention_ms: topic.delete_retention_ms,
             max_message_bytes: topic.max_message_bytes,
             timestamp_type: match topic.timestamp_type {
                 config::TimestampType::CreateTime => ottla_broker_protocol::batch::TimestampType::CreateTime,

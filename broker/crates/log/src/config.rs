@@ -19,6 +19,24 @@ impl CleanupPolicy {
     pub const COMPACT: CleanupPolicy = CleanupPolicy { delete: false, compact: true };
 }
 
+/// A part of a log, in millionths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirtyRatio(pub u32);
+
+impl DirtyRatio {
+    const WHOLE: f64 = 1e6;
+
+    /// The nearest to `ratio`, which lies between 0 and 1.
+    pub fn of(ratio: f64) -> DirtyRatio {
+        DirtyRatio((ratio.clamp(0.0, 1.0) * Self::WHOLE).round() as u32)
+    }
+
+    /// `part` of `whole`; zero of nothing.
+    pub fn of_bytes(part: u64, whole: u64) -> DirtyRatio {
+        if whole == 0 { DirtyRatio(0) } else { DirtyRatio::of(part as f64 / whole as f64) }
+    }
+}
+
 /// The settings of one log; the default is Kafka's for a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogConfig {
@@ -36,6 +54,14 @@ pub struct LogConfig {
     pub retention_ms: Option<DurationMs>,
     /// `cleanup.policy`.
     pub cleanup_policy: CleanupPolicy,
+    /// `min.cleanable.dirty.ratio`: how much of a log must be uncompacted before it is compacted.
+    pub dirty_ratio_min: DirtyRatio,
+    /// `min.compaction.lag.ms`: records younger than this are not compacted.
+    pub compaction_lag_ms_min: DurationMs,
+    /// `max.compaction.lag.ms`: uncompacted records older than this are due; `None` is never.
+    pub compaction_lag_ms_max: Option<DurationMs>,
+    /// `delete.retention.ms`: how long tombstones stay once they are all that is left of their keys.
+    pub delete_retention_ms: DurationMs,
     /// `max.message.bytes`: the largest batch a producer may send, compressed as it is.
     pub max_message_bytes: u32,
     /// `message.timestamp.type`.
@@ -58,6 +84,17 @@ pub struct LogConfig {
     pub flush_ms: Option<DurationMs>,
 }
 
+impl LogConfig {
+    /// How old a segment may get: for a compacted topic no older than records may stay uncompacted, as the segment that is
+    /// appended to is never compacted.
+    pub(crate) fn segment_age_ms_max(&self) -> DurationMs {
+        match self.compaction_lag_ms_max {
+            Some(lag) if self.cleanup_policy.compact => self.segment_ms.min(lag),
+            _ => self.segment_ms,
+        }
+    }
+}
+
 impl Default for LogConfig {
     fn default() -> Self {
         const HOUR_MS: u64 = 60 * 60 * 1000;
@@ -69,6 +106,10 @@ impl Default for LogConfig {
             retention_bytes: None,
             retention_ms: Some(DurationMs(7 * 24 * HOUR_MS)),
             cleanup_policy: CleanupPolicy::DELETE,
+            dirty_ratio_min: DirtyRatio::of(0.5),
+            compaction_lag_ms_min: DurationMs(0),
+            compaction_lag_ms_max: None,
+            delete_retention_ms: DurationMs(24 * HOUR_MS),
             max_message_bytes: (1 << 20) + 12,
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: None,

@@ -8,6 +8,7 @@
 //! from one batch to the next; what was synced below the recovery point is never removed by recovery.
 
 mod checkpoint;
+mod cleaner;
 mod config;
 mod disk;
 mod epochs;
@@ -19,12 +20,15 @@ mod producers;
 mod segment;
 
 pub use checkpoint::{
-    CLEAN_SHUTDOWN_FILE, CheckpointError, Checkpoints, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE,
-    META_PROPERTIES_FILE, METADATA_DIR, MetaProperties, PartitionDir, RECOVERY_POINTS_FILE, is_metadata_log,
-    partition_dir_name, read_clean_shutdown, read_meta_properties, remove_clean_shutdown, stray_dir_name,
-    unhosted_logs, write_clean_shutdown, write_meta_properties,
+    CLEAN_SHUTDOWN_FILE, CLEANED_ENDS_FILE, CheckpointError, Checkpoints, HIGH_WATERMARKS_FILE,
+    LOG_STARTS_FILE, META_PROPERTIES_FILE, METADATA_DIR, MetaProperties, PartitionDir, RECOVERY_POINTS_FILE,
+    is_metadata_log, partition_dir_name, read_clean_shutdown, read_meta_properties, remove_clean_shutdown,
+    stray_dir_name, unhosted_logs, write_clean_shutdown, write_meta_properties,
 };
-pub use config::{CleanupPolicy, LogConfig};
+pub use cleaner::{
+    CleanError, CleanGroup, CleanPass, CleanResources, CleanStats, Cleanable, CleanedSegment, filthiest,
+};
+pub use config::{CleanupPolicy, DirtyRatio, LogConfig};
 pub use disk::{
     Disk, DiskFile, OpenMode, PacedDisk, RESERVE_FILE, RealDisk, ReservedDisk, Trouble, Writebacks, advice,
     replace_file, trouble,

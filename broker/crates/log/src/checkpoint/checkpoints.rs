@@ -1,4 +1,4 @@
-//! The three files of offsets of a log directory, and what they say now. I/O through [`Disk`] only.
+//! The files of offsets of a log directory, and what they say now. I/O through [`Disk`] only.
 //!
 //! Invariants: what is said of a partition stays until it is said anew or the partition is forgotten, also while its log is
 //! not open; one whose log begins anew is in none of the files, so that neither now nor after a crash the new log is opened
@@ -12,13 +12,14 @@ use std::sync::Arc;
 use ottla_broker_types::{Offset, TopicPartition};
 
 use super::offsets::{
-    HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE, read_offsets, write_offsets,
+    CLEANED_ENDS_FILE, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE, read_offsets,
+    write_offsets,
 };
 use super::text::CheckpointError;
 use crate::disk::Disk;
 use crate::log::RecoveryPoint;
 
-const FILES: [&str; 3] = [RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE];
+const FILES: [&str; 4] = [RECOVERY_POINTS_FILE, LOG_STARTS_FILE, HIGH_WATERMARKS_FILE, CLEANED_ENDS_FILE];
 
 /// The files, and what they say, or shall say once they can be written.
 pub struct Checkpoints {
@@ -60,11 +61,16 @@ impl Checkpoints {
         self.find(HIGH_WATERMARKS_FILE, id)
     }
 
+    /// Up to where a partition's log was compacted.
+    pub fn cleaned_end(&self, id: &TopicPartition) -> Offset {
+        self.find(CLEANED_ENDS_FILE, id).unwrap_or(Offset::ZERO)
+    }
+
     fn find(&self, file: &'static str, id: &TopicPartition) -> Option<Offset> {
         self.said.get(file)?.get(id).copied()
     }
 
-    /// Takes `offsets` over into `file`, one of the three, and writes it unless it says them already. Those of a partition
+    /// Takes `offsets` over into `file`, one of them, and writes it unless it says them already. Those of a partition
     /// that was forgotten meanwhile must not be among them. What could not be written is written with the next ones.
     pub fn write(
         &mut self,
@@ -73,12 +79,10 @@ impl Checkpoints {
     ) -> Result<(), CheckpointError> {
         let said = self.said.entry(file).or_default();
         for (id, offset) in offsets {
-            // As in Kafka, a log that begins with its first record is not named.
-            let is_new = if file == LOG_STARTS_FILE && offset == Offset::ZERO {
-                said.remove(&id).is_some()
-            } else {
-                said.insert(id, offset) != Some(offset)
-            };
+            // As in Kafka, a log that begins with its first record is not named, nor one that was never compacted.
+            let is_first = offset == Offset::ZERO && (file == LOG_STARTS_FILE || file == CLEANED_ENDS_FILE);
+            let is_new =
+                if is_first { said.remove(&id).is_some() } else { said.insert(id, offset) != Some(offset) };
             if is_new {
                 self.behind.insert(file);
             }

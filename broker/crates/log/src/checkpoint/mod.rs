@@ -18,7 +18,7 @@ pub(crate) use epochs::{EPOCHS_FILE, decode_epochs, encode_epochs};
 pub use meta_properties::{
     META_PROPERTIES_FILE, MetaProperties, read_meta_properties, write_meta_properties,
 };
-pub use offsets::{HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE};
+pub use offsets::{CLEANED_ENDS_FILE, HIGH_WATERMARKS_FILE, LOG_STARTS_FILE, RECOVERY_POINTS_FILE};
 pub(crate) use partition_dir::deleted_dir_name;
 pub use partition_dir::{
     METADATA_DIR, PartitionDir, is_metadata_log, partition_dir_name, stray_dir_name, unhosted_logs,

@@ -14,6 +14,8 @@ pub const RECOVERY_POINTS_FILE: &str = "recovery-point-offset-checkpoint";
 pub const HIGH_WATERMARKS_FILE: &str = "replication-offset-checkpoint";
 /// The log start of each partition.
 pub const LOG_STARTS_FILE: &str = "log-start-offset-checkpoint";
+/// Up to which offset each compacted log was compacted.
+pub const CLEANED_ENDS_FILE: &str = "cleaner-offset-checkpoint";
 
 /// The offsets in the checkpoint `file` of the log directory `dir`; none if there is no such file.
 pub fn read_offsets(

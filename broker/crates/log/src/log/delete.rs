@@ -12,7 +12,8 @@ impl Log {
     /// Moves the directory out of the way, durably, so that the partition can be made anew at once; works on a
     /// failed log too. Returns the moved directory, whose removal may take long and needs no log. `unique` tells it
     /// from other deleted directories of the same partition.
-    pub fn delete(self, unique: Uuid) -> io::Result<PathBuf> {
+    pub fn delete(mut self, unique: Uuid) -> io::Result<PathBuf> {
+        self.stop_cleaning();
         let moved = self.dir.with_file_name(deleted_dir_name(&self.topic, unique));
         self.disk.rename(&self.dir, &moved)?;
         if let Some(parent) = self.dir.parent() {

@@ -174,6 +174,7 @@ impl Log {
 
     /// Makes all durable, so that the next open needs no scan, and ends the use of the handle.
     pub fn close(&mut self) -> Result<(), LogError> {
+        self.stop_cleaning();
         self.usable().map_err(LogError::Failed)?;
         if !self.is_settled() {
             let plan = self.begin_settle()?;

@@ -10,6 +10,7 @@ mod read;
 mod restore;
 mod retention;
 mod roll;
+mod swap;
 mod truncate;
 mod types;
 

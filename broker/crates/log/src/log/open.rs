@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 
 use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_types::{LeaderEpoch, Now, Offset, TopicId, TopicPartition};
@@ -59,6 +59,7 @@ impl Log {
         let found = opening.segments(&bases, synced_end)?;
         let mut log = opening.assemble(topic, topic_id, files, found).map_err(in_dir)?;
         log.limited = limit.is_some();
+        log.cleaned_end_max = log.log_end.min(limit.unwrap_or(Offset::MAX));
         log.settle(recovery, synced_end, now).map_err(in_dir)?;
         Ok(log)
     }
@@ -97,9 +98,9 @@ fn is_lost(walked_end: Offset, base: Offset, synced_end: Offset) -> bool {
     walked_end >= synced_end && gap > 0 && gap <= OFFSET_DISTANCE_MAX
 }
 
-struct Opening {
-    disk: Arc<dyn Disk>,
-    dir: Arc<Path>,
+pub(super) struct Opening {
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) dir: Arc<Path>,
     config: LogConfig,
     recovery: RecoveryPoint,
     now: Now,
@@ -124,7 +125,7 @@ struct Found {
 }
 
 impl Opening {
-    fn at<T>(&self, path: &Path, result: io::Result<T>) -> Result<T, OpenError> {
+    pub(super) fn at<T>(&self, path: &Path, result: io::Result<T>) -> Result<T, OpenError> {
         result.map_err(|source| OpenError::Io { path: path.to_owned(), source })
     }
 
@@ -150,6 +151,10 @@ impl Opening {
             }
         }
         let listed = self.at(dir, self.disk.list_dir(dir))?;
+        let listed = match self.complete_swaps(&listed)? {
+            true => self.at(dir, self.disk.list_dir(dir))?,
+            false => listed,
+        };
         for path in &listed {
             files.bases.extend(offset_in_name(path, FileKind::Log));
         }
@@ -209,7 +214,7 @@ impl Opening {
     }
 
     fn place(&self, base: Offset) -> Place {
-        Place { disk: self.disk.clone(), dir: self.dir.clone(), base }
+        Place { disk: self.disk.clone(), dir: self.dir.clone(), base, suffix: "" }
     }
 
     /// Whether there is anything in the segments; those that hold nothing were left out but for the first.
@@ -390,6 +395,9 @@ impl Opening {
             unflushed_records: 0,
             unflushed_since: None,
             writeback_end,
+            cleaned_end: Offset::ZERO,
+            cleaned_end_max: Offset::ZERO,
+            cleaning: Weak::new(),
             cut_count: 0,
             open_sealed: Mutex::new(VecDeque::new()),
             failure: None,

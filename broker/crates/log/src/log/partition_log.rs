@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 
 use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_types::{LeaderEpoch, MonotonicMs, Now, Offset, TimestampMs, TopicId, TopicPartition};
@@ -22,16 +23,16 @@ use crate::segment::{Place, Segment};
 /// Getters never do I/O. Appends write with one positioned write on the calling thread and are durable after a
 /// flush. [`LogError::Failed`] and its likes are final: from then on every operation but the getters refuses.
 pub struct Log {
-    pub(super) disk: Arc<dyn Disk>,
+    pub(crate) disk: Arc<dyn Disk>,
     pub(super) dir: Arc<Path>,
     pub(super) topic: TopicPartition,
     pub(super) topic_id: TopicId,
-    pub(super) config: LogConfig,
+    pub(crate) config: LogConfig,
     /// By base offset; each ends where the next begins.
-    pub(super) sealed: BTreeMap<Offset, Segment>,
-    pub(super) active: Segment,
-    pub(super) log_start: Offset,
-    pub(super) log_end: Offset,
+    pub(crate) sealed: BTreeMap<Offset, Segment>,
+    pub(crate) active: Segment,
+    pub(crate) log_start: Offset,
+    pub(crate) log_end: Offset,
     /// Below it everything is durable.
     pub(super) recovery_point: Offset,
     /// The highest recovery point that a checkpoint may hold.
@@ -44,7 +45,7 @@ pub struct Log {
     /// Offsets of the producer snapshots on disk.
     pub(super) snapshots: BTreeSet<Offset>,
     /// Whether files were made since the directory was synced.
-    pub(super) dir_unsynced: bool,
+    pub(crate) dir_unsynced: bool,
     /// Whether the directory itself and the file that says whose it is may not be durable.
     pub(super) made_unsynced: bool,
     /// Log end and count of cuts with which the files were last left as a clean stop leaves them.
@@ -53,6 +54,12 @@ pub struct Log {
     pub(super) unflushed_since: Option<MonotonicMs>,
     /// Up to where the operating system was asked to write the active segment out.
     pub(super) writeback_end: u64,
+    /// Below it no two records have the same key, if the topic is compacted.
+    pub(crate) cleaned_end: Offset,
+    /// What a checkpoint may say of it: less, if the log was cut after the checkpoint was written.
+    pub(super) cleaned_end_max: Offset,
+    /// The pass of the cleaner that is under way, for as long as it lives; true ends it.
+    pub(crate) cleaning: Weak<AtomicBool>,
     /// How often the log was cut, so that a flush that began before knows.
     pub(super) cut_count: u64,
     /// Sealed segments that readers opened, the oldest use first.
@@ -86,6 +93,10 @@ impl Log {
     /// The partition's directory.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
     }
 
     /// The settings in force.
@@ -190,15 +201,33 @@ impl Log {
         self.segments().filter_map(Segment::max_timestamp).max()
     }
 
+    /// Below it the log was compacted; the broker checkpoints it.
+    pub fn cleaned_end(&self) -> Offset {
+        self.cleaned_end
+    }
+
+    /// Takes over how far a log that was just opened is compacted, by the checkpoint. What was cut since it was written
+    /// does not count.
+    pub fn restore_cleaned_end(&mut self, checkpointed: Offset) {
+        self.cleaned_end = checkpointed.min(self.cleaned_end_max).min(self.log_end);
+    }
+
+    /// Ends the pass of the cleaner that is under way, if any: nothing that it has found out holds any more.
+    pub(super) fn stop_cleaning(&mut self) {
+        if let Some(pass) = self.cleaning.upgrade() {
+            pass.store(true, Ordering::Relaxed);
+        }
+    }
+
     pub(super) fn segments(&self) -> impl DoubleEndedIterator<Item = &Segment> {
         self.sealed.values().chain(std::iter::once(&self.active))
     }
 
     pub(super) fn place(&self, base: Offset) -> Place {
-        Place { disk: self.disk.clone(), dir: self.dir.clone(), base }
+        Place { disk: self.disk.clone(), dir: self.dir.clone(), base, suffix: "" }
     }
 
-    pub(super) fn usable(&self) -> io::Result<()> {
+    pub(crate) fn usable(&self) -> io::Result<()> {
         match &self.failure {
             Some(failure) => Err(io::Error::other(failure.clone())),
             None => Ok(()),
@@ -206,13 +235,13 @@ impl Log {
     }
 
     /// Ends the use of the handle.
-    pub(super) fn fail(&mut self, error: io::Error) -> io::Error {
+    pub(crate) fn fail(&mut self, error: io::Error) -> io::Error {
         self.failure.get_or_insert_with(|| format!("the log failed before: {error}"));
         error
     }
 
     /// For calls after which the log is as it was if space or open files ran out; any other error is final.
-    pub(super) fn refused(&mut self, error: io::Error) -> LogError {
+    pub(crate) fn refused(&mut self, error: io::Error) -> LogError {
         match trouble(&error) {
             Trouble::NoSpace => LogError::NoSpace(error),
             Trouble::Exhausted => LogError::Exhausted(error),

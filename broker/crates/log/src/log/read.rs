@@ -115,7 +115,7 @@ impl Log {
     }
 
     /// First offset after a segment.
-    pub(super) fn end_of(&self, segment: &Segment) -> Offset {
+    pub(crate) fn end_of(&self, segment: &Segment) -> Offset {
         if segment.base() == self.active.base() {
             return self.log_end;
         }

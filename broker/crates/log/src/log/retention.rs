@@ -14,7 +14,11 @@ impl Log {
     /// Moves the log start up, at most to the log end; it never goes back. Segments that lie below it as a whole
     /// are removed by the next [`Log::apply_retention`]. The broker checkpoints the log start.
     pub fn advance_log_start(&mut self, to: Offset) {
+        let before = self.log_start;
         self.log_start = self.log_start.max(to.min(self.log_end));
+        if self.log_start > before {
+            self.stop_cleaning();
+        }
         if self.epochs.truncate_from_start(self.log_start) {
             self.epochs_unsaved = true;
         }
@@ -94,7 +98,7 @@ impl Log {
 
     /// Removes the snapshots that are of no use: a log is opened by the newest, and cut back to where a segment begins
     /// by that segment's. Others come from clean stops, and from segments that are gone.
-    pub(super) fn prune_snapshots(&mut self) -> io::Result<()> {
+    pub(crate) fn prune_snapshots(&mut self) -> io::Result<()> {
         let newest = self.snapshots.last().copied();
         let begins_segment =
             |offset: &Offset| self.sealed.contains_key(offset) || *offset == self.active.base();
@@ -109,7 +113,7 @@ impl Log {
     }
 
     /// Renames a segment's files, so that they are not taken for the log's any more.
-    pub(super) fn retire(&self, segment: &Segment, deleted: &mut Deleted) -> io::Result<()> {
+    pub(crate) fn retire(&self, segment: &Segment, deleted: &mut Deleted) -> io::Result<()> {
         segment.close_file();
         for kind in FileKind::SEGMENT {
             deleted.files.extend(self.move_away(&kind.path(&self.dir, segment.base()))?);

@@ -22,7 +22,7 @@ impl Log {
             return false;
         }
         let size = active.size_bytes() as usize + pending + header.size();
-        let age_max = self.config.segment_ms.0.saturating_sub(self.jitter_ms(active.base()));
+        let age_max = self.config.segment_age_ms_max().0.saturating_sub(self.jitter_ms(active.base()));
         let too_old = i64::try_from(age_max)
             .is_ok_and(|age_max| active.age_ms(header.max_timestamp, now.mono) > age_max);
         size > self.config.segment_bytes_max as usize
@@ -42,7 +42,7 @@ impl Log {
     }
 
     /// Seals the active segment and begins one at `base`. After an error the log goes on in the old one.
-    pub(super) fn roll(&mut self, base: Offset, now: Now) -> io::Result<()> {
+    pub(crate) fn roll(&mut self, base: Offset, now: Now) -> io::Result<()> {
         self.active.seal()?;
         let next = match self.begin_segment(base, now) {
             Ok(next) => next,

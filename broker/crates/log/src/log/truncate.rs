@@ -89,6 +89,7 @@ impl Log {
     /// Notes that the recovery point falls to `end`, before anything is cut: a checkpoint may hold a higher one,
     /// which will not hold for what is appended next.
     fn limit_recovery_point(&mut self, end: Offset) -> io::Result<()> {
+        self.stop_cleaning();
         // What was appended since an earlier cut is not synced either.
         let limit = end.min(self.recovery_point);
         if limit >= self.claimed {
@@ -101,6 +102,7 @@ impl Log {
 
     /// Takes note that the log ends earlier than before.
     fn cut(&mut self) {
+        self.cleaned_end = self.cleaned_end.min(self.log_end);
         self.recovery_point = self.recovery_point.min(self.log_end);
         self.cut_count += 1;
         self.writeback_end = self.writeback_end.min(u64::from(self.active.size_bytes()));

@@ -12,6 +12,10 @@ use crate::disk::{Disk, DiskFile, OpenMode};
 pub(crate) const DELETED_SUFFIX: &str = ".deleted";
 /// The ending of a file that was not finished.
 pub(crate) const TMP_SUFFIX: &str = ".tmp";
+/// The ending of a compacted segment's files while they are written; Kafka's.
+pub(crate) const CLEANED_SUFFIX: &str = ".cleaned";
+/// The ending of a compacted segment's files that take the place of others; Kafka's.
+pub(crate) const SWAP_SUFFIX: &str = ".swap";
 
 /// The files named by an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,12 +65,29 @@ pub(crate) struct Place {
     pub(crate) disk: Arc<dyn Disk>,
     pub(crate) dir: Arc<Path>,
     pub(crate) base: Offset,
+    /// What follows the names of the files; empty once they are the log's.
+    pub(crate) suffix: &'static str,
 }
 
 impl Place {
     pub(crate) fn path(&self, kind: FileKind) -> PathBuf {
-        kind.path(&self.dir, self.base)
+        self.path_with(kind, self.suffix)
     }
+
+    /// The path that the file has, or had, with another suffix.
+    pub(crate) fn path_with(&self, kind: FileKind, suffix: &str) -> PathBuf {
+        with_suffix(kind.path(&self.dir, self.base), suffix)
+    }
+}
+
+/// `path` with `suffix` behind it.
+fn with_suffix(path: PathBuf, suffix: &str) -> PathBuf {
+    if suffix.is_empty() {
+        return path;
+    }
+    let mut path = path.into_os_string();
+    path.push(suffix);
+    path.into()
 }
 
 /// A file that is opened at its first use and may be closed between uses.

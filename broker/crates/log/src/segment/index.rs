@@ -223,7 +223,12 @@ mod tests {
     fn place() -> (SimDisk, Place) {
         let disk = SimDisk::new(1);
         disk.create_dir_all(Path::new("/t-0")).unwrap();
-        let place = Place { disk: Arc::new(disk.clone()), dir: Path::new("/t-0").into(), base: Offset::ZERO };
+        let place = Place {
+            disk: Arc::new(disk.clone()),
+            dir: Path::new("/t-0").into(),
+            base: Offset::ZERO,
+            suffix: "",
+        };
         (disk, place)
     }
 

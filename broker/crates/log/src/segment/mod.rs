@@ -14,9 +14,11 @@ pub(crate) const OFFSET_ENTRY_BYTES: usize = <index::OffsetEntry as index::Index
 #[cfg(test)]
 pub(crate) const TIME_ENTRY_BYTES: usize = <index::TimeEntry as index::IndexEntry>::BYTES;
 
-pub(crate) use files::{DELETED_SUFFIX, FileKind, Place, TMP_SUFFIX, offset_in_name};
+pub(crate) use files::{
+    CLEANED_SUFFIX, DELETED_SUFFIX, FileKind, Place, SWAP_SUFFIX, TMP_SUFFIX, offset_in_name,
+};
 pub(crate) use load::RecoveryRules;
 pub(crate) use lookup::{SegmentEnd, TimestampQuery};
-pub(crate) use scan::{Damage, SEQUENTIAL_CHUNK_BYTES};
+pub(crate) use scan::{Damage, SEQUENTIAL_CHUNK_BYTES, Scan, ScanItem};
 pub(crate) use segment::{OFFSET_DISTANCE_MAX, Segment};
 pub(crate) use select::Wanted;

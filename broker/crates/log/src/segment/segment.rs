@@ -6,7 +6,7 @@
 use std::io;
 use std::sync::Arc;
 
-use ottla_broker_protocol::batch::BatchHeader;
+use ottla_broker_protocol::batch::{BatchHeader, HEADER_LEN};
 use ottla_broker_types::{MonotonicMs, Now, Offset, TimestampMs};
 
 use super::files::{FileKind, FileSlot, Place};
@@ -98,6 +98,16 @@ impl Segment {
         self.file()?.allocate(bytes)
     }
 
+    /// Takes note that the files were renamed: their names end in `suffix` now.
+    pub(crate) fn renamed(&mut self, suffix: &'static str) {
+        self.place.suffix = suffix;
+    }
+
+    /// Where the segment lies.
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// Offset that names the segment.
     pub(crate) fn base(&self) -> Offset {
         self.place.base
@@ -123,6 +133,22 @@ impl Segment {
     pub(crate) fn index_is_full(&self, index_bytes_max: u64) -> bool {
         self.offsets.size_bytes() + OffsetEntry::BYTES as u64 > index_bytes_max
             || self.times.size_bytes() + 2 * TimeEntry::BYTES as u64 > index_bytes_max
+    }
+
+    /// Bytes of the index that takes more.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.offsets.size_bytes().max(self.times.size_bytes())
+    }
+
+    /// Largest timestamp of the first batch in ms, read from the file where it is not known; `None` if it has none.
+    pub(crate) fn first_timestamp(&mut self) -> io::Result<Option<i64>> {
+        if self.first_timestamp.is_none() && self.size_bytes > 0 {
+            let mut header = [0; HEADER_LEN];
+            self.file()?.read_exact_at(&mut header, 0)?;
+            let header = BatchHeader::parse(&header).ok();
+            self.first_timestamp = header.map(|header| header.max_timestamp).filter(|first| *first >= 0);
+        }
+        Ok(self.first_timestamp)
     }
 
     /// Whether `offset` can be written relative to the base offset.
@@ -164,7 +190,10 @@ impl Segment {
         let position = self.size_bytes;
         let last_offset = Offset::clamped(header.last_offset());
         let relative_offset = self.relative(last_offset);
-        if header.max_timestamp > self.max_timestamp.map_or(TIMESTAMP_NONE, |entry| entry.timestamp) {
+        // What compaction emptied has no record that could be found by its time.
+        let is_newest =
+            header.max_timestamp > self.max_timestamp.map_or(TIMESTAMP_NONE, |entry| entry.timestamp);
+        if is_newest && header.record_count > 0 {
             self.max_timestamp = Some(TimeEntry { timestamp: header.max_timestamp, relative_offset });
         }
         if self.first_timestamp.is_none() && header.max_timestamp > TIMESTAMP_NONE {

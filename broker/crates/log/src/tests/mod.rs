@@ -1,6 +1,9 @@
 //! Tests of a whole log, by kind of claim; parts are tested beside their code.
 
 mod append;
+mod compaction;
+mod compaction_crash;
+mod compaction_model;
 mod crash_consistency;
 mod disk_faults;
 mod formats;

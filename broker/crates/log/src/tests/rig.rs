@@ -9,7 +9,10 @@ use ottla_broker_types::{
     Uuid,
 };
 
-use crate::{AppendError, Appended, Disk, Log, LogConfig, LogRead, OpenError, RecoveryPoint, SimDisk};
+use crate::{
+    AppendError, Appended, CleanError, CleanResources, CleanStats, CleanupPolicy, Disk, Log, LogConfig,
+    LogRead, OpenError, RecoveryPoint, SimDisk,
+};
 
 pub(super) const DIR: &str = "/data/t-0";
 
@@ -110,6 +113,13 @@ impl Rig {
         rig
     }
 
+    /// A tiny rig whose topic is compacted.
+    pub(super) fn compacted() -> Rig {
+        let mut rig = Rig::tiny();
+        rig.config.cleanup_policy = CleanupPolicy::COMPACT;
+        rig
+    }
+
     pub(super) fn try_open(&self) -> Result<Log, OpenError> {
         let disk = Arc::new(self.disk.clone());
         Log::open(disk, Path::new(DIR), topic(), topic_id(), self.config.clone(), self.recovery, now(1))
@@ -169,4 +179,75 @@ pub(super) fn assert_prefix(left: &[u8], all: &[u8], context: &str) {
     let (found, expected) = (spans(left), spans(all));
     assert!(expected.starts_with(&found), "{context}: {found:?} of {expected:?}");
     assert!(all.starts_with(left), "{context}: the bytes of {found:?} differ");
+}
+
+/// A record to put into a batch, or found in one: key and value.
+pub(super) type Pair<'a> = (&'a str, Option<&'a str>);
+
+/// A batch of keyed records, all at `timestamp`.
+pub(super) fn keyed(options: BatchOptions, records: &[Pair<'_>], timestamp: i64) -> Vec<u8> {
+    let mut builder = BatchBuilder::new(options);
+    for (key, value) in records {
+        builder.append(Some(key.as_bytes()), value.map(str::as_bytes), timestamp);
+    }
+    builder.build().unwrap().to_vec()
+}
+
+/// Appends keyed records as the leader of epoch 0, each in a batch of its own.
+pub(super) fn lead_each(log: &mut Log, records: &[Pair<'_>]) {
+    for record in records {
+        lead(log, keyed(BatchOptions::default(), &[*record], 1)).unwrap();
+    }
+}
+
+/// Begins a new segment, so that what was appended before can be compacted.
+pub(super) fn roll(log: &mut Log) {
+    log.roll(log.log_end(), now(1)).unwrap();
+}
+
+/// What the log holds: offset, key and value of each record, in order.
+pub(super) fn records_in(log: &Log) -> Vec<(i64, String, Option<String>)> {
+    let text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
+    let mut found = Vec::new();
+    for item in batches(&read_all(log, log.log_start())) {
+        let (header, batch) = item.unwrap();
+        header.check_crc(batch).unwrap();
+        let opened = ottla_broker_protocol::batch::records(&header, batch, 1 << 20).unwrap();
+        for record in &opened {
+            let record = record.unwrap();
+            found.push((record.offset, text(record.key).unwrap_or_default(), text(record.value)));
+        }
+    }
+    found
+}
+
+/// Memory and reads for passes of tests: small, so that reads end within batches.
+pub(super) const RESOURCES: CleanResources = CleanResources {
+    map_bytes: 24 << 10,
+    map_load_percent: 90,
+    chunk_bytes: 300,
+    decoded_bytes_max: 1 << 20,
+};
+
+/// A whole pass over all that is sealed; what it did, `None` if there was nothing to do.
+pub(super) fn clean_at(
+    log: &mut Log,
+    ms: i64,
+    resources: CleanResources,
+) -> Result<Option<CleanStats>, CleanError> {
+    let end = log.log_end();
+    let begun = log.begin_clean(now(ms), end, resources, 7).map_err(std::io::Error::other)?;
+    let Some(mut pass) = begun else { return Ok(None) };
+    pass.build_map(&mut |_| true)?;
+    while let Some(group) = pass.next_group() {
+        let cleaned = pass.clean(group, &mut |_| true)?;
+        let _ = log.finish_clean(cleaned)?.remove_files(&*log.disk());
+    }
+    log.end_clean(&pass);
+    Ok(Some(pass.stats()))
+}
+
+/// A whole pass at time 1.
+pub(super) fn clean(log: &mut Log) -> CleanStats {
+    clean_at(log, 1, RESOURCES).unwrap().expect("there is something to compact")
 }

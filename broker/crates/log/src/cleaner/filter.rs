@@ -1,0 +1,111 @@
+//! What stays of a batch. No I/O.
+
+use ottla_broker_protocol::batch::{BatchError, BatchHeader, BatchRewriter, Record, empty_batch, records};
+use ottla_broker_types::{DurationMs, Offset, ProducerEpoch, ProducerId, TimestampMs};
+
+use super::error::CleanError;
+use super::key_map::KeyMap;
+use super::pass::LastBatch;
+
+/// What stays of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Kept {
+    /// All of it, as it is.
+    Whole,
+    /// A batch of fewer records, or of none.
+    Rewritten(Vec<u8>),
+    /// Nothing.
+    Nothing,
+}
+
+/// Decides by what is known of the whole log.
+pub(super) struct Filter<'a> {
+    pub(super) map: &'a KeyMap,
+    /// First offset behind those that the map knows.
+    pub(super) reach: Offset,
+    pub(super) now: TimestampMs,
+    pub(super) delete_retention: DurationMs,
+    /// See [`super::CleanResources::decoded_bytes_max`].
+    pub(super) decoded_bytes_max: usize,
+    /// Sorted by id.
+    pub(super) last_batches: &'a [LastBatch],
+}
+
+/// The records of a batch; `None` if they would take too much memory.
+pub(super) fn open<'b>(
+    header: &BatchHeader,
+    batch: &'b [u8],
+    decoded_bytes_max: usize,
+) -> Result<Option<ottla_broker_protocol::batch::BatchRecords<'b>>, CleanError> {
+    match records(header, batch, decoded_bytes_max) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(BatchError::OutputTooLarge { .. } | BatchError::WindowTooLarge) => Ok(None),
+        Err(source) => Err(damaged(header, source)),
+    }
+}
+
+pub(super) fn damaged(header: &BatchHeader, source: BatchError) -> CleanError {
+    CleanError::Damaged { offset: Offset::clamped(header.base_offset), source }
+}
+
+impl Filter<'_> {
+    /// What stays of a batch. Of the `last` one of a segment that is written anew at least the place in the log stays.
+    pub(super) fn keep(&self, header: &BatchHeader, batch: &[u8], last: bool) -> Result<Kept, CleanError> {
+        if header.attributes.is_control() || header.base_offset >= self.reach.get() {
+            return Ok(Kept::Whole);
+        }
+        let Some(opened) = open(header, batch, self.decoded_bytes_max)? else { return Ok(Kept::Whole) };
+        let mut kept: Vec<(Record<'_>, &[u8])> = Vec::new();
+        let mut all = opened.iter();
+        while let Some(item) = all.next_with_bytes() {
+            let (record, bytes) = item.map_err(|source| damaged(header, source))?;
+            if self.stays(header, &record) {
+                kept.push((record, bytes));
+            }
+        }
+        if kept.is_empty() {
+            let is_needed = last || self.is_last_of_producer(header);
+            return Ok(match is_needed {
+                true if header.record_count == 0 => Kept::Whole,
+                true => Kept::Rewritten(empty_batch(header)),
+                false => Kept::Nothing,
+            });
+        }
+        let has_tombstone = kept.iter().any(|(record, _)| record.value.is_none());
+        let horizon = (has_tombstone && header.delete_horizon().is_none())
+            .then(|| self.now.0.saturating_add_unsigned(self.delete_retention.0));
+        if kept.len() == header.record_count as usize && horizon.is_none() {
+            return Ok(Kept::Whole);
+        }
+        let mut rewriter = BatchRewriter::new(header, horizon);
+        kept.iter().for_each(|(record, bytes)| rewriter.keep(record, bytes));
+        let size = batch.len();
+        let rewritten =
+            rewriter.build().map_err(|_| damaged(header, BatchError::OutputTooLarge { limit: size }))?;
+        Ok(Kept::Rewritten(rewritten))
+    }
+
+    /// Whether a record is the last of its key and no tombstone whose time is over.
+    fn stays(&self, header: &BatchHeader, record: &Record<'_>) -> bool {
+        if record.offset >= self.reach.get() {
+            return true;
+        }
+        // From before the topic was compacted.
+        let Some(key) = record.key else { return false };
+        if self.map.get(key).is_some_and(|last| record.offset < last.get()) {
+            return false;
+        }
+        record.value.is_some() || header.delete_horizon().is_none_or(|horizon| self.now.0 < horizon)
+    }
+
+    /// Whether it is by this batch that its producer is known: by the sequence in it, or by the epoch of a marker.
+    fn is_last_of_producer(&self, header: &BatchHeader) -> bool {
+        let Some(id) = ProducerId::from_wire(header.producer_id) else { return false };
+        let Ok(at) = self.last_batches.binary_search_by_key(&id, |last| last.id) else { return false };
+        let last = self.last_batches[at];
+        match last.last_offset {
+            Some(offset) => header.last_offset() == offset.get(),
+            None => header.attributes.is_control() && ProducerEpoch(header.producer_epoch) == last.epoch,
+        }
+    }
+}
