@@ -90,6 +90,7 @@ pub async fn run(arguments: Arguments, data: Handle) -> anyhow::Result<()> {
         seed: u64::from_le_bytes(clock::entropy()),
         connections_max: shares.connections_max,
         kept_bytes_max: shares.kept / 2,
+        cleaner_bytes_max: shares.cleaner,
         data: data.clone(),
     };
     let broker = Broker::new(parts, metrics);
@@ -120,6 +121,7 @@ async fn serve(
     let flushes = broker.data.spawn(partitions::run_flushes(Arc::clone(&broker)));
     let removals = broker.data.spawn(partitions::run_removals(Arc::clone(&broker)));
     let syncs = broker.data.spawn(partitions::run_syncs(Arc::clone(&broker)));
+    let cleaner = broker.data.spawn(partitions::run_cleaner(Arc::clone(&broker)));
     let mut follow = tokio::spawn(controller::run_follow(Arc::clone(&broker)));
     if let Some(log) = log.clone() {
         tasks.spawn(form_quorum(Arc::clone(&broker), log));
@@ -150,6 +152,7 @@ async fn serve(
     flushes.await.context("end the flushes")?;
     removals.await.context("end the removals")?;
     syncs.await.context("end the syncs")?;
+    cleaner.await.context("end the compaction")?;
     end_quorum(&broker, log).await;
     follow.abort();
     tasks.abort_all();

@@ -69,6 +69,8 @@ pub struct Broker {
     pub data: Handle,
     /// Turns at the data disk.
     pub disk: Arc<DiskAccess>,
+    /// Bytes that compaction may take for its maps of keys.
+    pub cleaner_bytes_max: usize,
     connections_max: usize,
     hosting_behind: AtomicBool,
     view: ArcSwap<View>,
@@ -102,6 +104,8 @@ pub struct Parts {
     pub connections_max: usize,
     /// Bytes that may be kept for clients: of members of groups, and as many of fetch sessions.
     pub kept_bytes_max: usize,
+    /// See [`Broker::cleaner_bytes_max`].
+    pub cleaner_bytes_max: usize,
     /// See [`Broker::data`].
     pub data: Handle,
 }
@@ -132,6 +136,7 @@ impl Broker {
             checks: Checks::default(),
             disk: DiskAccess::new(parts.clock, parts.data.clone()),
             data: parts.data,
+            cleaner_bytes_max: parts.cleaner_bytes_max,
             connections_max: parts.connections_max,
             hosting_behind: AtomicBool::new(false),
             view: ArcSwap::default(),

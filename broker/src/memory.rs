@@ -26,6 +26,8 @@ pub struct MemoryShares {
     pub frame_max: usize,
     /// What members of groups say, and as much for what groups commit.
     pub groups: usize,
+    /// The maps of keys of what is compacted.
+    pub cleaner: usize,
     /// Connections of clients.
     pub connections_max: usize,
 }
@@ -43,6 +45,7 @@ impl MemoryShares {
             kept: size(share(32)),
             frame_max: size(frame_max.min(share(8))),
             groups: size(share(64)),
+            cleaner: size(share(64)),
             connections_max: size(share(5) / CONNECTION_BYTES).max(64),
         }
     }
@@ -122,7 +125,7 @@ mod tests {
         let beyond = 2 * shares.frame_max as u64;
         let held =
             shares.client_frames + shares.broker_frames + shares.client_leftovers + shares.broker_leftovers;
-        let held = held + shares.kept + 2 * shares.groups;
+        let held = held + shares.kept + 2 * shares.groups + shares.cleaner;
         assert!(held as u64 + connections + beyond <= total * 7 / 8, "{shares:?}");
         assert!(shares.connections_max >= 5_000, "{shares:?}");
         let large = MemoryShares::of(64 << 30, 64 << 20, 100 << 20);

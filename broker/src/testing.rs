@@ -98,6 +98,7 @@ impl Rig {
             seed: 1,
             connections_max: usize::MAX,
             kept_bytes_max: KEPT_BYTES_MAX,
+            cleaner_bytes_max: 1 << 20,
             data: data(),
             config,
         };

@@ -60,9 +60,6 @@ fn page() -> String {
 fn row(setting: &Setting) -> String {
     let kind = match setting.effect {
         Effect::Works => "**works**".to_owned(),
-        Effect::WorksExcept { words, instead } => {
-            format!("**works**, but for {}: {instead}", words.join(", "))
-        }
         Effect::Inert { instead } => format!("inert: {instead}"),
         Effect::Refused { advice } => format!("refused: {advice}"),
     };

@@ -11,7 +11,7 @@ use crate::partitions::RequiredAcks;
 use crate::testing::{Rig, batch};
 
 /// The names that are promised, as the JMX exporter's usual rules make them of Kafka's beans, and their types.
-const PROMISED: [(&str, &str); 39] = [
+const PROMISED: [(&str, &str); 43] = [
     ("kafka_cluster_partition_highwatermark", "gauge"),
     ("kafka_consumergroup_committed_offset", "gauge"),
     ("kafka_controller_controllerstats_leaderelectionrateandtimems_total", "counter"),
@@ -30,6 +30,7 @@ const PROMISED: [(&str, &str); 39] = [
     ("kafka_log_log_logendoffset", "gauge"),
     ("kafka_log_log_logstartoffset", "gauge"),
     ("kafka_log_log_size", "gauge"),
+    ("kafka_log_logcleanermanager_uncleanable_partitions_count", "gauge"),
     ("kafka_network_requestmetrics_requests_total", "counter"),
     ("kafka_network_requestmetrics_totaltime_seconds", "histogram"),
     ("kafka_server_brokertopicmetrics_bytesin_total", "counter"),
@@ -51,6 +52,9 @@ const PROMISED: [(&str, &str); 39] = [
     ("kafka_server_socket_server_metrics_connection_count", "gauge"),
     ("ottla_disk_free_bytes", "gauge"),
     ("ottla_disk_full", "gauge"),
+    ("ottla_log_cleaner_bytes_read_total", "counter"),
+    ("ottla_log_cleaner_bytes_written_total", "counter"),
+    ("ottla_log_cleaner_passes_total", "counter"),
 ];
 
 /// A page as a scraper reads it.

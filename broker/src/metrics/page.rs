@@ -18,6 +18,7 @@ pub fn page(broker: &Broker) -> String {
     replicas(&mut text, broker, &facts);
     controller(&mut text, broker);
     logs(&mut text, &facts);
+    cleaner(&mut text, broker);
     disk(&mut text, broker);
     broker.groups.metrics(&mut text);
     process(&mut text, broker);
@@ -200,6 +201,25 @@ fn logs(text: &mut MetricsText, facts: &[PartitionFacts]) {
             let labels = [("topic", facts.id.topic.as_str()), ("partition", partition.as_str())];
             text.sample(name, &labels, pick(facts));
         }
+    }
+}
+
+fn cleaner(text: &mut MetricsText, broker: &Broker) {
+    let counters = &broker.metrics.cleaner;
+    text.single(
+        "kafka_log_logcleanermanager_uncleanable_partitions_count",
+        "gauge",
+        "Partitions whose log cannot be compacted.",
+        counters.uncleanable.load(Ordering::Relaxed),
+    );
+    let totals = [
+        ("passes", "Passes over logs that were compacted.", &counters.passes),
+        ("bytes_read", "Bytes that compaction read.", &counters.bytes_read),
+        ("bytes_written", "Bytes that compaction wrote.", &counters.bytes_written),
+    ];
+    for (name, help, counter) in totals {
+        let name = format!("ottla_log_cleaner_{name}_total");
+        text.single(&name, "counter", help, counter.load(Ordering::Relaxed));
     }
 }
 

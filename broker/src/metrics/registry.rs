@@ -96,6 +96,21 @@ pub struct Metrics {
     pub unclean_elections: AtomicU64,
     /// Partitions whose log failed and is offline on this broker.
     pub offline_log_partitions: AtomicI64,
+    /// What compaction did.
+    pub cleaner: CleanerCounters,
+}
+
+/// What compaction did.
+#[derive(Debug, Default)]
+pub struct CleanerCounters {
+    /// Passes that got to their end.
+    pub passes: AtomicU64,
+    /// Bytes that these read.
+    pub bytes_read: AtomicU64,
+    /// Bytes that these wrote.
+    pub bytes_written: AtomicU64,
+    /// Partitions that cannot be compacted.
+    pub uncleanable: AtomicI64,
 }
 
 impl Default for Metrics {
@@ -110,6 +125,7 @@ impl Default for Metrics {
             leader_elections: AtomicU64::new(0),
             unclean_elections: AtomicU64::new(0),
             offline_log_partitions: AtomicI64::new(0),
+            cleaner: CleanerCounters::default(),
         }
     }
 }

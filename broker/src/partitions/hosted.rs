@@ -3,6 +3,7 @@
 //! Every change of the replica comes back as effects; [`HostedPartition::settle`] is the one place that wakes
 //! waiters and passes ISR proposals on. A failed log takes this partition offline here, and nothing else.
 
+mod cleaning;
 mod follower;
 mod leader;
 
@@ -226,6 +227,7 @@ impl HostedPartition {
         broker: &Broker,
         begin: impl FnOnce(&mut Replica) -> Result<FlushPlan, LogError>,
     ) -> Option<Offset> {
+        self.save_lower_cleaned_end(broker);
         let plan = self.maintain("begin a flush", |replica| Ok((begin(replica)?, Effects::default())))?;
         // The disk may take seconds: producers go on meanwhile.
         let synced = if plan.is_empty() { Ok(()) } else { broker.partitions.opener().sync(&plan) };

@@ -1,5 +1,6 @@
 //! The partitions hosted here: their replicas, what waits on them, fetching from leaders, upkeep.
 
+mod cleaner;
 mod codes;
 mod fetcher;
 mod hosted;
@@ -14,6 +15,7 @@ mod touched;
 mod upkeep;
 mod waiters;
 
+pub use cleaner::run as run_cleaner;
 pub use hosted::{AppendFailure, FetchFailure, FetchRead, HostedPartition, NotAppended, RequiredAcks};
 pub use isr_sender::run as run_isr_sender;
 pub use manager::{PartitionFacts, Partitions};

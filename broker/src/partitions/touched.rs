@@ -21,6 +21,7 @@ pub struct Touched {
     high_watermarks: Mutex<Vec<TopicPartition>>,
     log_starts: Mutex<Vec<TopicPartition>>,
     unsettled: Mutex<Vec<TopicPartition>>,
+    dirty: Mutex<Vec<TopicPartition>>,
 }
 
 /// In which lists one partition is.
@@ -30,6 +31,9 @@ pub struct Marks {
     high_watermark: Saved,
     log_start: Saved,
     is_unsettled: AtomicBool,
+    is_dirty: AtomicBool,
+    /// Up to where the checkpoint may say that the log is compacted.
+    cleaned_end: AtomicI64,
 }
 
 /// An offset as upkeep last saved it, and whether the present one waits for that.
@@ -61,6 +65,8 @@ impl Default for Marks {
             high_watermark: Saved { offset: AtomicI64::new(-1), is_waiting: AtomicBool::default() },
             log_start: Saved { offset: AtomicI64::new(0), is_waiting: AtomicBool::default() },
             is_unsettled: AtomicBool::default(),
+            is_dirty: AtomicBool::default(),
+            cleaned_end: AtomicI64::new(i64::MAX),
         }
     }
 }
@@ -88,6 +94,23 @@ impl Marks {
         self.flush_at.store(NEVER, Ordering::Relaxed);
     }
 
+    /// There is nothing to compact in it any more.
+    pub fn is_clean(&self) {
+        self.is_dirty.store(false, Ordering::Relaxed);
+    }
+
+    /// Up to where the log is compacted, if the checkpoint may say more: as it is saved now.
+    pub fn lower_cleaned_end(&self, replica: &Replica) -> Option<Offset> {
+        let end = replica.log().cleaned_end();
+        let said = self.cleaned_end.swap(end.get(), Ordering::Relaxed);
+        (end.get() < said).then_some(end)
+    }
+
+    /// Up to where the log is compacted, as it is saved now.
+    pub fn save_cleaned_end(&self, replica: &Replica) {
+        self.cleaned_end.store(replica.log().cleaned_end().get(), Ordering::Relaxed);
+    }
+
     /// It is about to be settled.
     pub fn settling(&self) {
         self.is_unsettled.store(false, Ordering::Relaxed);
@@ -103,6 +126,9 @@ impl Touched {
         marks.log_start.note(&self.log_starts, id, replica.log().log_start());
         if !replica.log().is_settled() && !marks.is_unsettled.swap(true, Ordering::Relaxed) {
             self.unsettled.lock().push(id.clone());
+        }
+        if replica.log().has_dirt() && !marks.is_dirty.swap(true, Ordering::Relaxed) {
+            self.dirty.lock().push(id.clone());
         }
     }
 
@@ -124,6 +150,11 @@ impl Touched {
     /// Partitions whose log start is another than the saved one.
     pub fn take_log_starts(&self) -> Vec<TopicPartition> {
         std::mem::take(&mut self.log_starts.lock())
+    }
+
+    /// Partitions that have something to compact since they had nothing.
+    pub fn take_dirty(&self) -> Vec<TopicPartition> {
+        std::mem::take(&mut self.dirty.lock())
     }
 
     /// Partitions that are not as a clean stop would leave them.

@@ -37,7 +37,7 @@ pub(crate) fn broken(tree: &Tree) -> Vec<String> {
     let resolver = tree.rust().filter(|source| source.path.starts_with(RESOLVER));
     let fields: Vec<Field> = resolver.flat_map(|source| fields(&source.text)).collect();
     let shipped: Vec<Shipped> = tree.rust().filter(|source| is_shipped(source)).map(shipped).collect();
-    let works = |setting: &&Setting| matches!(setting.effect, Effect::Works | Effect::WorksExcept { .. });
+    let works = |setting: &&Setting| setting.effect == Effect::Works;
     let (topics, brokers): (Vec<_>, Vec<_>) =
         (topic_settings().filter(works).collect(), broker_settings().filter(works).collect());
     let read = |name: &str| is_read(name, &fields, &shipped);

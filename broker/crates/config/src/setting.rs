@@ -119,13 +119,6 @@ pub enum Update {
 pub enum Effect {
     /// It works as described.
     Works,
-    /// It works as described, but for some of its words, which are inert.
-    WorksExcept {
-        /// The words.
-        words: &'static [&'static str],
-        /// What happens instead.
-        instead: &'static str,
-    },
     /// It is accepted, kept and shown, and changes nothing; a warning says so. Neither data nor protection are at stake.
     Inert {
         /// What happens instead.
@@ -250,10 +243,6 @@ impl Setting {
 
     pub(crate) const fn works(self) -> Setting {
         self.effect(Effect::Works)
-    }
-
-    pub(crate) const fn works_except(self, words: &'static [&'static str], instead: &'static str) -> Setting {
-        self.effect(Effect::WorksExcept { words, instead })
     }
 
     pub(crate) const fn inert(self, instead: &'static str) -> Setting {

@@ -121,9 +121,6 @@ impl Value {
     pub fn note(&self, setting: &Setting) -> Option<String> {
         let (what, instead) = match setting.effect {
             Effect::Inert { instead } if self.asks(setting) => (setting.name.to_owned(), instead),
-            Effect::WorksExcept { words, instead } => {
-                (format!("{}={}", setting.name, self.first_of(words)?), instead)
-            }
             Effect::Works | Effect::Inert { .. } | Effect::Refused { .. } => return None,
         };
         Some(format!("{what} has no effect: {instead}"))
@@ -141,15 +138,6 @@ impl Value {
             Value::List(parts) => parts.is_empty(),
             Value::Boolean(_) | Value::Integer(_) | Value::Real(_) => false,
         }
-    }
-
-    fn first_of(&self, words: &[&'static str]) -> Option<&'static str> {
-        let has = |word: &str| match self {
-            Value::Text(text) => text == word,
-            Value::List(parts) => parts.iter().any(|part| part == word),
-            _ => false,
-        };
-        words.iter().copied().find(|word| has(word))
     }
 
     /// The value of the setting's type, if it passes the setting's check.
@@ -320,9 +308,6 @@ impl Setting {
         let about = self.about;
         match self.effect {
             Effect::Works => about.to_owned(),
-            Effect::WorksExcept { words, instead } => {
-                format!("{about} Here {} has no effect: {instead}.", words.join(", "))
-            }
             Effect::Inert { instead } => format!("{about} Has no effect here: {instead}."),
             Effect::Refused { advice } => {
                 let default = self.default.filter(|text| !text.is_empty()).unwrap_or("nothing");
@@ -433,9 +418,7 @@ mod tests {
         let inert = note("compression.type", "zstd").expect("a note");
         assert!(inert.starts_with("compression.type has no effect: "), "{inert}");
         assert_eq!(note("compression.type", "producer"), None);
-        let part = note("cleanup.policy", "compact,delete").expect("a note");
-        assert!(part.starts_with("cleanup.policy=compact has no effect: "), "{part}");
-        assert_eq!(note("cleanup.policy", "delete"), None);
+        assert_eq!(note("cleanup.policy", "compact,delete"), None);
         assert_eq!(note("retention.ms", "5"), None);
     }
 

@@ -4,7 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use ottla_broker_log::{Deleted, FlushPlan, Log, LogConfig, LogError};
+use ottla_broker_log::{
+    CleanError, CleanPass, CleanResources, Cleanable, CleanedSegment, Deleted, FlushPlan, Log, LogConfig,
+    LogError,
+};
 use ottla_broker_types::{NodeId, Now, Offset};
 
 use crate::effects::Effects;
@@ -52,6 +55,34 @@ impl Replica {
         let followers = self.followers()?.iter().filter(|(node, _)| is_live(**node));
         let starts = followers.map(|(_, remote)| remote.log_start.unwrap_or(Offset::ZERO));
         Some(starts.fold(self.log.log_start(), Offset::min))
+    }
+
+    /// How much of the log could be compacted: nothing that is not committed.
+    pub fn cleanable(&mut self, now: Now) -> io::Result<Option<Cleanable>> {
+        let stable_end = self.last_stable_offset();
+        self.log.cleanable(now, stable_end)
+    }
+
+    /// Begins a pass of the cleaner over what is committed, see [`Log::begin_clean`]; the caller runs it and finishes it
+    /// with the two calls below.
+    pub fn begin_clean(
+        &mut self,
+        now: Now,
+        resources: CleanResources,
+        seed: u64,
+    ) -> Result<Option<CleanPass>, LogError> {
+        let stable_end = self.last_stable_offset();
+        self.log.begin_clean(now, stable_end, resources, seed)
+    }
+
+    /// Puts a compacted segment in the place of those it was made of. The files of what is returned wait for their removal.
+    pub fn finish_clean(&mut self, cleaned: CleanedSegment) -> Result<Deleted, CleanError> {
+        self.log.finish_clean(cleaned)
+    }
+
+    /// Takes note of a pass after its last segment; where the compacted part of the log ends now.
+    pub fn end_clean(&mut self, pass: &CleanPass) -> Offset {
+        self.log.end_clean(pass)
     }
 
     /// Forgets producers that were silent for `producer.id.expiration.ms`; how many.

@@ -106,6 +106,8 @@ pub struct LogsConfig {
     pub flush_before_ack: bool,
     /// `producer.id.expiration.check.interval.ms`.
     pub producer_check_ms: DurationMs,
+    /// `log.cleaner.enable`.
+    pub cleaner_enabled: bool,
 }
 
 /// What new topics get, and whether topics may come and go.
@@ -182,6 +184,18 @@ pub struct DynamicBrokerConfig {
     pub producer_expiration_ms: DurationMs,
     /// `cordoned.log.dirs`; `*` is all (KIP-1066).
     pub cordoned_log_dirs: Vec<String>,
+    /// `log.cleaner.threads`.
+    pub cleaner_threads: u32,
+    /// `log.cleaner.backoff.ms`.
+    pub cleaner_backoff_ms: DurationMs,
+    /// `log.cleaner.dedupe.buffer.size`, of all threads together.
+    pub cleaner_map_bytes: u64,
+    /// `log.cleaner.io.buffer.load.factor`, in percent.
+    pub cleaner_map_load_percent: u32,
+    /// `log.cleaner.io.buffer.size`, of all threads together.
+    pub cleaner_io_bytes: u32,
+    /// `log.cleaner.io.max.bytes.per.second`, of all threads together; `None` is no limit.
+    pub cleaner_bytes_per_second_max: Option<u64>,
 }
 
 impl DynamicBrokerConfig {
@@ -196,8 +210,24 @@ impl DynamicBrokerConfig {
             follower_throttled_bytes_per_second: typed.limit("follower.replication.throttled.rate"),
             producer_expiration_ms: typed.duration("producer.id.expiration.ms"),
             cordoned_log_dirs: typed.list("cordoned.log.dirs"),
+            cleaner_threads: typed.u32("log.cleaner.threads"),
+            cleaner_backoff_ms: typed.duration("log.cleaner.backoff.ms"),
+            cleaner_map_bytes: typed.u64("log.cleaner.dedupe.buffer.size"),
+            cleaner_map_load_percent: percent(typed.real("log.cleaner.io.buffer.load.factor")),
+            cleaner_io_bytes: typed.u32("log.cleaner.io.buffer.size"),
+            cleaner_bytes_per_second_max: rate(typed.real("log.cleaner.io.max.bytes.per.second")),
         }
     }
+}
+
+fn percent(part: f64) -> u32 {
+    (part * 100.0).round() as u32
+}
+
+/// Bytes a second; what no disk reaches, Kafka's default among it, is no limit.
+fn rate(bytes_per_second: f64) -> Option<u64> {
+    const NO_LIMIT: f64 = 1e15;
+    (bytes_per_second < NO_LIMIT).then_some(bytes_per_second.max(0.0) as u64)
 }
 
 /// The `host:limit` pairs of a text that was checked when it was set; the address of a host may hold colons.
@@ -285,6 +315,7 @@ impl LogsConfig {
             flush_check_ms: typed.duration("log.flush.scheduler.interval.ms"),
             flush_before_ack: typed.bool("ottla.flush.before.ack"),
             producer_check_ms: typed.duration("producer.id.expiration.check.interval.ms"),
+            cleaner_enabled: typed.bool("log.cleaner.enable"),
         }
     }
 }

@@ -115,7 +115,7 @@ mod tests {
         for setting in everything() {
             let (text, advice) = match setting.effect {
                 Effect::Works => continue,
-                Effect::WorksExcept { instead, .. } | Effect::Inert { instead } => (instead, false),
+                Effect::Inert { instead } => (instead, false),
                 Effect::Refused { advice } => (advice, true),
             };
             assert!(!text.is_empty() && !text.ends_with('.'), "{}: {text:?}", setting.name);

@@ -1,7 +1,6 @@
 //! Why settings have no effect or are refused, each in words that end a sentence about the setting. Pure data.
 
 // Inert: said after "… has no effect: ".
-pub(crate) const COMPACTION: &str = "records are not compacted yet, so every one of them is kept";
 pub(crate) const RECOMPRESSION: &str = "batches are stored as the producer sent them";
 pub(crate) const THROTTLES: &str = "copies between brokers are not throttled yet";
 pub(crate) const TIERS: &str = "there is no remote tier yet";

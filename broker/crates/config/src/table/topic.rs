@@ -11,7 +11,7 @@ const fn topic(setting: Setting) -> Setting {
 #[rustfmt::skip] // A table is read by rows.
 pub(crate) const TOPIC: &[Setting] = &[
     topic(list("cleanup.policy", "delete", "What happens to old records: delete them, compact them by key, both, or neither when empty."))
-        .each_of(&["delete", "compact"]).synonyms(&["log.cleanup.policy"]).works_except(&["compact"], why::COMPACTION),
+        .each_of(&["delete", "compact"]).synonyms(&["log.cleanup.policy"]).works(),
     topic(string("compression.type", "producer", "How batches are stored: as the producer sent them, or recompressed with this codec."))
         .one_of(&["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]).synonyms(&["compression.type"]).inert(why::RECOMPRESSION),
     topic(int("compression.gzip.level", "-1", "The gzip level when the broker recompresses; -1 is the library's default."))
@@ -21,7 +21,7 @@ pub(crate) const TOPIC: &[Setting] = &[
     topic(int("compression.zstd.level", "3", "The zstd level when the broker recompresses."))
         .between(-131_072, 22).synonyms(&["compression.zstd.level"]).kip(390).inert(why::RECOMPRESSION),
     topic(long("delete.retention.ms", "86400000", "How long tombstones of a compacted topic stay readable."))
-        .at_least(0).synonyms(&["log.cleaner.delete.retention.ms"]).inert(why::COMPACTION),
+        .at_least(0).synonyms(&["log.cleaner.delete.retention.ms"]).works(),
     topic(boolean("errors.deadletterqueue.group.enable", "false", "Whether share groups may use this topic as their dead-letter queue."))
         .kip(1191).inert(why::SHARE),
     topic(long("file.delete.delay.ms", "60000", "How long the files of a deleted partition stay on disk."))
@@ -43,7 +43,7 @@ pub(crate) const TOPIC: &[Setting] = &[
     topic(long("local.retention.ms", "-2", "How long records stay on local disk when tiered; -2 follows retention.ms."))
         .at_least(-2).synonyms(&["log.local.retention.ms"]).kip(405).inert(why::TIERS),
     topic(long("max.compaction.lag.ms", "9223372036854775807", "The longest that a record may stay uncompacted."))
-        .at_least(1).synonyms(&["log.cleaner.max.compaction.lag.ms"]).kip(354).inert(why::COMPACTION),
+        .at_least(1).synonyms(&["log.cleaner.max.compaction.lag.ms"]).kip(354).works(),
     topic(int("max.message.bytes", "1048588", "The largest record batch, compressed, that producers may send."))
         .at_least(0).synonyms(&["message.max.bytes"]).works(),
     topic(long("message.timestamp.after.max.ms", "3600000", "How far a record's timestamp may lie ahead of the broker's clock."))
@@ -53,9 +53,9 @@ pub(crate) const TOPIC: &[Setting] = &[
     topic(string("message.timestamp.type", "CreateTime", "Whether records keep the producer's timestamp or get the broker's."))
         .one_of(&["CreateTime", "LogAppendTime"]).synonyms(&["log.message.timestamp.type"]).kip(32).works(),
     topic(double("min.cleanable.dirty.ratio", "0.5", "How much of a log must be uncompacted before the cleaner works on it."))
-        .real_between(0.0, 1.0).synonyms(&["log.cleaner.min.cleanable.ratio"]).inert(why::COMPACTION),
+        .real_between(0.0, 1.0).synonyms(&["log.cleaner.min.cleanable.ratio"]).works(),
     topic(long("min.compaction.lag.ms", "0", "The shortest that a record stays uncompacted."))
-        .at_least(0).synonyms(&["log.cleaner.min.compaction.lag.ms"]).kip(58).inert(why::COMPACTION),
+        .at_least(0).synonyms(&["log.cleaner.min.compaction.lag.ms"]).kip(58).works(),
     topic(int("min.insync.replicas", "1", "How many replicas must hold a record before acks=all is answered; below it such writes are refused."))
         .at_least(1).synonyms(&["min.insync.replicas"]).works(),
     topic(boolean("preallocate", "false", "Whether a new segment's file gets its full size at once."))

@@ -100,6 +100,7 @@ impl CleanPass {
         (resources, seed): (CleanResources, u64),
     ) -> CleanPass {
         let config = log.config();
+        let delete_retention = config.delete_retention_ms;
         CleanPass {
             disk: log.disk(),
             dir: log.dir().into(),
@@ -107,7 +108,7 @@ impl CleanPass {
             segment_bytes_max: config.segment_bytes_max.into(),
             segment_index_bytes_max: config.segment_index_bytes_max.into(),
             index_interval_bytes: config.index_interval_bytes,
-            delete_retention: config.delete_retention_ms,
+            delete_retention,
             chunk_bytes: resources.chunk_bytes,
             decoded_bytes_max: resources.decoded_bytes_max,
             dirty_start,
