@@ -3,7 +3,7 @@
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::KafkaTopicStatus;
 use ottla_operator_kafka_admin::AdminClient;
-use ottla_operator_planner::topics::{self, TopicAction, TopicInput};
+use ottla_operator_planner::topics::{self, TopicAction, TopicInput, TopicPlan};
 
 use super::execute::{Batch, Failure, Failures};
 use super::job::Job;
@@ -44,7 +44,7 @@ pub async fn reconcile(
     now: TimestampMs,
 ) -> Reconciled {
     let input = |job| input(job, world, now);
-    let plans: Vec<_> = jobs.iter().map(|job| topics::plan(&input(job))).collect();
+    let plans: Vec<_> = jobs.iter().map(|job| checked(&input(job))).collect();
     let busy: Vec<&str> = jobs
         .iter()
         .zip(&plans)
@@ -64,6 +64,16 @@ pub async fn reconcile(
     let passes = |topic: &str| failures.get(topic).map(|failure| failure.passes);
     let any_passes = failures.values().any(|failure| failure.passes);
     Reconciled { outcomes, pace: pace(any_passes, busy.into_iter().map(passes)) }
+}
+
+/// The plan of one topic; if a fault is found in it, one that does nothing and says so.
+fn checked(input: &TopicInput<'_>) -> TopicPlan {
+    let plan = topics::plan(input);
+    let faults = topics::lint(input, &plan);
+    let Some(fault) = faults.first() else { return plan };
+    let problem = format!("the plan is refused, {} faults were found in it, such as: {fault}", faults.len());
+    tracing::error!(topic = %input.topic.topic, problem, "the plan of a topic is not executed");
+    TopicPlan { actions: vec![], status: topics::delayed(input, "PlanRefused", problem), busy: true }
 }
 
 /// How soon to go on; `any_passes` says whether a failure may pass by itself. Of each topic for which something is going on

@@ -4,6 +4,7 @@
 //! more goes back to its default. Partitions never shrink. Of two objects for one topic the older one decides.
 
 mod deletion;
+mod lint;
 mod replicas;
 mod status;
 
@@ -13,6 +14,7 @@ use ottla_broker_types::{NodeId, PartitionIndex, TimestampMs};
 use ottla_operator_crd::{KafkaTopicStatus, ValidatedTopic};
 
 pub use deletion::Deletion;
+pub use lint::{Fault, lint};
 pub use status::{Unseen, delayed, denied, invalid, refused, unseen};
 
 use crate::action::Reassignment;

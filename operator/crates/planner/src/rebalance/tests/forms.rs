@@ -6,8 +6,8 @@ use super::random::{EVERYTHING, model};
 use crate::rebalance::report::{Lists, Outcome, to_json, to_kafka_file};
 use crate::rebalance::rng::SplitMix64;
 use crate::rebalance::{
-    Broker, BrokerState, CHUNK_BYTES_MAX, Fault, Model, Options, Partition, StoredPlanError, apply, explain,
-    judge, lint, load, plan, read_model, store, write_model,
+    Broker, BrokerState, CHUNK_BYTES_MAX, Fault, Model, Move, Options, Partition, StoredPlanError, apply,
+    explain, judge, lint, load, plan, read_model, store, write_model,
 };
 
 /// Two racks of two brokers, one of them draining, and a topic that lives on two of them.
@@ -153,4 +153,47 @@ fn an_assignment_from_elsewhere_is_judged_as_its_plan_would_be() {
         assert_eq!(judged.hash(), planned.hash());
         assert_eq!(judged.score().dimensions, planned.score().dimensions);
     }
+}
+
+/// Plans as they were stored, by version of the format: a release reads what every earlier one left behind in the API
+/// server, and carries it out. One that is added stays for good.
+const STORED: [(u8, [&[u8]; 3]); 1] = [(
+    1,
+    [
+        include_bytes!("../../../fixtures/stored-plan-1-0.bin"),
+        include_bytes!("../../../fixtures/stored-plan-1-1.bin"),
+        include_bytes!("../../../fixtures/stored-plan-1-2.bin"),
+    ],
+)];
+
+/// The moves that every fixture holds.
+fn moves_of_fixtures() -> Vec<Move> {
+    let step = |topic: &str, partition: i32, original: &[i32], target: &[i32], bytes: i64| Move {
+        topic: TopicName::new(topic).expect("a good name"),
+        partition: PartitionIndex(partition),
+        original: original.iter().copied().map(NodeId).collect(),
+        target: target.iter().copied().map(NodeId).collect(),
+        bytes,
+    };
+    vec![
+        step("__consumer_offsets", 7, &[0, 1, 2], &[3, 1, 2], 0),
+        step("flights", 0, &[0], &[300], 1 << 40),
+        step("flights", 200, &[2, 1, 0], &[0, 1, 2], 5),
+        step("flights", 201, &[0, 1], &[1, 4], i64::MAX),
+    ]
+}
+
+#[test]
+fn plans_of_every_version_that_was_ever_stored_are_read() {
+    for (version, chunks) in STORED {
+        assert_eq!(load(&chunks).as_deref(), Ok(&moves_of_fixtures()[..]), "version {version}");
+    }
+}
+
+#[test]
+fn the_version_that_is_stored_now_has_a_fixture_and_is_what_it_was() {
+    let now = store(&moves_of_fixtures(), 110);
+    let (version, newest) = STORED.last().expect("there is one");
+    assert_eq!(now[0][4], *version, "a new version needs a fixture: {now:?}");
+    assert!(now == newest, "the bytes of version {version} changed: {now:?}");
 }
