@@ -60,6 +60,7 @@ impl Executor<'_> {
             | KubernetesAction::AnnotateRack { .. }
             | KubernetesAction::GrowClaim { .. }
             | KubernetesAction::MarkClaim { .. }
+            | KubernetesAction::DeleteStatefulSet { .. }
             | KubernetesAction::DeleteService { .. } => Ok(()),
             KubernetesAction::RestartBroker { broker, .. } => {
                 self.fleet.restart(*broker, self.now);

@@ -149,18 +149,38 @@ fn names_that_services_cannot_have_are_refused() {
     }
 }
 
+/// A cluster with this storage, which has formed, with volumes of 2 GiB.
+fn running(storage: Value) -> Value {
+    let mut object = cluster(json!({ "storage": storage }));
+    object["status"] = json!({ "bootstrapped": true, "storageSize": "2Gi" });
+    object
+}
+
 #[test]
 fn changes_that_would_lose_data_are_refused() {
-    let old = cluster(json!({ "storage": { "size": "2Gi", "class": "fast" } }));
-    for (spec, hint) in [
-        (json!({ "storage": { "size": "1Gi", "class": "fast" } }), "cannot shrink"),
-        (json!({ "storage": { "size": "2Gi", "class": "slow" } }), "storage.class cannot be changed"),
-        (json!({ "storage": { "size": "2Gi" } }), "storage.class cannot be changed"),
+    let old = running(json!({ "size": "2Gi", "class": "fast" }));
+    for (storage, hint) in [
+        (json!({ "size": "1Gi", "class": "fast" }), "cannot shrink"),
+        (json!({ "size": "2Gi", "class": "slow" }), "storage.class cannot be changed"),
+        (json!({ "size": "2Gi" }), "storage.class cannot be changed"),
     ] {
-        assert_refused("KafkaCluster", &cluster(spec), Some(&old), hint);
+        assert_refused("KafkaCluster", &running(storage), Some(&old), hint);
     }
-    let grown = cluster(json!({ "storage": { "size": "2048Mi", "class": "fast" } }));
+    let grown = running(json!({ "size": "2048Mi", "class": "fast" }));
     assert_eq!(refusals("KafkaCluster", &grown, Some(&old)), Vec::<String>::new());
+}
+
+#[test]
+fn what_no_volume_holds_yet_can_be_changed_and_growth_can_be_taken_back() {
+    let mut typo = cluster(json!({ "storage": { "size": "9Ti", "class": "fsat" } }));
+    let mut mended = cluster(json!({ "storage": { "size": "1Gi", "class": "fast" } }));
+    for status in [json!(null), json!({ "bootstrapped": false })] {
+        typo["status"] = status.clone();
+        mended["status"] = status;
+        assert_eq!(refusals("KafkaCluster", &mended, Some(&typo)), Vec::<String>::new());
+    }
+    let (grown, back) = (running(json!({ "size": "5Gi" })), running(json!({ "size": "2Gi" })));
+    assert_eq!(refusals("KafkaCluster", &back, Some(&grown)), Vec::<String>::new());
 }
 
 #[test]

@@ -76,11 +76,18 @@ pub enum KubernetesAction {
         owned: bool,
         /// Whether the quorum has formed.
         bootstrapped: bool,
+        /// Ids of the brokers that keep the metadata.
+        controllers: Vec<i32>,
     },
     /// Delete the volume of a broker that is gone.
     DeleteClaim {
         /// The claim.
         claim: String,
+    },
+    /// Delete the StatefulSet of a cluster that has no volume yet, because what can never change in it was changed.
+    DeleteStatefulSet {
+        /// The StatefulSet.
+        name: String,
     },
     /// Delete settings that no pod reads any more.
     DeleteConfigMap {
@@ -161,6 +168,7 @@ impl fmt::Display for KubernetesAction {
                 write!(f, "let claim {claim} outlive its cluster")
             }
             KubernetesAction::DeleteClaim { claim } => write!(f, "delete claim {claim}"),
+            KubernetesAction::DeleteStatefulSet { name } => write!(f, "delete stateful set {name}"),
             KubernetesAction::DeleteConfigMap { name } => write!(f, "delete config map {name}"),
             KubernetesAction::DeleteService { name } => write!(f, "delete service {name}"),
         }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ottla_broker_types::{NodeId, TimestampMs, TopicPartition};
 
+use crate::ownership::Marks;
+
 /// Everything that a plan is made from, besides the spec and the former status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Observed {
@@ -17,6 +19,11 @@ pub struct Observed {
     pub config_maps: BTreeSet<String>,
     /// Names of the cluster's Services.
     pub services: BTreeSet<String>,
+    /// Objects with names that the cluster needs and without the owner reference that would make them its own, by kind
+    /// and name.
+    pub others: BTreeMap<String, Marks>,
+    /// Claims whose volumes cannot grow to the size asked for, with what the API server says.
+    pub growth_refused: BTreeMap<String, String>,
     /// The plan of moves that was approved and is kept until it is carried out.
     pub plan: Option<KeptPlan>,
     /// What brokers told; `Err` says why none did.
@@ -50,6 +57,8 @@ impl Default for Observed {
             claims: BTreeMap::new(),
             config_maps: BTreeSet::new(),
             services: BTreeSet::new(),
+            others: BTreeMap::new(),
+            growth_refused: BTreeMap::new(),
             plan: None,
             kafka: Err(NoAnswer("no broker was asked yet".to_owned())),
             safety: BTreeMap::new(),
@@ -64,6 +73,8 @@ pub struct StatefulSetFacts {
     pub replicas: i32,
     /// The size in its claim template, which can never change.
     pub claim_size: Option<String>,
+    /// The StorageClass in its claim template, which can never change either; `None` is the default one.
+    pub claim_class: Option<String>,
     /// The image in its pod template.
     pub image: Option<String>,
     /// The revision in its pod template, once its controller has seen it: pods made now get it.
@@ -108,12 +119,18 @@ pub struct ClaimFacts {
     pub name: String,
     /// Bytes that it asks for.
     pub requested_bytes: u64,
+    /// Bytes that its volume has; `None` if that is not known.
+    pub capacity_bytes: Option<u64>,
     /// The cluster whose data it holds.
     pub cluster_id: Option<String>,
     /// Whether that cluster's quorum had formed when it was last reconciled.
     pub bootstrapped: bool,
+    /// Ids of the brokers that keep that cluster's metadata, as far as it says.
+    pub controllers: Option<Vec<i32>>,
     /// Whether it has its volume: another cannot grow.
     pub bound: bool,
+    /// Whether it never had a volume, and so never held anything.
+    pub unused: bool,
     /// Uid of the KafkaCluster with which it goes; `None` if it stays.
     pub owner_uid: Option<String>,
     /// Whether it is being deleted.

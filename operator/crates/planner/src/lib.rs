@@ -15,6 +15,7 @@ pub mod cluster;
 pub mod facts;
 pub mod moves;
 pub mod names;
+pub mod ownership;
 pub mod rebalance;
 pub mod resources;
 mod revision;

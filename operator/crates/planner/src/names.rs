@@ -39,6 +39,10 @@ pub const PLAN_COUNT: &str = "chunks";
 pub const CLUSTER_ID_ANNOTATION: &str = "ottla.dev/cluster-id";
 /// On a claim: the quorum of that cluster had formed, so that an empty disk never forms another.
 pub const BOOTSTRAPPED_ANNOTATION: &str = "ottla.dev/bootstrapped";
+/// On a claim: ids of the brokers that keep the metadata of that cluster, with commas.
+pub const CONTROLLERS_ANNOTATION: &str = "ottla.dev/controllers";
+/// On an object that somebody else made and a cluster needs: hands it over to the cluster of that name.
+pub const ADOPT_ANNOTATION: &str = "ottla.dev/adopt";
 /// On a KafkaTopic: the topic in Kafka is to be deleted before the object goes.
 pub const TOPIC_FINALIZER: &str = "ottla.dev/topic";
 /// By this label, which the StatefulSet's controller sets, a single pod is selected.
@@ -65,6 +69,11 @@ pub fn broker_of(name: &str) -> Option<NodeId> {
 /// The claim of a broker.
 pub fn claim(cluster: &str, broker: NodeId) -> String {
     format!("data-{}", pod(cluster, broker))
+}
+
+/// Kind and name of a claim, as they are told and looked up.
+pub fn claim_label(claim: &str) -> String {
+    format!("PersistentVolumeClaim {claim}")
 }
 
 /// The headless Service that gives pods their names.

@@ -106,6 +106,7 @@ pub(crate) fn healthy(count: i32, revision: &str) -> Observed {
         stateful_set: Some(StatefulSetFacts {
             replicas: count,
             claim_size: Some("1Gi".to_owned()),
+            claim_class: None,
             image: Some("ottla:1".to_owned()),
             revision: Some(revision.to_owned()),
         }),
@@ -113,6 +114,8 @@ pub(crate) fn healthy(count: i32, revision: &str) -> Observed {
         claims: BTreeMap::new(),
         config_maps: BTreeSet::new(),
         services: BTreeSet::new(),
+        others: BTreeMap::new(),
+        growth_refused: BTreeMap::new(),
         plan: None,
         kafka: Ok(KafkaFacts {
             cluster_id: "MkU3OEVBNTcwNTJENDM2Qg".to_owned(),

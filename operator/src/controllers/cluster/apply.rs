@@ -10,10 +10,12 @@ use kube::api::{Patch, PatchParams};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource, ResourceExt};
 use ottla_operator_planner::names::FIELD_MANAGER;
+use ottla_operator_planner::ownership::{Marks, is_owned_by};
 use ottla_operator_planner::resources::Resource as Planned;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::facts::marks;
 use crate::stores::Stores;
 
 /// Even an object that looks right is applied again after that many reconciles, in case its metadata was touched.
@@ -56,10 +58,17 @@ pub struct Target<'a> {
     pub stores: &'a Stores,
     /// What was applied.
     pub applied: &'a mut Applied,
+    /// The uid of the KafkaCluster.
+    pub owner_uid: &'a str,
+    /// Objects that a person has handed over, by kind and name.
+    pub adopted: &'a BTreeMap<String, Marks>,
 }
 
 impl Target<'_> {
     /// Applies an object; says whether a call was made.
+    ///
+    /// What is there must be the cluster's own: it is named by its uid, so that what took its place stays as it is. What
+    /// was not there when the plan was made is applied without force, which fails where somebody else was faster.
     pub async fn apply(&mut self, object: &Planned) -> Result<bool, kube::Error> {
         let stores = self.stores;
         match object {
@@ -94,8 +103,14 @@ impl Target<'_> {
             return Ok(false);
         }
         let api: Api<K> = Api::namespaced(self.client.clone(), &namespace);
-        let params = PatchParams::apply(FIELD_MANAGER).force();
-        let made = api.patch(&name, &params, &Patch::Apply(object)).await?;
+        let own = present.filter(|present| is_owned_by(&marks(present.as_ref()), self.owner_uid));
+        let mut params = PatchParams::apply(FIELD_MANAGER);
+        params.force = own.is_some() || self.adopted.contains_key(&label);
+        let mut wanted = serde_json::to_value(object).map_err(kube::Error::SerdeError)?;
+        if let Some(uid) = own.and_then(|own| own.meta().uid.clone()) {
+            wanted["metadata"]["uid"] = uid.into();
+        }
+        let made = api.patch(&name, &params, &Patch::Apply(&wanted)).await?;
         self.applied.by_label.insert(label, Known { hash, version: version(&made), skipped: 0 });
         Ok(true)
     }

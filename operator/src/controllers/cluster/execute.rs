@@ -1,15 +1,21 @@
 //! Carries out the actions of a plan, one after the other.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Service};
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::runtime::reflector::{ObjectRef, Store};
 use kube::{Api, Client, Resource};
 use ottla_broker_types::NodeId;
 use ottla_operator_crd::KafkaCluster;
 use ottla_operator_kafka_admin::AdminClient;
-use ottla_operator_planner::names::{BOOTSTRAPPED_ANNOTATION, FIELD_MANAGER, RACK_ANNOTATION};
+use ottla_operator_planner::names::{
+    BOOTSTRAPPED_ANNOTATION, CONTROLLERS_ANNOTATION, FIELD_MANAGER, RACK_ANNOTATION,
+};
+use ottla_operator_planner::ownership::Marks;
 use ottla_operator_planner::{Action, Event, KafkaAction, KubernetesAction};
 
 use super::apply::{Applied, Target};
@@ -31,6 +37,10 @@ pub struct Executor<'a> {
     pub applied: &'a mut Applied,
     /// Uids of pods deleted before.
     pub deleted: &'a mut BTreeSet<String>,
+    /// Objects that a person has handed over, by kind and name.
+    pub adopted: &'a BTreeMap<String, Marks>,
+    /// Claims whose volumes cannot grow, with what the API server said.
+    pub growth_refused: &'a mut BTreeMap<String, String>,
 }
 
 impl Executor<'_> {
@@ -55,14 +65,21 @@ impl Executor<'_> {
                 self.restart(*broker, pod, uid, reason).await
             }
             KubernetesAction::GrowClaim { claim, size } => self.grow(claim, size).await,
-            KubernetesAction::MarkClaim { claim, owned, bootstrapped } => {
-                self.mark(claim, *owned, *bootstrapped).await
+            KubernetesAction::MarkClaim { claim, owned, bootstrapped, controllers } => {
+                self.mark(claim, *owned, *bootstrapped, controllers).await
             }
             KubernetesAction::DeleteClaim { claim } => {
-                delete(self.api::<PersistentVolumeClaim>(), claim).await
+                self.delete::<PersistentVolumeClaim>(&self.context.stores.claims, claim).await
             }
-            KubernetesAction::DeleteConfigMap { name } => delete(self.api::<ConfigMap>(), name).await,
-            KubernetesAction::DeleteService { name } => delete(self.api::<Service>(), name).await,
+            KubernetesAction::DeleteStatefulSet { name } => {
+                self.delete::<StatefulSet>(&self.context.stores.stateful_sets, name).await
+            }
+            KubernetesAction::DeleteConfigMap { name } => {
+                self.delete::<ConfigMap>(&self.context.stores.config_maps, name).await
+            }
+            KubernetesAction::DeleteService { name } => {
+                self.delete::<Service>(&self.context.stores.services, name).await
+            }
         }
     }
 
@@ -82,7 +99,8 @@ impl Executor<'_> {
 
     async fn apply(&mut self, object: &ottla_operator_planner::resources::Resource) -> anyhow::Result<()> {
         let (client, stores): (&Client, _) = (&self.context.client, &self.context.stores);
-        let mut target = Target { client, stores, applied: self.applied };
+        let owner_uid = self.object.metadata.uid.as_deref().unwrap_or_default();
+        let mut target = Target { client, stores, applied: self.applied, owner_uid, adopted: self.adopted };
         if target.apply(object).await? {
             Metrics::add(&self.context.metrics.applies, 1);
         }
@@ -90,7 +108,9 @@ impl Executor<'_> {
     }
 
     async fn annotate(&self, pod: &str, rack: &str) -> anyhow::Result<()> {
-        let patch = serde_json::json!({ "metadata": { "annotations": { RACK_ANNOTATION: rack } } });
+        let uid = uid_of(&self.context.stores.pods, self.namespace, pod);
+        let patch =
+            serde_json::json!({ "metadata": { "uid": uid, "annotations": { RACK_ANNOTATION: rack } } });
         let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         self.api::<Pod>().patch_metadata(pod, &params, &Patch::Merge(&patch)).await?;
         Ok(())
@@ -113,12 +133,22 @@ impl Executor<'_> {
     }
 
     /// Applies what is the operator's own on a claim, so that what it says no more is taken back.
-    async fn mark(&self, claim: &str, owned: bool, bootstrapped: bool) -> anyhow::Result<()> {
+    async fn mark(
+        &self,
+        claim: &str,
+        owned: bool,
+        bootstrapped: bool,
+        controllers: &[i32],
+    ) -> anyhow::Result<()> {
+        let uid = uid_of(&self.context.stores.claims, self.namespace, claim);
         let mut patch = serde_json::json!({
-            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": claim },
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": claim, "uid": uid },
         });
         if bootstrapped {
-            patch["metadata"]["annotations"] = serde_json::json!({ BOOTSTRAPPED_ANNOTATION: "true" });
+            let ids: Vec<String> = controllers.iter().map(i32::to_string).collect();
+            patch["metadata"]["annotations"] = serde_json::json!({
+                BOOTSTRAPPED_ANNOTATION: "true", CONTROLLERS_ANNOTATION: ids.join(","),
+            });
         }
         if owned {
             patch["metadata"]["ownerReferences"] = serde_json::json!([{
@@ -133,21 +163,58 @@ impl Executor<'_> {
         Ok(())
     }
 
-    async fn grow(&self, claim: &str, size: &str) -> anyhow::Result<()> {
-        let patch = serde_json::json!({ "spec": { "resources": { "requests": { "storage": size } } } });
-        let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
-        self.api::<PersistentVolumeClaim>().patch(claim, &params, &Patch::Merge(&patch)).await?;
+    /// Asks for a larger volume, by a dry run first: what is refused is remembered and told, and nothing was changed.
+    async fn grow(&mut self, claim: &str, size: &str) -> anyhow::Result<()> {
+        let uid = uid_of(&self.context.stores.claims, self.namespace, claim);
+        let patch = serde_json::json!({
+            "metadata": { "uid": uid },
+            "spec": { "resources": { "requests": { "storage": size } } },
+        });
+        let claims = self.api::<PersistentVolumeClaim>();
+        for dry_run in [true, false] {
+            let field_manager = Some(FIELD_MANAGER.to_owned());
+            let params = PatchParams { field_manager, dry_run, ..PatchParams::default() };
+            match claims.patch(claim, &params, &Patch::Merge(&patch)).await {
+                Ok(_) => {}
+                Err(kube::Error::Api(status)) if is_refusal(status.code) => {
+                    self.growth_refused.insert(claim.to_owned(), status.message.clone());
+                    return Ok(());
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
         Ok(())
+    }
+
+    /// Deletes exactly the object that was seen, which is the cluster's own, and not one that took its place.
+    async fn delete<K>(&self, store: &Store<K>, name: &str) -> anyhow::Result<()>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + std::fmt::Debug
+            + serde::de::DeserializeOwned
+            + 'static,
+    {
+        let Some(uid) = uid_of(store, self.namespace, name) else { return Ok(()) };
+        let preconditions = Some(Preconditions { uid: Some(uid), resource_version: None });
+        let params = DeleteParams { preconditions, ..DeleteParams::default() };
+        match self.api::<K>().delete(name, &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 
-async fn delete<K>(api: Api<K>, name: &str) -> anyhow::Result<()>
+/// Whether an answer of the API server says that it will never do this: forbidden by an admission, or invalid.
+fn is_refusal(code: u16) -> bool {
+    matches!(code, 403 | 422)
+}
+
+/// The uid of an object as it was seen.
+fn uid_of<K>(store: &Store<K>, namespace: &str, name: &str) -> Option<String>
 where
-    K: Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    K: Resource<DynamicType = ()> + Clone + 'static,
 {
-    match api.delete(name, &DeleteParams::default()).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+    store.get(&ObjectRef::new(name).within(namespace))?.meta().uid.clone()
 }

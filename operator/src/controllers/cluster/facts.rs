@@ -3,11 +3,12 @@
 use k8s_openapi::api::apps::v1::StatefulSet;
 use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, PersistentVolumeClaim, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::quantity_bytes;
 use ottla_operator_planner::facts::{ClaimFacts, KeptPlan, PodFacts, StatefulSetFacts};
 use ottla_operator_planner::names;
+use ottla_operator_planner::ownership::{Marks, Owner};
 
 /// Reasons for which a container waits that do not pass by themselves.
 const STUCK_REASONS: [&str; 8] = [
@@ -109,6 +110,7 @@ pub fn stateful_set(set: &StatefulSet) -> StatefulSetFacts {
     StatefulSetFacts {
         replicas: set.spec.replicas.unwrap_or(1),
         claim_size: size,
+        claim_class: claim.and_then(|claim| claim.spec.as_ref()?.storage_class_name.clone()),
         image: broker.and_then(|container| container.image.clone()),
         revision: revision.filter(|_| seen >= set.metadata.generation),
     }
@@ -123,8 +125,14 @@ pub fn claim(claim: &PersistentVolumeClaim) -> ClaimFacts {
         name: claim.name_any(),
         // A size that cannot be read is none to grow from.
         requested_bytes: requested.unwrap_or(u64::MAX),
+        capacity_bytes: capacity(claim),
         cluster_id: claim.annotations().get(names::CLUSTER_ID_ANNOTATION).cloned(),
         bootstrapped: claim.annotations().contains_key(names::BOOTSTRAPPED_ANNOTATION),
+        controllers: claim.annotations().get(names::CONTROLLERS_ANNOTATION).and_then(|ids| ids_of(ids)),
+        unused: claim
+            .spec
+            .as_ref()
+            .is_none_or(|spec| spec.volume_name.as_deref().unwrap_or_default().is_empty()),
         bound: claim.status.as_ref().is_some_and(|status| status.phase.as_deref() == Some("Bound")),
         owner_uid: owner(claim),
         terminating: claim.metadata.deletion_timestamp.is_some(),
@@ -150,6 +158,32 @@ pub fn kept_plan<'a>(maps: impl IntoIterator<Item = &'a ConfigMap>) -> Option<Ke
         }
     }
     Some(plan)
+}
+
+fn capacity(claim: &PersistentVolumeClaim) -> Option<u64> {
+    let capacity = claim.status.as_ref()?.capacity.as_ref()?;
+    quantity_bytes(&capacity.get("storage")?.0)
+}
+
+/// Ids with commas between them; `None` if they are anything else.
+fn ids_of(text: &str) -> Option<Vec<i32>> {
+    text.split(',').map(|id| id.parse().ok()).collect()
+}
+
+/// What an object says about whose it is.
+pub fn marks<K: Resource>(object: &K) -> Marks {
+    let owners = object.owner_references().iter().map(|owner| Owner {
+        kind: owner.kind.clone(),
+        name: owner.name.clone(),
+        uid: owner.uid.clone(),
+        controller: owner.controller == Some(true),
+    });
+    Marks {
+        owners: owners.collect(),
+        cluster: object.labels().get(names::CLUSTER_LABEL).cloned(),
+        cluster_id: object.annotations().get(names::CLUSTER_ID_ANNOTATION).cloned(),
+        adopt: object.annotations().get(names::ADOPT_ANNOTATION).cloned(),
+    }
 }
 
 /// The KafkaCluster with which a claim goes.

@@ -5,5 +5,6 @@ mod execute;
 pub mod facts;
 mod observe;
 mod reconcile;
+mod whose;
 
 pub use reconcile::{Worker, preview, reconcile};

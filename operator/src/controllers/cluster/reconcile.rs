@@ -1,6 +1,6 @@
 //! One reconcile of a cluster: observe, validate, plan, execute, write status.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use ottla_operator_planner::{Action, KubernetesAction, Plan, plan_failed, plan_i
 use super::apply::Applied;
 use super::execute::Executor;
 use super::observe::{Observation, observe};
+use super::whose::Lookup;
 use crate::brokers::plan::{Planned, Request, plan};
 use crate::clock;
 use crate::controllers::context::Context;
@@ -20,6 +21,9 @@ use crate::workers::{ClusterKey, Next};
 
 /// Failures in a row after which status says so: shorter ones are conflicts and restarts that pass.
 const FAILURES_TOLD: u32 = 5;
+
+/// A volume that could not grow is tried again after so many reconciles: a class may have been changed to allow it.
+const GROWTH_TRIED_AGAIN: u64 = 20;
 
 /// What a worker remembers between two reconciles.
 pub struct Worker {
@@ -31,6 +35,10 @@ pub struct Worker {
     /// The status written last: the stores may still show an older one.
     written: Option<KafkaClusterStatus>,
     failures: u32,
+    reconciles: u64,
+    /// Claims whose volumes could not grow, what the API server said, and the generation for which they were tried.
+    growth_refused: BTreeMap<String, String>,
+    growth_tried_for: Option<i64>,
     /// The object that all this is about: one made anew under the same name begins anew.
     uid: Option<String>,
 }
@@ -52,6 +60,9 @@ impl Worker {
             deleted: BTreeSet::new(),
             written: None,
             failures: 0,
+            reconciles: 0,
+            growth_refused: BTreeMap::new(),
+            growth_tried_for: None,
             uid: None,
         }
     }
@@ -108,9 +119,27 @@ impl Worker {
         let mut observation = observe(&context, &self.key, cluster, former, &self.deleted, now).await;
         let seen: BTreeSet<&str> = observation.observed.pods.values().map(|pod| pod.uid.as_str()).collect();
         self.deleted.retain(|uid| seen.contains(uid.as_str()));
+        if self.growth_tried_for != cluster.generation || self.reconciles.is_multiple_of(GROWTH_TRIED_AGAIN) {
+            self.growth_refused.clear();
+            self.growth_tried_for = cluster.generation;
+        }
+        self.reconciles = self.reconciles.wrapping_add(1);
+        observation.observed.growth_refused = self.growth_refused.clone();
         let request = Request { cluster, former, defaults: &context.defaults, now };
         let planned = plan(&request, &mut observation.observed, &observation.ready).await;
-        (planned, observation)
+        let lookup = Lookup { client: &context.client, stores: &context.stores, cluster, former };
+        match lookup.others(&planned.plan).await {
+            Ok(others) if others.is_empty() => (planned, observation),
+            Ok(others) => {
+                observation.observed.others = others;
+                (plan(&request, &mut observation.observed, &observation.ready).await, observation)
+            }
+            Err(error) => {
+                let refused =
+                    Some(format!("nobody knows whose the objects are that the plan changes: {error}"));
+                (Planned { plan: Plan::refused(former), refused }, observation)
+            }
+        }
     }
 
     fn refused(&self, problem: String) -> Failure {
@@ -143,6 +172,8 @@ impl Worker {
             admin: &observation.admin,
             applied: &mut self.applied,
             deleted: &mut self.deleted,
+            adopted: &observation.observed.others,
+            growth_refused: &mut self.growth_refused,
         };
         let mut problem = None;
         let mut restarted = false;

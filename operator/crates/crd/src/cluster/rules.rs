@@ -55,10 +55,10 @@ pub(super) const TOPOLOGY_KEY_WRITTEN: Rule = (
     "rack.topologyKey must be a label of the nodes, such as topology.kubernetes.io/zone",
 );
 
-/// A claim's class cannot be changed.
+/// A claim's class cannot be changed once brokers hold data.
 pub(super) const CLASS_FIXED: Rule = (
-    "(has(self.class) ? self.class : '') == (has(oldSelf.class) ? oldSelf.class : '')",
-    "storage.class cannot be changed: make a new cluster with the class wanted and move the topics there",
+    "!has(oldSelf.status) || !has(oldSelf.status.bootstrapped) || !oldSelf.status.bootstrapped || (has(self.spec.storage.class) ? self.spec.storage.class : '') == (has(oldSelf.spec.storage.class) ? oldSelf.spec.storage.class : '')",
+    "storage.class cannot be changed once brokers hold data: make a new cluster with the other class and move the topics there",
 );
 
 /// A size that Kubernetes understands, without a sign.
@@ -67,10 +67,10 @@ pub(super) const SIZE_WRITTEN: Rule = (
     "storage.size must be a number and a unit, such as 100Gi",
 );
 
-/// Volumes only grow.
-pub(super) const SIZE_GROWS: Rule = (
-    "!isQuantity(self.size) || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
-    "storage.size cannot shrink: keep the size, or make a new cluster with smaller disks and move the topics there",
+/// Kubernetes cannot shrink a volume; a size that no volume has reached can be taken back.
+pub(super) const SIZE_KEPT: Rule = (
+    "!has(self.status) || !has(self.status.storageSize) || !isQuantity(self.status.storageSize) || !isQuantity(self.spec.storage.size) || quantity(self.spec.storage.size).compareTo(quantity(self.status.storageSize)) >= 0",
+    "storage.size cannot shrink below status.storageSize, what the volumes have: keep it, or move the topics to a new cluster with smaller disks",
 );
 
 /// A log needs room for its first segments.

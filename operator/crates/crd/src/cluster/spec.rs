@@ -73,7 +73,9 @@ use crate::text::ScalarText;
     validation = rules::NAME_SHORT,
     validation = rules::NAME_LABEL,
     validation = rules::REPLICAS_KEEP_CONTROLLERS,
-    validation = rules::CONTROLLERS_FIXED
+    validation = rules::CONTROLLERS_FIXED,
+    validation = rules::CLASS_FIXED,
+    validation = rules::SIZE_KEPT
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = rules::CONTROLLERS_FIT)]
@@ -147,17 +149,14 @@ fn default_replicas() -> i32 {
 /// The disk of each broker.
 #[derive(Clone, Debug, Default, PartialEq, KubeSchema, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(
-    validation = rules::CLASS_FIXED,
-    validation = rules::SIZE_GROWS,
-    validation = rules::SIZE_USABLE
-)]
+#[x_kube(validation = rules::SIZE_USABLE)]
 pub struct StorageSpec {
-    /// Size of each broker's volume, such as 100Gi. It can be raised while brokers run.
+    /// Size of each broker's volume, such as 100Gi. It can be raised while brokers run, and lowered to
+    /// what the volumes have.
     #[schemars(length(min = 1, max = 24))]
     #[x_kube(validation = rules::SIZE_WRITTEN)]
     pub size: String,
-    /// StorageClass of the volumes; the cluster's default class if not given. Fixed.
+    /// StorageClass of the volumes; the cluster's default class if not given. Fixed once brokers hold data.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = rules::CLASS_WRITTEN)]

@@ -40,6 +40,10 @@ pub struct KafkaClusterStatus {
     /// Whether the quorum has formed once; from then on an empty disk never forms another.
     #[serde(default)]
     pub bootstrapped: bool,
+    /// Size that the volumes have: spec.storage.size cannot go below it. Absent while there is no volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 24))]
+    pub storage_size: Option<String>,
     /// Names of the dynamic settings that this object has set, so that one removed goes back to its default.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub managed_config: Vec<String>,

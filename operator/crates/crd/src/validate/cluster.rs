@@ -39,6 +39,8 @@ pub struct ValidatedCluster {
     pub replicas: i32,
     /// Brokers that keep the metadata, ascending; never empty.
     pub voters: Vec<NodeId>,
+    /// Whether the spec itself says how many keep it.
+    pub controllers_given: bool,
     /// Feature level.
     pub version: String,
     /// Image, if the spec names one.
@@ -164,6 +166,7 @@ impl ValidatedCluster {
             generation: object.metadata.generation,
             replicas: spec.replicas,
             voters,
+            controllers_given: spec.controllers.is_some(),
             version,
             image: spec.image.clone(),
             storage,

@@ -33,6 +33,9 @@ pub enum Fault {
     /// A broker would be unregistered, or its volume deleted, that is still in use.
     #[error("it gives up broker {0}, which has a pod or holds replicas")]
     InUse(NodeId),
+    /// The StatefulSet would go although a claim has a volume, or the cluster has formed.
+    #[error("it deletes StatefulSet {0}, whose brokers may hold data")]
+    HoldsData(String),
     /// A reassignment that must not be started.
     #[error(transparent)]
     Move(#[from] rebalance::Fault),
@@ -67,8 +70,13 @@ fn lint_kubernetes(input: &Input<'_>, action: &KubernetesAction) -> Option<Fault
     match action {
         KubernetesAction::RestartBroker { broker, pod, uid, .. } => restart(input, *broker, pod, uid),
         KubernetesAction::Apply(Resource::StatefulSet(set)) => shrinks(input, set.spec.replicas.unwrap_or(1)),
+        KubernetesAction::DeleteClaim { claim } if is_unused(input, claim) => None,
         KubernetesAction::DeleteClaim { claim } => {
             names::broker_of(claim).and_then(|broker| given_up(input, broker))
+        }
+        KubernetesAction::DeleteStatefulSet { name } => {
+            let unused = input.observed.claims.values().all(|claim| claim.unused);
+            (input.former.bootstrapped || !unused).then(|| Fault::HoldsData(name.clone()))
         }
         _ => None,
     }
@@ -98,6 +106,11 @@ fn shrinks(input: &Input<'_>, left: i32) -> Option<Fault> {
         }
     };
     Some(Fault::Shrinks { left, why })
+}
+
+/// Whether a claim never had a volume, and so holds nothing.
+fn is_unused(input: &Input<'_>, claim: &str) -> bool {
+    input.observed.claims.values().any(|seen| seen.name == claim && seen.unused)
 }
 
 fn given_up(input: &Input<'_>, broker: NodeId) -> Option<Fault> {

@@ -4,6 +4,7 @@ mod brokers;
 mod config;
 mod identity;
 mod lint;
+mod names_taken;
 mod status;
 mod volumes;
 
@@ -101,9 +102,15 @@ pub fn plan(input: &Input<'_>) -> Plan {
     if let Some(problem) = identity::foreign(input, cluster_id) {
         return stalled(input, "ForeignCluster", problem);
     }
+    if let Some(plan) = volumes::unfit(input) {
+        return plan;
+    }
     let scale = scale_step(input);
     let bootstrapped = identity::bootstrapped(input);
     let build = build(input, cluster_id, &scale, bootstrapped);
+    if let Some(plan) = names_taken::plan(input, cluster_id, &build) {
+        return plan;
+    }
     let mut actions: Vec<Action> = build.objects().into_iter().map(applied).collect();
     actions.extend(volumes::grown(input, scale.pods));
     actions.extend(volumes::marked(input, bootstrapped));
@@ -310,6 +317,17 @@ impl Plan {
         }
     }
 
+    /// Kind and name of each object that the plan applies, and of each claim that its StatefulSet makes or finds.
+    pub fn needed(&self, cluster: &str) -> Vec<String> {
+        let mut labels: Vec<String> = self.resources().map(Resource::label).collect();
+        for resource in self.resources() {
+            let Resource::StatefulSet(set) = resource else { continue };
+            let brokers = (0..set.spec.replicas.unwrap_or(1)).map(NodeId);
+            labels.extend(brokers.map(|id| names::claim_label(&names::claim(cluster, id))));
+        }
+        labels
+    }
+
     /// The objects that the plan applies.
     pub fn resources(&self) -> impl Iterator<Item = &Resource> {
         self.actions.iter().filter_map(|action| match action {
@@ -319,5 +337,7 @@ impl Plan {
     }
 }
 
+#[cfg(test)]
+mod storage_tests;
 #[cfg(test)]
 mod tests;

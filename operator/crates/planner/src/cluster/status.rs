@@ -8,7 +8,7 @@ use ottla_operator_crd::conditions::{
     DEGRADED, READY, RECONCILING, STALLED, UPGRADE_AVAILABLE, Verdict, merged,
 };
 
-use super::{Input, Parts, brokers, config};
+use super::{Input, Parts, brokers, config, volumes};
 use crate::action::Event;
 use crate::facts::KafkaFacts;
 use crate::names;
@@ -57,6 +57,7 @@ pub(super) fn status(input: &Input<'_>, parts: &Parts) -> KafkaClusterStatus {
         selector: Some(names::selector_text(&cluster.name)),
         bootstrap_servers: Some(bootstrap_servers(input)),
         bootstrapped: parts.bootstrapped,
+        storage_size: volumes::size(input),
         managed_config: config::managed(input),
         notes: cluster.notes.clone(),
         brokers,
@@ -134,6 +135,9 @@ fn roll(input: &Input<'_>, parts: &Parts) -> Option<RollStatus> {
 fn stalled(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
     if let Some(refused) = &parts.scale.refused {
         return Some(("ScaleDownRefused", refused.clone()));
+    }
+    if let Some(refused) = volumes::growth_refused(input) {
+        return Some(("VolumeCannotGrow", refused));
     }
     if let Rollout::Wait { reason, stuck: true, .. } = &parts.rollout {
         return Some(("BrokerCannotStart", reason.clone()));
@@ -398,7 +402,7 @@ pub(super) fn events(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -
 
 /// Reasons of conditions are a fixed set, so that events can be counted by them.
 fn known(reason: &str) -> Option<&'static str> {
-    const REASONS: [&str; 17] = [
+    const REASONS: [&str; 21] = [
         "DiskFull",
         "ActionFailed",
         "Ready",
@@ -409,6 +413,10 @@ fn known(reason: &str) -> Option<&'static str> {
         "Configuring",
         "Rebalancing",
         "InvalidSpec",
+        "NameTaken",
+        "VolumeCannotGrow",
+        "StorageFixed",
+        "VolumesOfAnother",
         "ForeignCluster",
         "ScaleDownRefused",
         "BrokerCannotStart",

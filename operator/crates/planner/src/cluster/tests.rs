@@ -11,10 +11,10 @@ use crate::action::{Action, KafkaAction, KubernetesAction};
 use crate::facts::{ClaimFacts, KeptPlan, NoAnswer, Observed};
 use crate::testing::{build, cluster_of, defaults, healthy, object, partition, topic_partition};
 
-const ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
-const NOW: TimestampMs = TimestampMs(1_000_000_000);
+pub(super) const ID: &str = "MkU3OEVBNTcwNTJENDM2Qg";
+pub(super) const NOW: TimestampMs = TimestampMs(1_000_000_000);
 
-fn running() -> KafkaClusterStatus {
+pub(super) fn running() -> KafkaClusterStatus {
     KafkaClusterStatus {
         cluster_id: Some(ID.to_owned()),
         controllers: Some(vec![0, 1, 2]),
@@ -24,30 +24,30 @@ fn running() -> KafkaClusterStatus {
     }
 }
 
-fn plan_of(cluster: &ValidatedCluster, former: &KafkaClusterStatus, observed: &Observed) -> Plan {
+pub(super) fn plan_of(cluster: &ValidatedCluster, former: &KafkaClusterStatus, observed: &Observed) -> Plan {
     let defaults = defaults();
     plan(&Input { cluster, former, observed, defaults: &defaults, fresh_cluster_id: ID, now: NOW })
 }
 
-fn todo(plan: &Plan) -> Vec<String> {
+pub(super) fn todo(plan: &Plan) -> Vec<String> {
     let rest = plan.actions.iter().filter(|action| {
         !matches!(action, Action::Kubernetes(KubernetesAction::Apply(_)) | Action::Event(_))
     });
     rest.map(Action::to_string).collect()
 }
 
-fn reason(plan: &Plan) -> &str {
+pub(super) fn reason(plan: &Plan) -> &str {
     let ready = plan.status.conditions.iter().find(|condition| condition.type_ == READY);
     ready.map_or("", |condition| condition.reason.as_str())
 }
 
-fn message(plan: &Plan) -> &str {
+pub(super) fn message(plan: &Plan) -> &str {
     let ready = plan.status.conditions.iter().find(|condition| condition.type_ == READY);
     ready.map_or("", |condition| condition.message.as_str())
 }
 
 /// A healthy cluster of the present revision with its status settled.
-fn at_rest(cluster: &ValidatedCluster) -> (Observed, KafkaClusterStatus) {
+pub(super) fn at_rest(cluster: &ValidatedCluster) -> (Observed, KafkaClusterStatus) {
     let revision = build(cluster).revision();
     let mut observed = healthy(cluster.replicas, &revision);
     observed.config_maps = BTreeSet::from([build(cluster).config_map_name()]);
@@ -127,10 +127,16 @@ fn claims_remember_the_quorum_and_go_with_the_cluster_only_where_asked() {
     let claim = ClaimFacts { name: "c0".to_owned(), requested_bytes: 1 << 30, ..ClaimFacts::default() };
     observed.claims.insert(NodeId(0), claim);
     let mark = |owned| {
-        Action::from(KubernetesAction::MarkClaim { claim: "c0".to_owned(), owned, bootstrapped: true })
+        let (claim, controllers) = ("c0".to_owned(), vec![0, 1, 2]);
+        Action::from(KubernetesAction::MarkClaim { claim, owned, bootstrapped: true, controllers })
     };
     assert!(plan_of(&keep, &status, &observed).actions.contains(&mark(false)));
     observed.claims.get_mut(&NodeId(0)).expect("it is there").bootstrapped = true;
+    assert!(
+        plan_of(&keep, &status, &observed).actions.contains(&mark(false)),
+        "it does not name the voters yet"
+    );
+    observed.claims.get_mut(&NodeId(0)).expect("it is there").controllers = Some(vec![0, 1, 2]);
     assert_eq!(todo(&plan_of(&keep, &status, &observed)), Vec::<String>::new());
     let delete = cluster_of("storage: {size: 1Gi, deletionPolicy: Delete}");
     assert!(plan_of(&delete, &status, &observed).actions.contains(&mark(true)));
@@ -149,6 +155,7 @@ fn only_claims_that_have_a_volume_and_a_broker_grow() {
             requested_bytes: 1 << 30,
             bound,
             bootstrapped: true,
+            controllers: Some(vec![0, 1, 2]),
             ..ClaimFacts::default()
         };
         observed.claims.insert(NodeId(id), claim);

@@ -5,9 +5,10 @@
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::quantity_bytes;
 
-use super::Input;
+use super::{Input, Plan, REQUEUE_BUSY, stalled, status};
 use crate::action::{Action, KubernetesAction};
 use crate::facts::ClaimFacts;
+use crate::names;
 
 /// Claims that are smaller than asked for. Without a volume there is nothing to grow, and Kubernetes refuses; a claim
 /// that a broker left behind grows when the broker comes back.
@@ -15,8 +16,13 @@ pub(super) fn grown(input: &Input<'_>, pods: i32) -> Vec<Action> {
     let storage = &input.cluster.storage;
     let wanted = quantity_bytes(&storage.size).unwrap_or(storage.size_bytes);
     let claims = input.observed.claims.iter().filter(|(id, _)| id.get() < pods);
-    let small =
-        claims.filter(|(_, claim)| claim.requested_bytes < wanted && claim.bound && !claim.terminating);
+    let refused = &input.observed.growth_refused;
+    let small = claims.filter(|(_, claim)| {
+        claim.requested_bytes < wanted
+            && claim.bound
+            && !claim.terminating
+            && !refused.contains_key(&claim.name)
+    });
     small
         .map(|(_, claim)| {
             KubernetesAction::GrowClaim { claim: claim.name.clone(), size: storage.size.clone() }.into()
@@ -27,19 +33,93 @@ pub(super) fn grown(input: &Input<'_>, pods: i32) -> Vec<Action> {
 /// Claims that do not say yet what they should.
 pub(super) fn marked(input: &Input<'_>, bootstrapped: bool) -> Vec<Action> {
     let cluster = input.cluster;
+    let controllers: Vec<i32> = cluster.voters.iter().map(|id| id.get()).collect();
     let owned = cluster.storage.deletion_policy == DeletionPolicy::Delete;
     let is_right = |claim: &&ClaimFacts| {
         let is_owned = claim.owner_uid.as_deref() == Some(&cluster.uid);
-        is_owned == owned && (claim.bootstrapped || !bootstrapped)
+        is_owned == owned
+            && (!bootstrapped || (claim.bootstrapped && claim.controllers.as_ref() == Some(&controllers)))
     };
     let wrong = input.observed.claims.values().filter(|claim| !is_right(claim) && !claim.terminating);
     wrong
         .map(|claim| {
             // What a claim said before stays true.
             let bootstrapped = bootstrapped || claim.bootstrapped;
-            KubernetesAction::MarkClaim { claim: claim.name.clone(), owned, bootstrapped }.into()
+            let (claim, controllers) = (claim.name.clone(), controllers.clone());
+            KubernetesAction::MarkClaim { claim, owned, bootstrapped, controllers }.into()
         })
         .collect()
+}
+
+/// What the API server said to the growth of a volume, with the way out.
+pub(super) fn growth_refused(input: &Input<'_>) -> Option<String> {
+    let (claim, why) = input.observed.growth_refused.iter().next()?;
+    let storage = &input.cluster.storage;
+    let back = size(input).unwrap_or_default();
+    Some(format!(
+        "PersistentVolumeClaim {claim} cannot grow to {}: {why}; set spec.storage.size back to {back}, or let its StorageClass allow volume expansion",
+        storage.size
+    ))
+}
+
+/// The size that volumes have for good, and below which spec.storage.size cannot go; `None` while there is none. Never
+/// above what is asked for: whoever grew a claim by hand has changed nothing about the cluster.
+pub(super) fn size(input: &Input<'_>) -> Option<String> {
+    let used =
+        input.observed.claims.values().filter(|claim| !claim.unused && claim.requested_bytes < u64::MAX);
+    let bytes = used.map(|claim| claim.capacity_bytes.unwrap_or(claim.requested_bytes)).max()?;
+    Some(if bytes >= input.cluster.storage.size_bytes {
+        input.cluster.storage.size.clone()
+    } else {
+        written(bytes)
+    })
+}
+
+/// Bytes as a quantity of Kubernetes.
+fn written(bytes: u64) -> String {
+    let units = [(30, "Gi"), (20, "Mi"), (10, "Ki")];
+    let unit = units.into_iter().find(|(bits, _)| bytes > 0 && bytes.trailing_zeros() >= *bits);
+    unit.map_or_else(|| bytes.to_string(), |(bits, unit)| format!("{}{unit}", bytes >> bits))
+}
+
+/// Deletes claims that never got a volume: they hold nothing, and their class and size can never change.
+pub(super) fn unused(input: &Input<'_>) -> Vec<Action> {
+    let claims = input.observed.claims.values().filter(|claim| claim.unused && !claim.terminating);
+    claims.map(|claim| KubernetesAction::DeleteClaim { claim: claim.name.clone() }.into()).collect()
+}
+
+/// The plan while the StatefulSet makes claims of another class or size than asked for. As long as no claim has a volume
+/// everything is made anew; after that the class is for good, and a template's size does not matter.
+pub(super) fn unfit(input: &Input<'_>) -> Option<Plan> {
+    let claims = &input.observed.claims;
+    let storage = &input.cluster.storage;
+    let set = input.observed.stateful_set.as_ref();
+    let is_new = !input.former.bootstrapped && claims.values().all(|claim| claim.unused);
+    let other_class = set.is_some_and(|set| set.claim_size.is_some() && set.claim_class != storage.class);
+    let bytes = set.and_then(|set| set.claim_size.as_deref()).and_then(quantity_bytes);
+    let other_size = bytes.is_some_and(|bytes| bytes != storage.size_bytes);
+    if other_class && !is_new {
+        let class = |class: &Option<String>| class.clone().unwrap_or_else(|| "left out".to_owned());
+        let was = class(&set.and_then(|set| set.claim_class.clone()));
+        let problem = format!(
+            "spec.storage.class is {}, and volumes of the class {was} hold data: set spec.storage.class back ({was}), or make a new cluster and move the topics there",
+            class(&storage.class)
+        );
+        return Some(stalled(input, "StorageFixed", problem));
+    }
+    let goes = is_new && claims.values().any(|claim| claim.terminating);
+    if !goes && !(is_new && (other_class || other_size)) {
+        return None;
+    }
+    let text = "spec.storage was changed before there was a volume: waiting until claims and StatefulSet are made anew";
+    let mut actions = vec![];
+    if other_class || other_size {
+        let name = names::brokers(&input.cluster.name);
+        actions.push(KubernetesAction::DeleteStatefulSet { name }.into());
+    }
+    actions.extend(unused(input));
+    let status = status::starting(input, input.former.clone(), text.to_owned());
+    Some(Plan { actions, status, requeue: REQUEUE_BUSY })
 }
 
 /// How many claims of an earlier cluster of this name are about to be deleted.

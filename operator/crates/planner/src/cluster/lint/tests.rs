@@ -119,3 +119,16 @@ fn a_reassignment_keeps_the_number_of_replicas_and_goes_to_brokers_that_stay() {
     kafka.partitions.get_mut(&topic_partition("t", 0)).expect("it is there").adding = vec![NodeId(2)];
     assert_eq!(told(&observed, reassign(0, &[2, 1])), ["t-0 is being reassigned by someone else"]);
 }
+
+#[test]
+fn a_stateful_set_goes_only_while_no_claim_has_a_volume() {
+    let mut observed = seen(0);
+    let delete = || Action::from(KubernetesAction::DeleteStatefulSet { name: "demo-broker".to_owned() });
+    let claim = |unused| crate::facts::ClaimFacts { name: "c0".to_owned(), unused, ..Default::default() };
+    let delete_claim = || Action::from(KubernetesAction::DeleteClaim { claim: "c0".to_owned() });
+    observed.claims.insert(NodeId(0), claim(true));
+    observed.kafka = Err(NoAnswer("silent".to_owned()));
+    assert_eq!(faults(&observed, [delete(), delete_claim()]), []);
+    observed.claims.insert(NodeId(0), claim(false));
+    assert_eq!(faults(&observed, [delete()]), [Fault::HoldsData("demo-broker".to_owned())]);
+}
