@@ -292,7 +292,7 @@ mod tests {
         let fetch = |records: &[u8], diverging| {
             let high_watermark = Some(Offset::MAX);
             let fetched = FollowerFetched { high_watermark, log_start: None, diverging, records };
-            let position = hosted.fetch_position().unwrap();
+            let position = hosted.next_fetch().unwrap().position;
             hosted.apply_fetched(now, &position, Ok(fetched)).unwrap();
         };
         for base_offset in 0..50 {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use ottla_broker_log::{AppendError, LogError};
+use ottla_broker_log::{AppendError, CleanError, LogError};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_replication::{FollowError, ProduceError};
 
@@ -87,6 +87,15 @@ impl DiskError for FollowError {
             FollowError::EpochFromTheFuture { .. } => None,
             FollowError::Append(error) => append_disk_error(error),
             FollowError::Log(error) => error.disk_error(),
+        }
+    }
+}
+
+impl DiskError for CleanError {
+    fn disk_error(&self) -> Option<&io::Error> {
+        match self {
+            CleanError::Exhausted(error) | CleanError::Io(error) => Some(error),
+            CleanError::Stopped | CleanError::Damaged { .. } | CleanError::TooLarge { .. } => None,
         }
     }
 }
