@@ -14,6 +14,7 @@ mod controller;
 mod coordinators;
 mod dir_lock;
 mod disk_access;
+mod errors;
 mod fetch;
 #[cfg(test)]
 mod frozen_disk;

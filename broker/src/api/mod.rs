@@ -8,7 +8,6 @@ mod brokers;
 mod call;
 mod data;
 mod distinct;
-mod errors;
 mod groups;
 mod route;
 mod succession;

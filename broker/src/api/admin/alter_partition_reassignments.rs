@@ -15,9 +15,9 @@ use ottla_broker_protocol::messages::alter_partition_reassignments_response::{
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
 use super::parts;
-use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::errors::KafkaError;
 
 /// Decides as the active controller.
 pub async fn decide(

@@ -14,9 +14,9 @@ use ottla_broker_types::{NodeId, TopicName};
 use super::parts;
 use crate::api::Answer;
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::errors::KafkaError;
 use crate::listener::Reply;
 
 /// Why this broker does not take the settings of a resource; `None` if it, or the controller, may.

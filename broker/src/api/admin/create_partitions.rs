@@ -13,9 +13,9 @@ use ottla_broker_protocol::messages::create_partitions_response::{
 use ottla_broker_types::NodeId;
 
 use super::parts;
-use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::errors::KafkaError;
 
 /// Decides as the active controller.
 pub async fn decide(

@@ -14,9 +14,9 @@ use ottla_broker_protocol::messages::create_topics_response::{
 use ottla_broker_types::{NodeId, PartitionIndex};
 
 use super::parts;
-use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::errors::KafkaError;
 
 /// The wire's "as the cluster's default".
 const DEFAULT: i32 = -1;

@@ -12,9 +12,9 @@ use ottla_broker_protocol::messages::delete_topics_response::{DeletableTopicResu
 use ottla_broker_types::TopicId;
 
 use super::parts;
-use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::errors::KafkaError;
 use crate::view::View;
 
 /// A row of the request: what is to go, or the answer that refuses it.

@@ -14,9 +14,9 @@ use ottla_broker_protocol::messages::elect_leaders_response::{
 use ottla_broker_types::{PartitionIndex, TopicName};
 
 use super::parts;
-use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::errors::KafkaError;
 
 /// From this version on an answer can say that the whole request failed; before, only its partitions can.
 const WHOLE_ERROR_FROM_VERSION: i16 = 1;

@@ -9,9 +9,9 @@ use ottla_broker_protocol::messages::unregister_broker_request::UnregisterBroker
 use ottla_broker_protocol::messages::unregister_broker_response::UnregisterBrokerResponse;
 use ottla_broker_types::NodeId;
 
-use crate::api::errors::KafkaError;
 use crate::broker::Broker;
 use crate::controller::NotActive;
+use crate::errors::KafkaError;
 
 /// Decides as the active controller.
 pub async fn decide(

@@ -9,9 +9,9 @@ use ottla_broker_protocol::messages::allocate_producer_ids_response::AllocatePro
 use ottla_broker_types::{BrokerEpoch, NodeId};
 
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 
 /// Handles the request of another broker.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {

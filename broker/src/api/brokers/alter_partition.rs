@@ -15,9 +15,9 @@ use ottla_broker_protocol::messages::alter_partition_response::{
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, Uuid};
 
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 
 /// Handles the request of another broker.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {

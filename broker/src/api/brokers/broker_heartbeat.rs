@@ -14,10 +14,10 @@ use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatR
 use ottla_broker_types::{BrokerEpoch, NodeId, Offset};
 
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::controller::{Decided, NotActive};
+use crate::errors::KafkaError;
 
 /// Handles the request of another broker.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {

@@ -9,10 +9,10 @@ use ottla_broker_protocol::messages::broker_registration_response::BrokerRegistr
 use ottla_broker_types::{BrokerEpoch, ClusterId, DirectoryId, NodeId};
 
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::controller::Decided;
+use crate::errors::KafkaError;
 use crate::listener::Reply;
 
 /// Handles the request of another broker.

@@ -10,9 +10,9 @@ use ottla_broker_protocol::messages::delete_groups_response::{DeletableGroupResu
 
 use super::parts;
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 
 /// From this version on a group's code has a text.
 const MESSAGE_FROM_VERSION: i16 = 3;

@@ -13,9 +13,9 @@ use ottla_broker_protocol::messages::describe_groups_response::{
 use super::parts;
 use crate::api::call::Call;
 use crate::api::distinct::distinct;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed, authorized_operations};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 
 /// From this version on a missing group is an error of its own; before, it is described as dead.
 const GROUP_ID_NOT_FOUND_FROM_VERSION: i16 = 6;

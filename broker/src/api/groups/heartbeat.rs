@@ -8,9 +8,9 @@ use ottla_broker_protocol::messages::heartbeat_response::HeartbeatResponse;
 
 use super::parts;
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 
 /// Handles a Heartbeat.
 pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {

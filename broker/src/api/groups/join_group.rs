@@ -12,9 +12,9 @@ use ottla_broker_types::DurationMs;
 
 use super::parts;
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 use crate::kept::Charge;
 
 /// From this version on the rebalance timeout has a field of its own.

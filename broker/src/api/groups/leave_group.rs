@@ -10,9 +10,9 @@ use ottla_broker_protocol::messages::leave_group_response::{LeaveGroupResponse, 
 
 use super::parts;
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 use crate::listener::Reply;
 
 /// From this version on a request names several members.

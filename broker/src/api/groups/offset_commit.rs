@@ -18,9 +18,9 @@ use ottla_broker_types::{DurationMs, LeaderEpoch, TopicName};
 
 use super::parts;
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 use crate::listener::Reply;
 use crate::view::View;
 

@@ -17,10 +17,10 @@ use ottla_broker_types::{PartitionIndex, TopicName, TopicPartition, Uuid};
 
 use super::parts;
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 use crate::coordinators::Answered;
+use crate::errors::KafkaError;
 use crate::listener::Reply;
 use crate::view::View;
 

@@ -11,9 +11,9 @@ use ottla_broker_protocol::messages::sync_group_response::SyncGroupResponse;
 
 use super::parts;
 use crate::api::call::Call;
-use crate::api::errors::KafkaError;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::errors::KafkaError;
 
 /// From this version on the member must say which protocol it believes to be chosen (KIP-559).
 const PROTOCOL_FROM_VERSION: i16 = 5;
