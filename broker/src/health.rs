@@ -12,12 +12,12 @@ use ottla_broker_protocol::messages::describe_quorum_request::{
     DescribeQuorumRequest, PartitionData, TopicData,
 };
 use ottla_broker_protocol::messages::describe_quorum_response::DescribeQuorumResponse;
-use ottla_broker_protocol::{ApiKey, Decode, ErrorCode, Reader};
+use ottla_broker_protocol::{Decode, ErrorCode, Reader};
 use ottla_broker_types::{NodeId, Offset};
 use serde_json::{Value, json};
 
-use crate::api::encode_body;
 use crate::broker::Broker;
+use crate::controller::requests::{self, AdminAnswer, DescribeQuorum};
 use crate::controller::{Asker, Standing};
 use crate::http::Facts;
 use crate::listener::Principal;
@@ -98,16 +98,24 @@ async fn quorum_facts(broker: &Arc<Broker>) -> Result<(QuorumFacts, Offset), Str
         ..Default::default()
     };
     let request = DescribeQuorumRequest { topics: vec![topic], ..Default::default() };
-    let body = encode_body(&request, DESCRIBE_QUORUM_VERSION);
-    let unknown = |code: ErrorCode| format!("the metadata quorum cannot be asked: {}", code.message());
+    let body = requests::encode(&request, DESCRIBE_QUORUM_VERSION);
     // Whoever asks over HTTP has not been asked for a name.
     let principal = Principal::anonymous();
     let asker = Asker { principal: &principal, client_id: "restart-safety" };
-    let answer =
-        broker.controller.forward(broker, ApiKey::DescribeQuorum, DESCRIBE_QUORUM_VERSION, asker, body);
-    let answer = answer.await.map_err(unknown)?;
-    let response = DescribeQuorumResponse::decode(&mut Reader::new(&answer), DESCRIBE_QUORUM_VERSION)
-        .map_err(|error| format!("the controller's answer cannot be read: {error}"))?;
+    let asked =
+        broker.controller.admin::<DescribeQuorum>(broker, asker, DESCRIBE_QUORUM_VERSION, &request, body);
+    let unknown = |code: ErrorCode| format!("the metadata quorum cannot be asked: {}", code.message());
+    match asked.await.map_err(unknown)? {
+        AdminAnswer::Here(response) => facts_of(broker, &response),
+        AdminAnswer::Elsewhere(body) => {
+            let response = DescribeQuorumResponse::decode(&mut Reader::new(&body), DESCRIBE_QUORUM_VERSION)
+                .map_err(|error| format!("the controller's answer cannot be read: {error}"))?;
+            facts_of(broker, &response)
+        }
+    }
+}
+
+fn facts_of(broker: &Broker, response: &DescribeQuorumResponse<'_>) -> Result<(QuorumFacts, Offset), String> {
     let partition = response.topics.first().and_then(|topic| topic.partitions.first());
     let partition = partition.ok_or("the controller does not know its own quorum")?;
     let caught_up_at = |id: i32| {

@@ -1,6 +1,7 @@
 //! What an API's file gives back to the dispatcher.
 
 use std::future::Future;
+use std::net::SocketAddr;
 
 use ottla_broker_protocol::DecodeError;
 
@@ -36,4 +37,12 @@ pub enum Malformed {
     /// A field holds what its type allows but the API does not.
     #[error("invalid {0}")]
     Field(&'static str),
+}
+
+impl Malformed {
+    /// The end of the connection.
+    pub fn close(&self, address: SocketAddr, api_key: i16) -> Reply {
+        tracing::info!(%address, api_key, malformed = %self, "malformed request");
+        Reply::Close("the request is malformed")
+    }
 }

@@ -3,16 +3,15 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use bytes::Bytes;
-use ottla_broker_protocol::ApiKey;
 use ottla_broker_protocol::messages::create_topics_request::{
     CreatableTopic, CreatableTopicConfig, CreateTopicsRequest,
 };
 use ottla_broker_types::TopicName;
 
-use super::call::{Call, encode_body};
+use super::call::Call;
 use crate::broker::Broker;
 use crate::controller::Asker;
+use crate::controller::requests::{self, CreateTopics};
 use crate::coordinators::OFFSETS_TOPIC;
 
 /// The version in which the request goes to the controller.
@@ -38,9 +37,9 @@ pub async fn create(broker: &Arc<Broker>, call: &Call, names: Vec<TopicName>) {
         },
     });
     let request = CreateTopicsRequest { topics: topics.collect(), ..Default::default() };
-    let body: Bytes = encode_body(&request, VERSION);
+    let body = requests::encode(&request, VERSION);
     let asker = Asker { client_id: CLIENT_ID, ..call.asker() };
-    let created = broker.controller.forward(broker, ApiKey::CreateTopics, VERSION, asker, body);
+    let created = broker.controller.admin::<CreateTopics>(broker, asker, VERSION, &request, body);
     if let Err(code) = created.await {
         tracing::info!(code = code.name(), "topics cannot be created on first use");
     }

@@ -8,7 +8,7 @@ use ottla_broker_protocol::{
     frame,
 };
 
-use super::Answer;
+use super::{Answer, Malformed};
 use crate::controller::Asker;
 use crate::listener::{Frame, PeerInfo, Reply, Reservation};
 
@@ -64,6 +64,16 @@ impl Call {
         self.held = None;
     }
 
+    /// Takes the body out; what it takes of the budget is kept with the call.
+    pub fn take_body(&mut self) -> Bytes {
+        std::mem::take(&mut self.body).freeze()
+    }
+
+    /// The end of a connection whose request turned out not to follow its schema.
+    pub fn malformed(&self, malformed: &Malformed) -> Reply {
+        malformed.close(self.peer.address, self.key.code())
+    }
+
     /// The decoded request.
     pub fn request<'a, R: Decode<'a> + Request>(&'a self) -> Result<R, DecodeError> {
         let mut reader = Reader::new(&self.body).with_items_max(self.key.rules().items_max);
@@ -94,18 +104,6 @@ impl Call {
         segments.extend(head.into_segments());
         segments.push(Segment::Bytes(body));
         Reply::frame(segments)
-    }
-}
-
-/// A response as bytes, for the way back through the broker that forwarded the request.
-pub fn encode_body<T: Encode>(response: &T, version: i16) -> Bytes {
-    let mut writer = Writer::new();
-    match response.encode(&mut writer, version) {
-        Ok(()) => writer.into_bytes().unwrap_or_default(),
-        Err(error) => {
-            tracing::error!(version, %error, "answer cannot be encoded");
-            Bytes::new()
-        }
     }
 }
 

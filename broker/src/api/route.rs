@@ -8,8 +8,10 @@ use ottla_broker_protocol::rules::{ApiRules, Listeners, QuotaClass, Work};
 use ottla_broker_protocol::{ApiKey, ServedApi};
 
 use super::admin::{
-    alter_configs, delete_records, describe_cluster, describe_configs, describe_log_dirs,
-    describe_topic_partitions, forward, incremental_alter_configs, list_partition_reassignments,
+    alter_configs, alter_partition_reassignments, create_partitions, create_topics, delete_records,
+    delete_topics, describe_cluster, describe_configs, describe_log_dirs, describe_quorum,
+    describe_topic_partitions, elect_leaders, incremental_alter_configs, list_partition_reassignments,
+    unregister_broker,
 };
 use super::answer::{Answer, Malformed};
 use super::brokers::{
@@ -159,10 +161,7 @@ fn key_and_version(frame: &[u8]) -> Option<(i16, i16)> {
 fn handled(answer: Result<Answer, Malformed>, address: SocketAddr, api_key: i16) -> Handled {
     match answer {
         Ok(Answer(handled)) => handled,
-        Err(malformed) => {
-            tracing::info!(%address, api_key, %malformed, "malformed request");
-            Handled::Now(Reply::Close("the request is malformed"))
-        }
+        Err(malformed) => Handled::Now(malformed.close(address, api_key)),
     }
 }
 
@@ -251,25 +250,25 @@ fn handle(broker: &Arc<Broker>, api: ServedApi, call: Call) -> Result<Answer, Ma
         ServedApi::DescribeGroups => describe_groups::handle(broker, &call),
         ServedApi::ListGroups => list_groups::handle(broker, &call),
         ServedApi::ApiVersions => api_versions::handle(broker, &call),
+        ServedApi::CreateTopics => create_topics::handle(broker, call),
+        ServedApi::DeleteTopics => delete_topics::handle(broker, call),
         ServedApi::DeleteRecords => delete_records::handle(broker, call),
         ServedApi::InitProducerId => init_producer_id::handle(broker, call),
         ServedApi::OffsetForLeaderEpoch => offset_for_leader_epoch::handle(broker, &call),
         ServedApi::DescribeConfigs => describe_configs::handle(broker, &call),
         ServedApi::AlterConfigs => alter_configs::handle(broker, call),
         ServedApi::DescribeLogDirs => describe_log_dirs::handle(broker, &call),
+        ServedApi::CreatePartitions => create_partitions::handle(broker, call),
         ServedApi::DeleteGroups => delete_groups::handle(broker, call),
+        ServedApi::ElectLeaders => elect_leaders::handle(broker, call),
         ServedApi::IncrementalAlterConfigs => incremental_alter_configs::handle(broker, call),
+        ServedApi::AlterPartitionReassignments => alter_partition_reassignments::handle(broker, call),
         ServedApi::ListPartitionReassignments => list_partition_reassignments::handle(broker, &call),
         ServedApi::OffsetDelete => offset_delete::handle(broker, call),
+        ServedApi::DescribeQuorum => describe_quorum::handle(broker, call),
+        ServedApi::UnregisterBroker => unregister_broker::handle(broker, call),
         ServedApi::DescribeCluster => describe_cluster::handle(broker, &call),
         ServedApi::DescribeTopicPartitions => describe_topic_partitions::handle(broker, &call),
-        ServedApi::CreateTopics
-        | ServedApi::DeleteTopics
-        | ServedApi::CreatePartitions
-        | ServedApi::ElectLeaders
-        | ServedApi::AlterPartitionReassignments
-        | ServedApi::DescribeQuorum
-        | ServedApi::UnregisterBroker => forward::handle(broker, call),
         ServedApi::AlterPartition => alter_partition::handle(broker, call),
         ServedApi::BrokerRegistration => broker_registration::handle(broker, call),
         ServedApi::BrokerHeartbeat => broker_heartbeat::handle(broker, call),

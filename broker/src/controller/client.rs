@@ -22,9 +22,11 @@ use ottla_broker_quorum::MetadataLog;
 use ottla_broker_types::{BrokerEpoch, NodeId};
 use tokio::sync::watch;
 
-use super::active::Active;
+use super::active::{Active, NotActive};
 use super::registration::Standing;
-use crate::api;
+use super::requests::{
+    AdminAnswer, AdminApi, allocate_producer_ids, alter_partition, broker_heartbeat, broker_registration,
+};
 use crate::broker::Broker;
 use crate::clock;
 use crate::listener::Principal;
@@ -209,7 +211,9 @@ impl Controller {
         broker: &Arc<Broker>,
         request: &BrokerRegistrationRequest<'_>,
     ) -> Result<BrokerRegistrationResponse, ControllerCallError> {
-        let Some(node) = self.target()? else { return Ok(api::register_broker(broker, request).await) };
+        let Some(node) = self.target()? else {
+            return Ok(broker_registration::decide(broker, request).await);
+        };
         let answer =
             self.ask(broker, (node, Lane::Heartbeats), request, &REGISTRATION_VERSIONS, CALL_TIMEOUT).await?;
         Ok(answer.decode()?)
@@ -237,7 +241,7 @@ impl Controller {
         broker: &Arc<Broker>,
         request: &BrokerHeartbeatRequest,
     ) -> Result<BrokerHeartbeatResponse, ControllerCallError> {
-        let Some(node) = self.target()? else { return Ok(api::heartbeat(broker, request).await) };
+        let Some(node) = self.target()? else { return Ok(broker_heartbeat::answer(broker, request).await) };
         let silence_max = Heartbeats::silence_max(broker.config.quorum.broker_lease_ms).to_std();
         let called =
             self.ask(broker, (node, Lane::Heartbeats), request, &HEARTBEAT_VERSIONS, silence_max).await;
@@ -254,7 +258,7 @@ impl Controller {
         broker: &Arc<Broker>,
         request: &AlterPartitionRequest,
     ) -> Result<AlterPartitionResponse, ControllerCallError> {
-        let Some(node) = self.target()? else { return Ok(api::alter_partition(broker, request).await) };
+        let Some(node) = self.target()? else { return Ok(alter_partition::decide(broker, request).await) };
         let answer =
             self.ask(broker, (node, Lane::Brokers), request, &ALTER_PARTITION_VERSIONS, CALL_TIMEOUT).await?;
         Ok(answer.decode()?)
@@ -266,34 +270,39 @@ impl Controller {
         broker: &Arc<Broker>,
         request: &AllocateProducerIdsRequest,
     ) -> Result<AllocateProducerIdsResponse, ControllerCallError> {
-        let Some(node) = self.target()? else { return Ok(api::allocate_producer_ids(broker, request).await) };
+        let Some(node) = self.target()? else {
+            return Ok(allocate_producer_ids::decide(broker, request).await);
+        };
         let answer =
             self.ask(broker, (node, Lane::Brokers), request, &PRODUCER_IDS_VERSIONS, CALL_TIMEOUT).await?;
         Ok(answer.decode()?)
     }
 
-    /// Has an admin request decided by the active controller; looks for one until [`FORWARD_TIMEOUT`].
+    /// Has an admin request decided by the active controller; looks for one until [`FORWARD_TIMEOUT`]. `body` is the
+    /// request as it goes to another broker.
     ///
-    /// The answer is the body of the response at the request's version.
-    pub async fn forward(
+    /// # Errors
+    /// The code with which everything asked for failed.
+    pub async fn admin<A: AdminApi>(
         &self,
         broker: &Arc<Broker>,
-        key: ApiKey,
-        version: i16,
         asker: Asker<'_>,
+        version: i16,
+        request: &A::Request<'_>,
         body: Bytes,
-    ) -> Result<Bytes, ErrorCode> {
+    ) -> Result<AdminAnswer<A>, ErrorCode> {
         let attempts = async {
             loop {
                 while !self.is_active_known() {
                     tokio::time::sleep(LOOK_PAUSE).await;
                 }
-                match self.forward_once(broker, key, version, asker, &body).await {
+                match self.admin_once::<A>(broker, asker, version, request, &body).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(ErrorCode::NotController)) => {}
                     Ok(Err(code)) => return Err(code),
                     Err(error) => {
-                        tracing::debug!(%error, api = key.name(), "request cannot be forwarded; trying again");
+                        let api = <A::Request<'_> as Request>::KEY.name();
+                        tracing::debug!(%error, api, "request cannot be forwarded; trying again");
                     }
                 }
                 tokio::time::sleep(clock::jittered(FORWARD_RETRY_PAUSE)).await;
@@ -302,17 +311,32 @@ impl Controller {
         tokio::time::timeout(FORWARD_TIMEOUT, attempts).await.unwrap_or(Err(ErrorCode::RequestTimedOut))
     }
 
-    async fn forward_once(
+    async fn admin_once<A: AdminApi>(
         &self,
         broker: &Arc<Broker>,
+        asker: Asker<'_>,
+        version: i16,
+        request: &A::Request<'_>,
+        body: &Bytes,
+    ) -> Result<Result<AdminAnswer<A>, ErrorCode>, ControllerCallError> {
+        let Some(node) = self.target()? else {
+            let decided = A::decide(broker, request, version).await;
+            return Ok(decided.map(AdminAnswer::Here).map_err(|NotActive| ErrorCode::NotController));
+        };
+        let forwarded = self.forward(broker, node, asker, <A::Request<'_> as Request>::KEY, version, body);
+        Ok(forwarded.await?.map(AdminAnswer::Elsewhere))
+    }
+
+    /// Passes an admin request on to the active controller, `node`.
+    async fn forward(
+        &self,
+        broker: &Broker,
+        node: NodeId,
+        asker: Asker<'_>,
         key: ApiKey,
         version: i16,
-        asker: Asker<'_>,
         body: &Bytes,
     ) -> Result<Result<Bytes, ErrorCode>, ControllerCallError> {
-        let Some(node) = self.target()? else {
-            return Ok(api::decide_admin(broker, key, version, body).await);
-        };
         let served = broker.peers.serves(node, Lane::Admin, key, version);
         if !tokio::time::timeout(FORWARD_TIMEOUT, served).await.unwrap_or(Ok(true))? {
             // A controller of the former release, amid a roll: the client asked in a version that this broker listed.

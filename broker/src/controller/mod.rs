@@ -9,6 +9,8 @@ mod notes;
 mod raft_transport;
 mod registration;
 
+pub mod requests;
+
 pub use active::{Active, Decided, NotActive};
 pub use client::{Asker, Controller};
 pub use raft_transport::RaftTransport;

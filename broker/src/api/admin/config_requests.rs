@@ -1,26 +1,68 @@
 //! What IncrementalAlterConfigs and AlterConfigs share: settings of one broker are taken by that broker only, as in
 //! Kafka; everything else goes to the active controller.
 
-use std::collections::BTreeSet;
-use std::convert::Infallible;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ottla_broker_metadata::ConfigResource;
-use ottla_broker_metadata::controller::{self, ConfigResult, Context, Decision};
-use ottla_broker_protocol::ErrorCode;
-use ottla_broker_types::{NodeId, TopicName};
+use ottla_broker_protocol::{Decode, ErrorCode, Reader};
+use ottla_broker_types::NodeId;
 
-use super::parts;
+use super::to_controller;
 use crate::api::Answer;
 use crate::api::call::Call;
 use crate::broker::Broker;
-use crate::controller::NotActive;
-use crate::errors::KafkaError;
+use crate::controller::requests::{self, AdminAnswer, AdminApi, ConfigApi};
 use crate::listener::Reply;
 
+/// Handles the request of a client.
+pub fn handle<A: ConfigApi>(broker: &Arc<Broker>, mut call: Call) -> Answer {
+    let body = call.take_body();
+    let (is_long, serving) = (to_controller::is_long(&body), Arc::clone(broker));
+    let decision = async move {
+        let broker = serving;
+        let mut rest = match requests::decode::<A>(&body, call.version) {
+            Ok(request) => request,
+            Err(error) => return call.malformed(&error.into()),
+        };
+        let refused = split::<A>(&mut rest, broker.node_id);
+        if refused.is_empty() {
+            return to_controller::ask::<A>(&broker, &call, &rest, body.clone()).await;
+        }
+        if A::resources(&mut rest).is_empty() {
+            return finish::<A>(&call, Vec::new(), &refused);
+        }
+        let body = requests::encode(&rest, call.version);
+        match broker.controller.admin::<A>(&broker, call.asker(), call.version, &rest, body).await {
+            Ok(AdminAnswer::Here(response)) => finish::<A>(&call, A::rows(response), &refused),
+            Ok(AdminAnswer::Elsewhere(body)) => {
+                match <A as AdminApi>::Response::decode(&mut Reader::new(&body), call.version) {
+                    Ok(response) => finish::<A>(&call, A::rows(response), &refused),
+                    Err(_) => Reply::Close("the controller's answer is malformed"),
+                }
+            }
+            Err(code) => finish::<A>(&call, A::rows(A::failed(&rest, code, call.version)), &refused),
+        }
+    };
+    to_controller::answer(broker, is_long, decision)
+}
+
+/// A resource that is another broker's.
+struct OfOther {
+    kind: i8,
+    name: String,
+    message: String,
+}
+
+/// Takes the settings of other brokers out of a request; gives them with their places among all.
+fn split<A: ConfigApi>(request: &mut A::Request<'_>, self_id: NodeId) -> Vec<(usize, OfOther)> {
+    take_out(A::resources(request), |resource| {
+        let (kind, name) = A::resource(resource);
+        refusal(self_id, kind, name).map(|message| OfOther { kind, name: name.to_owned(), message })
+    })
+}
+
 /// Why this broker does not take the settings of a resource; `None` if it, or the controller, may.
-pub fn refusal(self_id: NodeId, resource_type: i8, name: &str) -> Option<String> {
+fn refusal(self_id: NodeId, resource_type: i8, name: &str) -> Option<String> {
     match ConfigResource::from_wire(resource_type, name) {
         Some(ConfigResource::Broker(Some(id))) if id != self_id => {
             Some(format!("this is broker {self_id}: ask broker {id} to alter its own settings"))
@@ -29,82 +71,23 @@ pub fn refusal(self_id: NodeId, resource_type: i8, name: &str) -> Option<String>
     }
 }
 
-/// Why a resource cannot be altered.
-pub type Refusal = (ErrorCode, String);
-
-/// The refusal of a request that cannot be meant.
-pub fn invalid(message: impl Into<String>) -> Refusal {
-    (ErrorCode::InvalidRequest, message.into())
+/// The answer to all of the request.
+fn finish<A: ConfigApi>(call: &Call, rows: Vec<A::Row<'_>>, refused: &[(usize, OfOther)]) -> Reply {
+    call.reply(&A::response(merge::<A>(rows, refused)))
 }
 
-/// The resource whose settings are to change; `is_twice` says that the request names it once more.
-pub fn target(resource_type: i8, name: &str, is_twice: bool) -> Result<ConfigResource, Refusal> {
-    if is_twice {
-        return Err(invalid("the resource is named twice"));
-    }
-    let target = ConfigResource::from_wire(resource_type, name)
-        .ok_or_else(|| invalid("this kind of resource has no configuration here, or its name is invalid"))?;
-    match &target {
-        ConfigResource::Topic(name) if name.is_empty() => Err(invalid("the topic has no name")),
-        ConfigResource::Topic(name) if TopicName::new(name).is_err() => {
-            Err((ErrorCode::InvalidTopicException, "no topic can have this name".to_owned()))
-        }
-        _ => Ok(target),
-    }
-}
-
-/// Decides on the changes of `resources` as the active controller, part by part; the rows of the answer, in their order.
-///
-/// `name` gives a resource as the request names it, `change` what is wanted of it, told whether it is named once more,
-/// `settings` how many settings that concerns, and `row` what the answer says of it.
-pub async fn decide_each<R, S, Row>(
-    broker: &Arc<Broker>,
-    resources: &[R],
-    name: impl Fn(&R) -> (i8, &str),
-    change: impl Fn(&R, bool) -> Result<(ConfigResource, S), Refusal>,
-    settings: impl Fn(&S) -> usize,
-    decide: impl Fn(Context<'_>, &[(ConfigResource, S)]) -> Decision<Vec<ConfigResult>>,
-    row: impl Fn(&R, ErrorCode, Option<String>) -> Row,
-) -> Result<Vec<Row>, NotActive> {
-    let twice = named_twice(resources.iter().map(&name));
-    let mut outcomes = Vec::with_capacity(resources.len());
-    let mut wanted = Vec::new();
-    let mut places = Vec::new();
-    for (place, resource) in resources.iter().enumerate() {
-        outcomes.push(change(resource, twice.contains(&name(resource))).map(|change| {
-            places.push(place);
-            wanted.push(change);
-        }));
-    }
-    let decide = |context: Context<'_>, wanted: &[(ConfigResource, S)], _| {
-        Ok::<_, Infallible>(decide(context, wanted))
-    };
-    let outcome = |result: ConfigResult| result.outcome.map_err(|error| (error.code(), error.to_string()));
-    let lost = |_: &(ConfigResource, S)| {
-        let code = ErrorCode::NotController;
-        Err((code, code.message().to_owned()))
-    };
-    let split =
-        controller::split_batches(&wanted, |(resource, _)| resource.clone(), |(_, change)| settings(change));
-    let Ok(decided) = parts::decide(broker, &wanted, split, decide, outcome, lost).await?;
-    for (outcome, place) in decided.into_iter().zip(places) {
-        outcomes[place] = outcome;
-    }
-    let rows = resources.iter().zip(outcomes).map(|(resource, outcome)| match outcome {
-        Ok(()) => row(resource, ErrorCode::None, None),
-        Err((code, message)) => row(resource, code, Some(message)),
+/// The controller's rows and those of refused resources, each in its place.
+fn merge<'a, A: ConfigApi>(mut rows: Vec<A::Row<'a>>, refused: &[(usize, OfOther)]) -> Vec<A::Row<'a>> {
+    let refused = refused.iter().map(|(place, other)| {
+        let message = Some(other.message.clone());
+        (*place, A::row((other.kind, &other.name), ErrorCode::InvalidRequest, message))
     });
-    Ok(rows.collect())
-}
-
-/// The resources that a request names more than once: nobody can say which of the changes is meant.
-fn named_twice<'a>(resources: impl Iterator<Item = (i8, &'a str)>) -> BTreeSet<(i8, &'a str)> {
-    let mut seen = BTreeSet::new();
-    resources.filter(|resource| !seen.insert(*resource)).collect()
+    put_back(&mut rows, refused);
+    rows
 }
 
 /// Takes out of `items` what is refused; gives the refusals with their places among all.
-pub fn take_out<T, R>(items: &mut Vec<T>, refuse: impl Fn(&T) -> Option<R>) -> Vec<(usize, R)> {
+fn take_out<T, R>(items: &mut Vec<T>, refuse: impl Fn(&T) -> Option<R>) -> Vec<(usize, R)> {
     let mut refused = Vec::new();
     let mut place = 0;
     items.retain(|item| {
@@ -118,7 +101,7 @@ pub fn take_out<T, R>(items: &mut Vec<T>, refuse: impl Fn(&T) -> Option<R>) -> V
 }
 
 /// Puts what was refused back in its places.
-pub fn put_back<R>(rows: &mut Vec<R>, refused: Vec<(usize, R)>) {
+fn put_back<R>(rows: &mut Vec<R>, refused: impl IntoIterator<Item = (usize, R)>) {
     let mut rest = std::mem::take(rows).into_iter();
     for (place, row) in refused {
         // A controller that answers fewer resources than it was asked for must not cost the others their answers.
@@ -128,22 +111,18 @@ pub fn put_back<R>(rows: &mut Vec<R>, refused: Vec<(usize, R)>) {
     rows.extend(rest);
 }
 
-/// Passes `body` on to the active controller; `finish` makes the client's answer of the controller's.
-pub fn forward<F>(broker: &Arc<Broker>, call: Call, body: Bytes, finish: F) -> Answer
-where
-    F: FnOnce(&Call, &Bytes, Result<Bytes, ErrorCode>) -> Reply + Send + 'static,
-{
-    let broker = Arc::clone(broker);
-    call.later(|call| async move {
-        let answer = broker.controller.forward(&broker, call.key, call.version, call.asker(), body.clone());
-        let answer = answer.await;
-        finish(&call, &body, answer)
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::borrow::Cow;
+
+    use ottla_broker_protocol::messages::incremental_alter_configs_request::{
+        AlterConfigsResource, IncrementalAlterConfigsRequest,
+    };
+    use ottla_broker_protocol::messages::incremental_alter_configs_response::IncrementalAlterConfigsResponse;
+
     use super::*;
+    use crate::controller::requests::IncrementalAlterConfigs;
+    use crate::testing::Rig;
 
     /// Work by the square of this size would take minutes.
     #[test]
@@ -156,5 +135,38 @@ mod tests {
         let mut short = vec![7];
         put_back(&mut short, vec![(0, 1), (5, 2)]);
         assert_eq!(short, [1, 7, 2]);
+    }
+
+    fn request(resources: &[(i8, &'static str)]) -> IncrementalAlterConfigsRequest<'static> {
+        let resources = resources.iter().map(|(resource_type, name)| AlterConfigsResource {
+            resource_type: *resource_type,
+            resource_name: Cow::Borrowed(*name),
+            ..Default::default()
+        });
+        IncrementalAlterConfigsRequest { resources: resources.collect(), ..Default::default() }
+    }
+
+    #[tokio::test]
+    async fn settings_of_another_broker_are_refused() {
+        let body = Rig::new().ask(&request(&[(4, "2")]), 1).await.unwrap();
+        let response = IncrementalAlterConfigsResponse::decode(&mut Reader::new(&body), 1).unwrap();
+        let row = &response.responses[0];
+        assert_eq!((row.error_code, &*row.resource_name), (ErrorCode::InvalidRequest.code(), "2"));
+        let message = row.error_message.as_deref();
+        assert_eq!(message, Some("this is broker 1: ask broker 2 to alter its own settings"));
+    }
+
+    #[test]
+    fn everything_else_of_the_request_is_answered_in_its_place() {
+        let all = [(2, "t"), (4, "2"), (4, ""), (4, "1"), (4, "3"), (4, "x")];
+        let mut rest = request(&all);
+        let refused = split::<IncrementalAlterConfigs>(&mut rest, NodeId(1));
+        assert_eq!(rest, request(&[(2, "t"), (4, ""), (4, "1"), (4, "x")]));
+        let rows = IncrementalAlterConfigs::failed(&rest, ErrorCode::None, 1).responses;
+        let merged = merge::<IncrementalAlterConfigs>(rows, &refused);
+        let rows = merged.iter().map(|row| (row.resource_type, &*row.resource_name, row.error_code));
+        let refused =
+            |name| if matches!(name, "2" | "3") { ErrorCode::InvalidRequest } else { ErrorCode::None };
+        assert!(rows.eq(all.map(|(kind, name)| (kind, name, refused(name).code()))));
     }
 }

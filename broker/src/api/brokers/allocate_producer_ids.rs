@@ -1,47 +1,17 @@
-//! AllocateProducerIds (key 67): a block of producer ids for one broker. Between brokers only.
+//! AllocateProducerIds (key 67), between brokers only: decided on in `controller/requests/allocate_producer_ids.rs`.
 
 use std::sync::Arc;
 
-use ottla_broker_metadata::controller;
-use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::allocate_producer_ids_request::AllocateProducerIdsRequest;
-use ottla_broker_protocol::messages::allocate_producer_ids_response::AllocateProducerIdsResponse;
-use ottla_broker_types::{BrokerEpoch, NodeId};
 
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
-use crate::errors::KafkaError;
+use crate::controller::requests::allocate_producer_ids;
 
 /// Handles the request of another broker.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: AllocateProducerIdsRequest = call.request()?;
     let broker = Arc::clone(broker);
-    Ok(call.later(|call| async move { call.reply(&decide(&broker, &request).await) }))
-}
-
-/// Decides, if this node is the active controller.
-pub async fn decide(
-    broker: &Arc<Broker>,
-    request: &AllocateProducerIdsRequest,
-) -> AllocateProducerIdsResponse {
-    let refused =
-        |code: ErrorCode| AllocateProducerIdsResponse { error_code: code.code(), ..Default::default() };
-    let (Some(node), Some(epoch)) =
-        (NodeId::from_wire(request.broker_id), BrokerEpoch::from_wire(request.broker_epoch))
-    else {
-        return refused(ErrorCode::InvalidRequest);
-    };
-    let active = &broker.controller.active;
-    let decided =
-        active.decide_ahead(broker, |context, _, _| controller::allocate_producer_ids(context, node, epoch));
-    match decided.await {
-        Err(_) => refused(ErrorCode::NotController),
-        Ok(Err(error)) => refused(error.code()),
-        Ok(Ok(decided)) => AllocateProducerIdsResponse {
-            producer_id_start: decided.reply.first.0,
-            producer_id_len: decided.reply.len,
-            ..Default::default()
-        },
-    }
+    Ok(call.later(|call| async move { call.reply(&allocate_producer_ids::decide(&broker, &request).await) }))
 }

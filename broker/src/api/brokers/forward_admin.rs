@@ -7,10 +7,10 @@ use ottla_broker_protocol::ApiKey;
 use ottla_broker_protocol::messages::forward_admin_request::ForwardAdminRequest;
 use ottla_broker_protocol::messages::forward_admin_response::ForwardAdminResponse;
 
-use crate::api::admin::forward;
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::controller::requests;
 use crate::listener::Principal;
 
 /// Decides on what was passed on.
@@ -23,7 +23,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let body = Bytes::copy_from_slice(&request.body);
     let broker = Arc::clone(broker);
     Ok(call.later(|call| async move {
-        let response = match forward::decide(&broker, key, version, &body).await {
+        let response = match requests::decide_encoded(&broker, key, version, &body).await {
             Ok(body) => ForwardAdminResponse { body: Vec::from(body).into(), ..Default::default() },
             Err(code) => ForwardAdminResponse { error_code: code.code(), ..Default::default() },
         };
