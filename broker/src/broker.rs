@@ -13,15 +13,14 @@ use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-use crate::aside::Aside;
-use crate::checks::Checks;
+use crate::client_memory::ClientMemory;
 use crate::clock::Clock;
 use crate::controller::Controller;
 use crate::coordinators::Groups;
 use crate::disk_access::DiskAccess;
 use crate::fetch::Sessions;
-use crate::kept::Kept;
 use crate::listener::{Admission, ConnectionLimits};
+use crate::long_work::LongWork;
 use crate::metrics::Metrics;
 use crate::net;
 use crate::partitions::Partitions;
@@ -54,17 +53,15 @@ pub struct Broker {
     /// Incremental fetch sessions.
     pub fetch_sessions: Sessions,
     /// What is kept in memory of the members of groups.
-    pub kept: Arc<Kept>,
+    pub member_memory: Arc<ClientMemory>,
     /// What is kept of clients' fetch sessions; apart, because a client goes on without a session but not without its group.
-    pub kept_sessions: Arc<Kept>,
+    pub session_memory: Arc<ClientMemory>,
     /// Producer ids to give out.
     pub producer_ids: ProducerIds,
     /// The connections of clients.
     pub admission: Arc<Admission>,
-    /// Where small requests with large answers are carried out.
-    pub aside: Aside,
-    /// Where what takes long is checked.
-    pub checks: Checks,
+    /// Where what takes long is done.
+    pub long_work: LongWork,
     /// The threads on which partitions are read and written.
     pub data: Handle,
     /// Turns at the data disk.
@@ -128,12 +125,11 @@ impl Broker {
             groups: parts.groups,
             controller: parts.controller,
             fetch_sessions: Mutex::new(FetchSessions::new(slots_max, parts.seed)),
-            kept: Kept::new(parts.kept_bytes_max),
-            kept_sessions: Kept::new(parts.kept_bytes_max),
+            member_memory: ClientMemory::new(parts.kept_bytes_max),
+            session_memory: ClientMemory::new(parts.kept_bytes_max),
             producer_ids: ProducerIds::default(),
             admission: Admission::new(limits),
-            aside: Aside::default(),
-            checks: Checks::default(),
+            long_work: LongWork::default(),
             disk: DiskAccess::new(parts.clock, parts.data.clone()),
             data: parts.data,
             cleaner_bytes_max: parts.cleaner_bytes_max,

@@ -6,9 +6,8 @@
 pub mod boot;
 
 mod api;
-mod aside;
 mod broker;
-mod checks;
+mod client_memory;
 mod clock;
 mod controller;
 mod coordinators;
@@ -21,8 +20,8 @@ mod frozen_disk;
 mod health;
 mod http;
 mod identity;
-mod kept;
 mod listener;
+mod long_work;
 mod membership;
 mod memory;
 mod metrics;

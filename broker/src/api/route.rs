@@ -30,6 +30,7 @@ use crate::broker::Broker;
 use crate::controller::Standing;
 use crate::disk_access::LARGE_BYTES;
 use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply, Role, Session};
+use crate::long_work::Kind;
 
 /// An answer that may take as much is only built when there is room for so much.
 const LARGE_ANSWER_BYTES: usize = 4 << 20;
@@ -124,10 +125,10 @@ fn elsewhere(broker: &Arc<Broker>, place: Place, api: ServedApi, call: Call) -> 
         let work = async {
             match place {
                 Place::Listing => {
-                    let listed = broker.aside.list(work).await;
+                    let listed = broker.long_work.run(Kind::Listing, work).await;
                     listed.unwrap_or(Handled::Now(Reply::Close("the request could not be carried out")))
                 }
-                Place::Scanning => broker.aside.scan(&broker.disk, work).await,
+                Place::Scanning => broker.long_work.scan(&broker.disk, work).await,
                 Place::Here | Place::AtDisk | Place::ElsewhereAtDisk => broker.disk.elsewhere(work).await,
             }
         };

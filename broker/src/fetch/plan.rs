@@ -14,7 +14,7 @@ use ottla_broker_node::{
 use ottla_broker_types::{MonotonicMs, PartitionIndex};
 use parking_lot::Mutex;
 
-use crate::kept::{Charge, Kept};
+use crate::client_memory::{Charge, ClientMemory};
 use crate::partitions::{FetchWaiter, HostedPartition};
 
 /// The epoch by which a client asks for a new session.
@@ -137,7 +137,7 @@ pub struct Plan {
 /// in `kept`.
 pub fn begin(
     sessions: &Sessions,
-    kept: &Arc<Kept>,
+    memory: &Arc<ClientMemory>,
     now: MonotonicMs,
     reader: Reader,
     request: SessionRequest,
@@ -155,10 +155,10 @@ pub fn begin(
             let mut charge = None;
             if let Some(client) = request.client {
                 let bytes = request.targets.iter().map(bytes_of).sum();
-                charge = kept.charge(client, bytes).or_else(|| {
+                charge = memory.charge(client, bytes).or_else(|| {
                     // Sessions of clients that went away may hold it.
                     sessions.lock().evict_unused(now);
-                    kept.charge(client, bytes)
+                    memory.charge(client, bytes)
                 });
                 if charge.is_none() {
                     return Ok(Plan::without_session(request.targets));
@@ -290,9 +290,9 @@ mod tests {
     #[test]
     fn partitions_that_nobody_has_room_for_are_served_without_a_session() {
         let sessions = Mutex::new(FetchSessions::new(10, 7));
-        let kept = Kept::new(KEPT_BYTES_MAX);
+        let memory = ClientMemory::new(KEPT_BYTES_MAX);
         let begun_at = |now, request: SessionRequest| {
-            begin(&sessions, &kept, MonotonicMs(now), Reader::Client, request).map(|plan| plan.session_id)
+            begin(&sessions, &memory, MonotonicMs(now), Reader::Client, request).map(|plan| plan.session_id)
         };
         let begun = |request| begun_at(1, request);
         let fit = (KEPT_BYTES_MAX / 2 / ENTRY_BYTES) as i32;

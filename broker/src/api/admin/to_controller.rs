@@ -43,7 +43,7 @@ pub fn answer(
     }
     let broker = Arc::clone(broker);
     Answer::later(async move {
-        let decided = broker.aside.decide(decision).await;
+        let decided = broker.long_work.decide(decision).await;
         decided.unwrap_or(Reply::Close("the request could not be decided on"))
     })
 }

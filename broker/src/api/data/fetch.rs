@@ -47,7 +47,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     // More than the answer may have would be waited for in vain. A follower without space asks for nothing, and waits.
     let bytes_min = usize::try_from(request.min_bytes).unwrap_or(0).min(bytes_max.max(1));
     let now = broker.clock.now();
-    let plan = match fetch::begin(&broker.fetch_sessions, &broker.kept_sessions, now.mono, reader, session) {
+    let plan = match fetch::begin(&broker.fetch_sessions, &broker.session_memory, now.mono, reader, session) {
         Ok(plan) => plan,
         Err(error) => return Ok(Answer::now(call.reply(&session_failed(error)))),
     };

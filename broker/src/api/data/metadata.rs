@@ -16,6 +16,7 @@ use crate::api::call::Call;
 use crate::api::{Answer, Malformed, authorized_operations, auto_create, succession, topic_rows};
 use crate::broker::Broker;
 use crate::listener::{Handled, Reply};
+use crate::long_work::Kind;
 use crate::view::View;
 
 /// From this version on topics may be named by id; the two before have the field, but no meaning for it.
@@ -99,7 +100,7 @@ fn everything(broker: &Arc<Broker>, mut call: Call, operations: OperationsAsked)
         reply(&listing, &call, &view, rows, operations)
     };
     Answer(Handled::Elsewhere(Box::pin(async move {
-        let listed = broker.aside.list(list).await;
+        let listed = broker.long_work.run(Kind::Listing, list).await;
         Handled::Now(listed.unwrap_or(Reply::Close("the topics could not be listed")))
     })))
 }

@@ -1,6 +1,7 @@
 //! Produce (key 0): batches in, verbatim to the logs; acks=all waits for the high watermarks.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::ops::Range;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use ottla_broker_log::{CheckedBatch, Effort, Verdict};
 use ottla_broker_protocol::ErrorCode;
-use ottla_broker_protocol::batch::BatchHeader;
+use ottla_broker_protocol::batch::{BatchHeader, Scratch};
 use ottla_broker_protocol::messages::produce_request::ProduceRequest;
 use ottla_broker_protocol::messages::produce_response::{
     BatchIndexAndErrorMessage, LeaderIdAndEpoch, NodeEndpoint, PartitionProduceResponse, ProduceResponse,
@@ -25,11 +26,16 @@ use super::old_clients;
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
-use crate::checks;
 use crate::disk_access::LARGE_BYTES;
 use crate::listener::{Handled, Reply, Turn};
+use crate::long_work::Kind;
 use crate::partitions::{AppendFailure, HostedPartition, ProduceWait, RequiredAcks};
 use crate::view::View;
+
+thread_local! {
+    /// Memory for decompressing, lent to one check after the other.
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
 
 /// The longest a producer may ask to wait; Kafka has no limit, a forgotten wait must end some day.
 const TIMEOUT_MAX: Duration = Duration::from_secs(600);
@@ -132,10 +138,11 @@ async fn check_elsewhere(
         let is_checked = produce.check(&here, effort);
         (produce, is_checked)
     };
-    match effort {
-        Effort::Large => broker.checks.run_large(work).await,
-        Effort::Brief | Effort::Full => broker.checks.run(work).await,
-    }
+    let kind = match effort {
+        Effort::Large => Kind::LargeCheck,
+        Effort::Brief | Effort::Full => Kind::Check,
+    };
+    broker.long_work.run(kind, work).await
 }
 
 impl Produce {
@@ -288,7 +295,7 @@ fn check(
     }
     let rules = partition.batch_rules(acks)?;
     let now = broker.clock.now().wall;
-    let verdict = checks::with_scratch(|scratch| rules.check(batch, now, effort, scratch));
+    let verdict = SCRATCH.with_borrow_mut(|scratch| rules.check(batch, now, effort, scratch));
     verdict.map_err(|error| partition.refused(&error.into()))
 }
 

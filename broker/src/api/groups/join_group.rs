@@ -14,8 +14,8 @@ use super::parts;
 use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
+use crate::client_memory::Charge;
 use crate::errors::KafkaError;
-use crate::kept::Charge;
 
 /// From this version on the rebalance timeout has a field of its own.
 const REBALANCE_TIMEOUT_FROM_VERSION: i16 = 1;
@@ -73,7 +73,7 @@ fn charge(broker: &Broker, call: &Call, request: &JoinGroupRequest<'_>) -> Resul
     if bytes > MEMBER_BYTES_MAX {
         return Err(ErrorCode::MessageTooLarge);
     }
-    let charge = broker.kept.charge(call.peer.address.ip(), MEMBER_BYTES + bytes);
+    let charge = broker.member_memory.charge(call.peer.address.ip(), MEMBER_BYTES + bytes);
     charge.map(Arc::new).ok_or(ErrorCode::CoordinatorNotAvailable)
 }
 

@@ -12,7 +12,7 @@ const SHARE_OF_ADDRESS: usize = 2;
 
 /// The account.
 #[derive(Debug)]
-pub struct Kept {
+pub struct ClientMemory {
     bytes_max: usize,
     state: Mutex<State>,
 }
@@ -26,20 +26,20 @@ struct State {
 /// What is kept for a client; no longer counted when dropped.
 #[derive(Debug)]
 pub struct Charge {
-    kept: Arc<Kept>,
+    memory: Arc<ClientMemory>,
     address: IpAddr,
     bytes: usize,
 }
 
-impl Kept {
+impl ClientMemory {
     /// Nothing is kept, and at most `bytes_max` will be.
-    pub fn new(bytes_max: usize) -> Arc<Kept> {
-        Arc::new(Kept { bytes_max, state: Mutex::default() })
+    pub fn new(bytes_max: usize) -> Arc<ClientMemory> {
+        Arc::new(ClientMemory { bytes_max, state: Mutex::default() })
     }
 
     /// Counts `bytes` for a client at `address`; `None` if it, or all together, would have too many.
     pub fn charge(self: &Arc<Self>, address: IpAddr, bytes: usize) -> Option<Charge> {
-        let mut charge = Charge { kept: Arc::clone(self), address: address.to_canonical(), bytes: 0 };
+        let mut charge = Charge { memory: Arc::clone(self), address: address.to_canonical(), bytes: 0 };
         charge.grow(bytes).then_some(charge)
     }
 }
@@ -47,10 +47,10 @@ impl Kept {
 impl Charge {
     /// Counts more bytes; false, and nothing has changed, if there is no room for them.
     pub fn grow(&mut self, bytes: usize) -> bool {
-        let mut state = self.kept.state.lock();
+        let mut state = self.memory.state.lock();
         let of_address = state.by_address.get(&self.address).copied().unwrap_or(0).saturating_add(bytes);
         let all = state.bytes.saturating_add(bytes);
-        if all > self.kept.bytes_max || of_address > self.kept.bytes_max / SHARE_OF_ADDRESS {
+        if all > self.memory.bytes_max || of_address > self.memory.bytes_max / SHARE_OF_ADDRESS {
             return false;
         }
         state.bytes = all;
@@ -62,7 +62,7 @@ impl Charge {
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        let mut state = self.kept.state.lock();
+        let mut state = self.memory.state.lock();
         state.bytes -= self.bytes;
         let left = state.by_address.get_mut(&self.address).map(|bytes| {
             *bytes -= self.bytes;
@@ -81,16 +81,16 @@ mod tests {
     #[test]
     fn an_address_has_half_and_gives_it_back() {
         let (here, there, elsewhere) = ([127, 0, 0, 1].into(), [127, 0, 0, 2].into(), [127, 0, 0, 3].into());
-        let kept = Kept::new(100);
-        let mut first = kept.charge(here, 30).unwrap();
+        let memory = ClientMemory::new(100);
+        let mut first = memory.charge(here, 30).unwrap();
         assert!(first.grow(20) && !first.grow(1));
-        assert!(kept.charge(here, 1).is_none());
-        let second = kept.charge(there, 50).unwrap();
-        assert!(kept.charge(elsewhere, 1).is_none(), "all together have too much");
+        assert!(memory.charge(here, 1).is_none());
+        let second = memory.charge(there, 50).unwrap();
+        assert!(memory.charge(elsewhere, 1).is_none(), "all together have too much");
         drop(second);
-        assert!(kept.charge(elsewhere, 50).is_some());
+        assert!(memory.charge(elsewhere, 50).is_some());
         drop(first);
-        assert!(kept.state.lock().by_address.is_empty());
-        assert_eq!(kept.state.lock().bytes, 0);
+        assert!(memory.state.lock().by_address.is_empty());
+        assert_eq!(memory.state.lock().bytes, 0);
     }
 }
