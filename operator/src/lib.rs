@@ -14,5 +14,6 @@ pub mod metrics;
 pub mod plan;
 pub mod release;
 pub mod run;
+mod sentence;
 pub mod stores;
 pub mod workers;

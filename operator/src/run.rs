@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
-use ottla_operator_planner::{Defaults, names};
+use ottla_operator_planner::Defaults;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
@@ -124,13 +123,8 @@ fn start(
 }
 
 fn context(client: &Client, stores: Stores, options: &Options, metrics: &Arc<Metrics>) -> Arc<Context> {
-    let reporter = Reporter {
-        controller: names::FIELD_MANAGER.to_owned(),
-        instance: Some(options.lease.identity.clone()),
-    };
-    let recorder = Recorder::new(client.clone(), reporter);
     let (client, defaults, metrics) = (client.clone(), options.defaults.clone(), Arc::clone(metrics));
-    Arc::new(Context::new(client, stores, defaults, metrics, recorder))
+    Arc::new(Context::new(client, stores, defaults, metrics, options.lease.identity.clone()))
 }
 
 fn cluster_keys(stores: &Stores) -> Vec<ClusterKey> {

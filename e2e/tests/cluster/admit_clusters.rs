@@ -112,7 +112,7 @@ async fn changes_that_would_lose_data_are_refused_and_others_are_not() -> Result
     let old = "{ replicas: 5, storage: { size: 2Gi, class: none-such } }";
     let made = cluster.apply(namespace.name(), &manifest("KafkaCluster", "demo", old)).await?;
     ensure!(made.is_ok(), "{made:?}");
-    let status = r#"{"status":{"replicas":5,"controllers":[0,1,2]}}"#;
+    let status = r#"{"status":{"replicas":5,"controllers":[0,1,2],"bootstrapped":true,"storageSize":"2Gi"}}"#;
     let name = ["kafkacluster/demo", "--namespace", namespace.name()];
     let patch = ["patch", "--subresource=status", "--type=merge", "--patch", status];
     cluster.kubectl(&[&patch[..], &name[..]].concat()).await?;
@@ -131,6 +131,8 @@ async fn changes_that_would_lose_data_are_refused_and_others_are_not() -> Result
     for good in [
         "{ replicas: 3, storage: { size: 2Gi, class: none-such } }",
         "{ replicas: 7, controllers: 3, storage: { size: 4096Mi, class: none-such } }",
+        // No volume has grown yet.
+        "{ replicas: 7, controllers: 3, storage: { size: 2Gi, class: none-such } }",
     ] {
         let applied = cluster.apply(namespace.name(), &manifest("KafkaCluster", "demo", good)).await?;
         ensure!(applied.is_ok(), "{good}: {applied:?}");

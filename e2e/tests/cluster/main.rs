@@ -12,6 +12,7 @@ mod cluster_flights;
 mod cluster_roll;
 mod cluster_scale;
 mod cluster_scale_shares;
+mod cluster_strangers;
 mod cluster_uninstall;
 mod demo;
 mod faults;

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use kube::runtime::events::{self, EventType, Recorder};
 use kube::{Resource, ResourceExt};
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_kafka_admin::{AdminClient, Endpoint};
 use ottla_operator_planner::{Defaults, Event, names};
 use tokio::sync::Mutex;
 
+use super::events::Publisher;
 use crate::clock;
 use crate::metrics::Metrics;
 use crate::stores::Stores;
@@ -24,10 +24,6 @@ const NODE_TTL_MS: i64 = 10 * 60 * 1000;
 /// How long it is believed that a node has no such label, or cannot be read: status asks people to mend that, and
 /// without the right to read nodes it never ends.
 const NODE_MISSING_TTL_MS: i64 = 60 * 1000;
-/// The field of events that names what was done.
-const EVENT_ACTION: &str = "Reconcile";
-/// The API server refuses longer notes.
-const NOTE_CHARS_MAX: usize = 1000;
 
 /// What every controller needs.
 pub struct Context {
@@ -39,7 +35,7 @@ pub struct Context {
     pub defaults: Defaults,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    recorder: Recorder,
+    publisher: Publisher,
     admins: Mutex<Admins>,
     nodes: Mutex<BTreeMap<String, NodeLabels>>,
 }
@@ -53,16 +49,17 @@ struct NodeLabels {
 }
 
 impl Context {
-    /// A context over `stores`.
+    /// A context over `stores`; events are signed as `instance`.
     pub fn new(
         client: Client,
         stores: Stores,
         defaults: Defaults,
         metrics: Arc<Metrics>,
-        recorder: Recorder,
+        instance: String,
     ) -> Context {
         let (admins, nodes) = (Mutex::default(), Mutex::default());
-        Context { client, stores, defaults, metrics, recorder, admins, nodes }
+        let publisher = Publisher::new(client.clone(), instance);
+        Context { client, stores, defaults, metrics, publisher, admins, nodes }
     }
 
     /// The admin client of a cluster; it is kept as long as the addresses stay the same.
@@ -110,15 +107,6 @@ impl Context {
 
     /// Publishes an event; a failure is logged, since events are a courtesy.
     pub async fn publish<K: Resource<DynamicType = ()>>(&self, object: &K, event: &Event) {
-        let entry = events::Event {
-            type_: if event.warning { EventType::Warning } else { EventType::Normal },
-            reason: event.reason.to_owned(),
-            note: Some(event.text.chars().take(NOTE_CHARS_MAX).collect()),
-            action: EVENT_ACTION.to_owned(),
-            secondary: None,
-        };
-        if let Err(error) = self.recorder.publish(&entry, &object.object_ref(&())).await {
-            tracing::warn!(%error, reason = event.reason, "the event was not published");
-        }
+        self.publisher.publish(&object.object_ref(&()), event).await;
     }
 }

@@ -2,5 +2,6 @@
 
 pub mod cluster;
 pub mod context;
+mod events;
 pub mod status;
 pub mod topic;

@@ -212,6 +212,8 @@ impl Fleet {
                 ready: member.ready,
                 terminating: member.stopping.is_some(),
                 overdue: false,
+                trouble: None,
+                node: None,
                 stuck: member.stuck.clone(),
                 halted: false,
                 since: Some(member.since),

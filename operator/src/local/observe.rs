@@ -51,6 +51,7 @@ pub(super) async fn observe(
             image: None,
             revision: Some(spec.revision.clone()),
         }),
+        not_made: BTreeMap::new(),
         claims: claims(cluster, sources.folder),
         config_maps: BTreeSet::new(),
         services: BTreeSet::new(),

@@ -271,3 +271,51 @@ fn two_ways_to_write_a_value_are_one_value() {
     let odd = json!({ "log.cleanup.policy": " compact , delete", "auto.create.topics.enable": "FALSE", "log.cleaner.min.cleanable.ratio": "0.50" });
     assert_eq!(config(plain), config(odd));
 }
+
+/// What is said of one setting of a cluster or of a topic.
+fn problem(kind: &str, name: &str) -> String {
+    let config = json!({ "config": { name: "1" } });
+    let problems = match kind {
+        "KafkaCluster" => {
+            let typed: KafkaCluster = serde_json::from_value(cluster(config)).expect("it fits the type");
+            validate::ValidatedCluster::new(&typed).err()
+        }
+        _ => {
+            let typed: KafkaTopic = serde_json::from_value(topic(config)).expect("it fits the type");
+            validate::ValidatedTopic::new(&typed).err()
+        }
+    };
+    problems.map(|problems| validate::joined(&problems)).unwrap_or_default()
+}
+
+#[test]
+fn every_key_in_the_wrong_place_names_the_right_one() {
+    use ottla_broker_config::{broker_setting, broker_settings, topic_setting, topic_settings};
+    for setting in topic_settings().filter(|setting| broker_setting(setting.name).is_none()) {
+        let said = problem("KafkaCluster", setting.name);
+        let right = setting.synonyms.first().copied().unwrap_or("KafkaTopic");
+        assert!(said.contains(right) && said.contains("KafkaTopic"), "{}: {said:?}", setting.name);
+    }
+    for setting in broker_settings().filter(|setting| topic_setting(setting.name).is_none()) {
+        let said = problem("KafkaTopic", setting.name);
+        let topic = topic_settings().find(|topic| topic.synonyms.contains(&setting.name));
+        let right = topic.map_or("setting of brokers", |topic| topic.name);
+        assert!(said.contains(right), "{}: {said:?}", setting.name);
+    }
+    assert!(problem("KafkaTopic", "log.retention.ms").ends_with("of a topic it is retention.ms"));
+}
+
+#[test]
+fn keys_of_clients_other_products_and_images_are_told_where_they_belong() {
+    for (kind, name, hint) in [
+        ("KafkaCluster", "zookeeper.connect", "spec.controllers"),
+        ("KafkaCluster", "zookeeper.metadata.migration.enable", "no ZooKeeper"),
+        ("KafkaCluster", "auto.offset.reset", "setting of clients"),
+        ("KafkaTopic", "linger.ms", "setting of clients"),
+        ("KafkaCluster", "confluent.tier.enable", "Confluent's platform"),
+        ("KafkaCluster", "KAFKA_LOG_RETENTION_MS", "write log.retention.ms"),
+    ] {
+        let said = problem(kind, name);
+        assert!(said.contains(hint) && !said.contains("did you mean"), "{name}: {said:?}");
+    }
+}

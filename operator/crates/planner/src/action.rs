@@ -23,6 +23,8 @@ pub struct Event {
     pub warning: bool,
     /// One word in CamelCase.
     pub reason: &'static str,
+    /// The pod that it is about, if it is about one.
+    pub subject: Option<String>,
     /// A sentence.
     pub text: String,
 }

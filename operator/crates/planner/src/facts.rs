@@ -13,6 +13,8 @@ pub struct Observed {
     pub stateful_set: Option<StatefulSetFacts>,
     /// The pods by broker.
     pub pods: BTreeMap<NodeId, PodFacts>,
+    /// Why brokers have no pod, Kubernetes' word first.
+    pub not_made: BTreeMap<NodeId, String>,
     /// The claims by broker.
     pub claims: BTreeMap<NodeId, ClaimFacts>,
     /// Names of the cluster's ConfigMaps with settings.
@@ -54,6 +56,7 @@ impl Default for Observed {
         Observed {
             stateful_set: None,
             pods: BTreeMap::new(),
+            not_made: BTreeMap::new(),
             claims: BTreeMap::new(),
             config_maps: BTreeSet::new(),
             services: BTreeSet::new(),
@@ -100,6 +103,10 @@ pub struct PodFacts {
     pub overdue: bool,
     /// Why it cannot start, in Kubernetes' words; `None` if it may still.
     pub stuck: Option<String>,
+    /// What else keeps it from getting ready and may pass, Kubernetes' word first.
+    pub trouble: Option<String>,
+    /// The node that it is bound to.
+    pub node: Option<String>,
     /// Whether its container does not run, though it may still: then nothing in it can be interrupted.
     pub halted: bool,
     /// When readiness last changed, or the pod was made.
@@ -201,7 +208,13 @@ impl PartitionFacts {
 
     /// Whether a replica that should be there for good is out of sync.
     pub fn is_under_replicated(&self) -> bool {
-        self.replicas.iter().any(|id| !self.adding.contains(id) && !self.isr.contains(id))
+        self.missing().next().is_some()
+    }
+
+    /// Replicas that are there for good and out of sync: neither those that are still coming nor those that go.
+    pub fn missing(&self) -> impl Iterator<Item = NodeId> {
+        let stays = |id: &NodeId| !self.adding.contains(id) && !self.removing.contains(id);
+        self.replicas.iter().copied().filter(move |id| stays(id) && !self.isr.contains(id))
     }
 }
 
@@ -238,12 +251,18 @@ impl KafkaFacts {
 
     /// Partitions with a replica out of sync.
     pub fn under_replicated(&self) -> usize {
-        self.partitions.values().filter(|partition| partition.is_under_replicated()).count()
+        self.under_replicated_besides(&BTreeSet::new())
     }
 
-    /// Partitions without a leader.
-    pub fn offline(&self) -> usize {
-        self.partitions.values().filter(|partition| partition.leader.is_none()).count()
+    /// Partitions with a replica out of sync, those of `away` not counted.
+    pub fn under_replicated_besides(&self, away: &BTreeSet<NodeId>) -> usize {
+        self.partitions.values().filter(|partition| partition.missing().any(|id| !away.contains(&id))).count()
+    }
+
+    /// Partitions without a leader and with a replica that is not on any of `away`.
+    pub fn offline_besides(&self, away: &BTreeSet<NodeId>) -> usize {
+        let partitions = self.partitions.values().filter(|partition| partition.leader.is_none());
+        partitions.filter(|partition| partition.replicas.iter().any(|id| !away.contains(id))).count()
     }
 
     /// Replicas that are on any of `brokers`.

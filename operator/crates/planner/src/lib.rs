@@ -27,5 +27,7 @@ mod testing;
 pub mod topics;
 
 pub use action::{Action, Event, KafkaAction, KubernetesAction, Reassignment};
-pub use cluster::{Defaults, Fault, Input, Plan, lint, plan, plan_failed, plan_invalid, question};
+pub use cluster::{
+    Defaults, Fault, Input, Plan, failed_pause, lint, plan, plan_failed, plan_invalid, question,
+};
 pub use facts::Observed;

@@ -111,6 +111,7 @@ pub(crate) fn healthy(count: i32, revision: &str) -> Observed {
             revision: Some(revision.to_owned()),
         }),
         pods: ids().map(|i| (NodeId(i), pod(i, revision))).collect(),
+        not_made: BTreeMap::new(),
         claims: BTreeMap::new(),
         config_maps: BTreeSet::new(),
         services: BTreeSet::new(),

@@ -127,7 +127,7 @@ impl Executor<'_> {
         Metrics::add(&self.context.metrics.restarts, 1);
         tracing::info!(cluster = self.object.metadata.name, %broker, reason, "a broker restarts");
         let text = format!("broker {broker} restarts: {reason}");
-        let event = Event { warning: false, reason: "BrokerRestarts", text };
+        let event = Event { warning: false, reason: "BrokerRestarts", subject: Some(pod.to_owned()), text };
         self.context.publish(self.object, &event).await;
         Ok(())
     }

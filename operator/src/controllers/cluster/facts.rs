@@ -1,7 +1,9 @@
 //! From Kubernetes' objects to the planner's facts. Pure.
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use k8s_openapi::api::core::v1::{ConfigMap, ContainerStatus, PersistentVolumeClaim, Pod};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, ContainerStateTerminated, ContainerStatus, Event, PersistentVolumeClaim, Pod,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Resource, ResourceExt};
 use ottla_broker_types::TimestampMs;
@@ -48,6 +50,8 @@ pub fn pod(pod: &Pod, rack: Option<String>, now: TimestampMs) -> PodFacts {
             now.0 - timestamp(due).0 > OVERDUE_MS
         }),
         stuck: stuck(pod, now),
+        trouble: trouble(pod),
+        node: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         halted: !runs(pod),
         since: since.or(pod.metadata.creation_timestamp.as_ref()).map(timestamp),
         rack: pod.annotations().get(names::RACK_ANNOTATION).cloned(),
@@ -81,20 +85,79 @@ fn stuck(pod: &Pod, now: TimestampMs) -> Option<String> {
 fn waiting(container: &ContainerStatus) -> Option<String> {
     let waiting = container.state.as_ref()?.waiting.as_ref()?;
     let reason = waiting.reason.as_deref().filter(|reason| STUCK_REASONS.contains(reason))?;
-    let ended = container.last_state.as_ref().and_then(|state| state.terminated.as_ref());
-    let words = match ended {
-        Some(ended) => ended.message.as_deref().map(last_line),
-        None => waiting.message.as_deref().map(last_line),
+    let words = match last_end(container) {
+        Some(ended) => end(container, ended),
+        None => waiting.message.as_deref().map(last_line).unwrap_or_default(),
     };
-    Some(match words.filter(|words| !words.is_empty()) {
-        Some(words) => format!("{reason}: {words}"),
-        None => reason.to_owned(),
-    })
+    Some(if words.is_empty() { reason.to_owned() } else { format!("{reason}: {words}") })
+}
+
+/// How a container that may still start has ended before, or is just between two starts.
+fn trouble(pod: &Pod) -> Option<String> {
+    let containers = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let container = containers.iter().find(|container| container.name == "broker")?;
+    let now = container.state.as_ref().and_then(|state| state.terminated.as_ref());
+    let ended = now.or_else(|| last_end(container))?;
+    let word = if ended.reason.as_deref() == Some("OOMKilled") { "OOMKilled" } else { "Exited" };
+    Some(format!("{word}: {}", end(container, ended)))
+}
+
+fn last_end(container: &ContainerStatus) -> Option<&ContainerStateTerminated> {
+    container.last_state.as_ref()?.terminated.as_ref()
+}
+
+/// How a broker ended: its last error, the exit code and how often it was started again.
+fn end(container: &ContainerStatus, ended: &ContainerStateTerminated) -> String {
+    let mut facts = vec![format!("exit code {}", ended.exit_code)];
+    let restarts = container.restart_count;
+    facts.extend(
+        (restarts > 0).then(|| format!("{restarts} restart{}", if restarts == 1 { "" } else { "s" })),
+    );
+    let facts = facts.join(", ");
+    if ended.reason.as_deref() == Some("OOMKilled") {
+        return format!("it used more memory than resources.limits.memory allows ({facts})");
+    }
+    let words = ended.message.as_deref().map(last_error_line).unwrap_or_default();
+    if words.is_empty() { facts } else { format!("{words} ({facts})") }
+}
+
+/// The last line that tells of an error, else the last line.
+fn last_error_line(text: &str) -> String {
+    let is_error = |line: &&str| {
+        line.contains("ERROR") || line.trim_start().starts_with("Error") || line.contains("panicked at")
+    };
+    match text.lines().rfind(is_error) {
+        Some(line) => line.trim().chars().take(WORDS_CHARS_MAX).collect(),
+        None => last_line(text),
+    }
 }
 
 fn last_line(text: &str) -> String {
     text.trim().lines().last().unwrap_or_default().chars().take(WORDS_CHARS_MAX).collect()
 }
+
+/// The newest warning about an object, Kubernetes' word first. What is told of restarts and probes is known better from
+/// the pod itself, or passes.
+pub fn newest_warning<'a>(events: impl IntoIterator<Item = &'a Event>, about: &str) -> Option<String> {
+    let told = events.into_iter().filter(|event| {
+        let reason = event.reason.as_deref().unwrap_or_default();
+        event.type_.as_deref() == Some("Warning")
+            && !UNTOLD_REASONS.contains(&reason)
+            && event.message.as_deref().is_some_and(|message| message.contains(about))
+    });
+    let at = |event: &&Event| {
+        let series = event.series.as_ref().and_then(|series| series.last_observed_time.as_ref());
+        let micro = series.or(event.event_time.as_ref()).map(|time| time.0);
+        event.last_timestamp.as_ref().map(|time| time.0).max(micro)
+    };
+    let newest = told.max_by_key(at)?;
+    let message: String = newest.message.as_deref()?.split_whitespace().collect::<Vec<_>>().join(" ");
+    let message: String = message.chars().take(WORDS_CHARS_MAX).collect();
+    Some(format!("{}: {message}", newest.reason.as_deref().unwrap_or("Warning")))
+}
+
+/// Reasons of warnings that the pod itself tells better, or that every start brings along.
+const UNTOLD_REASONS: [&str; 4] = ["BackOff", "Unhealthy", "FailedScheduling", "FailedToUpdateEndpoint"];
 
 /// The StatefulSet; its revision counts once its controller has seen the template.
 pub fn stateful_set(set: &StatefulSet) -> StatefulSetFacts {
@@ -239,7 +302,67 @@ mod tests {
             "lastState": { "terminated": { "exitCode": 1, "message": "start\nlog.dirs: the disk is full\n" } },
         }] });
         let stuck = pod(&pod_of(status), None, TimestampMs(0)).stuck;
-        assert_eq!(stuck.as_deref(), Some("CrashLoopBackOff: log.dirs: the disk is full"));
+        assert_eq!(
+            stuck.as_deref(),
+            Some("CrashLoopBackOff: log.dirs: the disk is full (exit code 1, 3 restarts)")
+        );
+    }
+
+    #[test]
+    fn the_error_of_a_broker_is_told_rather_than_its_last_line() {
+        let message = "start\nERROR log.dirs: no space\nINFO stopping\n";
+        let status = json!({ "containerStatuses": [{
+            "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 1,
+            "state": { "terminated": { "exitCode": 1, "reason": "Error", "message": message } },
+        }] });
+        let facts = pod(&pod_of(status), None, TimestampMs(0));
+        assert_eq!(facts.stuck, None, "it may start yet");
+        let told = "Exited: ERROR log.dirs: no space (exit code 1, 1 restart)";
+        assert_eq!(facts.trouble.as_deref(), Some(told));
+    }
+
+    #[test]
+    fn a_broker_without_memory_is_told_which_field_to_raise() {
+        let ended = json!({ "terminated": { "exitCode": 137, "reason": "OOMKilled" } });
+        for state in [json!({ "running": {} }), json!({ "waiting": { "reason": "CrashLoopBackOff" } })] {
+            let status = json!({ "containerStatuses": [{
+                "name": "broker", "image": "", "imageID": "", "ready": false, "restartCount": 2,
+                "state": state, "lastState": ended,
+            }] });
+            let facts = pod(&pod_of(status), None, TimestampMs(0));
+            let told = facts.stuck.or(facts.trouble).expect("it is in trouble");
+            assert!(
+                told.contains("resources.limits.memory") && told.contains("exit code 137, 2 restarts"),
+                "{told}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_newest_warning_about_a_pod_is_told_with_its_reason() {
+        let event = |reason: &str, message: &str, time: &str, kind: &str| -> Event {
+            let object = json!({
+                "metadata": {}, "involvedObject": {}, "reason": reason, "message": message, "type": kind,
+                "lastTimestamp": time,
+            });
+            serde_json::from_value(object).expect("it is an event")
+        };
+        let create = "create Pod demo-broker-1 in StatefulSet demo-broker failed error: no PriorityClass";
+        let events = [
+            event(
+                "FailedCreate",
+                "create Pod demo-broker-1 failed: quota",
+                "2026-01-01T00:00:01Z",
+                "Warning",
+            ),
+            event("FailedCreate", create, "2026-01-01T00:00:02Z", "Warning"),
+            event("FailedCreate", "create Pod demo-broker-0 failed", "2026-01-01T00:00:03Z", "Warning"),
+            event("SuccessfulCreate", "create Pod demo-broker-1", "2026-01-01T00:00:04Z", "Normal"),
+            event("BackOff", "demo-broker-1", "2026-01-01T00:00:05Z", "Warning"),
+        ];
+        let told = newest_warning(&events, "Pod demo-broker-1 in StatefulSet");
+        assert_eq!(told, Some(format!("FailedCreate: {create}")));
+        assert_eq!(newest_warning(&events, "Pod demo-broker-2 in StatefulSet"), None);
     }
 
     #[test]

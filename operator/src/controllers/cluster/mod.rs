@@ -1,6 +1,7 @@
 //! KafkaCluster: observe, validate, plan, execute, write status.
 
 mod apply;
+mod events;
 mod execute;
 pub mod facts;
 mod observe;

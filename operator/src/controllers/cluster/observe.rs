@@ -11,7 +11,7 @@ use ottla_operator_crd::{KafkaClusterStatus, ValidatedCluster};
 use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::{Observed, names, ownership};
 
-use super::facts;
+use super::{events, facts};
 use crate::brokers;
 use crate::controllers::context::Context;
 use crate::stores::belongs;
@@ -62,6 +62,13 @@ pub async fn observe(
         let is_ours = claim.name_any() == names::claim(&cluster.name, id) && is_marked(claim, former);
         is_ours.then(|| (id, facts::claim(claim)))
     });
+    let wanted = set.as_ref().map_or(0, |set| set.replicas).min(cluster.replicas);
+    let (troubles, not_made) = events::troubles(context, key, &pods, wanted, now).await;
+    for (id, trouble) in troubles {
+        if let Some(pod) = pods.get_mut(&id) {
+            pod.trouble.get_or_insert(trouble);
+        }
+    }
     let config_maps = stores.config_maps.state_filter(|map| belongs(map, key) && is_owned(map, cluster));
     let settings = config_maps.iter().filter(|map| !map.labels().contains_key(names::PLAN_LABEL));
     let services =
@@ -76,6 +83,7 @@ pub async fn observe(
             config_maps: settings.map(|map| map.name_any()).collect(),
             plan: facts::kept_plan(config_maps.iter().map(AsRef::as_ref)),
             services: services.iter().map(|service| service.name_any()).collect(),
+            not_made,
             others: BTreeMap::new(),
             growth_refused: BTreeMap::new(),
             kafka,

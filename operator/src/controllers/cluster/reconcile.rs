@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ottla_broker_types::TimestampMs;
 use ottla_operator_crd::{KafkaCluster, KafkaClusterStatus, ValidatedCluster};
-use ottla_operator_planner::{Action, KubernetesAction, Plan, plan_failed, plan_invalid};
+use ottla_operator_planner::{Action, KubernetesAction, Plan, failed_pause, plan_failed, plan_invalid};
 
 use super::apply::Applied;
 use super::execute::Executor;
@@ -17,6 +17,7 @@ use crate::clock;
 use crate::controllers::context::Context;
 use crate::controllers::status;
 use crate::metrics::Metrics;
+use crate::sentence::{of_kube, sentence};
 use crate::workers::{ClusterKey, Next};
 
 /// Failures in a row after which status says so: shorter ones are conflicts and restarts that pass.
@@ -101,7 +102,7 @@ impl Worker {
                 }
             }
         };
-        if let Err(error) = self.write(&former, &plan.status).await {
+        if let Err(error) = self.write(&object, &former, &plan.status).await {
             tracing::warn!(cluster = %self.key, %error, "the status was not written");
             plan.requeue.0 = plan.requeue.0.min(1_000);
         }
@@ -135,8 +136,10 @@ impl Worker {
                 (plan(&request, &mut observation.observed, &observation.ready).await, observation)
             }
             Err(error) => {
-                let refused =
-                    Some(format!("nobody knows whose the objects are that the plan changes: {error}"));
+                let refused = Some(format!(
+                    "nobody knows whose the objects are that the plan changes: {}",
+                    of_kube(&error)
+                ));
                 (Planned { plan: Plan::refused(former), refused }, observation)
             }
         }
@@ -183,7 +186,7 @@ impl Worker {
                 tracing::debug!(cluster = %self.key, %action, "act");
             }
             if let Err(error) = executor.execute(action).await {
-                let text = format!("{error:#}");
+                let text = sentence(&error);
                 tracing::warn!(cluster = %self.key, problem = text, "an action failed and is tried again");
                 Metrics::add(&context.metrics.failures, 1);
                 problem.get_or_insert(text);
@@ -216,21 +219,27 @@ impl Worker {
             let requeue = ottla_broker_types::DurationMs(500 << self.failures.min(4));
             return Plan { requeue, actions: vec![], ..plan };
         }
-        let told = plan_failed(former, plan.status, &failure.problem, clock::now());
+        let mut told = plan_failed(former, plan.status, &failure.problem, clock::now());
         self.carry_out(object, None, &told).await;
+        told.requeue = failed_pause(self.failures - FAILURES_TOLD);
         told
     }
 
+    /// Writes the status if it changed. An identity is written only onto the object that was seen: another operator that
+    /// looks after the same namespace may draw one at the same time, and the cluster has the first.
     async fn write(
         &mut self,
+        object: &KafkaCluster,
         former: &KafkaClusterStatus,
         status: &KafkaClusterStatus,
     ) -> Result<(), kube::Error> {
         if former == status {
             return Ok(());
         }
-        status::write::<KafkaCluster, _>(&self.context.client, &self.key.namespace, &self.key.name, status)
-            .await?;
+        let draws = former.cluster_id.is_none() && status.cluster_id.is_some();
+        let seen = object.metadata.resource_version.as_deref().filter(|_| draws);
+        let (client, ClusterKey { namespace, name }) = (&self.context.client, &self.key);
+        status::write::<KafkaCluster, _>(client, namespace, name, seen, status).await?;
         Metrics::add(&self.context.metrics.statuses, 1);
         self.written = Some(status.clone());
         Ok(())

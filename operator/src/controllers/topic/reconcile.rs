@@ -8,7 +8,7 @@ use futures::StreamExt;
 use kube::ResourceExt;
 use ottla_broker_types::{DurationMs, TimestampMs};
 use ottla_operator_crd::cluster::DeletionPolicy;
-use ottla_operator_crd::conditions::{STALLED, holds};
+use ottla_operator_crd::conditions::{DEGRADED, STALLED, holds};
 use ottla_operator_crd::{KafkaCluster, KafkaTopic, KafkaTopicStatus, ValidatedCluster, ValidatedTopic};
 use ottla_operator_kafka_admin::AdminClient;
 use ottla_operator_planner::topics::{self, Claimant, Unseen};
@@ -75,6 +75,9 @@ impl Worker {
         let Ok(cluster) = ValidatedCluster::new(&manifest) else {
             return self.blind(objects, &manifest, None, Unseen::Invalid).await;
         };
+        if is_quorum_lost(&manifest) {
+            return self.blind(objects, &manifest, Some(&cluster), Unseen::QuorumLost).await;
+        }
         let admin = context.admin(&self.key, cluster.replicas).await;
         match brokers::observe(&admin, cluster.replicas).await {
             Ok(world) => {
@@ -271,7 +274,9 @@ async fn write_one(
 ) -> Option<(Arc<KafkaTopic>, KafkaTopicStatus)> {
     let Verdict { object, status } = verdict;
     let (namespace, name) = (object.namespace().unwrap_or_default(), object.name_any());
-    if let Err(error) = status::write::<KafkaTopic, _>(&context.client, &namespace, &name, &status).await {
+    if let Err(error) =
+        status::write::<KafkaTopic, _>(&context.client, &namespace, &name, None, &status).await
+    {
         tracing::warn!(topic = name, %error, "the status was not written");
         return None;
     }
@@ -280,11 +285,18 @@ async fn write_one(
         let event = ottla_operator_planner::Event {
             warning: true,
             reason: "NotAsAskedFor",
+            subject: None,
             text: condition.message.clone(),
         };
         context.publish(object.as_ref(), &event).await;
     }
     Some((object, status))
+}
+
+/// Whether the cluster's own reconcile found that it has no controller: its brokers answer all the same.
+fn is_quorum_lost(cluster: &KafkaCluster) -> bool {
+    let conditions = cluster.status.as_ref().map(|status| status.conditions.as_slice()).unwrap_or_default();
+    conditions.iter().any(|c| c.type_ == DEGRADED && c.status == "True" && c.reason == "QuorumLost")
 }
 
 /// Who decides about each topic, as `namespace/name`; objects that the cluster does not take have no say.

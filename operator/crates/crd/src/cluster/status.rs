@@ -90,6 +90,9 @@ pub struct BrokerStatus {
     /// Revision of the settings that it runs with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision: Option<String>,
+    /// What keeps it from serving, in Kubernetes' words and its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// What a broker does.
@@ -100,6 +103,8 @@ pub enum BrokerState {
     Pending,
     /// It runs and does not serve yet.
     Starting,
+    /// It served, and the other brokers hear nothing of it any more.
+    Silent,
     /// It serves clients.
     Serving,
     /// It serves while its replicas move away.

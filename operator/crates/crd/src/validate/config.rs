@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use ottla_broker_config::{
-    ConfigError, Update, Value, known_broker, known_topic, owned_by_operator, validate_broker,
+    ConfigError, Update, Value, broker_setting, known_broker, known_topic, owned_by_operator, topic_setting,
+    topic_settings, validate_broker,
 };
 
 use super::Invalid;
@@ -39,7 +40,7 @@ pub(super) fn broker_config(
         let checked = match validate_broker(name, value.as_str()) {
             Ok(checked) => checked,
             Err(error) => {
-                problems.push(refused(&error));
+                problems.push(misplaced_broker(name, &error).unwrap_or_else(|| refused(&error)));
                 continue;
             }
         };
@@ -65,7 +66,9 @@ pub(super) fn topic_config(
                 notes.extend(value.note(setting));
                 checked.insert(name.clone(), written(&value));
             }
-            Err(error) => problems.push(refused(&error)),
+            Err(error) => {
+                problems.push(misplaced_topic(name, &error).unwrap_or_else(|| refused(&error)));
+            }
         }
     }
     (checked, notes)
@@ -82,3 +85,97 @@ fn written(value: &Value) -> String {
 fn refused(error: &ConfigError) -> Invalid {
     Invalid::new(FIELD, error.to_string())
 }
+
+/// Where a key belongs that is no setting of brokers; `None` if nobody knows it.
+fn misplaced_broker(name: &str, error: &ConfigError) -> Option<Invalid> {
+    if name.starts_with("zookeeper.") {
+        let problem = format!(
+            "{name} is of no use, there is no ZooKeeper: drop it; brokers that keep the metadata are chosen by spec.controllers"
+        );
+        return Some(Invalid::new(FIELD, problem));
+    }
+    if !matches!(error, ConfigError::Unknown { .. }) {
+        return None;
+    }
+    if let Some(topic) = topic_setting(name) {
+        let default =
+            topic.synonyms.first().map(|all| format!(", or as a default of all topics as {all} here"));
+        let problem = format!(
+            "{name} is a setting of topics: give it in spec.config of a KafkaTopic{}",
+            default.unwrap_or_default()
+        );
+        return Some(Invalid::new(FIELD, problem));
+    }
+    misplaced(name).map(|problem| Invalid::new(FIELD, problem))
+}
+
+/// Where a key belongs that is no setting of topics; `None` if nobody knows it.
+fn misplaced_topic(name: &str, error: &ConfigError) -> Option<Invalid> {
+    if !matches!(error, ConfigError::Unknown { .. }) {
+        return None;
+    }
+    let of_topics = topic_settings().find(|topic| topic.synonyms.contains(&name));
+    let problem = match of_topics {
+        Some(topic) if topic.synonyms.first() == Some(&name) => {
+            format!("{name} is a setting of brokers: of a topic it is {}", topic.name)
+        }
+        Some(topic) => {
+            format!("{name} is a setting of brokers: of a topic it is {}, in another unit", topic.name)
+        }
+        None if broker_setting(name).is_some() && owned_by_operator(name) => {
+            format!("{name} is a setting of brokers, which the operator sets: drop it")
+        }
+        None if broker_setting(name).is_some() => {
+            format!("{name} is a setting of brokers: give it in spec.config of the KafkaCluster")
+        }
+        None => misplaced(name)?,
+    };
+    Some(Invalid::new(FIELD, problem))
+}
+
+/// Keys that people bring along from clients, other products and container images.
+fn misplaced(name: &str) -> Option<String> {
+    if let Some(rest) = name.strip_prefix("KAFKA_") {
+        let key = rest.to_ascii_lowercase().replace('_', ".");
+        return Some(format!("{name} is the name of an environment variable: write {key}"));
+    }
+    if CLIENT_KEYS.contains(&name) {
+        return Some(format!("{name} is a setting of clients: give it to the producer or the consumer"));
+    }
+    let (_, product) = PRODUCTS.into_iter().find(|(prefix, _)| name.starts_with(prefix))?;
+    Some(format!("{name} is a setting of {product}, not of Kafka: drop it"))
+}
+
+/// Settings of Kafka's clients that are none of brokers or topics.
+const CLIENT_KEYS: [&str; 20] = [
+    "acks",
+    "auto.offset.reset",
+    "batch.size",
+    "bootstrap.servers",
+    "buffer.memory",
+    "client.id",
+    "delivery.timeout.ms",
+    "enable.auto.commit",
+    "enable.idempotence",
+    "group.id",
+    "group.protocol",
+    "key.deserializer",
+    "key.serializer",
+    "linger.ms",
+    "max.in.flight.requests.per.connection",
+    "max.poll.interval.ms",
+    "max.poll.records",
+    "partition.assignment.strategy",
+    "value.deserializer",
+    "value.serializer",
+];
+
+/// How keys of other products begin.
+const PRODUCTS: [(&str, &str); 6] = [
+    ("confluent.", "Confluent's platform"),
+    ("cruise.control.", "Cruise Control"),
+    ("redpanda.", "Redpanda"),
+    ("strimzi.", "Strimzi"),
+    ("kafka.rest.", "the REST proxy"),
+    ("schema.registry.", "the schema registry"),
+];

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ottla_broker_types::NodeId;
 use ottla_operator_crd::cluster::{BrokerState, BrokerStatus};
 
-use super::Input;
+use super::{Input, status};
 use crate::action::{Action, KubernetesAction};
 use crate::facts::PodFacts;
 use crate::names;
@@ -29,10 +29,10 @@ pub(super) fn racks(input: &Input<'_>) -> Vec<Action> {
 pub(super) fn statuses(input: &Input<'_>, pods: i32, leaving: &BTreeSet<NodeId>) -> Vec<BrokerStatus> {
     let mut ids: BTreeSet<NodeId> = (0..pods).map(NodeId).collect();
     ids.extend(input.observed.pods.keys().copied());
-    ids.into_iter().map(|id| status(input, id, leaving)).collect()
+    ids.into_iter().map(|id| status_of(input, id, leaving)).collect()
 }
 
-fn status(input: &Input<'_>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerStatus {
+fn status_of(input: &Input<'_>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerStatus {
     let pod = input.observed.pods.get(&id);
     let kafka = input.observed.kafka();
     let facts = kafka.and_then(|kafka| kafka.brokers.get(&id));
@@ -49,7 +49,32 @@ fn status(input: &Input<'_>, id: NodeId, leaving: &BTreeSet<NodeId>) -> BrokerSt
         replicas: count(&|partition| partition.replicas.contains(&id)),
         bytes: bytes(input, id, facts.and_then(|facts| facts.bytes)),
         revision: pod.and_then(|pod| pod.revision.clone()),
+        problem: problem(input, pod, id),
     }
+}
+
+/// What keeps a broker from serving, Kubernetes' word first. A restart that was asked for is none.
+fn problem(input: &Input<'_>, pod: Option<&PodFacts>, id: NodeId) -> Option<String> {
+    let Some(pod) = pod else {
+        return input.observed.not_made.get(&id).filter(|_| status::is_awaited(input, id)).cloned();
+    };
+    if pod.terminating {
+        return None;
+    }
+    let silent = is_silent(input, pod, id).then(|| {
+        let node = pod.node.as_deref().map(|node| format!(" on node {node}")).unwrap_or_default();
+        format!(
+            "NotAnswering: pod {}{node} is said to run, and the other brokers hear nothing of it",
+            pod.name
+        )
+    });
+    pod.stuck.clone().or_else(|| pod.trouble.clone().filter(|_| !pod.ready)).or(silent)
+}
+
+/// Whether a broker was heard of, and is no more: its pod got ready only when it served, and its lease has run out.
+fn is_silent(input: &Input<'_>, pod: &PodFacts, id: NodeId) -> bool {
+    let facts = input.observed.kafka().and_then(|kafka| kafka.brokers.get(&id));
+    pod.ready && !pod.terminating && facts.is_some_and(|facts| facts.fenced)
 }
 
 /// A broker's size in status may be off by this part of it, so that a little growth alone writes no status.
@@ -69,6 +94,7 @@ fn state(input: &Input<'_>, pod: Option<&PodFacts>, id: NodeId, leaving: &BTreeS
         None => BrokerState::Pending,
         Some(pod) if pod.terminating => BrokerState::Stopping,
         Some(pod) if pod.stuck.is_some() => BrokerState::Failing,
+        Some(pod) if is_silent(input, pod, id) => BrokerState::Silent,
         Some(pod) if !pod.ready || !serves => BrokerState::Starting,
         Some(_) if leaving.contains(&id) => BrokerState::Draining,
         Some(_) => BrokerState::Serving,

@@ -31,6 +31,8 @@ const REQUEUE_IDLE: DurationMs = DurationMs(15_000);
 
 /// Between two reconciles while an action fails again and again: whoever can mend it is no faster.
 const REQUEUE_FAILED: DurationMs = DurationMs(5_000);
+/// The longest of these pauses: what a person mends outside of the API server is seen that late.
+const REQUEUE_FAILED_MAX: DurationMs = DurationMs(300_000);
 
 /// What the operator was started with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -167,6 +169,12 @@ pub fn plan_failed(
     Plan { actions: events, status, requeue: REQUEUE_FAILED }
 }
 
+/// How long to wait before a plan is tried again that has failed `times` more than it took to be told: longer each time,
+/// since whoever can mend it is no faster. A change of the cluster's objects wakes the operator at once.
+pub fn failed_pause(times: u32) -> DurationMs {
+    DurationMs(REQUEUE_FAILED.0.saturating_mul(1 << times.min(10)).min(REQUEUE_FAILED_MAX.0))
+}
+
 /// The broker whose restart safety the next plan will need, if it needs one.
 pub fn question(input: &Input<'_>) -> Option<NodeId> {
     let cluster_id = input.former.cluster_id.as_deref()?;
@@ -178,7 +186,7 @@ pub fn question(input: &Input<'_>) -> Option<NodeId> {
 
 fn stalled(input: &Input<'_>, reason: &'static str, problem: String) -> Plan {
     let status = status::refused(input.former, input.cluster.generation, reason, &problem, input.now);
-    let event = Event { warning: true, reason, text: problem };
+    let event = Event { warning: true, reason, subject: None, text: problem };
     let actions =
         if status.conditions == input.former.conditions { vec![] } else { vec![Action::Event(event)] };
     Plan { actions, status, requeue: REQUEUE_IDLE }
@@ -337,6 +345,8 @@ impl Plan {
     }
 }
 
+#[cfg(test)]
+mod status_tests;
 #[cfg(test)]
 mod storage_tests;
 #[cfg(test)]

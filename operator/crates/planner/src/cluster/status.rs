@@ -1,5 +1,7 @@
 //! What status says: conditions by the rules of kstatus, and sentences from which a person sees what is waited for.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use ottla_broker_types::{NodeId, TimestampMs};
 use ottla_operator_crd::KafkaClusterStatus;
@@ -24,6 +26,7 @@ enum Work {
     Starting,
     Draining,
     Unreachable,
+    QuorumLost,
     Configuring,
     Rebalancing,
 }
@@ -36,6 +39,7 @@ impl Work {
             Work::Starting => "Starting",
             Work::Draining => "Draining",
             Work::Unreachable => "Unreachable",
+            Work::QuorumLost => "QuorumLost",
             Work::Configuring => "Configuring",
             Work::Rebalancing => "Rebalancing",
         }
@@ -69,7 +73,7 @@ pub(super) fn status(input: &Input<'_>, parts: &Parts) -> KafkaClusterStatus {
     let status = KafkaClusterStatus { image: kept_image(input, parts, &status), ..status };
     let stalled = stalled(input, parts);
     let working = working(input, parts, &status);
-    let mut conditions = verdicts(&status, stalled, working, degraded(input));
+    let mut conditions = verdicts(&status, stalled, working, degraded(input, parts));
     conditions.push(upgrade(input));
     KafkaClusterStatus {
         conditions: merged(&input.former.conditions, conditions, cluster.generation, input.now),
@@ -142,6 +146,9 @@ fn stalled(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
     if let Rollout::Wait { reason, stuck: true, .. } = &parts.rollout {
         return Some(("BrokerCannotStart", reason.clone()));
     }
+    if let Some((id, trouble)) = input.observed.not_made.iter().find(|(id, _)| is_awaited(input, **id)) {
+        return Some(("BrokerCannotStart", format!("broker {id} has no pod: {trouble}")));
+    }
     if let Some(failed) = &parts.moves.failed {
         return Some(("RebalanceImpossible", failed.clone()));
     }
@@ -153,6 +160,9 @@ fn stalled(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
 
 /// What the operator works on, the most telling first.
 fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Option<(Work, String)> {
+    if let Some(text) = quorum_lost(input) {
+        return Some((Work::QuorumLost, text));
+    }
     if let Some(roll) = &status.roll {
         let text =
             format!("{} of {} brokers have the new settings; {}", roll.updated, roll.total, roll.message);
@@ -202,6 +212,51 @@ fn working(input: &Input<'_>, parts: &Parts, status: &KafkaClusterStatus) -> Opt
     Some((Work::Rebalancing, text))
 }
 
+/// Which of those that keep the metadata are missing when no majority of them is there, what goes on without it, and what
+/// to do; `None` while there is a controller, or may be one. Brokers name some live broker as the controller all the same.
+fn quorum_lost(input: &Input<'_>) -> Option<String> {
+    if !input.former.bootstrapped {
+        return None;
+    }
+    let voters = &input.cluster.voters;
+    let runs = |id: &&NodeId| input.observed.pods.get(id).is_some_and(|pod| !pod.halted && !pod.terminating);
+    let claim = |id: &NodeId| input.observed.claims.get(id);
+    // A claim is marked once its broker has joined: another has been made anew since, and is empty.
+    let is_new = |id: &&NodeId| claim(id).is_some_and(|claim| !claim.bootstrapped);
+    let (there, missing): (Vec<&NodeId>, Vec<&NodeId>) =
+        voters.iter().partition(|id| runs(id) && !is_new(id));
+    if there.len() > voters.len() / 2 {
+        return None;
+    }
+    let list = |ids: &[&NodeId]| ids.iter().map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+    let empty: Vec<&NodeId> = missing.iter().copied().filter(is_new).collect();
+    let what = match empty.is_empty() {
+        true => "bring their pods back: see kubectl describe pod and the events of this object".to_owned(),
+        false => format!(
+            "the volumes of {} are new and empty: restore the former ones, and keep the volumes of {} as they are, which hold the rest of the metadata",
+            list(&empty),
+            if there.is_empty() { "all others".to_owned() } else { list(&there) }
+        ),
+    };
+    Some(format!(
+        "there is no controller: of the brokers {} that keep the metadata {} are missing, and {} are needed. What brokers lead can still be read, and written where enough copies are there; topics, settings and leaders cannot change. {what}",
+        list(&voters.iter().collect::<Vec<_>>()),
+        list(&missing),
+        voters.len() / 2 + 1
+    ))
+}
+
+/// Whether a broker had no pod the last time either: one that has just gone may be coming back.
+pub(super) fn is_awaited(input: &Input<'_>, id: NodeId) -> bool {
+    id.get() < input.cluster.replicas
+        && !input.observed.pods.contains_key(&id)
+        && input
+            .former
+            .brokers
+            .iter()
+            .any(|broker| broker.id == id.get() && broker.state == BrokerState::Pending)
+}
+
 /// The first broker that does not serve, and why.
 fn waited_for(input: &Input<'_>, status: &KafkaClusterStatus) -> String {
     let first = status
@@ -209,25 +264,44 @@ fn waited_for(input: &Input<'_>, status: &KafkaClusterStatus) -> String {
         .iter()
         .find(|broker| broker.id < input.cluster.replicas && broker.state != BrokerState::Serving);
     let Some(broker) = first else { return String::new() };
-    let overdue = input.observed.pods.get(&NodeId(broker.id)).filter(|pod| pod.overdue);
-    let what = match (overdue, broker.state) {
+    let pod = input.observed.pods.get(&NodeId(broker.id));
+    let node =
+        pod.and_then(|pod| pod.node.as_deref()).map(|node| format!(" on node {node}")).unwrap_or_default();
+    let what = match (pod.filter(|pod| pod.overdue), broker.state) {
         (Some(pod), _) => rollout::overdue(&pod.name),
         (None, BrokerState::Pending) => "has no running pod yet".to_owned(),
         (None, BrokerState::Starting) => "is starting".to_owned(),
-        (None, BrokerState::Stopping) => "is stopping".to_owned(),
+        (None, BrokerState::Silent) => format!("does not answer, and its pod runs{node}"),
+        (None, BrokerState::Stopping) => format!("is stopping{node}"),
         (None, _) => "cannot start".to_owned(),
     };
-    format!("; broker {} {what}", broker.id)
+    let why = broker.problem.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    format!("; broker {} {what}{why}", broker.id)
 }
 
-fn degraded(input: &Input<'_>) -> Option<Finding> {
+/// Brokers that are away because the operator restarts them: what they hold misses a copy as planned.
+fn planned_away(input: &Input<'_>, parts: &Parts) -> BTreeSet<NodeId> {
+    let stuck = matches!(parts.rollout, Rollout::Wait { stuck: true, .. });
+    let last = input.former.roll.as_ref().filter(|_| !stuck).and_then(|roll| roll.last_restarted).map(NodeId);
+    let well = |id: &NodeId| {
+        let pod = input.observed.pods.get(id);
+        pod.is_none_or(|pod| !pod.overdue && pod.stuck.is_none() && pod.trouble.is_none())
+    };
+    last.into_iter().filter(well).collect()
+}
+
+fn degraded(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
+    if let Some(text) = quorum_lost(input) {
+        return Some(("QuorumLost", text));
+    }
     let kafka = match &input.observed.kafka {
         Ok(kafka) => kafka,
         // Before the first start there is nothing to be less safe.
         Err(_) if !input.former.bootstrapped => return None,
         Err(reason) => return Some(("Unreachable", format!("no broker answers: {}", reason.0))),
     };
-    let (offline, behind) = (kafka.offline(), kafka.under_replicated());
+    let away = planned_away(input, parts);
+    let (offline, behind) = (kafka.offline_besides(&away), kafka.under_replicated_besides(&away));
     if offline > 0 {
         return Some(("OfflinePartitions", format!("{offline} partitions have no leader")));
     }
@@ -378,7 +452,7 @@ pub(super) fn events(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -
         && let Some(reason) = known(reason)
     {
         let warning = ottla_operator_crd::conditions::holds(&status.conditions, STALLED);
-        events.push(Event { warning, reason, text: text.clone() });
+        events.push(Event { warning, reason, subject: None, text: text.clone() });
     }
     let (before, after) = (find(&former.conditions, DEGRADED), find(&status.conditions, DEGRADED));
     if let Some((holds, reason, text)) = after
@@ -386,23 +460,61 @@ pub(super) fn events(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -
         && before.is_none_or(|(before, _, _)| before != "True")
         && let Some(reason) = known(&reason)
     {
-        events.push(Event { warning: true, reason, text });
+        events.push(Event { warning: true, reason, subject: None, text });
     }
+    events.extend(troubles(former, status));
     if let Some(plan) = proposal(status) {
         let before = proposal(former);
         let told = |plan: &RebalanceStatus| (plan.plan_hash.clone(), plan.refused_approval.clone());
         if before.map(told) != Some(told(plan)) {
             let warning = plan.refused_approval.is_some();
             let reason = if warning { "ApprovalRefused" } else { "ProposalReady" };
-            events.push(Event { warning, reason, text: plan.message.clone() });
+            events.push(Event { warning, reason, subject: None, text: plan.message.clone() });
         }
     }
     events
 }
 
+/// What newly keeps a broker from serving, one event for each.
+fn troubles(former: &KafkaClusterStatus, status: &KafkaClusterStatus) -> Vec<Event> {
+    let word = |text: &str| text.split([':', ' ']).next().unwrap_or_default().to_owned();
+    let before = |id: i32| {
+        let broker = former.brokers.iter().find(|broker| broker.id == id);
+        broker.and_then(|broker| broker.problem.as_deref()).map(word)
+    };
+    let news = status.brokers.iter().filter_map(|broker| {
+        let problem = broker.problem.as_deref()?;
+        let word = word(problem);
+        (before(broker.id).as_ref() != Some(&word)).then(|| Event {
+            warning: true,
+            reason: TROUBLES.into_iter().find(|known| *known == word).unwrap_or("BrokerTrouble"),
+            subject: Some(broker.pod.clone()),
+            text: format!("broker {}: {problem}", broker.id),
+        })
+    });
+    news.collect()
+}
+
+/// Kubernetes' own words for what keeps a pod from running; others are told as BrokerTrouble.
+const TROUBLES: [&str; 13] = [
+    "FailedCreate",
+    "Unschedulable",
+    "FailedMount",
+    "FailedAttachVolume",
+    "FailedCreatePodSandBox",
+    "CrashLoopBackOff",
+    "ImagePullBackOff",
+    "ErrImagePull",
+    "ErrImageNeverPull",
+    "OOMKilled",
+    "Exited",
+    "Unhealthy",
+    "NotAnswering",
+];
+
 /// Reasons of conditions are a fixed set, so that events can be counted by them.
 fn known(reason: &str) -> Option<&'static str> {
-    const REASONS: [&str; 21] = [
+    const REASONS: [&str; 22] = [
         "DiskFull",
         "ActionFailed",
         "Ready",
@@ -414,6 +526,7 @@ fn known(reason: &str) -> Option<&'static str> {
         "Rebalancing",
         "InvalidSpec",
         "NameTaken",
+        "QuorumLost",
         "VolumeCannotGrow",
         "StorageFixed",
         "VolumesOfAnother",

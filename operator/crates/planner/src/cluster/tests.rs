@@ -164,6 +164,12 @@ fn only_claims_that_have_a_volume_and_a_broker_grow() {
 }
 
 #[test]
+fn pauses_after_failures_grow_to_five_minutes() {
+    let pauses: Vec<u64> = [0, 1, 2, 6, 1000].into_iter().map(|times| super::failed_pause(times).0).collect();
+    assert_eq!(pauses, [5_000, 10_000, 20_000, 300_000, 300_000]);
+}
+
+#[test]
 fn a_failure_is_told_and_hides_nothing_else() {
     let cluster = cluster_of("");
     let (observed, status) = at_rest(&cluster);

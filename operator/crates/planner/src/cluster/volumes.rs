@@ -2,6 +2,7 @@
 //!
 //! Invariant: a claim never belongs to the StatefulSet. Whoever deletes that by hand loses no data: it is made again.
 
+use ottla_broker_types::NodeId;
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::quantity_bytes;
 
@@ -35,16 +36,19 @@ pub(super) fn marked(input: &Input<'_>, bootstrapped: bool) -> Vec<Action> {
     let cluster = input.cluster;
     let controllers: Vec<i32> = cluster.voters.iter().map(|id| id.get()).collect();
     let owned = cluster.storage.deletion_policy == DeletionPolicy::Delete;
-    let is_right = |claim: &&ClaimFacts| {
+    // A broker that has joined has written to its volume; one that was made anew has not, and must not seem to have.
+    let joined = |id: &NodeId| input.observed.pods.get(id).is_some_and(|pod| pod.ready);
+    let is_right = |(id, claim): &(&NodeId, &ClaimFacts)| {
+        let bootstrapped = bootstrapped && (claim.bootstrapped || joined(id));
         let is_owned = claim.owner_uid.as_deref() == Some(&cluster.uid);
         is_owned == owned
             && (!bootstrapped || (claim.bootstrapped && claim.controllers.as_ref() == Some(&controllers)))
     };
-    let wrong = input.observed.claims.values().filter(|claim| !is_right(claim) && !claim.terminating);
+    let wrong = input.observed.claims.iter().filter(|entry| !is_right(entry) && !entry.1.terminating);
     wrong
-        .map(|claim| {
+        .map(|(id, claim)| {
             // What a claim said before stays true.
-            let bootstrapped = bootstrapped || claim.bootstrapped;
+            let bootstrapped = claim.bootstrapped || (bootstrapped && joined(id));
             let (claim, controllers) = (claim.name.clone(), controllers.clone());
             KubernetesAction::MarkClaim { claim, owned, bootstrapped, controllers }.into()
         })

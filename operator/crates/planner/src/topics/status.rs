@@ -19,6 +19,8 @@ const SILENCE_TOLD: DurationMs = DurationMs(5_000);
 pub enum Unseen {
     /// No broker has answered for this long.
     Silent(DurationMs),
+    /// Too few of the brokers are there that keep the metadata: what others say may be long past.
+    QuorumLost,
     /// The cluster's manifest cannot work, so nobody asks.
     Invalid,
 }
@@ -99,6 +101,10 @@ pub fn unseen(
 ) -> KafkaTopicStatus {
     let (reason, what) = match why {
         Unseen::Silent(_) => ("ClusterUnreachable", format!("no broker of KafkaCluster {cluster} answers")),
+        Unseen::QuorumLost => (
+            "ClusterWithoutController",
+            format!("KafkaCluster {cluster} has no controller, so what its brokers say may be long past"),
+        ),
         Unseen::Invalid => ("ClusterInvalid", format!("the manifest of KafkaCluster {cluster} cannot work")),
     };
     if former.topic_id.is_none() {
