@@ -145,18 +145,8 @@ fn fill_epoch(log: &mut crate::Log) -> Result<(), AppendError> {
 
 #[test]
 fn whichever_call_fails_and_then_the_power_nothing_promised_is_lost() {
-    let ops = [
-        SimOp::Open,
-        SimOp::Read,
-        SimOp::Write,
-        SimOp::SetLen,
-        SimOp::SyncData,
-        SimOp::SyncDir,
-        SimOp::Rename,
-        SimOp::Remove,
-    ];
     let mut failed_count = 0;
-    for op in ops {
+    for op in SimOp::ALL {
         for error in [SimError::Io, SimError::NoSpace] {
             for skip in 0..60 {
                 let mut rig = Rig::tiny();

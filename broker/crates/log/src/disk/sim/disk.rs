@@ -160,7 +160,7 @@ impl Disk for SimDisk {
     }
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.shared.lock();
+        let mut state = self.begin(SimOp::CreateDir)?;
         let mut missing: Vec<&Path> = path.ancestors().filter(|dir| !state.is_dir(dir)).collect();
         missing.reverse();
         for dir in missing {
@@ -200,7 +200,7 @@ impl Disk for SimDisk {
     }
 
     fn list_dir(&self, path: &Path) -> io::Result<Vec<PathBuf>> {
-        let state = self.shared.lock();
+        let state = self.begin(SimOp::ListDir)?;
         if !state.is_dir(path) {
             return Err(io::ErrorKind::NotFound.into());
         }
@@ -208,7 +208,7 @@ impl Disk for SimDisk {
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
-        let state = self.shared.lock();
+        let state = self.begin(SimOp::Exists)?;
         Ok(state.is_dir(path) || state.names.live.contains_key(path))
     }
 
@@ -223,6 +223,6 @@ impl Disk for SimDisk {
     }
 
     fn free_bytes(&self, _path: &Path) -> io::Result<u64> {
-        Ok(self.shared.lock().free_bytes())
+        Ok(self.begin(SimOp::FreeBytes)?.free_bytes())
     }
 }

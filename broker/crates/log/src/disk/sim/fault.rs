@@ -13,7 +13,7 @@ pub enum SimOp {
     Read,
     /// [`crate::DiskFile::write_all_at`]; a part of the bytes is written although it fails.
     Write,
-    /// [`crate::DiskFile::set_len`].
+    /// [`crate::DiskFile::set_len`] and [`crate::DiskFile::allocate`].
     SetLen,
     /// [`crate::DiskFile::sync_data`]; what it did not make durable never will be, as on Linux.
     SyncData,
@@ -21,8 +21,40 @@ pub enum SimOp {
     SyncDir,
     /// [`crate::Disk::rename`].
     Rename,
-    /// [`crate::Disk::remove_file`].
+    /// [`crate::Disk::remove_file`] and [`crate::Disk::remove_dir_all`].
     Remove,
+    /// [`crate::Disk::create_dir_all`].
+    CreateDir,
+    /// [`crate::Disk::list_dir`].
+    ListDir,
+    /// [`crate::Disk::exists`].
+    Exists,
+    /// [`crate::Disk::free_bytes`].
+    FreeBytes,
+    /// [`crate::DiskFile::len`].
+    Len,
+    /// [`crate::DiskFile::start_writeback`].
+    Writeback,
+}
+
+impl SimOp {
+    /// Every kind of call: none of a disk's is spared.
+    pub const ALL: [SimOp; 14] = [
+        SimOp::Open,
+        SimOp::Read,
+        SimOp::Write,
+        SimOp::SetLen,
+        SimOp::SyncData,
+        SimOp::SyncDir,
+        SimOp::Rename,
+        SimOp::Remove,
+        SimOp::CreateDir,
+        SimOp::ListDir,
+        SimOp::Exists,
+        SimOp::FreeBytes,
+        SimOp::Len,
+        SimOp::Writeback,
+    ];
 }
 
 /// What a failing call returns.

@@ -141,6 +141,7 @@ impl DiskFile for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
+        self.begin(SimOp::Len)?;
         Ok(self.node.content().live.len() as u64)
     }
 
@@ -177,6 +178,6 @@ impl DiskFile for SimFile {
     }
 
     fn start_writeback(&self, _range: Range<u64>) -> io::Result<()> {
-        Ok(())
+        self.begin(SimOp::Writeback)
     }
 }
