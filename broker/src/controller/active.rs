@@ -41,7 +41,7 @@ pub struct NotActive;
 /// A reply whose records are committed.
 #[derive(Clone, Debug)]
 pub struct Decided<T> {
-    /// The reply.
+    /// What the decision says; it may be told, for its records are committed.
     pub reply: T,
     /// Offset of the batch; `None` when nothing had to be written.
     pub at: Option<Offset>,

@@ -62,9 +62,8 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
     let mut swapping = JoinSet::new();
     swapping.spawn(swap_voters(Arc::clone(broker), Arc::clone(log)));
     let mut watches = Watches::default();
-    let replication = &broker.config.replication;
-    let interval = replication.leader_imbalance_check_ms;
-    let interval = replication.auto_leader_rebalance.then_some(interval);
+    let interval = broker.config.replication.leader_imbalance_check_ms;
+    let interval = broker.config.replication.auto_leader_rebalance.then_some(interval);
     let mut duties = Duties::new(interval, broker.clock.now().mono);
     while active.leadership().is_some_and(|now| now.term == led.term) {
         watches.update(broker);

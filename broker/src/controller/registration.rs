@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ottla_broker_metadata::controller::supported_features;
-use ottla_broker_node::{Contact, Heartbeats};
+use ottla_broker_metadata::controller::{HeartbeatReply, supported_features};
+use ottla_broker_node::{Contact, Heartbeats, Membership, NextStep};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::broker_heartbeat_request::BrokerHeartbeatRequest;
 use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatResponse;
@@ -20,18 +20,11 @@ use crate::broker::Broker;
 use crate::clock;
 use crate::stop::until_true;
 
-/// Pause between attempts to reach a controller.
-const RETRY_PAUSE: Duration = Duration::from_millis(25);
 /// How long a broker whose rack comes from a file waits for the platform to write it. Replicas are placed by rack, so
 /// registering too early would place them wrongly; a platform that never writes it must not keep the broker away.
 const RACK_PATIENCE: Duration = Duration::from_secs(15);
 /// Between two looks at the file with the rack of a broker that is registered. Nothing depends on a rack that came late.
 const RACK_LOOK: Duration = Duration::from_secs(1);
-/// How long leaving in order may take before the broker stops anyway. Kubernetes kills after its grace period,
-/// 60 s by default here; a cluster that stops as a whole has nobody to hand leadership to.
-const LEAVE_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a leaving broker looks for a controller: when there is none, nobody can take over.
-const LEAVE_WITHOUT_CONTROLLER: Duration = Duration::from_secs(1);
 
 /// Where this broker stands in the cluster.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,55 +45,54 @@ pub enum Standing {
 /// Runs until the broker has left.
 pub async fn run(broker: Arc<Broker>, mut leave: watch::Receiver<bool>) {
     let incarnation = Uuid(clock::entropy());
+    let mut membership = Membership::new(broker.config.quorum.heartbeat_interval_ms);
     let mut registered: Option<Registration> = None;
-    let mut left_after = None;
     loop {
-        if *leave.borrow() && left_after.is_none() {
-            left_after = Some(Deadlines::start(&broker));
+        if *leave.borrow() && !membership.is_leaving() {
+            membership.leave(broker.clock.now().mono);
             broker.controller.set_standing(Standing::Leaving);
         }
-        if left_after
-            .as_ref()
-            .is_some_and(|deadlines: &Deadlines| deadlines.passed(&broker, registered.is_some()))
-        {
-            broker.controller.set_standing(Standing::Left);
-            return;
-        }
-        let Some(registration) = &mut registered else {
-            if !broker.controller.is_active_known() {
-                wait(&mut leave, LOOK_PAUSE).await;
-                continue;
-            }
-            registered = register(&broker, incarnation).await;
-            if registered.is_none() {
-                wait(&mut leave, RETRY_PAUSE).await;
-            }
-            continue;
-        };
-        if left_after.is_none()
-            && registration.looks_moved(&broker)
-            && let Some(again) = register(&broker, incarnation).await
-        {
-            *registration = again;
-        }
-        let beat = beat(&broker, registration.epoch, left_after.is_some()).await;
-        registration.note_contact(&broker, &beat);
-        match beat {
-            Ok(true) => {
+        let pause = match membership.next(broker.clock.now().mono) {
+            NextStep::Stop => {
                 broker.controller.set_standing(Standing::Left);
                 return;
             }
-            Ok(false) => {
-                if let Some(deadlines) = &mut left_after {
-                    deadlines.controller_seen(&broker);
+            NextStep::Register if !broker.controller.is_active_known() => LOOK_PAUSE,
+            NextStep::Register => {
+                registered = register(&broker, incarnation).await;
+                match &registered {
+                    Some(registration) => {
+                        membership.registered(registration.epoch);
+                        continue;
+                    }
+                    None => membership.not_registered().to_std(),
                 }
-                let interval = broker.config.quorum.heartbeat_interval_ms.to_std();
-                let hurries = left_after.is_some() || hopes_for_service(&broker);
-                wait(&mut leave, if hurries { RETRY_PAUSE } else { interval }).await;
             }
-            Err(Beat::RegisterAgain) => registered = None,
-            Err(Beat::NoController) => wait(&mut leave, clock::jittered(RETRY_PAUSE)).await,
-        }
+            NextStep::Beat(_) => {
+                let registration = registered.as_mut().expect("a broker that beats is registered");
+                if !membership.is_leaving()
+                    && registration.looks_moved(&broker)
+                    && let Some(again) = register(&broker, incarnation).await
+                {
+                    membership.registered(again.epoch);
+                    *registration = again;
+                }
+                let beat = beat(&broker, registration.epoch, membership.is_leaving()).await;
+                registration.note_contact(&broker, &beat);
+                match beat {
+                    Ok(reply) => {
+                        let now = broker.clock.now().mono;
+                        membership.answered(now, &reply, wants_fence(&broker)).to_std()
+                    }
+                    Err(Beat::RegisterAgain) => {
+                        membership.forgotten();
+                        continue;
+                    }
+                    Err(Beat::NoController) => clock::jittered(membership.unanswered().to_std()),
+                }
+            }
+        };
+        wait(&mut leave, pause).await;
     }
 }
 
@@ -120,7 +112,7 @@ impl Registration {
     }
 
     /// Notes whether a controller answered, and says so when this broker is cut off or no longer.
-    fn note_contact(&mut self, broker: &Broker, beat: &Result<bool, Beat>) {
+    fn note_contact(&mut self, broker: &Broker, beat: &Result<HeartbeatReply, Beat>) {
         let now = broker.clock.now().mono;
         let contact = match beat {
             Err(Beat::NoController) => self.heartbeats.failed(now),
@@ -167,30 +159,6 @@ async fn wait(leave: &mut watch::Receiver<bool>, longest: Duration) {
         until_true(leave).await;
     };
     let _ = tokio::time::timeout(longest, told).await;
-}
-
-struct Deadlines {
-    last: MonotonicMs,
-    without_controller: MonotonicMs,
-}
-
-impl Deadlines {
-    fn start(broker: &Broker) -> Deadlines {
-        let now = broker.clock.now().mono;
-        Deadlines {
-            last: now.plus(in_ms(LEAVE_TIMEOUT)),
-            without_controller: now.plus(in_ms(LEAVE_WITHOUT_CONTROLLER)),
-        }
-    }
-
-    fn controller_seen(&mut self, broker: &Broker) {
-        self.without_controller = broker.clock.now().mono.plus(in_ms(LEAVE_WITHOUT_CONTROLLER));
-    }
-
-    fn passed(&self, broker: &Broker, registered: bool) -> bool {
-        let now = broker.clock.now().mono;
-        !registered || now >= self.last || now >= self.without_controller
-    }
 }
 
 fn in_ms(duration: Duration) -> DurationMs {
@@ -255,12 +223,6 @@ async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<Registratio
     }
 }
 
-/// Whether the controller may let this broker serve as soon as it hears that the broker has followed the metadata: clients
-/// of a broker that starts wait for that.
-fn hopes_for_service(broker: &Broker) -> bool {
-    *broker.controller.standing().borrow() == Standing::Fenced && !wants_fence(broker)
-}
-
 /// Whether other brokers had better serve: this one's data disk is stuck, or was and its partitions still have to be
 /// brought in line, and there are others.
 fn wants_fence(broker: &Broker) -> bool {
@@ -273,8 +235,8 @@ enum Beat {
     NoController,
 }
 
-/// Sends a heartbeat; `Ok(true)` when the broker may stop.
-async fn beat(broker: &Arc<Broker>, epoch: BrokerEpoch, leaving: bool) -> Result<bool, Beat> {
+/// Sends a heartbeat.
+async fn beat(broker: &Arc<Broker>, epoch: BrokerEpoch, leaving: bool) -> Result<HeartbeatReply, Beat> {
     let request = BrokerHeartbeatRequest {
         broker_id: broker.node_id.0,
         broker_epoch: epoch.0,
@@ -301,7 +263,11 @@ async fn beat(broker: &Arc<Broker>, epoch: BrokerEpoch, leaving: bool) -> Result
         let standing = if response.is_fenced { Standing::Fenced } else { Standing::Active };
         broker.controller.set_standing(standing);
     }
-    Ok(leaving && response.should_shut_down)
+    Ok(HeartbeatReply {
+        caught_up: response.is_caught_up,
+        fenced: response.is_fenced,
+        should_shut_down: leaving && response.should_shut_down,
+    })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod fetch;
 mod heartbeats;
 mod leader_return;
 mod leases;
+mod membership;
 mod suspects;
 
 pub use due_list::DueList;
@@ -17,4 +18,5 @@ pub use fetch::{
 };
 pub use heartbeats::{Contact, Heartbeats};
 pub use leases::Leases;
+pub use membership::{Membership, NextStep};
 pub use suspects::Suspects;

@@ -83,11 +83,11 @@ pub struct Visit {
 /// What reading a partition found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// An error.
+    /// The partition cannot be read; what is wrong is told each time.
     Error,
     /// The state of the partition.
     State {
-        /// The high watermark.
+        /// As it stands now; the session remembers what the reader was told.
         high_watermark: i64,
         /// The log's start.
         log_start: i64,

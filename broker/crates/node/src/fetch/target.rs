@@ -41,7 +41,7 @@ impl Ord for Unnamable {
 /// One partition as a fetcher asks for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FetchTarget {
-    /// The topic.
+    /// As the request names it: by id, or by name before version 13.
     pub topic: TopicRef,
     /// The partition within it.
     pub partition: PartitionIndex,

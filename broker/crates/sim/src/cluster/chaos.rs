@@ -129,7 +129,7 @@ impl World {
     fn serves(&self, node: NodeId) -> bool {
         let image = self.quorum.truth();
         let process = self.machines.get(&node).and_then(|machine| machine.process.as_ref());
-        let epoch = process.and_then(|process| process.membership.epoch);
+        let epoch = process.and_then(|process| process.membership.epoch());
         self.is_running(node)
             && epoch.is_some()
             && image.broker(node).map(|broker| broker.epoch) == epoch

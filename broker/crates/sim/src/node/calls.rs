@@ -60,7 +60,7 @@ impl Process {
         let Some(pending) = self.calls.remove(&number) else { return };
         match (pending, reply) {
             (Pending::Register, Some(Reply::Registered(result))) => self.registered(result, out),
-            (Pending::Heartbeat, Some(Reply::Heartbeat(result))) => self.heartbeat_answered(result, out),
+            (Pending::Heartbeat, Some(Reply::Heartbeat(result))) => self.heartbeat_answered(at, result, out),
             (Pending::Register | Pending::Heartbeat, _) => self.controller_lost(out),
             (Pending::Metadata, Some(Reply::Metadata(Ok(batches)))) => {
                 self.metadata_arrived(at, &batches, out)

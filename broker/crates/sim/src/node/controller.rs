@@ -67,7 +67,7 @@ impl Process {
     ) {
         self.apply(at, &committed, out);
         let now = now_at(at).mono;
-        let is_registered = self.membership.epoch.is_some();
+        let is_registered = self.membership.epoch().is_some();
         let mut jobs = VecDeque::new();
         if self.image.features().next().is_none() {
             jobs.push_back(Job::Bootstrap);

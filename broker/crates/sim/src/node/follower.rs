@@ -82,7 +82,7 @@ impl Process {
 
     pub(crate) fn fetch(&mut self, at: SimTime, leader: NodeId, alarm: u64, out: &mut Out) {
         let now = now_at(at).mono;
-        let epoch = self.membership.epoch;
+        let epoch = self.membership.epoch();
         let Some(following) = self.following.get_mut(&leader).filter(|following| following.alarm == alarm)
         else {
             return;
@@ -123,7 +123,7 @@ impl Process {
         };
         let forgotten = ask.forgotten.into_iter().map(|(topic, index)| (TopicRef::Id(topic), index));
         FetchRequest {
-            reader: Reader::Follower { node: self.id, epoch: self.membership.epoch },
+            reader: Reader::Follower { node: self.id, epoch: self.membership.epoch() },
             session_id: ask.session_id,
             session_epoch: ask.session_epoch,
             named: ask.named.into_iter().map(target).collect(),

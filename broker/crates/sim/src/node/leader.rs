@@ -181,7 +181,7 @@ impl Process {
 
     fn propose(&mut self, partition: &TopicPartition, proposal: &IsrProposal, out: &mut Out) {
         let topic = self.image.topic(partition.topic.as_str()).map(|topic| topic.id);
-        let (Some(topic), Some(epoch)) = (topic, self.membership.epoch) else {
+        let (Some(topic), Some(epoch)) = (topic, self.membership.epoch()) else {
             out.timers.push((ISR_RETRY_MS, Timer::Propose(partition.clone(), proposal.clone())));
             return;
         };

@@ -5,31 +5,27 @@ use ottla_broker_metadata::controller::{
     supported_features,
 };
 use ottla_broker_metadata::record::Endpoint as Listener;
-use ottla_broker_types::{BrokerEpoch, DirectoryId, NodeId, Uuid};
+use ottla_broker_node::{Membership as Place, NextStep};
+use ottla_broker_types::{BrokerEpoch, DirectoryId, DurationMs, NodeId, Uuid};
 
 use super::calls::Pending;
 use super::out::{Out, Timer};
-use super::process::Process;
+use super::process::{Process, now_at};
 use crate::message::{NotController, Request};
 use crate::queue::SimTime;
 
-const HEARTBEAT_MS: u64 = 100;
-const RETRY_MS: u64 = 25;
-/// How long leaving in order may take before the broker stops anyway.
-const LEAVE_MAX_MS: u64 = 4_000;
+const HEARTBEAT: DurationMs = DurationMs(100);
 
 /// What a broker knows of its own membership.
 #[derive(Debug)]
 pub(crate) struct Membership {
     incarnation: Uuid,
     previous_epoch: Option<BrokerEpoch>,
-    /// The epoch of this run, once registered.
-    pub(crate) epoch: Option<BrokerEpoch>,
+    place: Place,
     /// The node that is asked first as the controller.
     pub(crate) controller: NodeId,
     /// The node that is asked first for new metadata.
     pub(crate) metadata_from: NodeId,
-    leaving_until: Option<SimTime>,
 }
 
 impl Membership {
@@ -41,38 +37,39 @@ impl Membership {
         Membership {
             incarnation,
             previous_epoch,
-            epoch: None,
+            place: Place::new(HEARTBEAT),
             controller,
             metadata_from: controller,
-            leaving_until: None,
         }
+    }
+
+    /// The epoch of this run, once registered.
+    pub(crate) fn epoch(&self) -> Option<BrokerEpoch> {
+        self.place.epoch()
     }
 }
 
 impl Process {
     /// Starts to leave in order.
     pub fn leave(&mut self, at: SimTime) {
-        self.membership.leaving_until.get_or_insert(at.plus_ms(LEAVE_MAX_MS));
+        self.membership.place.leave(now_at(at).mono);
     }
 
     pub(crate) fn membership_due(&mut self, at: SimTime, out: &mut Out) {
-        if self.membership.leaving_until.is_some_and(|until| at >= until) {
-            self.stop(out);
-            return;
-        }
         let controller = self.membership.controller;
-        match self.membership.epoch {
-            None => {
+        match self.membership.place.next(now_at(at).mono) {
+            NextStep::Stop => self.stop(out),
+            NextStep::Register => {
                 let request = self.registration();
                 self.call(controller, Request::Register(request), Pending::Register, out);
             }
-            Some(epoch) => {
+            NextStep::Beat(epoch) => {
                 let request = HeartbeatRequest {
                     broker: self.id,
                     epoch,
                     applied_end: self.image.applied_end(),
                     want_fence: false,
-                    want_shut_down: self.membership.leaving_until.is_some(),
+                    want_shut_down: self.membership.place.is_leaving(),
                 };
                 self.call(controller, Request::Heartbeat(request), Pending::Heartbeat, out);
             }
@@ -106,27 +103,32 @@ impl Process {
     ) {
         match result {
             Ok(Ok(epoch)) => {
-                self.membership.epoch = Some(epoch);
+                self.membership.place.registered(epoch);
                 out.timers.push((0, Timer::Membership));
             }
             Err(NotController) => self.controller_lost(out),
             // A duplicate until the lease of the former run has passed.
-            Ok(Err(_)) => out.timers.push((RETRY_MS, Timer::Membership)),
+            Ok(Err(_)) => {
+                let pause = self.membership.place.not_registered();
+                out.timers.push((pause.0, Timer::Membership));
+            }
         }
     }
 
     pub(crate) fn heartbeat_answered(
         &mut self,
+        at: SimTime,
         result: Result<Result<HeartbeatReply, RegistrationError>, NotController>,
         out: &mut Out,
     ) {
-        let leaving = self.membership.leaving_until.is_some();
         match result {
-            Ok(Ok(reply)) if leaving && reply.should_shut_down => self.stop(out),
-            Ok(Ok(_)) => out.timers.push((if leaving { RETRY_MS } else { HEARTBEAT_MS }, Timer::Membership)),
+            Ok(Ok(reply)) => {
+                let pause = self.membership.place.answered(now_at(at).mono, &reply, false);
+                out.timers.push((pause.0, Timer::Membership));
+            }
             Ok(Err(RegistrationError::StaleEpoch { .. } | RegistrationError::NotRegistered { .. })) => {
-                self.membership.epoch = None;
-                out.timers.push((RETRY_MS, Timer::Membership));
+                self.membership.place.forgotten();
+                out.timers.push((0, Timer::Membership));
             }
             Err(NotController) => self.controller_lost(out),
         }
@@ -135,7 +137,7 @@ impl Process {
     /// Nobody answers as the controller: another voter is asked next.
     pub(crate) fn controller_lost(&mut self, out: &mut Out) {
         self.membership.controller = self.voter_after(self.membership.controller);
-        out.timers.push((RETRY_MS, Timer::Membership));
+        out.timers.push((self.membership.place.unanswered().0, Timer::Membership));
     }
 
     /// The voter to ask when `voter` is of no help.
@@ -146,7 +148,7 @@ impl Process {
     }
 
     fn stop(&mut self, out: &mut Out) {
-        if let Some(epoch) = self.membership.epoch {
+        if let Some(epoch) = self.membership.epoch() {
             self.close(epoch);
         }
         out.stopped = true;

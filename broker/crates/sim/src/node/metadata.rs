@@ -55,7 +55,7 @@ impl Process {
 
     /// Brings the replicas in line with the image, once it knows this run of the broker.
     pub(crate) fn align(&mut self, at: SimTime, out: &mut Out) {
-        if !self.image.knows_run(self.id, self.membership.epoch) {
+        if !self.image.knows_run(self.id, self.membership.epoch()) {
             return;
         }
         self.aligned_end = self.image.applied_end();
