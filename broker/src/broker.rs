@@ -30,9 +30,9 @@ use crate::view::View;
 
 /// The shared state of one broker.
 pub struct Broker {
-    /// This node.
+    /// `node.id`, the same for the broker and the controller in this process.
     pub node_id: NodeId,
-    /// The cluster.
+    /// What `meta.properties` says; other brokers must say the same.
     pub cluster_id: ClusterId,
     /// The formatted directory.
     pub directory_id: DirectoryId,

@@ -51,7 +51,7 @@ const BROKERS_MAX: usize = 10_000;
 pub struct Page {
     /// The HTTP status.
     pub status: u16,
-    /// The content type.
+    /// As sent in `Content-Type`.
     pub content_type: &'static str,
     /// The text.
     pub body: String,

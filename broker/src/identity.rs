@@ -20,9 +20,9 @@ const FREE_BYTES_MIN: u64 = 1 << 20;
 /// Who this node is, as its directory says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
-    /// The cluster.
+    /// Written into `meta.properties` at the first start; another one stops the broker.
     pub cluster_id: ClusterId,
-    /// The directory.
+    /// Drawn when the directory was formatted: an emptied disk comes back under another one.
     pub directory_id: DirectoryId,
 }
 

@@ -151,7 +151,7 @@ pub enum ConnectError {
     Refused {
         /// The host as it was named.
         host: String,
-        /// The port.
+        /// On which nobody listens.
         port: u16,
     },
     /// Its name, the network or this machine is at fault.

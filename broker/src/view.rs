@@ -12,9 +12,9 @@ pub struct BrokerEndpoint {
     pub node: NodeId,
     /// Name or address.
     pub host: String,
-    /// Port.
+    /// Where it listens, 1 to 65535; wide as the wire has it.
     pub port: i32,
-    /// Its rack.
+    /// `broker.rack`, as registered; `None` without one.
     pub rack: Option<String>,
     /// Whether it is out of service.
     pub fenced: bool,
@@ -35,17 +35,17 @@ impl Deref for View {
 }
 
 impl View {
-    /// A view of an image.
+    /// What this broker serves by once `image` is published.
     pub fn new(image: Image) -> View {
         View { image }
     }
 
-    /// The name of a topic by its id.
+    /// The name under which a topic with this id lives now.
     pub fn topic_name(&self, id: TopicId) -> Option<TopicName> {
         self.image.topic_by_id(id).map(|topic| topic.name.clone())
     }
 
-    /// The leader of a partition and its epoch.
+    /// Who leads a partition, and since which epoch; `None` while nobody does or there is no such partition.
     pub fn leader_of(&self, topic: &TopicName, index: PartitionIndex) -> Option<(NodeId, LeaderEpoch)> {
         let partition = self.image.topic(topic.as_str())?.partition(index)?;
         Some((partition.leader?, partition.leader_epoch))

@@ -41,7 +41,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// The API of a broker.
+    /// Answers requests of all listeners from the state of `broker`.
     pub fn new(broker: Arc<Broker>) -> Api {
         Api { broker }
     }

@@ -16,7 +16,7 @@ use crate::partitions::HostedPartition;
 
 /// A kind of shard, and what only this broker can tell it.
 pub trait Kind: Send + Sync + 'static {
-    /// The shard.
+    /// What one partition of the topic is replayed into.
     type Shard: Shard<Reply: Send, Change: Send> + Send + 'static;
 
     /// The topic on whose partitions its records lie.

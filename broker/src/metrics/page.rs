@@ -9,7 +9,7 @@ use super::text::MetricsText;
 use crate::broker::Broker;
 use crate::partitions::PartitionFacts;
 
-/// The page of a broker.
+/// Everything that `/metrics` shows, in Prometheus' text format.
 pub fn page(broker: &Broker) -> String {
     let mut text = MetricsText::default();
     let facts = broker.partitions.facts();

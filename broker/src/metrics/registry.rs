@@ -140,7 +140,7 @@ impl Metrics {
         api.time_buckets[bucket].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The counters of an API key.
+    /// Where the requests of an API are counted; keys beyond the table share its last place.
     pub fn api(&self, api_key: i16) -> &ApiCounters {
         let slot = usize::try_from(api_key).unwrap_or(API_SLOTS).min(API_SLOTS - 1);
         &self.apis[slot]

@@ -32,7 +32,7 @@ const FACTS_PATIENCE: Duration = Duration::from_millis(100);
 /// Facts of one hosted partition, for metrics and DescribeLogDirs.
 #[derive(Clone, Debug)]
 pub struct PartitionFacts {
-    /// The partition.
+    /// By name: metrics and tools know no topic ids.
     pub id: TopicPartition,
     /// Bytes on disk.
     pub size_bytes: u64,
@@ -138,7 +138,7 @@ impl Partitions {
         self.hosted.read().get(topic)?.get(&index).map(Arc::clone)
     }
 
-    /// As [`Partitions::find`].
+    /// The partition that is hosted here under this name, whatever its topic's id.
     pub fn find_at(&self, id: &TopicPartition) -> Option<Arc<HostedPartition>> {
         self.find(&id.topic, id.partition)
     }

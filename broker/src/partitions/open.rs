@@ -47,7 +47,7 @@ pub enum NotOpened {
     Disk {
         /// What was being done.
         what: &'static str,
-        /// The partition.
+        /// Whose log was asked for.
         partition: TopicPartition,
         /// What the disk said.
         source: io::Error,
@@ -55,7 +55,7 @@ pub enum NotOpened {
     /// What was said of a former log of that name could not be taken back.
     #[error("take {partition} out of the checkpoints: {source}")]
     Checkpoints {
-        /// The partition.
+        /// Whose log was asked for.
         partition: TopicPartition,
         /// Why not.
         source: CheckpointError,
@@ -63,7 +63,7 @@ pub enum NotOpened {
     /// The log itself.
     #[error("open the log of {partition}: {source}")]
     Log {
-        /// The partition.
+        /// Whose log was asked for.
         partition: TopicPartition,
         /// What is wrong with it.
         source: OpenError,

@@ -21,7 +21,7 @@ pub struct ServedVersions(BTreeMap<i16, RangeInclusive<i16>>);
     known.end()
 )]
 pub struct NoCommonVersion {
-    /// The API.
+    /// Which the other broker serves in no version that this one knows.
     pub api: ApiKey,
     /// What this broker knows.
     pub known: RangeInclusive<i16>,

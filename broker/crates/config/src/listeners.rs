@@ -71,12 +71,12 @@ impl fmt::Display for Listener {
     }
 }
 
-/// A host and a port.
+/// Where something listens; IPv6 addresses are written in brackets.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct HostPort {
     /// A host name or address without brackets.
     pub host: String,
-    /// The port.
+    /// The TCP port.
     pub port: u16,
 }
 

@@ -5,7 +5,7 @@ use ottla_broker_types::{NodeId, PartitionIndex};
 /// The value of `leader.` or `follower.replication.throttled.replicas`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ThrottledReplicas {
-    /// None.
+    /// No replica is throttled.
     #[default]
     None,
     /// All of the topic's.

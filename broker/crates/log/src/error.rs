@@ -124,14 +124,14 @@ pub enum AppendError {
     LargerThanSegment {
         /// Bytes of the batch.
         size: usize,
-        /// Bytes of a segment.
+        /// `segment.bytes` of the topic.
         segment_bytes_max: usize,
     },
     /// A record is missing before this batch, or it came too late to be known as a duplicate
     /// (OUT_OF_ORDER_SEQUENCE_NUMBER).
     #[error("producer {producer_id} sent sequence {found}, {expected} comes next")]
     OutOfOrderSequence {
-        /// The producer.
+        /// As the batch names it.
         producer_id: ProducerId,
         /// The sequence that would have been accepted.
         expected: Sequence,
@@ -141,7 +141,7 @@ pub enum AppendError {
     /// The producer was fenced by a newer epoch (INVALID_PRODUCER_EPOCH).
     #[error("producer {producer_id} has epoch {found}, epoch {current} is known")]
     InvalidProducerEpoch {
-        /// The producer.
+        /// As the batch names it.
         producer_id: ProducerId,
         /// The newest epoch known.
         current: ProducerEpoch,

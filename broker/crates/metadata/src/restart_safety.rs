@@ -21,7 +21,7 @@ const LISTED_MAX: usize = 100;
 /// What the quorum's status says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuorumFacts {
-    /// The voters.
+    /// All of the quorum, running or not.
     pub voters: BTreeSet<NodeId>,
     /// Those that are not behind the leader, the leader included; empty if there is no leader.
     pub caught_up: BTreeSet<NodeId>,
@@ -30,9 +30,9 @@ pub struct QuorumFacts {
 /// A partition that would suffer or already does.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PartitionRisk {
-    /// The topic.
+    /// By name, for people.
     pub topic: String,
-    /// The partition.
+    /// Its index within the topic.
     pub partition: PartitionIndex,
     /// How many members of the ISR would be left.
     pub isr_left: usize,

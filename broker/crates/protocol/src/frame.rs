@@ -18,7 +18,7 @@ const SMALL_FRAME_BYTES: usize = 256;
 pub struct InvalidFrameSize {
     /// The announced size.
     pub size: i32,
-    /// The limit.
+    /// Bytes allowed, the length prefix apart.
     pub limit: usize,
 }
 

@@ -34,7 +34,7 @@ pub enum Listeners {
 /// Needs of which one must be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// The needs.
+    /// One of these is enough.
     pub any_of: &'static [Need],
 }
 

@@ -96,7 +96,7 @@ pub enum InitializeError {
     /// This node is not among the voters that were given.
     #[error("node {node} is not among the initial voters")]
     NotAVoter {
-        /// This node.
+        /// Whose id the list lacks.
         node: NodeId,
     },
     /// Some voters did not answer in time, so it is not known whether a cluster exists; try again.

@@ -8,7 +8,7 @@ use ottla_broker_types::{DirectoryId, NodeId};
 /// counts as holding what it lost, under the old identity (KIP-853).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VoterId {
-    /// The node.
+    /// `node.id`, which survives an emptied disk; the directory does not.
     pub node: NodeId,
     /// The directory that holds the node's copy of the metadata log.
     pub directory: DirectoryId,

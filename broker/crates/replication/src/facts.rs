@@ -77,7 +77,7 @@ pub struct FetchFacts {
 /// The largest epoch of a log that is not above the asked one, and the first offset after that epoch's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochEnd {
-    /// The epoch.
+    /// The largest epoch up to the one asked for that the leader has records of.
     pub epoch: LeaderEpoch,
     /// First offset after its last record.
     pub end: Offset,

@@ -15,7 +15,7 @@ pub struct FetchOutcome {
     pub read: LogRead,
     /// The high watermark after the fetch was counted.
     pub high_watermark: Offset,
-    /// The last stable offset.
+    /// First offset that a read_committed consumer may not see.
     pub last_stable_offset: Offset,
     /// The leader's log start.
     pub log_start: Offset,

@@ -42,7 +42,7 @@ impl OffsetSpec {
 /// An answer of ListOffsets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ListedOffset {
-    /// The offset.
+    /// Of the record that was asked for; for the ends of the log the end itself.
     pub offset: Offset,
     /// The record's timestamp; `None` for the log's ends.
     pub timestamp: Option<TimestampMs>,

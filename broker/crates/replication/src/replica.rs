@@ -218,7 +218,7 @@ impl Replica {
         }
     }
 
-    /// This node.
+    /// The broker that hosts this replica.
     pub fn self_id(&self) -> NodeId {
         self.self_id
     }

@@ -16,7 +16,7 @@ pub enum GroupRequest {
     Join(Option<MemberId>),
     /// SyncGroup, with the assignments if the member leads.
     Sync(MemberId, Generation, BTreeMap<MemberId, Bytes>),
-    /// Heartbeat.
+    /// A sign of life, under the generation that the member believes in.
     Heartbeat(MemberId, Generation),
     /// OffsetCommit of one offset.
     Commit(MemberId, Generation, TopicPartition, Offset),
@@ -27,9 +27,9 @@ pub enum GroupRequest {
 /// The coordinator's answer. Where it names an epoch, it is that of the offsets partition's leader.
 #[derive(Clone, Debug)]
 pub enum GroupReply {
-    /// To a join.
+    /// The generation, or why there is none for this member.
     Joined(JoinReply),
-    /// To a sync.
+    /// What the member owns, or why it owns nothing.
     Synced(SyncReply),
     /// The heartbeat is taken.
     Alive,

@@ -23,7 +23,7 @@ const FORGET_PERMILLE: u64 = 3;
 /// Of 1000 turns, in how many it sends a heartbeat; in the others it commits.
 const HEARTBEAT_PERMILLE: u64 = 300;
 
-/// What a member saw.
+/// What the judges of groups learn from a member.
 #[derive(Clone, Debug)]
 pub enum MemberSaw {
     /// It owns a partition in a generation.
@@ -39,11 +39,11 @@ pub enum MemberSaw {
 /// What a member wants done.
 #[derive(Debug, Default)]
 pub struct MemberOut {
-    /// Calls.
+    /// To be sent, in this order.
     pub calls: Vec<(NodeId, CallId, Request)>,
     /// Alarms, in milliseconds from now.
     pub timers: Vec<u64>,
-    /// What it saw.
+    /// For the judges.
     pub saw: Vec<MemberSaw>,
 }
 

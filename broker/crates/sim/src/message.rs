@@ -17,7 +17,7 @@ use crate::net::Endpoint;
 /// Names a call: who made it, in which run of its process, and the how-manieth it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct CallId {
-    /// The caller.
+    /// Where the answer goes.
     pub caller: Endpoint,
     /// The run of the caller's process; answers to an earlier one are lost with it.
     pub run: u32,
@@ -30,14 +30,14 @@ pub struct CallId {
 /// One message on the network.
 #[derive(Clone, Debug)]
 pub enum Message {
-    /// A call.
+    /// On its way to who is asked.
     Request(CallId, Request),
     /// Its answer.
     Reply(CallId, Reply),
 }
 
 impl Message {
-    /// The call.
+    /// Which call it is, or answers.
     pub fn id(&self) -> CallId {
         match self {
             Message::Request(id, _) | Message::Reply(id, _) => *id,
@@ -123,7 +123,7 @@ pub struct FetchRequest {
 /// What a follower is answered.
 #[derive(Clone, Debug)]
 pub struct FetchAnswer {
-    /// The session.
+    /// To be named by the next fetch; zero if there is none.
     pub session_id: i32,
     /// Of each partition that has news.
     pub rows: Vec<((TopicId, PartitionIndex), Result<FetchedRecords, ErrorCode>)>,

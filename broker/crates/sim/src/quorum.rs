@@ -34,7 +34,7 @@ pub struct Quorum {
 /// What became of a proposal that was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// Committed at this offset.
+    /// Held by most voters; the offset is the batch's.
     Committed(Offset),
     /// There is no majority at present.
     Waiting,

@@ -180,7 +180,7 @@ impl std::borrow::Borrow<str> for TopicName {
 /// A partition by its topic's name, as clients and folders name it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TopicPartition {
-    /// The topic.
+    /// By name: a topic made anew under it is told apart by its id only.
     pub topic: TopicName,
     /// The partition within it.
     pub partition: PartitionIndex,

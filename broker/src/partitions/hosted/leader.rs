@@ -58,7 +58,7 @@ pub struct AppendedBatch {
     pub base_offset: Offset,
     /// The broker's time, where the topic stamps it.
     pub log_append_time: Option<TimestampMs>,
-    /// The log's start.
+    /// First offset that can be read, after retention and DeleteRecords.
     pub log_start: Offset,
     /// For acks=all, until it is committed.
     pub wait: Option<oneshot::Receiver<ProduceWait>>,
@@ -112,13 +112,13 @@ impl AppendFailure {
 pub struct FetchRead {
     /// The records.
     pub segments: Vec<Segment>,
-    /// Their bytes.
+    /// Sum of the segments' lengths.
     pub bytes: usize,
-    /// The high watermark.
+    /// First offset that is not known to be committed.
     pub high_watermark: Offset,
-    /// The last stable offset.
+    /// First offset that a read_committed consumer may not see.
     pub last_stable_offset: Offset,
-    /// The log's start.
+    /// First offset that can be read, after retention and DeleteRecords.
     pub log_start: Offset,
     /// Where the fetcher's log leaves this one.
     pub diverging: Option<(LeaderEpoch, Offset)>,
@@ -417,7 +417,7 @@ impl HostedPartition {
         counter.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
-    /// Counts a fetch that failed.
+    /// One more for `FailedFetchRequestsPerSec`.
     pub fn count_failed_fetch(&self) {
         self.counters.failed_fetch.fetch_add(1, Ordering::Relaxed);
     }

@@ -34,19 +34,19 @@ pub struct BrokerConfig {
     pub controller_listener_names: Vec<String>,
     /// Sockets.
     pub network: NetworkConfig,
-    /// Fetches.
+    /// How much a fetch may return, and how many sessions there are.
     pub fetch: FetchConfig,
     /// The metadata quorum.
     pub quorum: QuorumConfig,
-    /// Replication.
+    /// How followers fetch, and when they leave the ISR.
     pub replication: ReplicationConfig,
-    /// Logs.
+    /// Where logs lie, and how they are flushed and cleaned.
     pub logs: LogsConfig,
     /// Defaults of new topics.
     pub topics: TopicDefaults,
     /// Consumer groups.
     pub groups: GroupsConfig,
-    /// Transactions.
+    /// Limits of transactions and of their log.
     pub transactions: TransactionsConfig,
     /// The pairs as given: the static layer of every effective value.
     pub statics: ConfigMap,

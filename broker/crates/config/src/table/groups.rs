@@ -86,7 +86,7 @@ pub(crate) const SHARE: &[Setting] = &[
     int("share.coordinator.cold.partition.snapshot.interval.ms", "300000", "How often idle share partitions are written again.").at_least(1).kip(932).inert(why::SHARE),
 ];
 
-/// Transactions.
+/// Settings that begin with `transaction.` or `transactional.`.
 #[rustfmt::skip] // A table is read by rows.
 pub(crate) const TRANSACTIONS: &[Setting] = &[
     short("transaction.state.log.replication.factor", "3", "Replicas of __transaction_state.").at_least(1).inert(why::TRANSACTIONS),

@@ -3,7 +3,7 @@
 use super::reasons as why;
 use crate::setting::{Setting, ValueType, boolean, class, double, int, list, long, short, string, unset};
 
-/// SASL.
+/// Settings that begin with `sasl.`.
 #[rustfmt::skip] // A table is read by rows.
 pub(crate) const SASL: &[Setting] = &[
     list("sasl.enabled.mechanisms", "GSSAPI", "The SASL mechanisms that clients may use.").per_broker().inert(why::SASL),

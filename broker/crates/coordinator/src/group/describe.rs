@@ -7,21 +7,21 @@ use bytes::Bytes;
 use crate::group::classic::group::{Group, GroupState};
 use crate::group::ids::{GroupId, InstanceId, MemberId};
 
-/// A group in a listing.
+/// What ListGroups tells of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupListing {
     /// Its name.
     pub group: GroupId,
     /// What kind of group; empty for mere offsets.
     pub protocol_type: Arc<str>,
-    /// Its state.
+    /// As of the last decision, committed or not.
     pub state: GroupState,
 }
 
 /// A member as administrators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberDescription {
-    /// Its id.
+    /// Drawn by the coordinator when the member joined.
     pub member: MemberId,
     /// Its name, if it is a static one.
     pub instance: Option<InstanceId>,
@@ -31,14 +31,14 @@ pub struct MemberDescription {
     pub client_host: Arc<str>,
     /// Its metadata; empty unless the group is stable.
     pub metadata: Bytes,
-    /// Its assignment.
+    /// The leader's bytes for this member; empty until it has assigned.
     pub assignment: Bytes,
 }
 
 /// A group as administrators see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupDescription {
-    /// Its state.
+    /// As of the last decision, committed or not.
     pub state: GroupState,
     /// What kind of group; empty for mere offsets.
     pub protocol_type: Arc<str>,

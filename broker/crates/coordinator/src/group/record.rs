@@ -47,7 +47,7 @@ pub enum RecordError {
     /// The topic cannot exist.
     #[error(transparent)]
     Topic(#[from] InvalidTopicName),
-    /// A negative partition.
+    /// Partitions are counted from zero.
     #[error("the record holds a negative partition")]
     NegativePartition,
 }
@@ -57,14 +57,14 @@ pub enum RecordError {
 pub enum GroupRecord {
     /// A group's generation and members.
     Group {
-        /// The group.
+        /// The first part of the record's key.
         group: GroupId,
         /// What is known of it.
         value: Option<GroupValue>,
     },
     /// A committed offset.
     Offset {
-        /// The group.
+        /// The first part of the record's key.
         group: GroupId,
         /// Where.
         at: TopicPartition,
@@ -78,7 +78,7 @@ pub enum GroupRecord {
 pub struct GroupValue {
     /// What kind of group; empty for none.
     pub protocol_type: Arc<str>,
-    /// The generation.
+    /// Of the assignments below.
     pub generation: Generation,
     /// The protocol chosen.
     pub protocol: Option<Arc<str>>,
@@ -93,7 +93,7 @@ pub struct GroupValue {
 /// A member as it is persisted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberValue {
-    /// Its id.
+    /// Drawn by the coordinator when the member joined.
     pub id: MemberId,
     /// Its name, if it is a static one.
     pub instance: Option<InstanceId>,

@@ -10,7 +10,7 @@ use crate::group::ids::{Generation, InstanceId, MemberId};
 /// One member as the leader of a new generation learns of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinedMember {
-    /// Its id.
+    /// As assignments must name it.
     pub member: MemberId,
     /// Its name, if it is a static one.
     pub instance: Option<InstanceId>,
@@ -49,6 +49,11 @@ pub struct JoinRefused {
 /// The answer to a join.
 pub type JoinReply = Result<Joined, JoinRefused>;
 
+/// The answer to a member that the coordinator knows by `member`.
+pub(crate) fn refused(error: impl Into<JoinError>, member: MemberId) -> JoinReply {
+    Err(JoinRefused { error: error.into(), member: Some(member) })
+}
+
 /// What a member was assigned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Synced {
@@ -69,9 +74,9 @@ pub type PerPart<E> = Vec<Result<(), E>>;
 /// The answer to a request that may be parked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reply {
-    /// To a join.
+    /// Comes when the members are together.
     Join(JoinReply),
-    /// To a sync.
+    /// Comes when the leader's assignment is committed.
     Sync(SyncReply),
 }
 

@@ -272,7 +272,7 @@ impl GroupShard {
         Ok((results, Outcome { records, ..touched.unwrap_or_default() }))
     }
 
-    /// What a group committed for a partition.
+    /// How far a group has come in a partition, whether or not that is committed yet.
     pub fn committed(&self, id: &GroupId, at: &TopicPartition) -> Option<&CommittedOffset> {
         self.offsets.of(id)?.get(at)
     }

@@ -56,7 +56,7 @@ pub struct OffsetToCommit {
 /// An OffsetCommit.
 #[derive(Clone, Debug)]
 pub struct CommitRequest {
-    /// The group.
+    /// Which comes into being with its first offset, if who commits is no member.
     pub group: GroupId,
     /// Who commits; empty for administrators and consumers without a group's membership.
     pub caller: Caller,
@@ -64,7 +64,7 @@ pub struct CommitRequest {
     pub generation: Option<Generation>,
     /// How long the offsets shall be kept, if the request says (versions up to 4).
     pub retention: Option<ottla_broker_types::DurationMs>,
-    /// What to commit.
+    /// Each stands for itself.
     pub offsets: Vec<OffsetToCommit>,
 }
 

@@ -69,7 +69,7 @@ fn close(builder: BatchBuilder) -> Result<Batch, Unbatchable> {
 pub(crate) struct Replayed<E> {
     /// First offset after it; `None` if it holds no whole batch.
     pub(crate) next: Option<Offset>,
-    /// Records that count.
+    /// Records that the shard has taken over, control and foreign ones apart.
     pub(crate) record_count: u64,
     /// Why records were left out.
     pub(crate) skipped: Vec<E>,

@@ -51,7 +51,7 @@ impl Charge {
         self.bytes
     }
 
-    /// The budget that it is of.
+    /// Where the bytes go back to when the charge is dropped.
     pub(crate) fn budget(&self) -> &Budget {
         &self.budget
     }

@@ -8,7 +8,7 @@ use crate::runtime::unanswered::Unanswered;
 pub enum Hosting<S: Shard, A, W> {
     /// Its log is being read.
     Loading,
-    /// It serves.
+    /// All that the log held is committed and replayed; requests are decided.
     Serving(Box<Coordinator<S, A, W>>),
     /// Another broker coordinates.
     Gone,

@@ -115,7 +115,7 @@ impl From<TopicConfigError> for AlterConfigError {
 /// What came of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigResult {
-    /// The resource.
+    /// As asked; it may not exist.
     pub resource: ConfigResource,
     /// Done, or why nothing of it was.
     pub outcome: Result<(), AlterConfigError>,

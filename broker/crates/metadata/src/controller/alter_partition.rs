@@ -26,9 +26,9 @@ pub struct AlterPartitionRequest {
 /// What it wants of one partition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterPartitionItem {
-    /// The topic.
+    /// By id: a leader of a former topic of that name must not be heard.
     pub topic: TopicId,
-    /// The partition.
+    /// Its index within the topic.
     pub partition: PartitionIndex,
     /// The epoch in which it leads.
     pub leader_epoch: LeaderEpoch,
@@ -46,9 +46,9 @@ pub enum AlterPartitionError {
     /// Nobody can say which of the two is meant.
     #[error("partition {partition} of {topic} is named twice")]
     NamedTwice {
-        /// The topic.
+        /// By id, as asked.
         topic: TopicId,
-        /// The partition.
+        /// Its index, as asked.
         partition: PartitionIndex,
     },
     /// No topic has the id.
@@ -60,7 +60,7 @@ pub enum AlterPartitionError {
     /// The topic has fewer partitions.
     #[error("topic {topic} has no partition {partition}")]
     UnknownPartition {
-        /// The topic.
+        /// Found by the id that was asked for.
         topic: TopicName,
         /// The partition as asked.
         partition: PartitionIndex,
@@ -83,7 +83,7 @@ pub enum AlterPartitionError {
     /// The leader decided on a state that has changed since.
     #[error("the partition epoch is {present} by now")]
     StalePartitionEpoch {
-        /// The epoch of the partition as it is.
+        /// To base another attempt on.
         present: PartitionEpoch,
     },
     /// The ISR repeats members, or has some that are no replicas.
@@ -91,7 +91,7 @@ pub enum AlterPartitionError {
     NotReplicas {
         /// The members as asked.
         isr: BTreeSet<NodeId>,
-        /// The topic.
+        /// Found by the id that was asked for.
         topic: TopicName,
     },
     /// A leader cannot leave the ISR that it leads.
@@ -140,9 +140,9 @@ pub enum Ineligible {
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterPartitionResult {
-    /// The topic.
+    /// By id: a leader of a former topic of that name must not be heard.
     pub topic: TopicId,
-    /// The partition.
+    /// Its index within the topic.
     pub partition: PartitionIndex,
     /// The partition as it is then, or why it is not as the leader wants.
     pub outcome: Result<AlteredPartition, AlterPartitionError>,
@@ -151,15 +151,15 @@ pub struct AlterPartitionResult {
 /// A partition's state after the change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlteredPartition {
-    /// The leader.
+    /// The asker itself, or the answer would be [`AlterPartitionError::NewLeaderElected`].
     pub leader: Option<NodeId>,
-    /// Its epoch.
+    /// As before the change: an ISR change elects nobody.
     pub leader_epoch: LeaderEpoch,
-    /// The ISR.
+    /// As committed; without those who were only there for a reassignment that it ended.
     pub isr: Vec<NodeId>,
     /// Whether the leader has recovered.
     pub recovery: LeaderRecoveryState,
-    /// The partition's epoch.
+    /// The base of the leader's next change.
     pub partition_epoch: PartitionEpoch,
 }
 

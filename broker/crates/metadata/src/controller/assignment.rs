@@ -24,7 +24,7 @@ pub enum AssignmentError {
     UnknownBroker {
         /// The list as asked.
         replicas: Vec<NodeId>,
-        /// The broker.
+        /// The first such in the list.
         broker: NodeId,
     },
     /// All partitions of a topic start with equally many replicas.

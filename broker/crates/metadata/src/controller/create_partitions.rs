@@ -42,7 +42,7 @@ pub enum CreatePartitionsError {
     /// It has as many as are asked for.
     #[error("topic {topic} has {present} partitions already")]
     NoneToAdd {
-        /// The topic.
+        /// Which stays as it is.
         topic: TopicName,
         /// How many it has.
         present: usize,
@@ -50,7 +50,7 @@ pub enum CreatePartitionsError {
     /// Partitions cannot be taken away.
     #[error("topic {topic} has {present} partitions: they can only become more, not {asked}")]
     Fewer {
-        /// The topic.
+        /// Which stays as it is.
         topic: TopicName,
         /// How many it has.
         present: usize,

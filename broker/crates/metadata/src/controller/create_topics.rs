@@ -17,7 +17,7 @@ use crate::record::{ConfigResource, Record};
 /// A topic to create.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NewTopic {
-    /// Its name.
+    /// As asked, checked by the decision.
     pub name: String,
     /// How many partitions; `None` is `num.partitions`.
     pub partitions: Option<i32>,
@@ -29,10 +29,10 @@ pub struct NewTopic {
     pub configs: Vec<(String, Option<String>)>,
 }
 
-/// A topic as created.
+/// What a client learns of a topic that it has created.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CreatedTopic {
-    /// Its id.
+    /// Drawn from the decision's seed.
     pub id: TopicId,
     /// How many partitions it has.
     pub partitions: usize,
@@ -57,7 +57,7 @@ pub enum CreateTopicError {
     /// There is one, or the request has created it before.
     #[error("topic {name} exists already")]
     Exists {
-        /// The topic.
+        /// Which stays as it is.
         name: TopicName,
     },
     /// Metrics could not tell the two apart.

@@ -31,13 +31,13 @@ pub enum RegistrationError {
     /// No broker has this id.
     #[error("broker {broker} is not registered")]
     NotRegistered {
-        /// The id.
+        /// As the request names it.
         broker: NodeId,
     },
     /// The broker has registered again since, as a later run of its process.
     #[error("broker {broker} has the epoch {present}, not {given}")]
     StaleEpoch {
-        /// The broker.
+        /// Of which an earlier run speaks.
         broker: NodeId,
         /// The epoch of its registration.
         present: BrokerEpoch,
@@ -56,7 +56,7 @@ pub struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    /// `min.insync.replicas` of a topic.
+    /// The topic's `min.insync.replicas`, else the cluster's, else 1.
     pub fn min_insync_replicas(&self, topic: &str) -> usize {
         let value = self.topic_value(topic, "min.insync.replicas").and_then(|text| text.parse().ok());
         value.unwrap_or(1)

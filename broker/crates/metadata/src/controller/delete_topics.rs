@@ -13,9 +13,9 @@ use crate::record::Record;
 /// A topic by name or by id (KIP-516).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TopicSelector {
-    /// By name.
+    /// All that versions up to 5 have.
     Name(String),
-    /// By id.
+    /// Deletes no topic that was made anew under the same name.
     Id(TopicId),
 }
 

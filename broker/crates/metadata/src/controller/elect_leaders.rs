@@ -46,7 +46,7 @@ pub enum ElectionError {
 pub struct ElectionResult {
     /// The topic's name as asked.
     pub topic: Arc<str>,
-    /// The partition.
+    /// Its index as asked; the topic may have no such partition.
     pub partition: PartitionIndex,
     /// Done, or why not.
     pub outcome: Result<(), ElectionError>,

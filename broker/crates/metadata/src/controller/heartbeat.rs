@@ -13,7 +13,7 @@ use crate::record::{BrokerRegistrationChange, Record};
 /// What a broker says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeartbeatRequest {
-    /// The broker.
+    /// Who speaks.
     pub broker: NodeId,
     /// Its registration.
     pub epoch: BrokerEpoch,

@@ -11,7 +11,7 @@ use crate::image::{Image, Partition};
 pub struct Reassignment {
     /// The topic's name.
     pub topic: Arc<str>,
-    /// The partition.
+    /// Its index within the topic.
     pub partition: PartitionIndex,
     /// All replicas: the target, then those to remove.
     pub replicas: Vec<NodeId>,

@@ -11,7 +11,7 @@ pub const PRODUCER_ID_BLOCK_LEN: i32 = 1000;
 /// A block of ids, for one broker alone and for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProducerIdBlock {
-    /// The first.
+    /// Inclusive.
     pub first: ProducerId,
     /// How many.
     pub len: i32,

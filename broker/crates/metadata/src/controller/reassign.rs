@@ -22,7 +22,7 @@ use crate::record::Record;
 pub struct ReassignmentItem {
     /// The topic's name.
     pub topic: Arc<str>,
-    /// The partition.
+    /// Its index as asked; the topic may have no such partition.
     pub partition: PartitionIndex,
     /// The target, in order; `None` cancels the running reassignment.
     pub target: Option<Vec<NodeId>>,
@@ -76,7 +76,7 @@ pub enum ReassignmentError {
 pub struct ReassignmentResult {
     /// The topic's name as asked.
     pub topic: Arc<str>,
-    /// The partition.
+    /// Its index as asked; the topic may have no such partition.
     pub partition: PartitionIndex,
     /// Started, done or cancelled; or why not.
     pub outcome: Result<(), ReassignmentError>,

@@ -11,7 +11,7 @@ use crate::record::{Endpoint, FeatureRange, Record, RegisterBroker};
 /// What a broker says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterRequest {
-    /// Its id.
+    /// `node.id` of its settings.
     pub broker: NodeId,
     /// The cluster that it believes to be in.
     pub cluster_id: ClusterId,
@@ -21,7 +21,7 @@ pub struct RegisterRequest {
     pub endpoints: Vec<Endpoint>,
     /// The features that it supports.
     pub features: Vec<FeatureRange>,
-    /// Its rack.
+    /// `broker.rack`; `None` without one.
     pub rack: Option<String>,
     /// The ids of its log directories.
     pub log_dirs: Vec<DirectoryId>,
@@ -32,7 +32,7 @@ pub struct RegisterRequest {
 /// What the controller knows besides the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterFacts<'a> {
-    /// The id of this cluster.
+    /// What the controller's own `meta.properties` says.
     pub cluster_id: &'a ClusterId,
     /// Whether a broker of that id holds a lease now.
     pub lease_held: bool,
@@ -44,7 +44,7 @@ pub enum RegisterBrokerError {
     /// Its disk or its settings are of another cluster.
     #[error("broker {broker} is of cluster {given}, this is {present}")]
     OtherCluster {
-        /// The broker.
+        /// Who asked to join.
         broker: NodeId,
         /// The cluster that it believes to be in.
         given: ClusterId,
@@ -54,7 +54,7 @@ pub enum RegisterBrokerError {
     /// Nobody could reach it.
     #[error("broker {broker} has no listener that others can reach")]
     NoListener {
-        /// The broker.
+        /// Who asked to join.
         broker: NodeId,
     },
     /// Its release is too old, or too new, for a feature that is on.
@@ -62,9 +62,9 @@ pub enum RegisterBrokerError {
         "broker {broker} does not support {feature} at the cluster's level {level}: run a newer release on it"
     )]
     UnsupportedFeature {
-        /// The broker.
+        /// Who asked to join.
         broker: NodeId,
-        /// The feature.
+        /// As the cluster's metadata names it.
         feature: String,
         /// The level at which the cluster has it.
         level: i16,
@@ -72,15 +72,15 @@ pub enum RegisterBrokerError {
     /// Its own list of directories repeats one.
     #[error("broker {broker} names a log directory twice")]
     DirectoryTwice {
-        /// The broker.
+        /// Who asked to join.
         broker: NodeId,
     },
     /// A copied disk: two brokers would vouch for the same records.
     #[error("the log directory {directory} belongs to broker {owner}: give broker {broker} an empty one")]
     DirectoryOfOther {
-        /// The broker.
+        /// Who asked to join.
         broker: NodeId,
-        /// The directory.
+        /// Named by both.
         directory: DirectoryId,
         /// Who has it.
         owner: NodeId,
@@ -90,7 +90,7 @@ pub enum RegisterBrokerError {
         "broker {broker} is running elsewhere: stop it, or wait for its lease to run out after a restart"
     )]
     RunsElsewhere {
-        /// The broker.
+        /// Who asked to join.
         broker: NodeId,
     },
 }

@@ -12,13 +12,13 @@ pub enum UnregisterBrokerError {
     /// No broker has this id.
     #[error("broker {broker} is not registered")]
     NotRegistered {
-        /// The id.
+        /// As asked.
         broker: NodeId,
     },
     /// It runs and holds replicas, which would be lost.
     #[error("broker {broker} still holds {held} replicas: move them away or stop it first")]
     HoldsReplicas {
-        /// The broker.
+        /// Which is not fenced.
         broker: NodeId,
         /// How many replicas are assigned to it.
         held: usize,

@@ -34,7 +34,7 @@ pub enum UpdateFeaturesError {
     /// Nobody can say which of the two is meant.
     #[error("{feature} is named twice")]
     NamedTwice {
-        /// The feature.
+        /// As asked.
         feature: String,
     },
     /// This release knows no such feature.
@@ -46,7 +46,7 @@ pub enum UpdateFeaturesError {
     /// This release does not have the feature at that level.
     #[error("{feature} goes from {level_min} to {level_max}")]
     OutOfRange {
-        /// The feature.
+        /// As asked.
         feature: String,
         /// Its lowest level, inclusive.
         level_min: i16,
@@ -56,9 +56,9 @@ pub enum UpdateFeaturesError {
     /// A broker would be shut out.
     #[error("broker {broker} does not support {feature} at {level}")]
     BrokerLacks {
-        /// The broker.
+        /// The first such, by id.
         broker: NodeId,
-        /// The feature.
+        /// As asked.
         feature: String,
         /// The level as asked.
         level: i16,
@@ -66,7 +66,7 @@ pub enum UpdateFeaturesError {
     /// A downgrade has to be asked for as one, and an upgrade too.
     #[error("{feature} is at {present}: to go to {asked} ask for the other direction")]
     Direction {
-        /// The feature.
+        /// As asked.
         feature: String,
         /// Its level.
         present: i16,

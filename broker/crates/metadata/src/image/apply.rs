@@ -14,29 +14,29 @@ pub enum ApplyError {
     /// No topic has this id.
     #[error("no topic has the id {id}")]
     UnknownTopic {
-        /// The id.
+        /// As the record has it.
         id: TopicId,
     },
     /// The topic has no such partition.
     #[error("topic {name} has no partition {partition}")]
     UnknownPartition {
-        /// The topic.
+        /// Named by its id in the record.
         name: TopicName,
-        /// The partition.
+        /// As the record has it.
         partition: PartitionIndex,
     },
     /// The broker is not registered, or under another epoch.
     #[error("broker {id} is not registered with epoch {epoch}")]
     UnknownBroker {
-        /// The broker.
+        /// As the record has it.
         id: NodeId,
-        /// The epoch.
+        /// The registration that the record speaks of.
         epoch: BrokerEpoch,
     },
     /// The topic exists already.
     #[error("topic {name} exists already")]
     TopicExists {
-        /// The topic.
+        /// Named by its id in the record.
         name: TopicName,
     },
 }

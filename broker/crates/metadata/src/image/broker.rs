@@ -17,7 +17,7 @@ pub struct Broker {
     pub endpoints: Vec<Endpoint>,
     /// The features that it supports.
     pub features: Vec<FeatureRange>,
-    /// Its rack.
+    /// `broker.rack`; replicas of a partition are spread over racks.
     pub rack: Option<String>,
     /// Whether it must not lead or be in an ISR.
     pub fenced: bool,

@@ -16,7 +16,7 @@ pub struct PartitionRef {
     pub topic: TopicName,
     /// The topic's id.
     pub id: TopicId,
-    /// The partition.
+    /// Its index within the topic, which may be gone by now.
     pub partition: PartitionIndex,
 }
 

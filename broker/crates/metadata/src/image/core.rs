@@ -77,12 +77,12 @@ impl Image {
         value.is_some_and(|dirs| dirs.split(',').any(|dir| dir.trim() == "*"))
     }
 
-    /// A topic by name.
+    /// The topic that has the name now.
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.get(name).map(Arc::as_ref)
     }
 
-    /// A topic by id.
+    /// The topic of this id; ids are never used again.
     pub fn topic_by_id(&self, id: TopicId) -> Option<&Topic> {
         self.topic(self.topic_names.get(&id)?.as_str())
     }

@@ -22,7 +22,7 @@ pub struct Partition {
     pub removing: Vec<NodeId>,
     /// Replicas that the reassignment adds.
     pub adding: Vec<NodeId>,
-    /// The leader.
+    /// A member of the ISR; `None` while nobody may lead.
     pub leader: Option<NodeId>,
     /// Whether the leader was elected uncleanly and has not yet recovered.
     pub recovery: LeaderRecoveryState,

@@ -66,7 +66,7 @@ impl Image {
     }
 }
 
-/// The image as bytes.
+/// The records that add up to an image, each behind its length in four bytes.
 pub fn encode_snapshot(image: &Image) -> Result<Bytes, EncodeError> {
     let mut out = BytesMut::new();
     for record in image.snapshot_records() {

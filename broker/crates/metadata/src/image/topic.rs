@@ -6,10 +6,10 @@ use ottla_broker_types::{PartitionIndex, TopicId, TopicName};
 
 use super::{ChunkMap, Partition};
 
-/// A topic.
+/// A topic as the committed records describe it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
-    /// Its name.
+    /// Unique among the topics of an image.
     pub name: TopicName,
     /// The id of this life of it.
     pub id: TopicId,

@@ -26,7 +26,7 @@ pub enum RecordError {
     /// A field holds a value that cannot be.
     #[error("{field} of a metadata record holds a value that cannot be")]
     Field {
-        /// The field.
+        /// As Kafka's schema of the record names it.
         field: &'static str,
     },
 }

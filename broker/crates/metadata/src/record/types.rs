@@ -12,16 +12,16 @@ pub enum Record {
     RegisterBroker(RegisterBroker),
     /// A broker is gone for good.
     UnregisterBroker {
-        /// The broker.
+        /// By `node.id`; the epoch beside it says of which run the record speaks.
         broker: NodeId,
         /// Its registration.
         epoch: BrokerEpoch,
     },
     /// A topic was created; its partitions follow.
     Topic {
-        /// Its name.
+        /// Checked when it was created; names of earlier releases are read as they are.
         name: TopicName,
-        /// Its id.
+        /// Drawn once; later records name the topic by it.
         id: TopicId,
     },
     /// A partition in full.
@@ -30,7 +30,7 @@ pub enum Record {
     PartitionChange(PartitionChange),
     /// A topic was deleted, with its partitions and settings.
     RemoveTopic {
-        /// The topic.
+        /// Which goes with its partitions and settings.
         id: TopicId,
     },
     /// A setting was set, or unset by `None`.
@@ -39,19 +39,19 @@ pub enum Record {
         resource: ConfigResource,
         /// The setting.
         name: String,
-        /// Its value.
+        /// `None` unsets it.
         value: Option<String>,
     },
     /// A broker was fenced; written by older releases, read by all.
     FenceBroker {
-        /// The broker.
+        /// By `node.id`; the epoch beside it says of which run the record speaks.
         broker: NodeId,
         /// Its registration.
         epoch: BrokerEpoch,
     },
     /// A broker was unfenced; written by older releases, read by all.
     UnfenceBroker {
-        /// The broker.
+        /// By `node.id`; the epoch beside it says of which run the record speaks.
         broker: NodeId,
         /// Its registration.
         epoch: BrokerEpoch,
@@ -62,12 +62,12 @@ pub enum Record {
     FeatureLevel {
         /// The feature.
         name: String,
-        /// Its level.
+        /// From now on; zero switches the feature off.
         level: i16,
     },
     /// A broker got a block of producer ids (KIP-730).
     ProducerIds {
-        /// The broker.
+        /// By `node.id`; the epoch beside it says of which run the record speaks.
         broker: NodeId,
         /// Its registration.
         epoch: BrokerEpoch,
@@ -81,7 +81,7 @@ pub enum Record {
 /// A broker's registration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RegisterBroker {
-    /// The broker.
+    /// By `node.id`; the epoch beside it says of which run the record speaks.
     pub broker: NodeId,
     /// The id of this run of its process.
     pub incarnation: Uuid,
@@ -91,7 +91,7 @@ pub struct RegisterBroker {
     pub endpoints: Vec<Endpoint>,
     /// The features that it supports.
     pub features: Vec<FeatureRange>,
-    /// Its rack.
+    /// `broker.rack`; `None` without one.
     pub rack: Option<String>,
     /// Whether it must not lead or be in an ISR yet.
     pub fenced: bool,
@@ -108,7 +108,7 @@ pub struct Endpoint {
     pub listener: String,
     /// Host name or address.
     pub host: String,
-    /// Port.
+    /// On `host`, 1 to 65535.
     pub port: u16,
     /// Kafka's number of the security protocol: 0 PLAINTEXT, 1 SSL, 2 SASL_PLAINTEXT, 3 SASL_SSL.
     pub security_protocol: i16,
@@ -128,9 +128,9 @@ pub struct FeatureRange {
 /// A partition in full.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionRecord {
-    /// Its topic.
+    /// By id, as all records after the topic's own.
     pub topic: TopicId,
-    /// Its index.
+    /// Counted from zero within the topic.
     pub partition: PartitionIndex,
     /// The replicas; the first is the preferred leader. While replicas move: the target, then those to remove.
     pub replicas: Vec<NodeId>,
@@ -140,7 +140,7 @@ pub struct PartitionRecord {
     pub removing: Vec<NodeId>,
     /// Replicas that the reassignment adds.
     pub adding: Vec<NodeId>,
-    /// The leader.
+    /// `None` while nobody may lead.
     pub leader: Option<NodeId>,
     /// Whether the leader was elected uncleanly and has not yet recovered.
     pub recovery: LeaderRecoveryState,
@@ -159,9 +159,9 @@ pub struct PartitionRecord {
 /// What changed about a partition; `None` is "as before". The partition's epoch always grows by one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionChange {
-    /// Its topic.
+    /// By id, as all records after the topic's own.
     pub topic: TopicId,
-    /// Its index.
+    /// Counted from zero within the topic.
     pub partition: PartitionIndex,
     /// The new ISR.
     pub isr: Option<Vec<NodeId>>,
@@ -210,7 +210,7 @@ impl PartitionChange {
 /// What changed about a broker's registration; `None` is "as before".
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokerRegistrationChange {
-    /// The broker.
+    /// By `node.id`; the epoch beside it says of which run the record speaks.
     pub broker: NodeId,
     /// Its registration.
     pub epoch: BrokerEpoch,

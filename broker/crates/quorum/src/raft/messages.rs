@@ -279,7 +279,7 @@ pub(crate) fn take_snapshot_answer(fields: &mut Fields) -> Result<SnapshotAnswer
     }
 }
 
-/// The answer to a hello.
+/// What a voter that was greeted says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HelloAnswer {
     /// Who lives there.

@@ -70,5 +70,5 @@ pub(crate) fn invalid(reason: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, reason)
 }
 
-/// The disk, shared.
+/// One disk for log, vote and snapshot; a test's fails on demand.
 pub(crate) type SharedDisk = Arc<dyn Disk>;

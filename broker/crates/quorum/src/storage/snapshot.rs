@@ -19,7 +19,7 @@ pub(crate) const VERSION: u8 = 1;
 /// Room for the header: a membership has at most some dozens of members.
 const HEADER_BYTES_MAX: usize = 1024 * 1024;
 
-/// A snapshot as it is stored.
+/// The newest snapshot: what it covers, and the bytes that only the metadata can read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredSnapshot {
     /// Up to where it goes and who was a member there.
@@ -28,7 +28,7 @@ pub(crate) struct StoredSnapshot {
     pub(crate) bytes: Bytes,
 }
 
-/// The file `snapshot`.
+/// Replaced as a whole: written beside, synced, renamed.
 #[derive(Clone)]
 pub(crate) struct SnapshotFile {
     disk: SharedDisk,

@@ -21,7 +21,7 @@ pub(crate) const HINT_MAGIC: u32 = 0x4f51_434d;
 /// Both files are far shorter; a longer one is not ours.
 const FILE_BYTES_MAX: u64 = 4096;
 
-/// The file `vote`.
+/// Replaced as a whole and synced before the vote is given.
 #[derive(Clone)]
 pub(crate) struct VoteFile {
     disk: SharedDisk,

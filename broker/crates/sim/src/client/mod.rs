@@ -32,7 +32,7 @@ const RECORD_TIME_MS: i64 = 1_700_000_000_000;
 pub enum ClientTimer {
     /// Send what is pending, or something new.
     Send(usize),
-    /// Read on.
+    /// Read the partition of this number on.
     Read(usize),
 }
 
@@ -41,13 +41,13 @@ pub enum ClientTimer {
 pub enum Seen {
     /// `values` are acknowledged from `base` on by the leader of `epoch`.
     Acked {
-        /// The partition.
+        /// To which they were sent.
         partition: TopicPartition,
         /// Epoch of the leader that answered.
         epoch: LeaderEpoch,
         /// Offset of the first value.
         base: Offset,
-        /// The values.
+        /// One a record, in the order sent.
         values: Vec<u64>,
     },
     /// `values` must be in the log, as a later batch is: their own answer was lost.
@@ -61,7 +61,7 @@ pub enum Seen {
 /// What a client wants done.
 #[derive(Debug, Default)]
 pub struct ClientOut {
-    /// Calls.
+    /// To be sent, in this order.
     pub calls: Vec<(NodeId, CallId, Request)>,
     /// Alarms, in milliseconds from now.
     pub timers: Vec<(u64, ClientTimer)>,

@@ -23,7 +23,7 @@ const EVENTS_MAX: u64 = 20_000_000;
 pub struct Finished {
     /// Digest of all events: equal for equal runs.
     pub digest: u64,
-    /// Count of events.
+    /// Events played, the same for the same seed.
     pub event_count: u64,
     /// Count of acknowledged records.
     pub acked_count: usize,

@@ -45,7 +45,7 @@ fn connection_of(from: Endpoint, to: Endpoint, id: CallId) -> Option<Connection>
     id.connection.map(|number| (id.caller, node, number))
 }
 
-/// A machine.
+/// A node of the cluster: its disk stays when its process dies.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) disk: SimDisk,

@@ -15,15 +15,15 @@ use super::violation::Violation;
 #[derive(Clone, Debug)]
 #[expect(dead_code, reason = "partition and node are there to be shown with a violation")]
 pub struct HealedReplica {
-    /// Its partition.
+    /// Of which it is a replica.
     pub partition: TopicPartition,
-    /// Its node.
+    /// Where it lies.
     pub node: NodeId,
     /// The ISR, if it leads.
     pub isr: Option<BTreeSet<NodeId>>,
-    /// Its high watermark.
+    /// First offset that it does not know to be committed.
     pub high_watermark: Offset,
-    /// Its log end.
+    /// First offset that it does not have.
     pub log_end: Offset,
 }
 

@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use ottla_broker_types::{DurationMs, MonotonicMs, Now, TimestampMs};
 
-use crate::group::classic::join::refused;
 use crate::group::classic::member::{Caller, Member};
 use crate::group::error::MemberError;
 use crate::group::ids::{Generation, GroupId, InstanceId, MemberId};
 use crate::group::limits::GroupLimits;
 use crate::group::member_ids::MemberIds;
 use crate::group::record::{GroupRecord, GroupValue, MemberValue};
-use crate::group::reply::{Joined, JoinedMember, SyncReply};
+use crate::group::reply::{Joined, JoinedMember, SyncReply, refused};
 use crate::group::shard::GroupShard;
 use crate::runtime::budget::{Budget, Charge};
 use crate::runtime::outcome::Outcome;

@@ -15,14 +15,14 @@ use crate::group::limits::{
     NEW_MEMBER_JOIN_TIMEOUT, PENDING_MEMBERS_MAX, PROTOCOLS_BYTES_MAX, TEXT_BYTES_MAX,
 };
 use crate::group::member_ids::MEMBER_ID_BYTES_DRAWN;
-use crate::group::reply::{JoinRefused, JoinReply, SyncReply};
+use crate::group::reply::{JoinRefused, JoinReply, SyncReply, refused};
 use crate::runtime::budget::Budget;
 use crate::runtime::outcome::Token;
 
 /// A JoinGroup.
 #[derive(Clone, Debug)]
 pub struct JoinRequest {
-    /// The group.
+    /// Which comes into being with its first member.
     pub group: GroupId,
     /// Who joins; without a member id it is new.
     pub caller: Caller,
@@ -93,10 +93,6 @@ impl JoinRequest {
             || self.record_bytes() > record_bytes_max
             || held_by(&self.protocols) > PROTOCOLS_BYTES_MAX
     }
-}
-
-pub(crate) fn refused(error: impl Into<JoinError>, member: MemberId) -> JoinReply {
-    Err(JoinRefused { error: error.into(), member: Some(member) })
 }
 
 impl Group {

@@ -15,11 +15,11 @@ use crate::runtime::outcome::Token;
 /// A SyncGroup.
 #[derive(Clone, Debug)]
 pub struct SyncRequest {
-    /// The group.
+    /// Which must exist.
     pub group: GroupId,
     /// Who asks.
     pub caller: Caller,
-    /// The generation it is in.
+    /// The generation that its join led into; `None` if it names none.
     pub generation: Option<Generation>,
     /// What kind of group it believes in; `None` if it does not say.
     pub protocol_type: Option<Arc<str>>,
