@@ -148,6 +148,16 @@ pub enum AppendError {
         /// The batch's epoch.
         found: ProducerEpoch,
     },
+    /// A newer transaction coordinator has written a marker for the producer (TRANSACTION_COORDINATOR_FENCED).
+    #[error(
+        "coordinator epoch {found} is older than epoch {current}, which wrote the producer's last marker"
+    )]
+    CoordinatorFenced {
+        /// The newest epoch known.
+        current: i32,
+        /// The marker's epoch.
+        found: i32,
+    },
     /// A leader epoch below that of the last batch: whoever appends is not the leader any more.
     #[error("leader epoch {found} is older than epoch {latest} of the log")]
     StaleLeaderEpoch {

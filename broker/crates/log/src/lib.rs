@@ -38,11 +38,13 @@ pub use disk::{SimDisk, SimError, SimFault, SimOp, fixtures, make_fixture};
 pub use epochs::EpochCache;
 pub use error::{AppendError, Corruption, LogError, OpenError, ReadError, RejectedRecord};
 pub use log::{
-    Appended, BatchRules, CheckedBatch, Deleted, Effort, FlushPlan, Log, LogRead, OpenReport, RecoveryPoint,
-    TimestampedOffset, Verdict,
+    Appended, BatchRules, CheckedBatch, Deleted, Effort, EndTransaction, FlushPlan, Log, LogRead, OpenReport,
+    RecoveryPoint, TimestampedOffset, Verdict,
 };
 #[cfg(any(test, feature = "testing"))]
 pub use producers::KnownProducer;
+
+pub use segment::AbortedTransaction;
 
 #[cfg(test)]
 mod tests;

@@ -31,6 +31,7 @@ fn append(error: &AppendError) -> ErrorCode {
         AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         AppendError::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         AppendError::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
+        AppendError::CoordinatorFenced { .. } => ErrorCode::TransactionCoordinatorFenced,
         AppendError::StaleLeaderEpoch { .. } => ErrorCode::NotLeaderOrFollower,
         AppendError::OffsetNotIncreasing { .. } => ErrorCode::UnknownServerError,
         AppendError::NoSpace(_) | AppendError::Exhausted(_) | AppendError::Failed(_) => {

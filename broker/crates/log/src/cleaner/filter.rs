@@ -18,6 +18,19 @@ pub(super) enum Kept {
     Nothing,
 }
 
+/// What a batch is to the transactions around it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Its records count.
+    Records,
+    /// Its transaction was aborted.
+    Aborted,
+    /// It is a marker of which records are left, or another control batch.
+    Marker,
+    /// It is a marker of whose transaction nothing is left.
+    SpareMarker,
+}
+
 /// Decides by what is known of the whole log.
 pub(super) struct Filter<'a> {
     pub(super) map: &'a KeyMap,
@@ -50,9 +63,22 @@ pub(super) fn damaged(header: &BatchHeader, source: BatchError) -> CleanError {
 
 impl Filter<'_> {
     /// What stays of a batch. Of the `last` one of a segment that is written anew at least the place in the log stays.
-    pub(super) fn keep(&self, header: &BatchHeader, batch: &[u8], last: bool) -> Result<Kept, CleanError> {
-        if header.attributes.is_control() || header.base_offset >= self.reach.get() {
+    pub(super) fn keep(
+        &self,
+        header: &BatchHeader,
+        batch: &[u8],
+        role: Role,
+        last: bool,
+    ) -> Result<Kept, CleanError> {
+        if role == Role::Marker || header.base_offset >= self.reach.get() {
             return Ok(Kept::Whole);
+        }
+        let horizon = header.delete_horizon();
+        if role == Role::SpareMarker && header.record_count > 0 && horizon.is_none_or(|at| self.now.0 < at) {
+            return if horizon.is_none() { self.with_horizon(header, batch) } else { Ok(Kept::Whole) };
+        }
+        if role != Role::Records {
+            return Ok(self.without_records(header, last));
         }
         let Some(opened) = open(header, batch, self.decoded_bytes_max)? else { return Ok(Kept::Whole) };
         let mut kept: Vec<(Record<'_>, &[u8])> = Vec::new();
@@ -64,16 +90,10 @@ impl Filter<'_> {
             }
         }
         if kept.is_empty() {
-            let is_needed = last || self.is_last_of_producer(header);
-            return Ok(match is_needed {
-                true if header.record_count == 0 => Kept::Whole,
-                true => Kept::Rewritten(empty_batch(header)),
-                false => Kept::Nothing,
-            });
+            return Ok(self.without_records(header, last));
         }
         let has_tombstone = kept.iter().any(|(record, _)| record.value.is_none());
-        let horizon = (has_tombstone && header.delete_horizon().is_none())
-            .then(|| self.now.0.saturating_add_unsigned(self.delete_retention.0));
+        let horizon = (has_tombstone && horizon.is_none()).then(|| self.new_horizon());
         if kept.len() == header.record_count as usize && horizon.is_none() {
             return Ok(Kept::Whole);
         }
@@ -83,6 +103,33 @@ impl Filter<'_> {
         let rewritten =
             rewriter.build().map_err(|_| damaged(header, BatchError::OutputTooLarge { limit: size }))?;
         Ok(Kept::Rewritten(rewritten))
+    }
+
+    /// A marker with the time from which on it may go.
+    fn with_horizon(&self, header: &BatchHeader, batch: &[u8]) -> Result<Kept, CleanError> {
+        let Some(opened) = open(header, batch, self.decoded_bytes_max)? else { return Ok(Kept::Whole) };
+        let mut rewriter = BatchRewriter::new(header, Some(self.new_horizon()));
+        let mut all = opened.iter();
+        while let Some(item) = all.next_with_bytes() {
+            let (record, bytes) = item.map_err(|source| damaged(header, source))?;
+            rewriter.keep(&record, bytes);
+        }
+        let limit = batch.len();
+        let built = rewriter.build();
+        Ok(Kept::Rewritten(built.map_err(|_| damaged(header, BatchError::OutputTooLarge { limit }))?))
+    }
+
+    fn new_horizon(&self) -> i64 {
+        self.now.0.saturating_add_unsigned(self.delete_retention.0)
+    }
+
+    /// What stays of a batch none of whose records does.
+    fn without_records(&self, header: &BatchHeader, last: bool) -> Kept {
+        match last || self.is_last_of_producer(header) {
+            true if header.record_count == 0 => Kept::Whole,
+            true => Kept::Rewritten(empty_batch(header)),
+            false => Kept::Nothing,
+        }
     }
 
     /// Whether a record is the last of its key and no tombstone whose time is over.

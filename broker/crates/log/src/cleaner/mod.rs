@@ -18,6 +18,7 @@ mod pass;
 mod plan;
 mod replace;
 mod source;
+mod transactions;
 
 pub use choose::{Cleanable, filthiest};
 pub use error::CleanError;

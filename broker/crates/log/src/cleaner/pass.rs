@@ -9,13 +9,14 @@ use ottla_broker_protocol::batch::{BatchHeader, HEADER_LEN};
 use ottla_broker_types::{DurationMs, Now, Offset, ProducerEpoch, ProducerId};
 
 use super::error::CleanError;
-use super::filter::{Filter, Kept, damaged, open};
+use super::filter::{Filter, Kept, Role, damaged, open};
 use super::key_map::KeyMap;
 use super::plan::CleanResources;
 use super::source::BatchSource;
+use super::transactions::{Marker, TransactionWalk};
 use crate::disk::{Disk, remove_if_exists};
 use crate::log::Log;
-use crate::segment::{CLEANED_SUFFIX, FileKind, OFFSET_DISTANCE_MAX, Place, Segment};
+use crate::segment::{AbortedTransaction, CLEANED_SUFFIX, FileKind, OFFSET_DISTANCE_MAX, Place, Segment};
 
 /// Asked before so many bytes are read or written; it may wait, and false ends the pass.
 pub(super) type Pace<'p> = &'p mut dyn FnMut(u64) -> bool;
@@ -31,6 +32,8 @@ pub(super) struct Source {
     pub(super) end: Offset,
     pub(super) size_bytes: u32,
     pub(super) index_bytes: u64,
+    /// Whether there is an index of aborted transactions.
+    pub(super) has_aborted: bool,
 }
 
 /// By which batch a producer is known: the one that ends at `last_offset`, or without one a marker of its epoch.
@@ -66,6 +69,10 @@ pub struct CleanPass {
     dirty_start: Offset,
     /// Those that may be compacted, from the log's first.
     sources: Vec<Source>,
+    /// All transactions that were aborted in the sources.
+    aborted: Vec<AbortedTransaction>,
+    /// How far what is written has come in them.
+    walk: TransactionWalk,
     last_batches: Vec<LastBatch>,
     map: KeyMap,
     /// First offset behind those that the map knows.
@@ -94,7 +101,7 @@ impl CleanPass {
     pub(super) fn new(
         log: &Log,
         now: Now,
-        (dirty_start, sources): (Offset, Vec<Source>),
+        (dirty_start, sources, aborted): (Offset, Vec<Source>, Vec<AbortedTransaction>),
         last_batches: Vec<LastBatch>,
         stop: Arc<AtomicBool>,
         (resources, seed): (CleanResources, u64),
@@ -113,6 +120,8 @@ impl CleanPass {
             decoded_bytes_max: resources.decoded_bytes_max,
             dirty_start,
             sources,
+            walk: TransactionWalk::new(&aborted, Offset::ZERO),
+            aborted,
             last_batches,
             map: KeyMap::new(resources.map_bytes, resources.map_load_percent, seed),
             reach: dirty_start,
@@ -151,6 +160,8 @@ impl CleanPass {
     fn read_keys(&mut self, pace: Pace<'_>) -> Result<(), CleanError> {
         let dirty: Vec<Source> =
             self.sources.iter().filter(|source| source.end > self.dirty_start).copied().collect();
+        let first = dirty.first().map_or(self.dirty_start, |source| source.base);
+        let mut walk = TransactionWalk::new(&self.aborted, first);
         for source in dirty {
             let mut batches = self.open(&source)?;
             let mut read = 0;
@@ -160,7 +171,9 @@ impl CleanPass {
                 !stop.load(Ordering::Relaxed) && pace(bytes)
             };
             while let Some((header, batch)) = batches.next(&mut pace)? {
-                if header.last_offset() >= self.dirty_start.get() && !self.note_keys(&header, batch)? {
+                let role = role_of(&mut walk, &header, batch).0;
+                let is_dirty = header.last_offset() >= self.dirty_start.get();
+                if is_dirty && !self.note_keys(&header, batch, role)? {
                     self.stats.bytes_read += read;
                     return Ok(());
                 }
@@ -171,8 +184,8 @@ impl CleanPass {
     }
 
     /// Takes note of a batch's keys; false if there is no room for all of them.
-    fn note_keys(&mut self, header: &BatchHeader, batch: &[u8]) -> Result<bool, CleanError> {
-        if !header.attributes.is_control()
+    fn note_keys(&mut self, header: &BatchHeader, batch: &[u8], role: Role) -> Result<bool, CleanError> {
+        if role == Role::Records
             && let Some(opened) = open(header, batch, self.decoded_bytes_max)?
         {
             for record in &opened {
@@ -226,7 +239,9 @@ impl CleanPass {
         let place =
             Place { disk: Arc::clone(&self.disk), dir: Arc::clone(&self.dir), base, suffix: CLEANED_SUFFIX };
         let mut spent = (0, 0);
-        let written = self.write(&group, place.clone(), pace, &mut spent);
+        let mut walk = std::mem::take(&mut self.walk);
+        let written = self.write(&group, place.clone(), (&mut walk, pace), &mut spent);
+        self.walk = walk;
         self.stats.bytes_read += spent.0;
         self.stats.bytes_written += spent.1;
         match written {
@@ -247,7 +262,7 @@ impl CleanPass {
         &self,
         group: &CleanGroup,
         place: Place,
-        pace: Pace<'_>,
+        (walk, pace): (&mut TransactionWalk, Pace<'_>),
         spent: &mut (u64, u64),
     ) -> Result<Segment, CleanError> {
         let mut out = Output {
@@ -277,7 +292,11 @@ impl CleanPass {
             while let Some((header, batch)) = batches.next(&mut read)? {
                 left = left.saturating_sub(header.size() as u64);
                 let is_last = at == last_source && left < HEADER_LEN as u64;
-                match filter.keep(&header, batch, is_last)? {
+                let (role, aborted) = role_of(walk, &header, batch);
+                if let Some(aborted) = aborted {
+                    out.segment.push_aborted(aborted);
+                }
+                match filter.keep(&header, batch, role, is_last)? {
                     Kept::Whole => out.push(header, batch)?,
                     Kept::Rewritten(batch) => {
                         let header = BatchHeader::parse(&batch).map_err(|error| damaged(&header, error))?;
@@ -292,11 +311,28 @@ impl CleanPass {
                 return Err(CleanError::Stopped);
             }
         }
-        out.finish()
+        let replaces_index = group.sources.iter().any(|source| source.has_aborted);
+        out.finish(replaces_index)
     }
 
     fn open(&self, source: &Source) -> Result<BatchSource, CleanError> {
         BatchSource::open(&*self.disk, &self.dir, source.base, source.size_bytes, self.chunk_bytes)
+    }
+}
+
+/// What a batch is to the transactions around it, and what the index must go on telling of.
+fn role_of(
+    walk: &mut TransactionWalk,
+    header: &BatchHeader,
+    batch: &[u8],
+) -> (Role, Option<AbortedTransaction>) {
+    if !header.attributes.is_control() {
+        return (if walk.meet(header) { Role::Aborted } else { Role::Records }, None);
+    }
+    match walk.meet_control(header, batch) {
+        Some(Marker::Needed(aborted)) => (Role::Marker, aborted),
+        Some(Marker::Spare) => (Role::SpareMarker, None),
+        None => (Role::Marker, None),
     }
 }
 
@@ -335,10 +371,13 @@ impl Output {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<Segment, CleanError> {
+    fn finish(mut self, replaces_index: bool) -> Result<Segment, CleanError> {
         self.write_out()?;
         self.segment.seal()?;
         self.segment.sync()?;
+        if replaces_index {
+            self.segment.make_txn_index()?;
+        }
         self.segment.close_file();
         Ok(self.segment)
     }

@@ -72,8 +72,11 @@ impl Log {
             end: self.end_of(segment),
             size_bytes: segment.size_bytes(),
             index_bytes: segment.index_bytes(),
+            has_aborted: segment.has_aborted(),
         });
         let sources: Vec<Source> = sources.collect();
+        let first = sources.first().map_or(dirty_start, |source| source.base);
+        let aborted = self.aborted_transactions(first, end).map_err(|error| self.unreadable(error))?;
         let stop = Arc::new(AtomicBool::new(false));
         self.cleaning = Arc::downgrade(&stop);
         let last_batches = self.producers.iter().map(|(id, producer)| {
@@ -81,7 +84,14 @@ impl Log {
             LastBatch { id, epoch: producer.epoch, last_offset }
         });
         let last_batches = last_batches.collect();
-        Ok(Some(CleanPass::new(self, now, (dirty_start, sources), last_batches, stop, (resources, seed))))
+        Ok(Some(CleanPass::new(
+            self,
+            now,
+            (dirty_start, sources, aborted),
+            last_batches,
+            stop,
+            (resources, seed),
+        )))
     }
 
     /// First offset that was not compacted yet.

@@ -78,7 +78,12 @@ impl Log {
     fn rename(&self, segment: &Segment, from: &str, to: &str) -> io::Result<()> {
         for kind in FileKind::SEGMENT.into_iter().rev() {
             let place = segment.place();
-            self.disk.rename(&place.path_with(kind, from), &place.path_with(kind, to))?;
+            let renamed = self.disk.rename(&place.path_with(kind, from), &place.path_with(kind, to));
+            match renamed {
+                // Without aborted transactions there is no index of them, neither here nor in what is replaced.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && kind == FileKind::TxnIndex => {}
+                renamed => renamed?,
+            }
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Log {
         now: Now,
     ) -> Result<Appended, AppendError> {
         self.usable().map_err(AppendError::Failed)?;
-        let mut header = checked.header;
+        let header = checked.header;
         if let Some(latest) = self.latest_epoch().filter(|latest| *latest > epoch) {
             return Err(AppendError::StaleLeaderEpoch { latest, found: epoch });
         }
@@ -61,6 +61,18 @@ impl Log {
                 duplicate: true,
             });
         }
+        self.append_next(batch, header, checked.max_timestamp, epoch, now)
+    }
+
+    /// Appends what was judged: gives the batch its place and time, and writes it.
+    pub(super) fn append_next(
+        &mut self,
+        batch: &mut [u8],
+        mut header: BatchHeader,
+        max_timestamp: Option<i64>,
+        epoch: LeaderEpoch,
+        now: Now,
+    ) -> Result<Appended, AppendError> {
         let base_offset = self.log_end;
         stamp(batch, base_offset.get(), epoch.get());
         header.base_offset = base_offset.get();
@@ -68,7 +80,7 @@ impl Log {
         if self.config.timestamp_type == TimestampType::LogAppendTime {
             stamp_log_append_time(batch, now.wall.0);
             header.max_timestamp = now.wall.0;
-        } else if let Some(max_timestamp) = checked.max_timestamp {
+        } else if let Some(max_timestamp) = max_timestamp {
             stamp_max_timestamp(batch, max_timestamp);
             header.max_timestamp = max_timestamp;
         }
@@ -76,7 +88,7 @@ impl Log {
             self.roll(base_offset, now).map_err(|error| self.not_appended(error))?;
         }
         self.write(batch)?;
-        self.admit(&header, now);
+        self.admit(&header, batch, now);
         self.written(now)?;
         Ok(Appended {
             base_offset,
@@ -101,8 +113,8 @@ impl Log {
             let run = self.next_run(rest, now).map_err(|error| self.not_appended(error))?;
             let (run, after) = rest.split_at(run);
             self.write(run)?;
-            for (header, _) in batches(run).flatten() {
-                self.admit(&header, now);
+            for (header, batch) in batches(run).flatten() {
+                self.admit(&header, batch, now);
             }
             rest = after;
         }
@@ -185,7 +197,7 @@ impl Log {
     }
 
     /// Takes note of a batch that was written.
-    fn admit(&mut self, header: &BatchHeader, now: Now) {
+    fn admit(&mut self, header: &BatchHeader, batch: &[u8], now: Now) {
         self.active.note(header, self.config.index_interval_bytes);
         self.log_end = Offset::clamped(header.last_offset()).next();
         if let Some(epoch) = LeaderEpoch::from_wire(header.partition_leader_epoch)
@@ -194,6 +206,9 @@ impl Log {
             self.epochs_unsaved = true;
         }
         self.producers.record(header, now.wall);
+        if header.attributes.is_control() {
+            self.admit_marker(header, batch);
+        }
         self.unflushed_records += header.record_count as u64;
     }
 

@@ -165,9 +165,8 @@ impl Log {
         self.dir_unsynced = true;
         let files = self.active.files().map_err(|error| self.refused(error))?;
         let mut plan = self.begin_flush()?;
-        // The batches are among the plan's files where they are not durable yet.
-        let [_, offsets, times] = files;
-        plan.files.extend([offsets, times]);
+        // The batches, the first of them, are among the plan's files where they are not durable yet.
+        plan.files.extend(files.into_iter().skip(1));
         plan.settles = true;
         Ok(plan)
     }

@@ -11,10 +11,12 @@ mod restore;
 mod retention;
 mod roll;
 mod swap;
+mod transactions;
 mod truncate;
 mod types;
 
 pub use flush::FlushPlan;
 pub use partition_log::Log;
 pub use producer_batch::{BatchRules, CheckedBatch, Effort, Verdict};
+pub use transactions::EndTransaction;
 pub use types::{Appended, Deleted, LogRead, OpenReport, RecoveryPoint, TimestampedOffset};

@@ -56,16 +56,23 @@ impl Log {
         let limit = read_recovery_limit(&*opening.disk, dir).map_err(in_dir)?;
         let synced_end = recovery.synced_end.min(limit.unwrap_or(Offset::MAX));
         let bases = opening.without_empty(&files.bases)?;
-        let found = opening.segments(&bases, synced_end)?;
+        let mut found = opening.segments(&bases, synced_end)?;
+        let rebuilt = std::mem::take(&mut found.with_markers);
         let mut log = opening.assemble(topic, topic_id, files, found).map_err(in_dir)?;
         log.limited = limit.is_some();
         log.cleaned_end_max = log.log_end.min(limit.unwrap_or(Offset::MAX));
-        log.settle(recovery, synced_end, now).map_err(in_dir)?;
+        log.settle(recovery, synced_end, &rebuilt, now).map_err(in_dir)?;
         Ok(log)
     }
 
     /// Brings the facts in line after the segments were opened.
-    fn settle(&mut self, recovery: RecoveryPoint, synced_end: Offset, now: Now) -> io::Result<()> {
+    fn settle(
+        &mut self,
+        recovery: RecoveryPoint,
+        synced_end: Offset,
+        rebuilt: &BTreeSet<Offset>,
+        now: Now,
+    ) -> io::Result<()> {
         let synced_end = if recovery.clean_shutdown { self.log_end } else { synced_end };
         self.recovery_point = synced_end.min(self.log_end);
         self.claimed = recovery.synced_end.max(self.recovery_point);
@@ -81,7 +88,7 @@ impl Log {
         self.log_start = first.min(self.log_end);
         self.advance_log_start(recovery.log_start);
         self.epochs_unsaved |= self.epochs.truncate_from_start(self.log_start);
-        self.restore_producers(now).map_err(io::Error::other)?;
+        self.restore_producers(now, rebuilt).map_err(io::Error::other)?;
         self.prune_snapshots()?;
         let is_as_closed = recovery.clean_shutdown && self.report == OpenReport::default();
         if is_as_closed && self.snapshots.contains(&self.log_end) {
@@ -119,6 +126,8 @@ struct Found {
     segments: Vec<Segment>,
     /// Segments that were built anew and sealed.
     rebuilt_open: usize,
+    /// Bases of those that were built anew and hold control batches.
+    with_markers: BTreeSet<Offset>,
     epochs: EpochCache,
     epochs_unsaved: bool,
     report: OpenReport,
@@ -196,7 +205,7 @@ impl Opening {
         if name.ends_with(DELETED_SUFFIX) || name.ends_with(TMP_SUFFIX) {
             return true;
         }
-        [FileKind::OffsetIndex, FileKind::TimeIndex]
+        [FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TxnIndex]
             .into_iter()
             .filter_map(|kind| offset_in_name(path, kind))
             .any(|base| !bases.contains(&base))
@@ -232,6 +241,7 @@ impl Opening {
         let mut found = Found {
             segments: Vec::with_capacity(bases.len()),
             rebuilt_open: 0,
+            with_markers: BTreeSet::new(),
             epochs: saved.unwrap_or_default(),
             epochs_unsaved: without_epochs,
             report: OpenReport::default(),
@@ -288,8 +298,9 @@ impl Opening {
         found: &mut Found,
     ) -> Result<Option<Damage>, OpenError> {
         let epochs = &mut found.epochs;
-        let mut changed = false;
+        let (mut changed, mut has_markers) = (false, false);
         let mut visit = |header: &BatchHeader| {
+            has_markers |= header.attributes.is_control();
             if let Some(epoch) = LeaderEpoch::from_wire(header.partition_leader_epoch) {
                 changed |= epochs.assign(epoch, Offset::clamped(header.base_offset));
             }
@@ -297,6 +308,9 @@ impl Opening {
         let rebuilt = Segment::rebuild(self.place(base), rules, self.now, &mut visit);
         let (mut segment, damage) = self.at(&self.path_of(base), rebuilt)?;
         found.epochs_unsaved |= changed;
+        if has_markers {
+            found.with_markers.insert(base);
+        }
         found.report.rebuilt_bytes += u64::from(segment.size_bytes());
         if seal {
             self.at(&self.path_of(base), segment.seal())?;

@@ -255,7 +255,7 @@ impl Log {
     }
 
     /// For reads within an operation that changes the log.
-    pub(super) fn unreadable(&mut self, error: ReadError) -> LogError {
+    pub(crate) fn unreadable(&mut self, error: ReadError) -> LogError {
         match error {
             ReadError::Corrupt { offset, source } => LogError::Corrupt { offset, source },
             ReadError::Io(error) => self.failed(error),

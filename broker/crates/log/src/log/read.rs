@@ -59,6 +59,7 @@ impl Log {
                     found.first_batch_offset = selection.base_offset;
                 }
                 found.bytes += selection.len as usize;
+                found.last = Some((segment.base(), selection.position + selection.len));
                 found.segments.push(Piece::File(FileRange {
                     file: segment.file()?,
                     position: u64::from(selection.position),

@@ -1,5 +1,6 @@
 //! Cutting the log: its end, or all of it. Durable when it returns. I/O through [`crate::Disk`] only.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use ottla_broker_types::{Now, Offset};
@@ -28,7 +29,7 @@ impl Log {
         let cut = self.cut_at(end).map_err(|error| self.unreadable(error))?;
         self.truncate_files(end, cut).map_err(|error| self.failed(error))?;
         self.log_start = self.log_start.min(self.log_end);
-        self.restore_producers(now).map_err(|error| self.unreadable(error))?;
+        self.restore_producers(now, &BTreeSet::new()).map_err(|error| self.unreadable(error))?;
         Ok(self.log_end)
     }
 

@@ -56,12 +56,14 @@ pub struct LogRead {
     pub bytes: usize,
     /// Base offset of the first batch, at or below the offset asked for; the latter when nothing was read.
     pub first_batch_offset: Offset,
+    /// Base of the last segment that was read from, and the position in it after what was read.
+    pub(super) last: Option<(Offset, u32)>,
 }
 
 impl LogRead {
     /// A read at `from` that found nothing.
     pub fn empty(from: Offset) -> LogRead {
-        LogRead { segments: Vec::new(), bytes: 0, first_batch_offset: from }
+        LogRead { segments: Vec::new(), bytes: 0, first_batch_offset: from, last: None }
     }
 }
 

@@ -42,6 +42,8 @@ pub(crate) struct Producer {
     pub(crate) seen: TimestampMs,
     /// Epoch of the coordinator that ended its last transaction, or -1.
     pub(crate) coordinator_epoch: i32,
+    /// First offset of its open transaction.
+    pub(crate) txn_start: Option<Offset>,
     batches: [AppendedBatch; BATCHES_MAX],
     batch_count: usize,
 }
@@ -58,7 +60,14 @@ pub(crate) enum Check {
 impl Producer {
     /// A producer that has appended nothing in `epoch`.
     pub(crate) fn new(epoch: ProducerEpoch, seen: TimestampMs) -> Producer {
-        Producer { epoch, seen, coordinator_epoch: -1, batches: Default::default(), batch_count: 0 }
+        Producer {
+            epoch,
+            seen,
+            coordinator_epoch: -1,
+            txn_start: None,
+            batches: Default::default(),
+            batch_count: 0,
+        }
     }
 
     /// The last batch in the present epoch.

@@ -33,7 +33,7 @@ pub(crate) fn encode_snapshot(producers: &Producers) -> Vec<u8> {
         w.put_i32(last.map_or(0, |batch| batch.offset_delta));
         w.put_i64(last.map_or(producer.seen.0, |batch| batch.timestamp.0));
         w.put_i32(producer.coordinator_epoch);
-        w.put_i64(NONE.into());
+        w.put_i64(producer.txn_start.map_or(NONE.into(), Offset::get));
     }
     put_earlier(&mut w, producers);
     let entries = w.into_bytes().expect("a snapshot is built from bytes in memory only");
@@ -77,7 +77,7 @@ pub(crate) fn decode_snapshot(file: &[u8], now: TimestampMs) -> Option<Producers
         let mut producer = Producer::new(ProducerEpoch(r.i16().ok()?), now);
         let last = read_batch(&mut r)?;
         producer.coordinator_epoch = r.i32().ok()?;
-        r.i64().ok()?;
+        producer.txn_start = Offset::new(r.i64().ok()?);
         earlier.remove(&id).into_iter().flatten().for_each(|batch| producer.push(batch));
         if let Some(last) = last {
             producer.push(last);
@@ -138,6 +138,8 @@ mod tests {
                 timestamp: TimestampMs(70),
             });
         }
+        first.txn_start = Some(Offset::clamped(1_003));
+        first.coordinator_epoch = 9;
         producers.insert(ProducerId(5), first);
         producers.insert(ProducerId(6), Producer::new(ProducerEpoch(0), TimestampMs(70)));
         producers

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use ottla_broker_protocol::batch::BatchHeader;
-use ottla_broker_types::{DurationMs, ProducerEpoch, ProducerId, TimestampMs};
+use ottla_broker_protocol::batch::{BatchHeader, EndTransactionMarker};
+use ottla_broker_types::{DurationMs, Offset, ProducerEpoch, ProducerId, TimestampMs};
 
 use super::entry::{Check, Producer};
+use super::open_transactions::{EndedTransaction, OpenTransactions};
 use crate::error::AppendError;
 
 /// Producers remembered per partition, some 16 MiB. When it is full those that were silent for longest are
-/// forgotten, as if they had expired: an attacker who draws new ids cannot take more memory.
+/// forgotten, as if they had expired: an attacker who draws new ids cannot take more memory. Those with an open
+/// transaction stay: a coordinator let each of them in.
 const PRODUCERS_MAX: usize = 64 << 10;
 /// Producers forgotten at once when the table is full, so that making room is rare.
 const FORGOTTEN_AT_ONCE: usize = PRODUCERS_MAX / 8;
@@ -18,6 +20,7 @@ const FORGOTTEN_AT_ONCE: usize = PRODUCERS_MAX / 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Producers {
     entries: BTreeMap<ProducerId, Producer>,
+    transactions: OpenTransactions,
 }
 
 impl Producers {
@@ -33,6 +36,9 @@ impl Producers {
     pub(super) fn insert(&mut self, id: ProducerId, producer: Producer) {
         if self.entries.len() >= PRODUCERS_MAX && !self.entries.contains_key(&id) {
             self.forget_silent();
+        }
+        if let Some(first) = producer.txn_start {
+            self.transactions.begin(first, id);
         }
         self.entries.insert(id, producer);
     }
@@ -58,28 +64,88 @@ impl Producers {
         let Some(id) = ProducerId::from_wire(header.producer_id) else { return };
         if let Some(producer) = self.entries.get_mut(&id) {
             producer.record(header, now);
-            return;
+        } else {
+            let mut producer = Producer::new(ProducerEpoch(header.producer_epoch), now);
+            producer.record(header, now);
+            self.insert(id, producer);
         }
-        let mut producer = Producer::new(ProducerEpoch(header.producer_epoch), now);
-        producer.record(header, now);
-        self.insert(id, producer);
+        if header.attributes.is_transactional() && !header.attributes.is_control() {
+            self.note_transaction(id, Offset::clamped(header.base_offset));
+        }
+    }
+
+    fn note_transaction(&mut self, id: ProducerId, offset: Offset) {
+        let Some(producer) = self.entries.get_mut(&id) else { return };
+        if producer.txn_start.is_none() {
+            producer.txn_start = Some(offset);
+            self.transactions.begin(offset, id);
+        }
+    }
+
+    /// Judges a marker that a coordinator wants to append.
+    pub(crate) fn check_marker(
+        &self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        marker: EndTransactionMarker,
+    ) -> Result<(), AppendError> {
+        let Some(producer) = self.entries.get(&id) else { return Ok(()) };
+        if epoch < producer.epoch {
+            let current = producer.epoch;
+            return Err(AppendError::InvalidProducerEpoch { producer_id: id, current, found: epoch });
+        }
+        if marker.coordinator_epoch < producer.coordinator_epoch {
+            return Err(AppendError::CoordinatorFenced {
+                current: producer.coordinator_epoch,
+                found: marker.coordinator_epoch,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes note of a marker in the log, which [`Producers::record`] was told of; the transaction that it ends, if its
+    /// producer had one.
+    pub(crate) fn end(
+        &mut self,
+        header: &BatchHeader,
+        marker: EndTransactionMarker,
+    ) -> Option<EndedTransaction> {
+        let producer = self.entries.get_mut(&ProducerId::from_wire(header.producer_id)?)?;
+        producer.coordinator_epoch = marker.coordinator_epoch;
+        let first = producer.txn_start.take()?;
+        Some(self.transactions.end(first, Offset::clamped(header.last_offset())))
+    }
+
+    /// The transactions that are not over.
+    pub(crate) fn transactions(&self) -> &OpenTransactions {
+        &self.transactions
+    }
+
+    /// Everything below `end` is committed.
+    pub(crate) fn committed(&mut self, end: Offset) {
+        self.transactions.committed(end);
     }
 
     /// Forgets the producers that were silent for `expiration`; how many.
     pub(crate) fn expire(&mut self, now: TimestampMs, expiration: DurationMs) -> usize {
         let before = self.entries.len();
         let oldest = now.minus(expiration);
-        self.entries.retain(|_, producer| producer.seen > oldest);
+        self.entries.retain(|_, producer| producer.txn_start.is_some() || producer.seen > oldest);
         before - self.entries.len()
     }
 
     fn forget_silent(&mut self) {
-        let mut seen: Vec<TimestampMs> = self.entries.values().map(|producer| producer.seen).collect();
-        let (_, limit, _) = seen.select_nth_unstable(FORGOTTEN_AT_ONCE);
+        let idle = self.entries.values().filter(|producer| producer.txn_start.is_none());
+        let mut seen: Vec<TimestampMs> = idle.map(|producer| producer.seen).collect();
+        if seen.is_empty() {
+            return;
+        }
+        let nth = FORGOTTEN_AT_ONCE.min(seen.len() - 1);
+        let (_, limit, _) = seen.select_nth_unstable(nth);
         let limit = *limit;
         let mut left = FORGOTTEN_AT_ONCE;
         self.entries.retain(|_, producer| {
-            let forget = left > 0 && producer.seen <= limit;
+            let forget = left > 0 && producer.txn_start.is_none() && producer.seen <= limit;
             left -= usize::from(forget);
             !forget
         });
@@ -89,7 +155,7 @@ impl Producers {
 #[cfg(test)]
 mod tests {
     use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions};
-    use ottla_broker_types::{Offset, Sequence};
+    use ottla_broker_types::Sequence;
 
     use super::*;
 

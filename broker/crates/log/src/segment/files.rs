@@ -26,19 +26,23 @@ pub(crate) enum FileKind {
     OffsetIndex,
     /// The time index.
     TimeIndex,
+    /// The transactions that were aborted.
+    TxnIndex,
     /// The producers' state at the offset.
     Snapshot,
 }
 
 impl FileKind {
     /// The files of a segment; the batches first, as they decide whether the segment exists.
-    pub(crate) const SEGMENT: [FileKind; 3] = [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex];
+    pub(crate) const SEGMENT: [FileKind; 4] =
+        [FileKind::Log, FileKind::OffsetIndex, FileKind::TimeIndex, FileKind::TxnIndex];
 
     pub(crate) const fn suffix(self) -> &'static str {
         match self {
             FileKind::Log => ".log",
             FileKind::OffsetIndex => ".index",
             FileKind::TimeIndex => ".timeindex",
+            FileKind::TxnIndex => ".txnindex",
             FileKind::Snapshot => ".snapshot",
         }
     }

@@ -184,6 +184,25 @@ impl<E: IndexEntry> SparseIndex<E> {
         Ok(found)
     }
 
+    /// The first entry that does not `hold`, which is true up to some entry and false from there on.
+    pub(crate) fn find_first(&self, place: &Place, holds: impl Fn(&E) -> bool) -> io::Result<Option<E>> {
+        let (mut low, mut high, mut found) = (0, self.stored_count, None);
+        if high > 0 {
+            let file = self.file(place)?;
+            while low < high {
+                let middle = low + (high - low) / 2;
+                let entry: E = stored(&*file, middle)?;
+                if holds(&entry) {
+                    low = middle + 1;
+                } else {
+                    found = Some(entry);
+                    high = middle;
+                }
+            }
+        }
+        Ok(found.or_else(|| self.tail.get(self.tail.partition_point(&holds)).copied()))
+    }
+
     /// Drops the entries from the first that does not `hold` on.
     pub(crate) fn truncate(&mut self, place: &Place, holds: impl Fn(&E) -> bool) -> io::Result<()> {
         self.store(place)?;
@@ -247,6 +266,9 @@ mod tests {
         for (asked, found) in [(9, None), (10, Some(1)), (10_245, Some(1_024)), (13_000, Some(1_300))] {
             let last = index.find_last(&place, |e| e.relative_offset <= asked).unwrap();
             assert_eq!(last, found.map(entry), "{asked}");
+            let next = found.map_or(1, |n| n + 1);
+            let first = index.find_first(&place, |e| e.relative_offset <= asked).unwrap();
+            assert_eq!(first, (next <= 1_300).then(|| entry(next)), "{asked}");
         }
         index.seal(&place).unwrap();
         let loaded = SparseIndex::<OffsetEntry>::load(FileKind::OffsetIndex, &place).unwrap().unwrap();

@@ -10,6 +10,7 @@ use super::index::SparseIndex;
 use super::lookup::SegmentEnd;
 use super::scan::{Damage, LOOKUP_CHUNK_BYTES, SEQUENTIAL_CHUNK_BYTES, Scan, ScanItem};
 use super::segment::Segment;
+use super::txn_index::TxnIndex;
 use crate::error::Corruption;
 
 /// The largest segment there can be: positions are 31-bit numbers in Kafka's index.
@@ -70,6 +71,7 @@ impl Segment {
         let (Some(offsets), Some(times)) = (offsets, times) else { return Ok(None) };
         let mut segment = Segment::blank(place, now);
         (segment.offsets, segment.times) = (offsets, times);
+        segment.txns = TxnIndex::load(&segment.place)?;
         let size = segment.file()?.len()?;
         if size > SIZE_BYTES_MAX || segment.offsets.last().is_some_and(|e| u64::from(e.position) >= size) {
             return Ok(None);
@@ -85,7 +87,7 @@ impl Segment {
         Ok(Some(segment))
     }
 
-    /// Builds the indexes anew from the batches and checks these by `rules`, which it moves on; `visit` sees each.
+    /// Builds the indexes by offset and time anew from the batches, empties that of transactions, and checks these by `rules`, which it moves on; `visit` sees each.
     /// The segment ends at the first bad batch, if there is one. The file is left as it is.
     pub(crate) fn rebuild(
         place: Place,
@@ -94,6 +96,7 @@ impl Segment {
         visit: &mut dyn FnMut(&BatchHeader),
     ) -> io::Result<(Segment, Option<Damage>)> {
         let mut segment = Segment::blank(place, now);
+        segment.txns = TxnIndex::clear(&segment.place)?;
         let end = segment.file()?.len()?.min(SIZE_BYTES_MAX) as u32;
         let mut scan = Scan::new(segment.file()?, 0, end, SEQUENTIAL_CHUNK_BYTES);
         loop {
@@ -120,6 +123,7 @@ impl Segment {
         let relative = self.relative(end.offset);
         self.offsets.truncate(&self.place, |entry| entry.relative_offset < relative)?;
         self.times.truncate(&self.place, |entry| entry.relative_offset < relative)?;
+        self.txns.truncate(&self.place, end.offset)?;
         self.size_bytes = end.position;
         self.cut_back()?;
         self.files()?.iter().try_for_each(|file| file.sync_data())?;

@@ -1,5 +1,7 @@
 //! Finding batches by offset and by timestamp. Reads only.
 
+use std::io;
+
 use ottla_broker_protocol::batch::{BatchError, records};
 use ottla_broker_types::{LeaderEpoch, Offset, TimestampMs};
 
@@ -56,6 +58,13 @@ impl Segment {
             reaches
         })?;
         Ok(kept)
+    }
+
+    /// An offset behind all batches that end at or before `position`, found without reading any: that of the next index
+    /// entry; `None` if there is none.
+    pub(crate) fn offset_bound(&self, position: u32) -> io::Result<Option<Offset>> {
+        let next = self.offsets.find_first(&self.place, |entry| entry.position < position)?;
+        Ok(next.map(|entry| self.absolute(entry.relative_offset).next()))
     }
 
     /// The last end of a batch at or before `position`, which is not before `from`, itself a batch's begin.

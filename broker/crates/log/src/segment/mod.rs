@@ -8,6 +8,7 @@ mod scan;
 #[allow(clippy::module_inception)]
 mod segment;
 mod select;
+mod txn_index;
 
 #[cfg(test)]
 pub(crate) const OFFSET_ENTRY_BYTES: usize = <index::OffsetEntry as index::IndexEntry>::BYTES;
@@ -20,5 +21,8 @@ pub(crate) use files::{
 pub(crate) use load::RecoveryRules;
 pub(crate) use lookup::{SegmentEnd, TimestampQuery};
 pub(crate) use scan::{Damage, SEQUENTIAL_CHUNK_BYTES, Scan, ScanItem};
-pub(crate) use segment::{OFFSET_DISTANCE_MAX, Segment};
+pub(crate) use segment::{OFFSET_DISTANCE_MAX, Segment, StoredBatch};
 pub(crate) use select::Wanted;
+pub use txn_index::AbortedTransaction;
+#[cfg(test)]
+pub(crate) use txn_index::TXN_ENTRY_BYTES;

@@ -11,6 +11,7 @@ use ottla_broker_types::{MonotonicMs, Now, Offset, TimestampMs};
 
 use super::files::{FileKind, FileSlot, Place};
 use super::index::{IndexEntry, OffsetEntry, SparseIndex, TimeEntry};
+use super::txn_index::{AbortedTransaction, TxnIndex};
 use crate::disk::DiskFile;
 
 /// The least timestamp that counts: Kafka's -1 means that the producer gave none.
@@ -47,6 +48,7 @@ pub(crate) struct Segment {
     log: FileSlot,
     pub(super) offsets: SparseIndex<OffsetEntry>,
     pub(super) times: SparseIndex<TimeEntry>,
+    pub(super) txns: TxnIndex,
     pub(super) size_bytes: u32,
     pub(super) bytes_since_index: u64,
     /// Largest timestamp and the last offset of its batch.
@@ -70,6 +72,7 @@ impl Segment {
             log: FileSlot::closed(FileKind::Log),
             offsets: SparseIndex::empty(FileKind::OffsetIndex),
             times: SparseIndex::empty(FileKind::TimeIndex),
+            txns: TxnIndex::default(),
             size_bytes: 0,
             bytes_since_index: 0,
             max_timestamp: None,
@@ -220,6 +223,7 @@ impl Segment {
         self.push_max_timestamp();
         self.offsets.seal(&self.place)?;
         self.times.seal(&self.place)?;
+        self.txns.store(&self.place)?;
         self.unsynced = true;
         if self.allocated {
             self.cut_back()?;
@@ -245,9 +249,44 @@ impl Segment {
         Ok(())
     }
 
-    /// The files that hold the segment.
-    pub(crate) fn files(&self) -> io::Result<[Arc<dyn DiskFile>; 3]> {
-        Ok([self.file()?, self.offsets.file(&self.place)?, self.times.file(&self.place)?])
+    /// The files that hold the segment, that of the batches first.
+    pub(crate) fn files(&self) -> io::Result<Vec<Arc<dyn DiskFile>>> {
+        let mut files = vec![self.file()?, self.offsets.file(&self.place)?, self.times.file(&self.place)?];
+        if !self.txns.is_empty() {
+            files.push(self.txns.file(&self.place)?);
+        }
+        Ok(files)
+    }
+
+    /// Whether a marker in it aborted a transaction.
+    pub(crate) fn has_aborted(&self) -> bool {
+        !self.txns.is_empty()
+    }
+
+    /// The transactions that markers in it aborted, in the order of the markers.
+    pub(crate) fn aborted(&self) -> io::Result<Vec<AbortedTransaction>> {
+        self.txns.entries(&self.place)
+    }
+
+    /// Takes note of a transaction that a marker in it aborted.
+    pub(crate) fn push_aborted(&mut self, aborted: AbortedTransaction) {
+        self.txns.push(&self.place, aborted);
+        self.unsynced = true;
+    }
+
+    /// Makes an index of aborted transactions that takes the place of another one, though it may have no entry.
+    pub(crate) fn make_txn_index(&self) -> io::Result<()> {
+        self.txns.file(&self.place)?.sync_data()
+    }
+
+    /// The bytes of a batch; `None` if it has more than `bytes_max`.
+    pub(crate) fn read_small(&self, batch: &StoredBatch, bytes_max: usize) -> io::Result<Option<Vec<u8>>> {
+        if batch.header.size() > bytes_max {
+            return Ok(None);
+        }
+        let mut bytes = vec![0; batch.header.size()];
+        self.file()?.read_exact_at(&mut bytes, u64::from(batch.position))?;
+        Ok(Some(bytes))
     }
 
     /// Lets go of the file; it is opened again when it is needed. Not before it is durable: what the system could not

@@ -170,6 +170,7 @@ fn the_document_of_the_format_says_what_the_constants_say() {
     says(format!("| {} | {ENTRY_BYTES} each | entries, sorted by producer id |", ENTRIES_AT + 4));
     says(format!("### Offset index: entries of {}", crate::segment::OFFSET_ENTRY_BYTES));
     says(format!("### Time index: entries of {}", crate::segment::TIME_ENTRY_BYTES));
+    says(format!("### Transaction index: entries of {}", crate::segment::TXN_ENTRY_BYTES));
     says(format!("A checkpoint has the line `{VERSION}` (its version)"));
     let (_, table) = FORMAT.split_once("| at | size | field of an earlier batch |").unwrap();
     let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));

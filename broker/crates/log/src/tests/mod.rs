@@ -17,4 +17,5 @@ mod retention;
 mod rig;
 mod roll;
 mod timestamps;
+mod transactions;
 mod truncate;
