@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use ottla_broker_node::{FetchBudget, FetchTarget, Found, Reader, Share, TopicRef, Visit};
 use ottla_broker_protocol::ErrorCode;
+use ottla_broker_replication::Isolation;
 use ottla_broker_types::Now;
 
 use super::plan::Plan;
@@ -120,8 +121,12 @@ impl<'a> Reading<'a> {
         if plan.session_id != 0 || !wait.is_zero() {
             plan.watch(partition, place, *reader);
         }
+        let isolation = match self.fetching.read_committed {
+            true => Isolation::ReadCommitted,
+            false => Isolation::ReadUncommitted,
+        };
         let is_eligible = |node, epoch| self.broker.view().is_isr_eligible(node, epoch);
-        let mut read = partition.fetch(self.now, *reader, target, share, is_eligible)?;
+        let mut read = partition.fetch(self.now, *reader, target, (isolation, share), is_eligible)?;
         if self.fetching.cut.is_none_or(|cut| cut(&mut read)) {
             return Ok(read);
         }

@@ -1,6 +1,6 @@
 //! The leader's side of Fetch, for consumers and followers. The only I/O is the log's.
 
-use ottla_broker_log::LogRead;
+use ottla_broker_log::{AbortedTransaction, LogRead};
 use ottla_broker_types::{LeaderEpoch, Now, Offset};
 
 use crate::effects::Effects;
@@ -17,6 +17,8 @@ pub struct FetchOutcome {
     pub high_watermark: Offset,
     /// First offset that a read_committed consumer may not see.
     pub last_stable_offset: Offset,
+    /// Of which there may be records among those that a reader of committed ones gets; he drops them.
+    pub aborted: Vec<AbortedTransaction>,
     /// The leader's log start.
     pub log_start: Offset,
     /// Where the asker's log leaves the leader's (KIP-595): it truncates there and fetches again.
@@ -55,7 +57,11 @@ impl Replica {
         if let Some(follower) = facts.replica {
             self.count_fetch(now, follower, facts, &mut effects);
         }
-        Ok(self.outcome(read, None, effects))
+        let aborted = match (facts.replica, facts.isolation) {
+            (None, Isolation::ReadCommitted) => self.log.aborted_in(&read, facts.fetch_offset, bound)?,
+            _ => Vec::new(),
+        };
+        Ok(FetchOutcome { aborted, ..self.outcome(read, None, effects) })
     }
 
     fn count_fetch(&mut self, now: Now, follower: FollowerId, facts: &FetchFacts, effects: &mut Effects) {
@@ -93,6 +99,7 @@ impl Replica {
             read,
             high_watermark: self.high_watermark,
             last_stable_offset: self.last_stable_offset(),
+            aborted: Vec::new(),
             log_start: self.log.log_start(),
             diverging,
             effects,

@@ -171,6 +171,7 @@ impl Replica {
             let reached = leaders.min(self.log.log_end());
             if reached > self.high_watermark {
                 self.high_watermark = reached;
+                self.log.note_committed(reached);
                 effects.high_watermark = Some(reached);
             }
         }

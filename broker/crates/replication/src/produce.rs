@@ -1,6 +1,6 @@
 //! The leader's side of Produce: append, and what acks=all waits for. The only I/O is the log's.
 
-use ottla_broker_log::{AppendError, Appended, BatchRules, CheckedBatch};
+use ottla_broker_log::{AppendError, Appended, BatchRules, CheckedBatch, EndTransaction};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::batch::BatchHeader;
 use ottla_broker_types::{LeaderEpoch, Now, Offset};
@@ -113,6 +113,14 @@ impl Replica {
             return Err(ProduceError::NotLeaderOrFollower);
         }
         self.append(now, batch, Acks::All)
+    }
+
+    /// Appends the marker that ends a producer's transaction here, as a transaction coordinator decided it. The marker
+    /// counts once it is committed, as [`Produced::wait`] tells; until then the last stable offset stays.
+    pub fn append_marker(&mut self, now: Now, end: &EndTransaction) -> Result<Produced, ProduceError> {
+        let epoch = self.may_append(Acks::All)?;
+        let appended = self.log.append_marker(end, epoch, now)?;
+        Ok(self.appended(now, appended, epoch))
     }
 
     /// The offset below which everything is committed; `None` unless this replica leads in `epoch`: another leader's

@@ -189,6 +189,7 @@ impl Replica {
         let reached = reached.filter(|reached| *reached > self.high_watermark);
         if let Some(reached) = reached {
             self.high_watermark = reached;
+            self.log.note_committed(reached);
             effects.high_watermark = Some(reached);
         }
     }
@@ -233,9 +234,10 @@ impl Replica {
         self.high_watermark
     }
 
-    /// First offset that a read_committed consumer may not see: the high watermark, as no transaction is ever open.
+    /// First offset that a read_committed consumer may not see: that of the oldest transaction that is open, or whose
+    /// marker is not committed; else the high watermark.
     pub fn last_stable_offset(&self) -> Offset {
-        self.high_watermark
+        self.log.last_stable_offset(self.high_watermark)
     }
 
     /// Epoch of the applied state; `None` before the first one.

@@ -10,7 +10,8 @@ use std::time::Duration;
 use ottla_broker_node::{FetchTarget, Reader, SessionError, TopicRef, Unnamable};
 use ottla_broker_protocol::messages::fetch_request::FetchRequest;
 use ottla_broker_protocol::messages::fetch_response::{
-    EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
+    AbortedTransaction, EpochEndOffset, FetchResponse, FetchableTopicResponse, LeaderIdAndEpoch,
+    NodeEndpoint, PartitionData,
 };
 use ottla_broker_protocol::{ErrorCode, Records, Segment};
 use ottla_broker_types::{
@@ -220,13 +221,24 @@ fn partition_data(fetching: &Fetching, part: Part) -> PartitionData<'static> {
                 last_stable_offset: read.last_stable_offset.get(),
                 log_start_offset: read.log_start.get(),
                 diverging_epoch,
-                aborted_transactions: fetching.read_committed.then(Vec::new),
+                aborted_transactions: fetching.read_committed.then(|| aborted(read.aborted)),
                 preferred_read_replica: -1,
                 records: Some(Records::Segments(segments)),
                 ..PartitionData::default()
             }
         }
     }
+}
+
+/// As the protocol has them: in the order in which they began.
+fn aborted(mut transactions: Vec<ottla_broker_log::AbortedTransaction>) -> Vec<AbortedTransaction> {
+    transactions.sort_by_key(|aborted| aborted.first_offset);
+    let row = |aborted: ottla_broker_log::AbortedTransaction| AbortedTransaction {
+        producer_id: aborted.producer_id.get(),
+        first_offset: aborted.first_offset.get(),
+        ..Default::default()
+    };
+    transactions.into_iter().map(row).collect()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ottla_broker_log::{BatchRules, CheckedBatch, ReadError, RejectedRecord};
+use ottla_broker_log::{AbortedTransaction, BatchRules, CheckedBatch, ReadError, RejectedRecord};
 use ottla_broker_node::{FetchTarget, Reader, Share, Standing};
 use ottla_broker_protocol::{ErrorCode, Segment};
 use ottla_broker_replication::{
@@ -118,6 +118,8 @@ pub struct FetchRead {
     pub high_watermark: Offset,
     /// First offset that a read_committed consumer may not see.
     pub last_stable_offset: Offset,
+    /// Transactions of which there may be records among these that were aborted; for readers of committed records only.
+    pub aborted: Vec<AbortedTransaction>,
     /// First offset that can be read, after retention and DeleteRecords.
     pub log_start: Offset,
     /// Where the fetcher's log leaves this one.
@@ -313,7 +315,7 @@ impl HostedPartition {
         }
     }
 
-    /// Answers one partition of a Fetch. `is_isr_eligible` says whether the newest metadata shows a follower live under
+    /// Answers one partition of a Fetch; `isolation` is what a client may see. `is_isr_eligible` says whether the newest metadata shows a follower live under
     /// its registration. It is asked while the replica is held: a follower that has left since its fetch arrived must
     /// not count as live again, or producers would wait for it.
     pub fn fetch(
@@ -321,13 +323,13 @@ impl HostedPartition {
         now: Now,
         reader: Reader,
         target: &FetchTarget,
-        limits: Share,
+        (isolation, limits): (Isolation, Share),
         is_isr_eligible: impl FnOnce(NodeId, Option<BrokerEpoch>) -> bool,
     ) -> Result<FetchRead, FetchFailure> {
         let fetch_offset = Offset::new(target.fetch_offset).ok_or(ErrorCode::OffsetOutOfRange)?;
         let mut guard = self.state.lock();
         let (replica_id, isolation) = match reader {
-            Reader::Client => (None, Isolation::ReadUncommitted),
+            Reader::Client => (None, isolation),
             Reader::Follower { node, epoch: broker_epoch } => {
                 let isr_eligible = is_isr_eligible(node, broker_epoch);
                 (Some(FollowerId { node, broker_epoch, isr_eligible }), Isolation::LogEnd)
@@ -347,6 +349,7 @@ impl HostedPartition {
         let outcome = replica.handle_fetch(now, &facts).map_err(|error| self.not_fetched(now, &error))?;
         let standing = standing(replica, reader);
         let visible_end = match reader {
+            Reader::Client if isolation == Isolation::ReadCommitted => outcome.last_stable_offset,
             Reader::Client => outcome.high_watermark,
             Reader::Follower { .. } => replica.log().log_end(),
         };
@@ -356,6 +359,7 @@ impl HostedPartition {
             segments: outcome.read.segments,
             high_watermark: outcome.high_watermark,
             last_stable_offset: outcome.last_stable_offset,
+            aborted: outcome.aborted,
             log_start: outcome.log_start,
             diverging: outcome.diverging.map(|end| (end.epoch, end.end)),
             standing,
