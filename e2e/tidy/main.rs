@@ -13,7 +13,7 @@ mod workspace;
 
 use rules::{
     asserts, circles, headers, ignored, layers, order, orphans, paths, planted, purity, readers, sizes,
-    unused, words,
+    unused, words, writes,
 };
 use tree::Tree;
 use workspace::{Links, Workspace};
@@ -39,6 +39,12 @@ fn crates_below_the_shell_touch_no_clock_socket_file_or_environment() {
 fn crates_below_the_shell_are_linked_with_no_runtime_through_others() {
     let table = layers::Table::read().expect("layers.toml is readable");
     expect_none("purity of what is below", purity::broken_below(&table, &Links::read()));
+}
+
+#[test]
+fn every_write_to_the_api_server_is_listed_with_its_check() {
+    let table = writes::Table::read().expect("writes.toml is readable");
+    expect_none("writes (e2e/tidy/writes.toml)", writes::broken(&table, &Tree::read()));
 }
 
 #[test]

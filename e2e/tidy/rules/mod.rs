@@ -14,3 +14,4 @@ pub(crate) mod readers;
 pub(crate) mod sizes;
 pub(crate) mod unused;
 pub(crate) mod words;
+pub(crate) mod writes;
