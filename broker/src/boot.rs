@@ -18,7 +18,7 @@ use tokio::task::JoinSet;
 use crate::api::Api;
 use crate::broker::{Broker, Parts};
 use crate::clock::{self, Clock};
-use crate::controller::{self, Active, Controller, RaftTransport, Standing};
+use crate::controller::{self, Active, ActiveParts, Controller, RaftTransport, Standing};
 use crate::coordinators::Groups;
 use crate::health::Health;
 use crate::identity;
@@ -29,6 +29,7 @@ use crate::metrics::Metrics;
 use crate::net::SocketOptions;
 use crate::partitions::{self, Opener, Partitions};
 use crate::peers::{PeerAddress, Peers};
+use crate::served::Served;
 use crate::stop::{Fatal, until_true};
 
 /// Pause between attempts to form the first quorum while voters are still starting.
@@ -76,15 +77,24 @@ pub async fn run(arguments: Arguments, data: Handle) -> anyhow::Result<()> {
     let log = start_quorum(&config, id, Arc::clone(&disk), &dir.join(METADATA_DIR), clock, &peers).await?;
     let metrics = Arc::new(Metrics::default());
     let fatal = Fatal::default();
-    let active = Active::new(config.node_id, log.clone(), config.quorum.broker_lease_ms);
+    let (config, served) = (Arc::new(config), Arc::<Served>::default());
+    let active = Active::new(ActiveParts {
+        cluster_id: identity.cluster_id.clone(),
+        config: Arc::clone(&config),
+        clock,
+        metrics: Arc::clone(&metrics),
+        served: Arc::clone(&served),
+        log: log.clone(),
+    });
     let parts = Parts {
         node_id: config.node_id,
         cluster_id: identity.cluster_id,
         directory_id: identity.directory_id,
         clock,
-        peers,
+        peers: Arc::clone(&peers),
         groups: Groups::new(&config.groups, shares.groups, u64::from_le_bytes(clock::entropy())),
-        controller: Controller::new(config.node_id, log.clone(), active, opener.last_epoch()),
+        served,
+        controller: Controller::new(active, peers, opener.last_epoch()),
         partitions: Partitions::new(opener, fatal.clone()),
         config,
         seed: u64::from_le_bytes(clock::entropy()),
@@ -115,7 +125,7 @@ async fn serve(
     let mut tasks = JoinSet::new();
     broker.settings_changed();
     sockets.serve(&broker, &draining, &mut tasks);
-    tasks.spawn(controller::run_duties(Arc::clone(&broker)));
+    tasks.spawn(controller::run_duties(Arc::clone(&broker.controller)));
     tasks.spawn(partitions::run_isr_sender(Arc::clone(&broker)));
     let upkeep = broker.data.spawn(partitions::run_upkeep(Arc::clone(&broker)));
     let flushes = broker.data.spawn(partitions::run_flushes(Arc::clone(&broker)));

@@ -5,10 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use arc_swap::ArcSwap;
 use ottla_broker_config::{BrokerConfig, BrokerLayers, ConfigMap, DynamicBrokerConfig};
 use ottla_broker_node::FetchSessions;
-use ottla_broker_types::{ClusterId, DirectoryId, NodeId, Offset};
+use ottla_broker_types::{ClusterId, DirectoryId, NodeId};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -26,6 +25,7 @@ use crate::net;
 use crate::partitions::Partitions;
 use crate::peers::Peers;
 use crate::producer_ids::ProducerIds;
+use crate::served::Served;
 use crate::view::View;
 
 /// The shared state of one broker.
@@ -37,7 +37,7 @@ pub struct Broker {
     /// The formatted directory.
     pub directory_id: DirectoryId,
     /// The settings as they were at boot.
-    pub config: BrokerConfig,
+    pub config: Arc<BrokerConfig>,
     /// Time.
     pub clock: Clock,
     /// Counters.
@@ -48,8 +48,10 @@ pub struct Broker {
     pub partitions: Partitions,
     /// The groups coordinated here.
     pub groups: Groups,
+    /// The metadata that is served by.
+    pub served: Arc<Served>,
     /// The tie to the active controller.
-    pub controller: Controller,
+    pub controller: Arc<Controller>,
     /// Incremental fetch sessions.
     pub fetch_sessions: Sessions,
     /// What is kept in memory of the members of groups.
@@ -70,8 +72,6 @@ pub struct Broker {
     pub cleaner_bytes_max: usize,
     connections_max: usize,
     hosting_behind: AtomicBool,
-    view: ArcSwap<View>,
-    applied_end: watch::Sender<Offset>,
     stopping: watch::Sender<bool>,
 }
 
@@ -84,7 +84,7 @@ pub struct Parts {
     /// See [`Broker::directory_id`].
     pub directory_id: DirectoryId,
     /// See [`Broker::config`].
-    pub config: BrokerConfig,
+    pub config: Arc<BrokerConfig>,
     /// See [`Broker::clock`].
     pub clock: Clock,
     /// See [`Broker::peers`].
@@ -93,8 +93,10 @@ pub struct Parts {
     pub partitions: Partitions,
     /// See [`Broker::groups`].
     pub groups: Groups,
+    /// See [`Broker::served`].
+    pub served: Arc<Served>,
     /// See [`Broker::controller`].
-    pub controller: Controller,
+    pub controller: Arc<Controller>,
     /// A seed for ids that must not be guessed.
     pub seed: u64,
     /// Connections of clients that the memory allows.
@@ -123,6 +125,7 @@ impl Broker {
             peers: parts.peers,
             partitions: parts.partitions,
             groups: parts.groups,
+            served: parts.served,
             controller: parts.controller,
             fetch_sessions: Mutex::new(FetchSessions::new(slots_max, parts.seed)),
             member_memory: ClientMemory::new(parts.kept_bytes_max),
@@ -135,22 +138,13 @@ impl Broker {
             cleaner_bytes_max: parts.cleaner_bytes_max,
             connections_max: parts.connections_max,
             hosting_behind: AtomicBool::new(false),
-            view: ArcSwap::default(),
-            applied_end: watch::Sender::new(Offset::ZERO),
             stopping: watch::Sender::new(false),
         })
     }
 
     /// The newest metadata that is applied here.
     pub fn view(&self) -> Arc<View> {
-        self.view.load_full()
-    }
-
-    /// Replaces the metadata and wakes who waits for it.
-    pub fn publish(&self, view: View) {
-        let end = view.applied_end();
-        self.view.store(Arc::new(view));
-        self.applied_end.send_replace(end);
+        self.served.view()
     }
 
     /// Takes over those settings that the parts of the broker do not ask for each time.
@@ -184,12 +178,6 @@ impl Broker {
     /// Whether they do.
     pub fn is_hosting_behind(&self) -> bool {
         self.hosting_behind.load(Ordering::Acquire)
-    }
-
-    /// Waits until everything below `end` is applied here.
-    pub async fn wait_applied(&self, end: Offset) {
-        // The sender lives as long as the broker, so the wait cannot fail.
-        let _ = self.applied_end.subscribe().wait_for(|applied| *applied >= end).await;
     }
 
     /// This broker's rack: the setting, or the file that the platform keeps up to date.

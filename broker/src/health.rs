@@ -72,7 +72,7 @@ impl Facts for Health {
         let broker = Arc::clone(&self.broker);
         async move {
             let (quorum, committed_end) = quorum_facts(&broker).await?;
-            let caught_up = broker.wait_applied(committed_end);
+            let caught_up = broker.served.wait_applied(committed_end);
             if tokio::time::timeout(CATCH_UP_TIMEOUT, caught_up).await.is_err() {
                 return Err("this broker lags behind the controller: ask again or ask another".to_owned());
             }
@@ -102,8 +102,7 @@ async fn quorum_facts(broker: &Arc<Broker>) -> Result<(QuorumFacts, Offset), Str
     // Whoever asks over HTTP has not been asked for a name.
     let principal = Principal::anonymous();
     let asker = Asker { principal: &principal, client_id: "restart-safety" };
-    let asked =
-        broker.controller.admin::<DescribeQuorum>(broker, asker, DESCRIBE_QUORUM_VERSION, &request, body);
+    let asked = broker.controller.admin::<DescribeQuorum>(asker, DESCRIBE_QUORUM_VERSION, &request, body);
     let unknown = |code: ErrorCode| format!("the metadata quorum cannot be asked: {}", code.message());
     match asked.await.map_err(unknown)? {
         AdminAnswer::Here(response) => facts_of(broker, &response),

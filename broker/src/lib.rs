@@ -29,6 +29,7 @@ mod net;
 mod partitions;
 mod peers;
 mod producer_ids;
+mod served;
 mod stop;
 #[cfg(test)]
 mod testing;

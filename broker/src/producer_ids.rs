@@ -1,6 +1,5 @@
 //! Producer ids: handed out from a block that the controller reserved for this broker.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ottla_broker_protocol::ErrorCode;
@@ -8,7 +7,7 @@ use ottla_broker_protocol::messages::allocate_producer_ids_request::AllocateProd
 use ottla_broker_types::ProducerId;
 use tokio::sync::Mutex;
 
-use crate::broker::Broker;
+use crate::controller::Controller;
 
 /// Attempts to reach a controller for a new block; the client retries after the error.
 const ATTEMPTS_MAX: usize = 20;
@@ -23,10 +22,10 @@ pub struct ProducerIds {
 
 impl ProducerIds {
     /// An id that no producer has had; fetches a new block when this one is used up.
-    pub async fn next(&self, broker: &Arc<Broker>) -> Result<ProducerId, ErrorCode> {
+    pub async fn next(&self, controller: &Controller) -> Result<ProducerId, ErrorCode> {
         let mut block = self.block.lock().await;
         if block.is_empty() {
-            *block = reserve(broker).await?;
+            *block = reserve(controller).await?;
         }
         let id = block.start;
         block.start += 1;
@@ -34,15 +33,15 @@ impl ProducerIds {
     }
 }
 
-async fn reserve(broker: &Arc<Broker>) -> Result<std::ops::Range<i64>, ErrorCode> {
+async fn reserve(controller: &Controller) -> Result<std::ops::Range<i64>, ErrorCode> {
     for _ in 0..ATTEMPTS_MAX {
-        if let Some(epoch) = broker.controller.broker_epoch() {
+        if let Some(epoch) = controller.broker_epoch() {
             let request = AllocateProducerIdsRequest {
-                broker_id: broker.node_id.0,
+                broker_id: controller.active.node_id().0,
                 broker_epoch: epoch.0,
                 ..Default::default()
             };
-            match broker.controller.allocate_producer_ids(broker, &request).await {
+            match controller.allocate_producer_ids(&request).await {
                 Ok(response) if response.error_code == 0 && response.producer_id_len > 0 => {
                     let start = response.producer_id_start;
                     return Ok(start..start + i64::from(response.producer_id_len));

@@ -20,11 +20,13 @@ use tokio::runtime::{Handle, Runtime};
 use crate::api::{Api, Call};
 use crate::broker::{Broker, Parts};
 use crate::clock::Clock;
-use crate::controller::{Active, Controller};
+use crate::controller::{Active, ActiveParts, Controller};
 use crate::coordinators::Groups;
 use crate::listener::{Frame, Handled, Handler, PeerInfo, Reply, Role, Session};
+use crate::metrics::Metrics;
 use crate::partitions::{HostedPartition, Opener, Partitions};
 use crate::peers::Peers;
+use crate::served::Served;
 use crate::stop::Fatal;
 use crate::view::View;
 
@@ -83,18 +85,30 @@ impl Rig {
         let pairs = pairs.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         let (config, _) = load_broker(pairs.collect()).unwrap();
         let fatal = Fatal::default();
-        let active = Active::new(config.node_id, None, config.quorum.broker_lease_ms);
         let opener = Opener::new(Arc::clone(&disk), folder.path()).unwrap();
         let clock = Clock::start();
+        let (config, metrics, served) =
+            (Arc::new(config), Arc::<Metrics>::default(), Arc::<Served>::default());
+        let cluster_id = ClusterId("test".to_owned());
+        let active = Active::new(ActiveParts {
+            cluster_id: cluster_id.clone(),
+            config: Arc::clone(&config),
+            clock,
+            metrics: Arc::clone(&metrics),
+            served: Arc::clone(&served),
+            log: None,
+        });
+        let peers = Arc::new(Peers::new(NodeId(1), clock, config.quorum.broker_lease_ms));
         let parts = Parts {
             node_id: NodeId(1),
-            cluster_id: ClusterId("test".to_owned()),
+            cluster_id,
             directory_id: DirectoryId(Uuid([1; 16])),
             clock,
-            peers: Arc::new(Peers::new(NodeId(1), clock, config.quorum.broker_lease_ms)),
+            peers: Arc::clone(&peers),
             partitions: Partitions::new(opener, fatal.clone()),
             groups: Groups::new(&config.groups, 16 << 20, 1),
-            controller: Controller::new(NodeId(1), None, active, None),
+            served,
+            controller: Controller::new(active, peers, None),
             seed: 1,
             connections_max: usize::MAX,
             kept_bytes_max: KEPT_BYTES_MAX,
@@ -102,7 +116,7 @@ impl Rig {
             data: data(),
             config,
         };
-        Rig { broker: Broker::new(parts, Arc::default()), image: Image::default(), folder, disk, fatal }
+        Rig { broker: Broker::new(parts, metrics), image: Image::default(), folder, disk, fatal }
     }
 
     /// Applies records as one committed batch.
@@ -112,7 +126,7 @@ impl Rig {
         let view = View::new(self.image.clone());
         let changes = self.image.changes_since(&before);
         self.broker.partitions.apply(&self.broker, &view, &changes);
-        self.broker.publish(view);
+        self.broker.served.publish(view);
         self.broker.partitions.registrations_changed(&self.broker, &self.broker.view(), &changes);
     }
 

@@ -39,7 +39,7 @@ pub async fn create(broker: &Arc<Broker>, call: &Call, names: Vec<TopicName>) {
     let request = CreateTopicsRequest { topics: topics.collect(), ..Default::default() };
     let body = requests::encode(&request, VERSION);
     let asker = Asker { client_id: CLIENT_ID, ..call.asker() };
-    let created = broker.controller.admin::<CreateTopics>(broker, asker, VERSION, &request, body);
+    let created = broker.controller.admin::<CreateTopics>(asker, VERSION, &request, body);
     if let Err(code) = created.await {
         tracing::info!(code = code.name(), "topics cannot be created on first use");
     }

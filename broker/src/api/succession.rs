@@ -45,7 +45,7 @@ pub async fn await_leaders(broker: &Broker, topics: impl Fn(&View) -> Vec<&Topic
         else {
             return;
         };
-        let changed = broker.wait_applied(view.applied_end().next());
+        let changed = broker.served.wait_applied(view.applied_end().next());
         let _ = tokio::time::timeout(Duration::from_millis(until.since(now).0), changed).await;
     }
 }

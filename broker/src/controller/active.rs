@@ -10,17 +10,19 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use ottla_broker_config::BrokerConfig;
 use ottla_broker_metadata::controller::{self, Context, Decision, Seed};
 use ottla_broker_metadata::{Image, record};
 use ottla_broker_node::Leases;
 use ottla_broker_quorum::{Leadership, MetadataLog, Proposal, ProposeError, Session};
-use ottla_broker_types::{DurationMs, NodeId, Now, Offset};
+use ottla_broker_types::{ClusterId, NodeId, Now, Offset};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedMutexGuard, watch};
 
 use super::notes;
-use crate::broker::Broker;
-use crate::clock;
+use crate::clock::{self, Clock};
+use crate::metrics::Metrics;
+use crate::served::Served;
 use crate::view::View;
 
 /// How long a decision may wait for this node to apply what is committed already.
@@ -47,16 +49,31 @@ pub struct Decided<T> {
     pub at: Option<Offset>,
 }
 
+/// What decisions are made of beside the metadata, and where they go.
+pub struct ActiveParts {
+    /// The cluster.
+    pub cluster_id: ClusterId,
+    /// The settings as they were at boot.
+    pub config: Arc<BrokerConfig>,
+    /// Time.
+    pub clock: Clock,
+    /// Counts elections.
+    pub metrics: Arc<Metrics>,
+    /// What this node serves by, as a broker.
+    pub served: Arc<Served>,
+    /// The quorum's log, where this node may vote.
+    pub log: Option<Arc<dyn MetadataLog>>,
+}
+
 /// What the active controller keeps in memory.
 pub struct Active {
-    own: NodeId,
-    log: Option<Arc<dyn MetadataLog>>,
+    /// What it was made with.
+    pub parts: ActiveParts,
     /// Held from the decision until its batch is applied.
     turn: Arc<tokio::sync::Mutex<()>>,
     /// The newest image, ahead of what this broker serves by.
     newest: watch::Sender<Arc<View>>,
     leases: Mutex<Option<Leases>>,
-    lease: DurationMs,
     /// A process was found dead: its lease need not be looked for by the clock.
     found_dead: Notify,
     /// Brokers about whose standing a decision is on its way.
@@ -64,24 +81,32 @@ pub struct Active {
 }
 
 impl Active {
-    /// Not leading; `log` is there where the node, `own`, may vote.
-    pub fn new(own: NodeId, log: Option<Arc<dyn MetadataLog>>, lease: DurationMs) -> Active {
+    /// Not leading.
+    pub fn new(parts: ActiveParts) -> Arc<Active> {
         let newest = watch::Sender::default();
-        Active {
-            own,
-            log,
+        Arc::new(Active {
+            parts,
             turn: Arc::default(),
             newest,
             leases: Mutex::default(),
-            lease,
             found_dead: Notify::new(),
             changing: Mutex::default(),
-        }
+        })
+    }
+
+    /// This node.
+    pub fn node_id(&self) -> NodeId {
+        self.parts.config.node_id
+    }
+
+    /// The present time.
+    pub fn now(&self) -> Now {
+        self.parts.clock.now()
     }
 
     /// Whether this node leads and may decide, and in which term.
     pub fn leadership(&self) -> Option<Leadership> {
-        let leadership = *self.log.as_ref()?.leadership().borrow();
+        let leadership = *self.parts.log.as_ref()?.leadership().borrow();
         leadership.is_self.then_some(leadership)
     }
 
@@ -116,13 +141,12 @@ impl Active {
 
     /// Decides as [`Active::decide_ahead`], and waits until this broker serves by the decision.
     pub async fn decide<T, E>(
-        &self,
-        broker: &Arc<Broker>,
+        self: &Arc<Self>,
         decide: impl FnOnce(Context<'_>, Now, Seed) -> Result<Decision<T>, E>,
     ) -> Result<Result<Decided<T>, E>, NotActive> {
-        let decided = self.decide_ahead(broker, decide).await?;
+        let decided = self.decide_ahead(decide).await?;
         if let Ok(Decided { at: Some(at), .. }) = &decided {
-            let _ = tokio::time::timeout(SERVE_TIMEOUT, broker.wait_applied(at.next())).await;
+            let _ = tokio::time::timeout(SERVE_TIMEOUT, self.parts.served.wait_applied(at.next())).await;
         }
         Ok(decided)
     }
@@ -131,17 +155,16 @@ impl Active {
     ///
     /// `decide` gets the image with the settings, the time, and a seed that differs every time.
     pub async fn decide_ahead<T, E>(
-        &self,
-        broker: &Arc<Broker>,
+        self: &Arc<Self>,
         decide: impl FnOnce(Context<'_>, Now, Seed) -> Result<Decision<T>, E>,
     ) -> Result<Result<Decided<T>, E>, NotActive> {
         let turn = Arc::clone(&self.turn).lock_owned().await;
         let leadership = self.leadership().ok_or(NotActive)?;
         let caught_up = self.wait_applied(leadership.complete_end);
         let view = tokio::time::timeout(CATCH_UP_TIMEOUT, caught_up).await.map_err(|_| NotActive)?;
-        let context = Context { image: &view, config: &broker.config };
+        let context = Context { image: &view, config: &self.parts.config };
         let seed = Seed(u64::from_le_bytes(clock::entropy()));
-        let decision = match decide(context, broker.clock.now(), seed) {
+        let decision = match decide(context, self.now(), seed) {
             Ok(decision) => decision,
             Err(refused) => return Ok(Err(refused)),
         };
@@ -150,13 +173,13 @@ impl Active {
         }
         notes::tell(&decision.records);
         let elections = controller::count_elections(context.image, &decision.records);
-        let log = self.log.clone().ok_or(NotActive)?;
+        let log = self.parts.log.clone().ok_or(NotActive)?;
         let proposal = propose(&log, leadership.session, &decision.records)?;
         // A task of its own: whoever asked may go away, but the turn ends only when the outcome is known.
-        let committing = commit(Arc::clone(broker), log, leadership.session, turn, proposal);
+        let committing = commit(Arc::clone(self), log, leadership.session, turn, proposal);
         let at = tokio::spawn(committing).await.map_err(|_| NotActive)??;
-        broker.metrics.leader_elections.fetch_add(elections.all, Ordering::Relaxed);
-        broker.metrics.unclean_elections.fetch_add(elections.unclean, Ordering::Relaxed);
+        self.parts.metrics.leader_elections.fetch_add(elections.all, Ordering::Relaxed);
+        self.parts.metrics.unclean_elections.fetch_add(elections.unclean, Ordering::Relaxed);
         Ok(Ok(Decided { reply: decision.reply, at: Some(at) }))
     }
 
@@ -188,7 +211,8 @@ impl Active {
 
     /// This node began to lead on `image`; `is_registered` says whether this run of its broker is.
     pub fn begin(&self, now: Now, image: &Image, is_registered: bool) {
-        *self.leases.lock() = Some(Leases::begin(self.own, self.lease, now.mono, image, is_registered));
+        let lease = self.parts.config.quorum.broker_lease_ms;
+        *self.leases.lock() = Some(Leases::begin(self.node_id(), lease, now.mono, image, is_registered));
     }
 
     /// This node leads no longer.
@@ -215,13 +239,12 @@ fn propose(
 
 /// Waits until a batch is committed and applied here, holding the turn all the while.
 async fn commit(
-    broker: Arc<Broker>,
+    active: Arc<Active>,
     log: Arc<dyn MetadataLog>,
     session: Session,
     turn: OwnedMutexGuard<()>,
     mut proposal: Proposal,
 ) -> Result<Offset, NotActive> {
-    let active = &broker.controller.active;
     let outcome = match tokio::time::timeout(COMMIT_PATIENCE, &mut proposal).await {
         Ok(outcome) => outcome,
         Err(_) => {
@@ -234,7 +257,7 @@ async fn commit(
         Err(error) => {
             tracing::warn!(%error, "the outcome of a decision is unknown; whoever asked has to ask again");
             if let ProposeError::TimedOut = error {
-                settle(active, &log, session).await;
+                settle(&active, &log, session).await;
             }
             Err(NotActive)
         }

@@ -27,10 +27,9 @@ use super::registration::Standing;
 use super::requests::{
     AdminAnswer, AdminApi, allocate_producer_ids, alter_partition, broker_heartbeat, broker_registration,
 };
-use crate::broker::Broker;
 use crate::clock;
 use crate::listener::Principal;
-use crate::peers::{Answer, CallError, Lane};
+use crate::peers::{Answer, CallError, Lane, Peers};
 
 /// How long the controller may take for one of the brokers' own requests.
 const CALL_TIMEOUT: Duration = Duration::from_secs(2);
@@ -70,11 +69,10 @@ pub struct Asker<'a> {
 
 /// This broker's tie to the active controller.
 pub struct Controller {
-    self_id: NodeId,
-    /// The quorum's log, where this node takes part in it.
-    pub log: Option<Arc<dyn MetadataLog>>,
     /// What this node decides while it is the active controller.
-    pub active: Active,
+    pub active: Arc<Active>,
+    /// Connections to the other brokers.
+    pub peers: Arc<Peers>,
     /// The active controller as an observer hears of it.
     observed: watch::Sender<Option<NodeId>>,
     epoch: watch::Sender<Option<BrokerEpoch>>,
@@ -86,26 +84,29 @@ pub struct Controller {
 impl Controller {
     /// Not registered yet.
     pub fn new(
-        self_id: NodeId,
-        log: Option<Arc<dyn MetadataLog>>,
-        active: Active,
+        active: Arc<Active>,
+        peers: Arc<Peers>,
         previous_epoch: Option<BrokerEpoch>,
-    ) -> Controller {
-        Controller {
-            self_id,
-            log,
+    ) -> Arc<Controller> {
+        Arc::new(Controller {
             active,
+            peers,
             observed: watch::Sender::new(None),
             epoch: watch::Sender::new(None),
             previous_epoch,
             standing: watch::Sender::new(Standing::Starting),
             cut_off: AtomicBool::new(false),
-        }
+        })
+    }
+
+    /// The quorum's log, where this node takes part in it.
+    pub fn log(&self) -> Option<&Arc<dyn MetadataLog>> {
+        self.active.parts.log.as_ref()
     }
 
     /// The active controller, as far as this node knows.
     pub fn active_id(&self) -> Option<NodeId> {
-        match &self.log {
+        match self.log() {
             // A voter that is not a member of the quorum (again) yet learns of the leader as observers do.
             Some(log) => log.leadership().borrow().leader.or(*self.observed.borrow()),
             None => *self.observed.borrow(),
@@ -114,7 +115,8 @@ impl Controller {
 
     /// Whether a request to the controller has a chance: a new leader of the quorum takes a moment to begin.
     pub fn is_active_known(&self) -> bool {
-        self.active_id().is_some_and(|node| node != self.self_id || self.active.leadership().is_some())
+        self.active_id()
+            .is_some_and(|node| node != self.active.node_id() || self.active.leadership().is_some())
     }
 
     /// An observer learned who leads.
@@ -132,7 +134,7 @@ impl Controller {
     /// Resolves when `node` is not known as the active controller any more.
     async fn until_superseded(&self, node: NodeId) {
         let mut observed = self.observed.subscribe();
-        let mut led = self.log.as_ref().map(|log| log.leadership());
+        let mut led = self.log().map(|log| log.leadership());
         let log_changed = async |led: &mut Option<watch::Receiver<_>>| {
             if let Some(led) = led
                 && led.changed().await.is_ok()
@@ -192,14 +194,14 @@ impl Controller {
 
     /// A hint that a connection to `node` broke.
     pub fn peer_unreachable(&self, node: NodeId) {
-        if let Some(log) = &self.log {
+        if let Some(log) = self.log() {
             log.peer_unreachable(node);
         }
     }
 
     fn target(&self) -> Result<Option<NodeId>, ControllerCallError> {
         match self.active_id() {
-            Some(node) if node == self.self_id => Ok(None),
+            Some(node) if node == self.active.node_id() => Ok(None),
             Some(node) => Ok(Some(node)),
             None => Err(ControllerCallError::NoController),
         }
@@ -208,14 +210,13 @@ impl Controller {
     /// BrokerRegistration.
     pub async fn register(
         &self,
-        broker: &Arc<Broker>,
         request: &BrokerRegistrationRequest<'_>,
     ) -> Result<BrokerRegistrationResponse, ControllerCallError> {
         let Some(node) = self.target()? else {
-            return Ok(broker_registration::decide(broker, request).await);
+            return Ok(broker_registration::decide(&self.active, request).await);
         };
         let answer =
-            self.ask(broker, (node, Lane::Heartbeats), request, &REGISTRATION_VERSIONS, CALL_TIMEOUT).await?;
+            self.ask((node, Lane::Heartbeats), request, &REGISTRATION_VERSIONS, CALL_TIMEOUT).await?;
         Ok(answer.decode()?)
     }
 
@@ -223,14 +224,13 @@ impl Controller {
     /// role.
     async fn ask<R: Request>(
         &self,
-        broker: &Broker,
         (node, lane): (NodeId, Lane),
         request: &R,
         known: &RangeInclusive<i16>,
         timeout: Duration,
     ) -> Result<Answer, CallError> {
         tokio::select! {
-            answered = broker.peers.call(node, lane, request, known, timeout) => answered,
+            answered = self.peers.call(node, lane, request, known, timeout) => answered,
             () = self.until_superseded(node) => Err(CallError::Superseded),
         }
     }
@@ -238,13 +238,13 @@ impl Controller {
     /// BrokerHeartbeat: abandoned when another controller is known, or this one is silent for too long.
     pub async fn heartbeat(
         &self,
-        broker: &Arc<Broker>,
         request: &BrokerHeartbeatRequest,
     ) -> Result<BrokerHeartbeatResponse, ControllerCallError> {
-        let Some(node) = self.target()? else { return Ok(broker_heartbeat::answer(broker, request).await) };
-        let silence_max = Heartbeats::silence_max(broker.config.quorum.broker_lease_ms).to_std();
-        let called =
-            self.ask(broker, (node, Lane::Heartbeats), request, &HEARTBEAT_VERSIONS, silence_max).await;
+        let Some(node) = self.target()? else {
+            return Ok(broker_heartbeat::answer(&self.active, request).await);
+        };
+        let silence_max = Heartbeats::silence_max(self.active.parts.config.quorum.broker_lease_ms).to_std();
+        let called = self.ask((node, Lane::Heartbeats), request, &HEARTBEAT_VERSIONS, silence_max).await;
         if matches!(called, Err(CallError::Unreachable(_) | CallError::Lost)) {
             self.peer_unreachable(node);
         }
@@ -255,26 +255,25 @@ impl Controller {
     /// AlterPartition.
     pub async fn alter_partition(
         &self,
-        broker: &Arc<Broker>,
         request: &AlterPartitionRequest,
     ) -> Result<AlterPartitionResponse, ControllerCallError> {
-        let Some(node) = self.target()? else { return Ok(alter_partition::decide(broker, request).await) };
+        let Some(node) = self.target()? else {
+            return Ok(alter_partition::decide(&self.active, request).await);
+        };
         let answer =
-            self.ask(broker, (node, Lane::Brokers), request, &ALTER_PARTITION_VERSIONS, CALL_TIMEOUT).await?;
+            self.ask((node, Lane::Brokers), request, &ALTER_PARTITION_VERSIONS, CALL_TIMEOUT).await?;
         Ok(answer.decode()?)
     }
 
     /// AllocateProducerIds.
     pub async fn allocate_producer_ids(
         &self,
-        broker: &Arc<Broker>,
         request: &AllocateProducerIdsRequest,
     ) -> Result<AllocateProducerIdsResponse, ControllerCallError> {
         let Some(node) = self.target()? else {
-            return Ok(allocate_producer_ids::decide(broker, request).await);
+            return Ok(allocate_producer_ids::decide(&self.active, request).await);
         };
-        let answer =
-            self.ask(broker, (node, Lane::Brokers), request, &PRODUCER_IDS_VERSIONS, CALL_TIMEOUT).await?;
+        let answer = self.ask((node, Lane::Brokers), request, &PRODUCER_IDS_VERSIONS, CALL_TIMEOUT).await?;
         Ok(answer.decode()?)
     }
 
@@ -285,7 +284,6 @@ impl Controller {
     /// The code with which everything asked for failed.
     pub async fn admin<A: AdminApi>(
         &self,
-        broker: &Arc<Broker>,
         asker: Asker<'_>,
         version: i16,
         request: &A::Request<'_>,
@@ -296,7 +294,7 @@ impl Controller {
                 while !self.is_active_known() {
                     tokio::time::sleep(LOOK_PAUSE).await;
                 }
-                match self.admin_once::<A>(broker, asker, version, request, &body).await {
+                match self.admin_once::<A>(asker, version, request, &body).await {
                     Ok(Ok(answer)) => return Ok(answer),
                     Ok(Err(ErrorCode::NotController)) => {}
                     Ok(Err(code)) => return Err(code),
@@ -313,31 +311,29 @@ impl Controller {
 
     async fn admin_once<A: AdminApi>(
         &self,
-        broker: &Arc<Broker>,
         asker: Asker<'_>,
         version: i16,
         request: &A::Request<'_>,
         body: &Bytes,
     ) -> Result<Result<AdminAnswer<A>, ErrorCode>, ControllerCallError> {
         let Some(node) = self.target()? else {
-            let decided = A::decide(broker, request, version).await;
+            let decided = A::decide(&self.active, request, version).await;
             return Ok(decided.map(AdminAnswer::Here).map_err(|NotActive| ErrorCode::NotController));
         };
-        let forwarded = self.forward(broker, node, asker, <A::Request<'_> as Request>::KEY, version, body);
+        let forwarded = self.forward(node, asker, <A::Request<'_> as Request>::KEY, version, body);
         Ok(forwarded.await?.map(AdminAnswer::Elsewhere))
     }
 
     /// Passes an admin request on to the active controller, `node`.
     async fn forward(
         &self,
-        broker: &Broker,
         node: NodeId,
         asker: Asker<'_>,
         key: ApiKey,
         version: i16,
         body: &Bytes,
     ) -> Result<Result<Bytes, ErrorCode>, ControllerCallError> {
-        let served = broker.peers.serves(node, Lane::Admin, key, version);
+        let served = self.peers.serves(node, Lane::Admin, key, version);
         if !tokio::time::timeout(FORWARD_TIMEOUT, served).await.unwrap_or(Ok(true))? {
             // A controller of the former release, amid a roll: the client asked in a version that this broker listed.
             tracing::warn!(
@@ -355,8 +351,7 @@ impl Controller {
             body: body.as_ref().into(),
             ..Default::default()
         };
-        let answer =
-            self.ask(broker, (node, Lane::Admin), &request, &FORWARD_VERSIONS, FORWARD_TIMEOUT).await?;
+        let answer = self.ask((node, Lane::Admin), &request, &FORWARD_VERSIONS, FORWARD_TIMEOUT).await?;
         let response: ForwardAdminResponse<'_> = answer.decode()?;
         Ok(match ErrorCode::from_wire(response.error_code) {
             ErrorCode::None => Ok(Bytes::copy_from_slice(&response.body)),

@@ -12,8 +12,8 @@ use ottla_broker_quorum::{Leadership, Member, MembershipError, MetadataLog, Vote
 use ottla_broker_types::{DirectoryId, NodeId};
 use tokio::task::{AbortHandle, JoinSet};
 
-use super::active::NotActive;
-use crate::broker::Broker;
+use super::active::{Active, NotActive};
+use super::client::Controller;
 use crate::clock;
 use crate::peers::CallError;
 
@@ -27,14 +27,14 @@ const PROBE_PAUSE: Duration = Duration::from_millis(5);
 const WATCH_PAUSE: Duration = Duration::from_millis(500);
 
 /// Runs for as long as the broker does; idle on nodes that cannot lead.
-pub async fn run(broker: Arc<Broker>) {
-    let Some(log) = broker.controller.log.clone() else { return };
+pub async fn run(controller: Arc<Controller>) {
+    let Some(log) = controller.log().cloned() else { return };
     let mut leadership = log.leadership();
     loop {
-        if broker.controller.active.leadership().is_some() {
+        if controller.active.leadership().is_some() {
             let led = *leadership.borrow();
-            lead(&broker, &log, led).await;
-            broker.controller.active.end();
+            lead(&controller, &log, led).await;
+            controller.active.end();
         }
         let changed = leadership.changed();
         if let Ok(Err(_)) = tokio::time::timeout(TICK * 4, changed).await {
@@ -44,14 +44,14 @@ pub async fn run(broker: Arc<Broker>) {
 }
 
 /// Leads until leadership is lost.
-async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership) {
-    let active = &broker.controller.active;
+async fn lead(controller: &Arc<Controller>, log: &Arc<dyn MetadataLog>, led: Leadership) {
+    let active = &controller.active;
     active.wait_applied(led.complete_end).await;
     let view = active.view();
-    active.begin(broker.clock.now(), &view, broker.controller.broker_epoch().is_some());
+    active.begin(active.now(), &view, controller.broker_epoch().is_some());
     tracing::info!(term = led.term.0, "this node is the active controller");
     if view.features().next().is_none() {
-        let bootstrap = active.decide_ahead(broker, |_, _, _| {
+        let bootstrap = active.decide_ahead(|_, _, _| {
             Ok::<_, Infallible>(Decision { records: bootstrap_records(), reply: () })
         });
         if bootstrap.await.is_err() {
@@ -60,14 +60,14 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
     }
     // Ends with this stretch of leading. Apart, because a new voter has to catch up first.
     let mut swapping = JoinSet::new();
-    swapping.spawn(swap_voters(Arc::clone(broker), Arc::clone(log)));
+    swapping.spawn(swap_voters(Arc::clone(controller), Arc::clone(log)));
     let mut watches = Watches::default();
-    let interval = broker.config.replication.leader_imbalance_check_ms;
-    let interval = broker.config.replication.auto_leader_rebalance.then_some(interval);
-    let mut duties = Duties::new(interval, broker.clock.now().mono);
+    let interval = active.parts.config.replication.leader_imbalance_check_ms;
+    let interval = active.parts.config.replication.auto_leader_rebalance.then_some(interval);
+    let mut duties = Duties::new(interval, active.now().mono);
     while active.leadership().is_some_and(|now| now.term == led.term) {
-        watches.update(broker);
-        if tick(broker, &mut duties).await.is_err() {
+        watches.update(controller);
+        if tick(active, &mut duties).await.is_err() {
             break;
         }
         let _ = tokio::time::timeout(TICK, active.until_found_dead()).await;
@@ -75,24 +75,21 @@ async fn lead(broker: &Arc<Broker>, log: &Arc<dyn MetadataLog>, led: Leadership)
     tracing::info!(term = led.term.0, "this node is no longer the active controller");
 }
 
-async fn tick(broker: &Arc<Broker>, duties: &mut Duties) -> Result<(), NotActive> {
-    let active = &broker.controller.active;
-    let (now, view) = (broker.clock.now().mono, active.view());
+async fn tick(active: &Arc<Active>, duties: &mut Duties) -> Result<(), NotActive> {
+    let (now, view) = (active.now().mono, active.view());
     for expired in active.leases(|leases| leases.to_fence(now, &view)).unwrap_or_default() {
-        fence(broker, expired).await?;
+        fence(active, expired).await?;
     }
     for round in duties.due(now, &active.view()) {
-        let decided = active.decide_ahead(broker, |context, now, _| {
-            Ok::<_, Infallible>(duties.decide(now.mono, context, round))
-        });
+        let decided = active
+            .decide_ahead(|context, now, _| Ok::<_, Infallible>(duties.decide(now.mono, context, round)));
         let Ok(_) = decided.await?;
     }
     Ok(())
 }
 
-async fn fence(broker: &Arc<Broker>, node: NodeId) -> Result<(), NotActive> {
-    let active = &broker.controller.active;
-    let decided = active.decide_ahead(broker, |context, now, _| {
+async fn fence(active: &Arc<Active>, node: NodeId) -> Result<(), NotActive> {
+    let decided = active.decide_ahead(|context, now, _| {
         let fenced = active.leases(|leases| leases.fence(now.mono, context, node));
         Ok::<_, Infallible>(fenced.unwrap_or_else(|| Decision::reply(())))
     });
@@ -110,11 +107,11 @@ struct Watches {
 }
 
 impl Watches {
-    fn update(&mut self, broker: &Arc<Broker>) {
-        let view = broker.controller.active.view();
+    fn update(&mut self, controller: &Arc<Controller>) {
+        let view = controller.active.view();
         let wanted: Vec<NodeId> = view
             .brokers()
-            .filter(|registered| !registered.fenced && registered.id != broker.node_id)
+            .filter(|registered| !registered.fenced && registered.id != controller.active.node_id())
             .map(|registered| registered.id)
             .collect();
         self.tasks.retain(|node, task| {
@@ -127,7 +124,7 @@ impl Watches {
         for node in wanted {
             self.tasks
                 .entry(node)
-                .or_insert_with(|| tokio::spawn(watch(Arc::clone(broker), node)).abort_handle());
+                .or_insert_with(|| tokio::spawn(watch(Arc::clone(controller), node)).abort_handle());
         }
     }
 }
@@ -141,27 +138,27 @@ impl Drop for Watches {
 }
 
 /// Holds a connection; when it breaks and nobody listens there any more, the lease ends at once.
-async fn watch(broker: Arc<Broker>, node: NodeId) {
+async fn watch(controller: Arc<Controller>, node: NodeId) {
     loop {
-        match broker.peers.dedicated(node).await {
+        match controller.peers.dedicated(node).await {
             Ok(connection) => connection.until_lost().await,
             // A new controller finds its dead predecessor so: the sooner clients learn of new leaders, the fewer of
             // them try the old address, where a vanished pod lets them wait for seconds.
             Err(error) if error.is_refused() => {}
             Err(_) => tokio::time::sleep(clock::jittered(WATCH_PAUSE)).await,
         }
-        if is_process_gone(&broker, node).await {
+        if is_process_gone(&controller, node).await {
             tracing::warn!(broker = node.0, "the broker's process is gone");
-            broker.controller.active.found_dead(node);
+            controller.active.found_dead(node);
             return;
         }
     }
 }
 
 /// Whether every probe is refused: the host answers, but nobody listens.
-async fn is_process_gone(broker: &Broker, node: NodeId) -> bool {
+async fn is_process_gone(controller: &Controller, node: NodeId) -> bool {
     for _ in 0..PROBES_MAX {
-        match broker.peers.dedicated(node).await.as_ref().map_err(CallError::is_refused) {
+        match controller.peers.dedicated(node).await.as_ref().map_err(CallError::is_refused) {
             Err(true) => tokio::time::sleep(PROBE_PAUSE).await,
             Ok(_) | Err(false) => return false,
         }
@@ -171,17 +168,17 @@ async fn is_process_gone(broker: &Broker, node: NodeId) -> bool {
 
 /// A voter whose disk was replaced registers with another directory: its former self can never vote again, so
 /// it is removed and the new one added, one at a time.
-async fn swap_voters(broker: Arc<Broker>, log: Arc<dyn MetadataLog>) {
+async fn swap_voters(controller: Arc<Controller>, log: Arc<dyn MetadataLog>) {
     loop {
-        swap_voter(&broker, &log).await;
+        swap_voter(&controller, &log).await;
         tokio::time::sleep(TICK).await;
     }
 }
 
-async fn swap_voter(broker: &Broker, log: &Arc<dyn MetadataLog>) {
+async fn swap_voter(controller: &Controller, log: &Arc<dyn MetadataLog>) {
     let membership = log.membership();
-    let view = broker.controller.active.view();
-    for configured in &broker.config.quorum.voters {
+    let view = controller.active.view();
+    for configured in &controller.active.parts.config.quorum.voters {
         let Some(registered) = view.broker(configured.id).filter(|registered| !registered.fenced) else {
             continue;
         };

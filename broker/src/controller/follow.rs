@@ -87,7 +87,7 @@ async fn follow(broker: &Arc<Broker>) -> anyhow::Result<()> {
 /// The own log, if this node is a member of the quorum and its disk goes on taking what is committed: one that is stuck
 /// must not keep from clients who leads elsewhere by now.
 fn local_log(broker: &Broker) -> Option<&Arc<dyn MetadataLog>> {
-    let log = broker.controller.log.as_ref().filter(|_| broker.disk.stuck_for().is_none())?;
+    let log = broker.controller.log().filter(|_| broker.disk.stuck_for().is_none())?;
     let membership = log.membership();
     let is_self = |id: &ottla_broker_quorum::Member| {
         id.id.node == broker.node_id && id.id.directory == broker.directory_id
@@ -97,7 +97,7 @@ fn local_log(broker: &Broker) -> Option<&Arc<dyn MetadataLog>> {
 
 /// Resolves when this node's own log holds something at or after `from`.
 async fn until_local(broker: &Broker, from: Offset) {
-    let Some(log) = &broker.controller.log else { return std::future::pending().await };
+    let Some(log) = broker.controller.log() else { return std::future::pending().await };
     let mut end = log.committed_end();
     if end.wait_for(|end| *end > from).await.is_err() || local_log(broker).is_none() {
         std::future::pending().await

@@ -107,7 +107,7 @@ impl Hosting {
 /// Lets everybody see the state, unless they do already.
 fn publish(broker: &Broker, view: View) {
     if broker.view().applied_end() != view.applied_end() {
-        broker.publish(view);
+        broker.served.publish(view);
     }
 }
 

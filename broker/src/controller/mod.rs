@@ -11,7 +11,7 @@ mod registration;
 
 pub mod requests;
 
-pub use active::{Active, Decided, NotActive};
+pub use active::{Active, ActiveParts, Decided, NotActive};
 pub use client::{Asker, Controller};
 pub use raft_transport::RaftTransport;
 pub use registration::Standing;

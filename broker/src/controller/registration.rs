@@ -195,7 +195,7 @@ async fn register(broker: &Arc<Broker>, incarnation: Uuid) -> Option<Registratio
         previous_broker_epoch: broker.controller.previous_epoch().map_or(-1, |epoch| epoch.0),
         ..Default::default()
     };
-    match broker.controller.register(broker, &request).await {
+    match broker.controller.register(&request).await {
         Ok(response) if response.error_code == 0 => {
             let epoch = BrokerEpoch(response.broker_epoch);
             broker.controller.registered(epoch);
@@ -245,7 +245,7 @@ async fn beat(broker: &Arc<Broker>, epoch: BrokerEpoch, leaving: bool) -> Result
         want_shut_down: leaving,
         ..Default::default()
     };
-    let response: BrokerHeartbeatResponse = match broker.controller.heartbeat(broker, &request).await {
+    let response: BrokerHeartbeatResponse = match broker.controller.heartbeat(&request).await {
         Ok(response) => response,
         Err(ControllerCallError::NoController | ControllerCallError::Call(_)) => {
             return Err(Beat::NoController);

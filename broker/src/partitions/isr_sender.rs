@@ -86,7 +86,7 @@ async fn send(broker: &Arc<Broker>, batch: Vec<(TopicPartition, TopicId, IsrProp
             tokio::time::sleep(RETRY_PAUSE).await;
             continue;
         };
-        let answered = broker.controller.alter_partition(broker, &request).await;
+        let answered = broker.controller.alter_partition(&request).await;
         match answered {
             Ok(response) if response.error_code == 0 => {
                 settle(broker, &batch, &response);

@@ -32,7 +32,7 @@ pub fn handle<A: ConfigApi>(broker: &Arc<Broker>, mut call: Call) -> Answer {
             return finish::<A>(&call, Vec::new(), &refused);
         }
         let body = requests::encode(&rest, call.version);
-        match broker.controller.admin::<A>(&broker, call.asker(), call.version, &rest, body).await {
+        match broker.controller.admin::<A>(call.asker(), call.version, &rest, body).await {
             Ok(AdminAnswer::Here(response)) => finish::<A>(&call, A::rows(response), &refused),
             Ok(AdminAnswer::Elsewhere(body)) => {
                 match <A as AdminApi>::Response::decode(&mut Reader::new(&body), call.version) {

@@ -55,7 +55,7 @@ pub async fn ask<A: AdminApi>(
     request: &A::Request<'_>,
     body: Bytes,
 ) -> Reply {
-    match broker.controller.admin::<A>(broker, call.asker(), call.version, request, body).await {
+    match broker.controller.admin::<A>(call.asker(), call.version, request, body).await {
         Ok(AdminAnswer::Here(response)) => call.reply(&response),
         Ok(AdminAnswer::Elsewhere(body)) => call.reply_encoded(body),
         Err(code) => call.reply(&A::failed(request, code, call.version)),

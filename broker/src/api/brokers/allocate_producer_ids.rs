@@ -12,6 +12,6 @@ use crate::controller::requests::allocate_producer_ids;
 /// Handles the request of another broker.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: AllocateProducerIdsRequest = call.request()?;
-    let broker = Arc::clone(broker);
-    Ok(call.later(|call| async move { call.reply(&allocate_producer_ids::decide(&broker, &request).await) }))
+    let active = Arc::clone(&broker.controller.active);
+    Ok(call.later(|call| async move { call.reply(&allocate_producer_ids::decide(&active, &request).await) }))
 }

@@ -12,6 +12,6 @@ use crate::controller::requests::alter_partition;
 /// Handles the request of another broker.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: AlterPartitionRequest = call.request()?;
-    let broker = Arc::clone(broker);
-    Ok(call.later(|call| async move { call.reply(&alter_partition::decide(&broker, &request).await) }))
+    let active = Arc::clone(&broker.controller.active);
+    Ok(call.later(|call| async move { call.reply(&alter_partition::decide(&active, &request).await) }))
 }

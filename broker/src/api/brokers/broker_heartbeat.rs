@@ -12,6 +12,6 @@ use crate::controller::requests::broker_heartbeat;
 /// Handles the request of another broker.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: BrokerHeartbeatRequest = call.request()?;
-    let broker = Arc::clone(broker);
-    Ok(call.later(|call| async move { call.reply(&broker_heartbeat::answer(&broker, &request).await) }))
+    let active = Arc::clone(&broker.controller.active);
+    Ok(call.later(|call| async move { call.reply(&broker_heartbeat::answer(&active, &request).await) }))
 }

@@ -13,10 +13,10 @@ use crate::listener::Reply;
 /// Handles the request of another broker.
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     call.request::<BrokerRegistrationRequest<'_>>()?;
-    let broker = Arc::clone(broker);
+    let active = Arc::clone(&broker.controller.active);
     Ok(Answer::later(async move {
         match call.request::<BrokerRegistrationRequest<'_>>() {
-            Ok(request) => call.reply(&broker_registration::decide(&broker, &request).await),
+            Ok(request) => call.reply(&broker_registration::decide(&active, &request).await),
             Err(_) => Reply::Close("the request is malformed"),
         }
     }))

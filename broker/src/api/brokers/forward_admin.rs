@@ -21,9 +21,9 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     tracing::debug!(%principal, client_id = request.client_id.as_deref(), api = key.name(), "forwarded to this controller");
     let version = request.api_version;
     let body = Bytes::copy_from_slice(&request.body);
-    let broker = Arc::clone(broker);
+    let active = Arc::clone(&broker.controller.active);
     Ok(call.later(|call| async move {
-        let response = match requests::decide_encoded(&broker, key, version, &body).await {
+        let response = match requests::decide_encoded(&active, key, version, &body).await {
             Ok(body) => ForwardAdminResponse { body: Vec::from(body).into(), ..Default::default() },
             Err(code) => ForwardAdminResponse { error_code: code.code(), ..Default::default() },
         };

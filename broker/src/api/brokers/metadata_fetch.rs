@@ -24,7 +24,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let from = Offset::clamped(request.from_offset);
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(METADATA_WAIT_MAX);
     let bytes_max = usize::try_from(request.max_bytes).unwrap_or(0).min(METADATA_BYTES_MAX);
-    let Some(log) = broker.controller.log.clone() else {
+    let Some(log) = broker.controller.log().cloned() else {
         let response =
             MetadataFetchResponse { error_code: ErrorCode::NotController.code(), ..Default::default() };
         return Ok(Answer::now(call.reply(&response)));

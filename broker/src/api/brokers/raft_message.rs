@@ -15,7 +15,7 @@ use crate::broker::Broker;
 pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     let request: RaftMessageRequest<'_> = call.request()?;
     let (kind, payload) = (request.kind, Bytes::copy_from_slice(&request.payload));
-    let Some(log) = broker.controller.log.clone() else {
+    let Some(log) = broker.controller.log().cloned() else {
         let response =
             RaftMessageResponse { error_code: ErrorCode::NotController.code(), ..Default::default() };
         return Ok(Answer::now(call.reply(&response)));

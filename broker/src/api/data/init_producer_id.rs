@@ -26,7 +26,7 @@ pub fn handle(broker: &Arc<Broker>, call: Call) -> Result<Answer, Malformed> {
     }
     let broker = Arc::clone(broker);
     Ok(call.later(|call| async move {
-        let response = match broker.producer_ids.next(&broker).await {
+        let response = match broker.producer_ids.next(&broker.controller).await {
             // An idempotent producer that asks again starts anew under another id: epochs need no memory.
             Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..Default::default() },
             Err(code) => failed(code),

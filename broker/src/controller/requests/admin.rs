@@ -12,8 +12,7 @@ use super::{
     AlterConfigs, AlterPartitionReassignments, CreatePartitions, CreateTopics, DeleteTopics, DescribeQuorum,
     ElectLeaders, IncrementalAlterConfigs, UnregisterBroker,
 };
-use crate::broker::Broker;
-use crate::controller::NotActive;
+use crate::controller::{Active, NotActive};
 
 /// An API whose requests only the active controller decides on.
 pub trait AdminApi: Sized + Send + Sync + 'static {
@@ -27,7 +26,7 @@ pub trait AdminApi: Sized + Send + Sync + 'static {
     /// # Errors
     /// This node is not the active controller, and nothing has been decided.
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         version: i16,
     ) -> Deciding<'a, Self>;
@@ -50,7 +49,7 @@ pub enum AdminAnswer<A: AdminApi> {
 /// Decides on a request that another broker has passed on, if this node is the active controller; gives the body of the
 /// response, or the code of the whole.
 pub async fn decide_encoded(
-    broker: &Arc<Broker>,
+    active: &Arc<Active>,
     key: ApiKey,
     version: i16,
     body: &[u8],
@@ -59,24 +58,24 @@ pub async fn decide_encoded(
         return Err(ErrorCode::UnsupportedVersion);
     }
     match key {
-        ApiKey::CreateTopics => decide::<CreateTopics>(broker, version, body).await,
-        ApiKey::DeleteTopics => decide::<DeleteTopics>(broker, version, body).await,
-        ApiKey::CreatePartitions => decide::<CreatePartitions>(broker, version, body).await,
-        ApiKey::AlterConfigs => decide::<AlterConfigs>(broker, version, body).await,
-        ApiKey::IncrementalAlterConfigs => decide::<IncrementalAlterConfigs>(broker, version, body).await,
+        ApiKey::CreateTopics => decide::<CreateTopics>(active, version, body).await,
+        ApiKey::DeleteTopics => decide::<DeleteTopics>(active, version, body).await,
+        ApiKey::CreatePartitions => decide::<CreatePartitions>(active, version, body).await,
+        ApiKey::AlterConfigs => decide::<AlterConfigs>(active, version, body).await,
+        ApiKey::IncrementalAlterConfigs => decide::<IncrementalAlterConfigs>(active, version, body).await,
         ApiKey::AlterPartitionReassignments => {
-            decide::<AlterPartitionReassignments>(broker, version, body).await
+            decide::<AlterPartitionReassignments>(active, version, body).await
         }
-        ApiKey::ElectLeaders => decide::<ElectLeaders>(broker, version, body).await,
-        ApiKey::UnregisterBroker => decide::<UnregisterBroker>(broker, version, body).await,
-        ApiKey::DescribeQuorum => decide::<DescribeQuorum>(broker, version, body).await,
+        ApiKey::ElectLeaders => decide::<ElectLeaders>(active, version, body).await,
+        ApiKey::UnregisterBroker => decide::<UnregisterBroker>(active, version, body).await,
+        ApiKey::DescribeQuorum => decide::<DescribeQuorum>(active, version, body).await,
         _ => Err(ErrorCode::InvalidRequest),
     }
 }
 
-async fn decide<A: AdminApi>(broker: &Arc<Broker>, version: i16, body: &[u8]) -> Result<Bytes, ErrorCode> {
+async fn decide<A: AdminApi>(active: &Arc<Active>, version: i16, body: &[u8]) -> Result<Bytes, ErrorCode> {
     let request = decode::<A>(body, version).map_err(|_| ErrorCode::InvalidRequest)?;
-    match A::decide(broker, &request, version).await {
+    match A::decide(active, &request, version).await {
         Ok(response) => Ok(encode(&response, version)),
         Err(NotActive) => Err(ErrorCode::NotController),
     }

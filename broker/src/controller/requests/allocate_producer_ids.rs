@@ -8,12 +8,12 @@ use ottla_broker_protocol::messages::allocate_producer_ids_request::AllocateProd
 use ottla_broker_protocol::messages::allocate_producer_ids_response::AllocateProducerIdsResponse;
 use ottla_broker_types::{BrokerEpoch, NodeId};
 
-use crate::broker::Broker;
+use crate::controller::Active;
 use crate::errors::KafkaError;
 
 /// Decides, if this node is the active controller.
 pub async fn decide(
-    broker: &Arc<Broker>,
+    active: &Arc<Active>,
     request: &AllocateProducerIdsRequest,
 ) -> AllocateProducerIdsResponse {
     let refused =
@@ -23,9 +23,8 @@ pub async fn decide(
     else {
         return refused(ErrorCode::InvalidRequest);
     };
-    let active = &broker.controller.active;
     let decided =
-        active.decide_ahead(broker, |context, _, _| controller::allocate_producer_ids(context, node, epoch));
+        active.decide_ahead(|context, _, _| controller::allocate_producer_ids(context, node, epoch));
     match decided.await {
         Err(_) => refused(ErrorCode::NotController),
         Ok(Err(error)) => refused(error.code()),

@@ -13,7 +13,7 @@ use ottla_broker_protocol::messages::alter_configs_response::{
 
 use super::config_alterations::{Refusal, all_failed, decide_each, invalid, target};
 use super::{AdminApi, ConfigApi, Deciding};
-use crate::broker::Broker;
+use crate::controller::Active;
 
 /// How the active controller decides on it.
 pub struct AlterConfigs;
@@ -23,7 +23,7 @@ impl AdminApi for AlterConfigs {
     type Response<'a> = AlterConfigsResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         _version: i16,
     ) -> Deciding<'a, Self> {
@@ -32,7 +32,7 @@ impl AdminApi for AlterConfigs {
                 controller::alter_configs(context, wanted, request.validate_only)
             };
             decide_each::<AlterConfigs, _>(
-                broker,
+                active,
                 &request.resources,
                 alteration,
                 |settings| settings.len(),

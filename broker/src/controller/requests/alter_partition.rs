@@ -14,11 +14,11 @@ use ottla_broker_protocol::messages::alter_partition_response::{
 };
 use ottla_broker_types::{BrokerEpoch, LeaderEpoch, NodeId, PartitionEpoch, PartitionIndex, TopicId, Uuid};
 
-use crate::broker::Broker;
+use crate::controller::Active;
 use crate::errors::KafkaError;
 
 /// Decides, if this node is the active controller.
-pub async fn decide(broker: &Arc<Broker>, request: &AlterPartitionRequest) -> AlterPartitionResponse {
+pub async fn decide(active: &Arc<Active>, request: &AlterPartitionRequest) -> AlterPartitionResponse {
     let refused = |code: ErrorCode| AlterPartitionResponse { error_code: code.code(), ..Default::default() };
     let (Some(node), Some(epoch)) =
         (NodeId::from_wire(request.broker_id), BrokerEpoch::from_wire(request.broker_epoch))
@@ -30,8 +30,7 @@ pub async fn decide(broker: &Arc<Broker>, request: &AlterPartitionRequest) -> Al
         .iter()
         .flat_map(|topic| topic.partitions.iter().map(|partition| item(TopicId(topic.topic_id), partition)));
     let asked = controller::AlterPartitionRequest { broker: node, epoch, items: items.collect() };
-    let active = &broker.controller.active;
-    match active.decide_ahead(broker, |context, _, _| controller::alter_partition(context, &asked)).await {
+    match active.decide_ahead(|context, _, _| controller::alter_partition(context, &asked)).await {
         Err(_) => refused(ErrorCode::NotController),
         Ok(Err(error)) => refused(error.code()),
         Ok(Ok(decided)) => response(&decided.reply),

@@ -15,7 +15,7 @@ use ottla_broker_protocol::messages::alter_partition_reassignments_response::{
 use ottla_broker_types::{NodeId, PartitionIndex, TopicName};
 
 use super::{AdminApi, Deciding, parts};
-use crate::broker::Broker;
+use crate::controller::Active;
 use crate::errors::KafkaError;
 
 /// How the active controller decides on it.
@@ -26,7 +26,7 @@ impl AdminApi for AlterPartitionReassignments {
     type Response<'a> = AlterPartitionReassignmentsResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         _version: i16,
     ) -> Deciding<'a, Self> {
@@ -60,7 +60,7 @@ impl AdminApi for AlterPartitionReassignments {
                 (item.topic.clone(), item.partition, code, Some(code.message().to_owned()))
             };
             let parts = controller::split_reassignments(&items);
-            let mut response = match parts::decide(broker, &items, parts, decide, row, lost).await? {
+            let mut response = match parts::decide(active, &items, parts, decide, row, lost).await? {
                 Ok(rows) => response(rows.into_iter()),
                 Err(error) => AlterPartitionReassignmentsResponse {
                     error_code: error.code().code(),

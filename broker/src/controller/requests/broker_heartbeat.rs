@@ -13,48 +13,46 @@ use ottla_broker_protocol::messages::broker_heartbeat_request::BrokerHeartbeatRe
 use ottla_broker_protocol::messages::broker_heartbeat_response::BrokerHeartbeatResponse;
 use ottla_broker_types::{BrokerEpoch, NodeId, Offset};
 
-use crate::broker::Broker;
-use crate::controller::{Decided, NotActive};
+use crate::controller::{Active, Decided, NotActive};
 use crate::errors::KafkaError;
 
 /// Takes a heartbeat, if this node is the active controller.
-pub async fn answer(broker: &Arc<Broker>, request: &BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {
+pub async fn answer(active: &Arc<Active>, request: &BrokerHeartbeatRequest) -> BrokerHeartbeatResponse {
     let Some(asked) = asked(request) else { return refused(ErrorCode::InvalidRequest) };
-    let active = &broker.controller.active;
     let Some(view) = active.complete_view() else { return refused(ErrorCode::NotController) };
-    let now = broker.clock.now();
+    let now = active.now();
     active.leases(|leases| leases.heartbeat(now.mono, &view, &asked));
-    let context = Context { image: &view, config: &broker.config };
-    match controller::heartbeat(context, &asked, &facts(broker, context, asked.broker)) {
+    let context = Context { image: &view, config: &active.parts.config };
+    match controller::heartbeat(context, &asked, &facts(active, context, asked.broker)) {
         Err(error) => refused(error.code()),
         Ok(decision) if decision.records.is_empty() => response(decision.reply),
         Ok(decision) => {
             let fenced = view.broker(asked.broker).is_none_or(|registered| registered.fenced);
             let meanwhile = HeartbeatReply { fenced, should_shut_down: false, ..decision.reply };
-            change(broker, asked, meanwhile).await
+            change(active, asked, meanwhile).await
         }
     }
 }
 
 /// Has the change decided; the answer is `meanwhile` while that takes too long, and the next heartbeat learns more.
 async fn change(
-    broker: &Arc<Broker>,
+    active: &Arc<Active>,
     asked: HeartbeatRequest,
     meanwhile: HeartbeatReply,
 ) -> BrokerHeartbeatResponse {
-    if !broker.controller.active.begin_change(asked.broker) {
+    if !active.begin_change(asked.broker) {
         return response(meanwhile);
     }
     // A task of its own: its place in the line must not be lost with the heartbeat that asked first.
     let deciding = tokio::spawn({
-        let broker = Arc::clone(broker);
+        let active = Arc::clone(active);
         async move {
-            let decided = decide(&broker, asked).await;
-            broker.controller.active.end_change(asked.broker);
+            let decided = decide(&active, asked).await;
+            active.end_change(asked.broker);
             decided
         }
     });
-    let patience = Heartbeats::silence_max(broker.config.quorum.broker_lease_ms).to_std() / 2;
+    let patience = Heartbeats::silence_max(active.parts.config.quorum.broker_lease_ms).to_std() / 2;
     match tokio::time::timeout(patience, deciding).await {
         Err(_) => response(meanwhile),
         Ok(Err(_) | Ok(Err(NotActive))) => refused(ErrorCode::NotController),
@@ -64,12 +62,11 @@ async fn change(
 }
 
 async fn decide(
-    broker: &Arc<Broker>,
+    active: &Arc<Active>,
     asked: HeartbeatRequest,
 ) -> Result<Result<HeartbeatReply, RegistrationError>, NotActive> {
-    let active = &broker.controller.active;
-    let decided = active.decide_ahead(broker, |context, _, _| {
-        controller::heartbeat(context, &asked, &facts(broker, context, asked.broker))
+    let decided = active.decide_ahead(|context, _, _| {
+        controller::heartbeat(context, &asked, &facts(active, context, asked.broker))
     });
     let Decided { reply, at } = match decided.await? {
         Ok(decided) => decided,
@@ -91,8 +88,8 @@ fn asked(request: &BrokerHeartbeatRequest) -> Option<HeartbeatRequest> {
     })
 }
 
-fn facts(broker: &Broker, context: Context<'_>, node: NodeId) -> HeartbeatFacts {
-    let facts = broker.controller.active.leases(|leases| leases.heartbeat_facts(context.image, node));
+fn facts(active: &Active, context: Context<'_>, node: NodeId) -> HeartbeatFacts {
+    let facts = active.leases(|leases| leases.heartbeat_facts(context.image, node));
     facts.unwrap_or_default()
 }
 

@@ -8,23 +8,21 @@ use ottla_broker_protocol::messages::broker_registration_request::BrokerRegistra
 use ottla_broker_protocol::messages::broker_registration_response::BrokerRegistrationResponse;
 use ottla_broker_types::{BrokerEpoch, ClusterId, DirectoryId, NodeId};
 
-use crate::broker::Broker;
-use crate::controller::Decided;
+use crate::controller::{Active, Decided};
 use crate::errors::KafkaError;
 
 /// Decides on a registration, if this node is the active controller.
 pub async fn decide(
-    broker: &Arc<Broker>,
+    active: &Arc<Active>,
     request: &BrokerRegistrationRequest<'_>,
 ) -> BrokerRegistrationResponse {
     let refused =
         |code: ErrorCode| BrokerRegistrationResponse { error_code: code.code(), ..Default::default() };
     let Some(asked) = registration(request) else { return refused(ErrorCode::InvalidRequest) };
     let node = asked.broker;
-    let active = &broker.controller.active;
-    let decided = active.decide_ahead(broker, |context, now, _| {
+    let decided = active.decide_ahead(|context, now, _| {
         let lease_held = active.leases(|leases| leases.is_live(now.mono, node)).unwrap_or(false);
-        let facts = controller::RegisterFacts { cluster_id: &broker.cluster_id, lease_held };
+        let facts = controller::RegisterFacts { cluster_id: &active.parts.cluster_id, lease_held };
         controller::register_broker(context, &asked, &facts)
     });
     match decided.await {
@@ -34,7 +32,7 @@ pub async fn decide(
             refused(error.code())
         }
         Ok(Ok(Decided { .. })) => {
-            let now = broker.clock.now();
+            let now = active.now();
             active.leases(|leases| leases.heard(now.mono, node));
             let epoch = active.view().broker_epoch(node);
             BrokerRegistrationResponse {

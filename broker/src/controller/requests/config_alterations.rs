@@ -10,8 +10,7 @@ use ottla_broker_protocol::ErrorCode;
 use ottla_broker_types::TopicName;
 
 use super::{AdminApi, parts};
-use crate::broker::Broker;
-use crate::controller::NotActive;
+use crate::controller::{Active, NotActive};
 use crate::errors::KafkaError;
 
 /// An API that alters the settings of resources, row by row.
@@ -66,7 +65,7 @@ pub fn target(resource_type: i8, name: &str, is_twice: bool) -> Result<ConfigRes
 /// `change` gives what is wanted of a resource, told whether it is named once more, and `settings` how many settings
 /// that concerns.
 pub async fn decide_each<'a, A: ConfigApi, S>(
-    broker: &Arc<Broker>,
+    active: &Arc<Active>,
     resources: &[A::Resource<'a>],
     change: impl Fn(&A::Resource<'a>, bool) -> Result<(ConfigResource, S), Refusal>,
     settings: impl Fn(&S) -> usize,
@@ -92,7 +91,7 @@ pub async fn decide_each<'a, A: ConfigApi, S>(
     };
     let split =
         controller::split_batches(&wanted, |(resource, _)| resource.clone(), |(_, change)| settings(change));
-    let Ok(decided) = parts::decide(broker, &wanted, split, decide, outcome, lost).await?;
+    let Ok(decided) = parts::decide(active, &wanted, split, decide, outcome, lost).await?;
     for (outcome, place) in decided.into_iter().zip(places) {
         outcomes[place] = outcome;
     }

@@ -13,7 +13,7 @@ use ottla_broker_protocol::messages::create_partitions_response::{
 use ottla_broker_types::NodeId;
 
 use super::{AdminApi, Deciding, parts};
-use crate::broker::Broker;
+use crate::controller::Active;
 use crate::errors::KafkaError;
 
 /// How the active controller decides on it.
@@ -24,7 +24,7 @@ impl AdminApi for CreatePartitions {
     type Response<'a> = CreatePartitionsResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         _version: i16,
     ) -> Deciding<'a, Self> {
@@ -61,12 +61,8 @@ impl AdminApi for CreatePartitions {
                 let code = ErrorCode::NotController;
                 failed_row(wanted.topic.clone(), code, code.message().to_owned())
             };
-            let parts = controller::split_new_partitions(
-                &broker.controller.active.view(),
-                &wanted,
-                request.validate_only,
-            );
-            let Ok(results) = parts::decide(broker, &wanted, parts, decide, row, lost).await?;
+            let parts = controller::split_new_partitions(&active.view(), &wanted, request.validate_only);
+            let Ok(results) = parts::decide(active, &wanted, parts, decide, row, lost).await?;
             Ok(CreatePartitionsResponse { results, ..Default::default() })
         })
     }

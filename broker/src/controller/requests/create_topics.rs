@@ -14,7 +14,7 @@ use ottla_broker_protocol::messages::create_topics_response::{
 use ottla_broker_types::{NodeId, PartitionIndex};
 
 use super::{AdminApi, Deciding, parts};
-use crate::broker::Broker;
+use crate::controller::Active;
 use crate::errors::KafkaError;
 
 /// The wire's "as the cluster's default".
@@ -28,7 +28,7 @@ impl AdminApi for CreateTopics {
     type Response<'a> = CreateTopicsResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         _version: i16,
     ) -> Deciding<'a, Self> {
@@ -42,8 +42,8 @@ impl AdminApi for CreateTopics {
                 Err(error) => failed_row(result.name, error.code(), Some(error.to_string())),
             };
             let lost = |topic: &NewTopic| failed_row(topic.name.clone(), ErrorCode::NotController, None);
-            let parts = controller::split_new_topics(&broker.config, &topics, request.validate_only);
-            let Ok(topics) = parts::decide(broker, &topics, parts, decide, row, lost).await?;
+            let parts = controller::split_new_topics(&active.parts.config, &topics, request.validate_only);
+            let Ok(topics) = parts::decide(active, &topics, parts, decide, row, lost).await?;
             Ok(CreateTopicsResponse { topics, ..Default::default() })
         })
     }

@@ -12,7 +12,7 @@ use ottla_broker_protocol::messages::delete_topics_response::{DeletableTopicResu
 use ottla_broker_types::TopicId;
 
 use super::{AdminApi, Deciding, parts};
-use crate::broker::Broker;
+use crate::controller::Active;
 use crate::errors::KafkaError;
 use crate::view::View;
 
@@ -27,12 +27,12 @@ impl AdminApi for DeleteTopics {
     type Response<'a> = DeleteTopicsResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         _version: i16,
     ) -> Deciding<'a, Self> {
         Box::pin(async move {
-            let wanted = wanted(request, &broker.view());
+            let wanted = wanted(request, &active.parts.served.view());
             let selectors: Vec<TopicSelector> = wanted.iter().flatten().cloned().collect();
             let decide = |context: Context<'_>, selectors: &[TopicSelector], _| {
                 Ok::<_, Infallible>(controller::delete_topics(context, selectors))
@@ -49,8 +49,8 @@ impl AdminApi for DeleteTopics {
                 let code = ErrorCode::NotController;
                 failed_row(topic, code, code.message().to_owned())
             };
-            let parts = controller::split_deletions(&broker.controller.active.view(), &selectors);
-            let Ok(mut responses) = parts::decide(broker, &selectors, parts, decide, row, lost).await?;
+            let parts = controller::split_deletions(&active.view(), &selectors);
+            let Ok(mut responses) = parts::decide(active, &selectors, parts, decide, row, lost).await?;
             responses.extend(wanted.into_iter().filter_map(Result::err));
             Ok(DeleteTopicsResponse { responses, ..Default::default() })
         })

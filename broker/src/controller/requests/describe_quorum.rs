@@ -12,8 +12,7 @@ use ottla_broker_quorum::{QuorumStatus, ReplicaStatus};
 use ottla_broker_types::Uuid;
 
 use super::{AdminApi, Deciding};
-use crate::broker::Broker;
-use crate::controller::NotActive;
+use crate::controller::{Active, NotActive};
 
 /// The name by which Kafka knows the metadata log.
 const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -29,13 +28,13 @@ impl AdminApi for DescribeQuorum {
     type Response<'a> = DescribeQuorumResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         version: i16,
     ) -> Deciding<'a, Self> {
         Box::pin(async move {
-            let log = broker.controller.log.as_ref().ok_or(NotActive)?;
-            broker.controller.active.leadership().ok_or(NotActive)?;
+            let log = active.parts.log.as_ref().ok_or(NotActive)?;
+            active.leadership().ok_or(NotActive)?;
             let status = log.status();
             // As by Kafka, who names anything else beside it is told of nothing.
             let is_alone = request.topics.iter().map(|topic| topic.partitions.len()).sum::<usize>() == 1;
@@ -62,7 +61,7 @@ impl AdminApi for DescribeQuorum {
             });
             let members = status.voters.iter().chain(&status.observers);
             let nodes =
-                members.map(|member| node(member, &broker.config.inter_broker_listener_name)).collect();
+                members.map(|member| node(member, &active.parts.config.inter_broker_listener_name)).collect();
             let mut response =
                 DescribeQuorumResponse { topics: topics.collect(), nodes, ..Default::default() };
             let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);

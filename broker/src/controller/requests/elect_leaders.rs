@@ -14,7 +14,7 @@ use ottla_broker_protocol::messages::elect_leaders_response::{
 use ottla_broker_types::{PartitionIndex, TopicName};
 
 use super::{AdminApi, Deciding, parts};
-use crate::broker::Broker;
+use crate::controller::Active;
 use crate::errors::KafkaError;
 
 /// From this version on an answer can say that the whole request failed; before, only its partitions can.
@@ -28,7 +28,7 @@ impl AdminApi for ElectLeaders {
     type Response<'a> = ElectLeadersResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         version: i16,
     ) -> Deciding<'a, Self> {
@@ -62,10 +62,9 @@ impl AdminApi for ElectLeaders {
                 let code = ErrorCode::NotController;
                 Some((topic.clone(), *partition, code, Some(code.message().to_owned())))
             };
-            let named =
-                named.unwrap_or_else(|| controller::electable(&broker.controller.active.view(), kind));
+            let named = named.unwrap_or_else(|| controller::electable(&active.view(), kind));
             let parts = controller::split_batches(&named, Clone::clone, |_| 1);
-            let Ok(rows) = parts::decide(broker, &named, parts, decide, row, lost).await?;
+            let Ok(rows) = parts::decide(active, &named, parts, decide, row, lost).await?;
             let mut response = response(rows.into_iter().flatten());
             let unknown = ErrorCode::UnknownTopicOrPartition;
             response

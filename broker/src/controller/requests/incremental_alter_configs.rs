@@ -14,7 +14,7 @@ use ottla_broker_protocol::messages::incremental_alter_configs_response::{
 
 use super::config_alterations::{Refusal, all_failed, decide_each, invalid, target};
 use super::{AdminApi, ConfigApi, Deciding};
-use crate::broker::Broker;
+use crate::controller::Active;
 
 /// How the active controller decides on it.
 pub struct IncrementalAlterConfigs;
@@ -24,7 +24,7 @@ impl AdminApi for IncrementalAlterConfigs {
     type Response<'a> = IncrementalAlterConfigsResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         _version: i16,
     ) -> Deciding<'a, Self> {
@@ -33,7 +33,7 @@ impl AdminApi for IncrementalAlterConfigs {
                 controller::incremental_alter_configs(context, wanted, request.validate_only)
             };
             decide_each::<IncrementalAlterConfigs, _>(
-                broker,
+                active,
                 &request.resources,
                 alteration,
                 |settings| settings.len(),

@@ -10,7 +10,7 @@ use ottla_broker_protocol::messages::unregister_broker_response::UnregisterBroke
 use ottla_broker_types::NodeId;
 
 use super::{AdminApi, Deciding};
-use crate::broker::Broker;
+use crate::controller::Active;
 use crate::errors::KafkaError;
 
 /// How the active controller decides on it.
@@ -21,7 +21,7 @@ impl AdminApi for UnregisterBroker {
     type Response<'a> = UnregisterBrokerResponse<'a>;
 
     fn decide<'a>(
-        broker: &'a Arc<Broker>,
+        active: &'a Arc<Active>,
         request: &'a Self::Request<'_>,
         version: i16,
     ) -> Deciding<'a, Self> {
@@ -29,8 +29,7 @@ impl AdminApi for UnregisterBroker {
             let Some(node) = NodeId::from_wire(request.broker_id) else {
                 return Ok(Self::failed(request, ErrorCode::BrokerIdNotRegistered, version));
             };
-            let active = &broker.controller.active;
-            let decided = active.decide(broker, |context, _, _| controller::unregister_broker(context, node));
+            let decided = active.decide(|context, _, _| controller::unregister_broker(context, node));
             Ok(match decided.await? {
                 Ok(_) => {
                     active.leases(|leases| leases.forget(node));
