@@ -76,6 +76,7 @@ impl ProduceError {
                 | AppendError::InvalidTimestamp { .. }
                 | AppendError::OutOfOrderSequence { .. }
                 | AppendError::InvalidProducerEpoch { .. }
+                | AppendError::CoordinatorFenced { .. }
                 | AppendError::OffsetNotIncreasing { .. } => Remedy::Nothing,
             },
         }
