@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ottla_broker_types::NodeId;
 use ottla_operator_crd::cluster::{BrokerState, BrokerStatus};
 
-use super::{Input, status};
+use super::Input;
 use crate::action::{Action, KubernetesAction};
 use crate::facts::PodFacts;
 use crate::names;
@@ -53,10 +53,21 @@ fn status_of(input: &Input<'_>, id: NodeId, leaving: &BTreeSet<NodeId>) -> Broke
     }
 }
 
+/// Whether a broker had no pod the last time either: one that has just gone may be coming back.
+pub(super) fn is_awaited(input: &Input<'_>, id: NodeId) -> bool {
+    id.get() < input.cluster.replicas
+        && !input.observed.pods.contains_key(&id)
+        && input
+            .former
+            .brokers
+            .iter()
+            .any(|broker| broker.id == id.get() && broker.state == BrokerState::Pending)
+}
+
 /// What keeps a broker from serving, Kubernetes' word first. A restart that was asked for is none.
 fn problem(input: &Input<'_>, pod: Option<&PodFacts>, id: NodeId) -> Option<String> {
     let Some(pod) = pod else {
-        return input.observed.not_made.get(&id).filter(|_| status::is_awaited(input, id)).cloned();
+        return input.observed.not_made.get(&id).filter(|_| is_awaited(input, id)).cloned();
     };
     if pod.terminating {
         return None;

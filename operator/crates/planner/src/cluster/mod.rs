@@ -6,6 +6,7 @@ mod identity;
 mod lint;
 mod names_taken;
 mod status;
+mod storage_change;
 mod volumes;
 
 use std::fmt;
@@ -104,7 +105,7 @@ pub fn plan(input: &Input<'_>) -> Plan {
     if let Some(problem) = identity::foreign(input, cluster_id) {
         return stalled(input, "ForeignCluster", problem);
     }
-    if let Some(plan) = volumes::unfit(input) {
+    if let Some(plan) = storage_change::unfit(input) {
         return plan;
     }
     let scale = scale_step(input);

@@ -73,7 +73,7 @@ pub(super) fn status(input: &Input<'_>, parts: &Parts) -> KafkaClusterStatus {
     let status = KafkaClusterStatus { image: kept_image(input, parts, &status), ..status };
     let stalled = stalled(input, parts);
     let working = working(input, parts, &status);
-    let mut conditions = verdicts(&status, stalled, working, degraded(input, parts));
+    let mut conditions = verdicts(&status, stalled, working, degraded(input));
     conditions.push(upgrade(input));
     KafkaClusterStatus {
         conditions: merged(&input.former.conditions, conditions, cluster.generation, input.now),
@@ -146,7 +146,9 @@ fn stalled(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
     if let Rollout::Wait { reason, stuck: true, .. } = &parts.rollout {
         return Some(("BrokerCannotStart", reason.clone()));
     }
-    if let Some((id, trouble)) = input.observed.not_made.iter().find(|(id, _)| is_awaited(input, **id)) {
+    if let Some((id, trouble)) =
+        input.observed.not_made.iter().find(|(id, _)| brokers::is_awaited(input, **id))
+    {
         return Some(("BrokerCannotStart", format!("broker {id} has no pod: {trouble}")));
     }
     if let Some(failed) = &parts.moves.failed {
@@ -219,10 +221,14 @@ fn quorum_lost(input: &Input<'_>) -> Option<String> {
         return None;
     }
     let voters = &input.cluster.voters;
-    let runs = |id: &&NodeId| input.observed.pods.get(id).is_some_and(|pod| !pod.halted && !pod.terminating);
-    let claim = |id: &NodeId| input.observed.claims.get(id);
+    let pod = |id: &NodeId| input.observed.pods.get(id);
+    let away = planned_away(input);
+    let runs = |id: &NodeId| away.contains(id) || pod(id).is_some_and(|pod| !pod.halted && !pod.terminating);
     // A claim is marked once its broker has joined: another has been made anew since, and is empty.
-    let is_new = |id: &&NodeId| claim(id).is_some_and(|claim| !claim.bootstrapped);
+    let is_new = |id: &&NodeId| {
+        let unmarked = input.observed.claims.get(id).is_some_and(|claim| !claim.bootstrapped);
+        unmarked && !pod(id).is_some_and(|pod| pod.ready)
+    };
     let (there, missing): (Vec<&NodeId>, Vec<&NodeId>) =
         voters.iter().partition(|id| runs(id) && !is_new(id));
     if there.len() > voters.len() / 2 {
@@ -244,17 +250,6 @@ fn quorum_lost(input: &Input<'_>) -> Option<String> {
         list(&missing),
         voters.len() / 2 + 1
     ))
-}
-
-/// Whether a broker had no pod the last time either: one that has just gone may be coming back.
-pub(super) fn is_awaited(input: &Input<'_>, id: NodeId) -> bool {
-    id.get() < input.cluster.replicas
-        && !input.observed.pods.contains_key(&id)
-        && input
-            .former
-            .brokers
-            .iter()
-            .any(|broker| broker.id == id.get() && broker.state == BrokerState::Pending)
 }
 
 /// The first broker that does not serve, and why.
@@ -280,9 +275,8 @@ fn waited_for(input: &Input<'_>, status: &KafkaClusterStatus) -> String {
 }
 
 /// Brokers that are away because the operator restarts them: what they hold misses a copy as planned.
-fn planned_away(input: &Input<'_>, parts: &Parts) -> BTreeSet<NodeId> {
-    let stuck = matches!(parts.rollout, Rollout::Wait { stuck: true, .. });
-    let last = input.former.roll.as_ref().filter(|_| !stuck).and_then(|roll| roll.last_restarted).map(NodeId);
+fn planned_away(input: &Input<'_>) -> BTreeSet<NodeId> {
+    let last = input.former.roll.as_ref().and_then(|roll| roll.last_restarted).map(NodeId);
     let well = |id: &NodeId| {
         let pod = input.observed.pods.get(id);
         pod.is_none_or(|pod| !pod.overdue && pod.stuck.is_none() && pod.trouble.is_none())
@@ -290,7 +284,7 @@ fn planned_away(input: &Input<'_>, parts: &Parts) -> BTreeSet<NodeId> {
     last.into_iter().filter(well).collect()
 }
 
-fn degraded(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
+fn degraded(input: &Input<'_>) -> Option<Finding> {
     if let Some(text) = quorum_lost(input) {
         return Some(("QuorumLost", text));
     }
@@ -298,9 +292,11 @@ fn degraded(input: &Input<'_>, parts: &Parts) -> Option<Finding> {
         Ok(kafka) => kafka,
         // Before the first start there is nothing to be less safe.
         Err(_) if !input.former.bootstrapped => return None,
+        // The only broker restarts, as planned.
+        Err(_) if input.cluster.replicas == 1 && !planned_away(input).is_empty() => return None,
         Err(reason) => return Some(("Unreachable", format!("no broker answers: {}", reason.0))),
     };
-    let away = planned_away(input, parts);
+    let away = planned_away(input);
     let (offline, behind) = (kafka.offline_besides(&away), kafka.under_replicated_besides(&away));
     if offline > 0 {
         return Some(("OfflinePartitions", format!("{offline} partitions have no leader")));

@@ -177,3 +177,19 @@ fn a_lost_quorum_names_the_missing_and_what_to_keep() {
     observed.claims.insert(NodeId(1), claim(true));
     assert_ne!(reason(&plan_of(&cluster, &rest, &observed)), "QuorumLost");
 }
+
+#[test]
+fn the_planned_restart_of_the_only_controller_is_no_lost_quorum() {
+    let rest = KafkaClusterStatus { controllers: Some(vec![0]), ..at_rest(&cluster_of("replicas: 1")).1 };
+    let (mut observed, _) = at_rest(&cluster_of("replicas: 1"));
+    observed.pods.remove(&NodeId(0));
+    observed.kafka = Err(crate::facts::NoAnswer("no broker is ready".to_owned()));
+    let roll = RollStatus { last_restarted: Some(0), ..RollStatus::default() };
+    let rolling = KafkaClusterStatus { roll: Some(roll), ..rest.clone() };
+    let planned = plan_of(&cluster_of("replicas: 1\nconfig: {num.partitions: 3}"), &rolling, &observed);
+    assert_ne!(reason(&planned), "QuorumLost");
+    assert!(
+        !holds(&planned.status.conditions, DEGRADED) && events(&planned).iter().all(|event| !event.warning)
+    );
+    assert_eq!(reason(&plan_of(&cluster_of("replicas: 1"), &rest, &observed)), "QuorumLost");
+}

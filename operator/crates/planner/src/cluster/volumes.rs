@@ -6,10 +6,9 @@ use ottla_broker_types::NodeId;
 use ottla_operator_crd::cluster::DeletionPolicy;
 use ottla_operator_crd::quantity_bytes;
 
-use super::{Input, Plan, REQUEUE_BUSY, stalled, status};
+use super::Input;
 use crate::action::{Action, KubernetesAction};
 use crate::facts::ClaimFacts;
-use crate::names;
 
 /// Claims that are smaller than asked for. Without a volume there is nothing to grow, and Kubernetes refuses; a claim
 /// that a broker left behind grows when the broker comes back.
@@ -90,40 +89,6 @@ fn written(bytes: u64) -> String {
 pub(super) fn unused(input: &Input<'_>) -> Vec<Action> {
     let claims = input.observed.claims.values().filter(|claim| claim.unused && !claim.terminating);
     claims.map(|claim| KubernetesAction::DeleteClaim { claim: claim.name.clone() }.into()).collect()
-}
-
-/// The plan while the StatefulSet makes claims of another class or size than asked for. As long as no claim has a volume
-/// everything is made anew; after that the class is for good, and a template's size does not matter.
-pub(super) fn unfit(input: &Input<'_>) -> Option<Plan> {
-    let claims = &input.observed.claims;
-    let storage = &input.cluster.storage;
-    let set = input.observed.stateful_set.as_ref();
-    let is_new = !input.former.bootstrapped && claims.values().all(|claim| claim.unused);
-    let other_class = set.is_some_and(|set| set.claim_size.is_some() && set.claim_class != storage.class);
-    let bytes = set.and_then(|set| set.claim_size.as_deref()).and_then(quantity_bytes);
-    let other_size = bytes.is_some_and(|bytes| bytes != storage.size_bytes);
-    if other_class && !is_new {
-        let class = |class: &Option<String>| class.clone().unwrap_or_else(|| "left out".to_owned());
-        let was = class(&set.and_then(|set| set.claim_class.clone()));
-        let problem = format!(
-            "spec.storage.class is {}, and volumes of the class {was} hold data: set spec.storage.class back ({was}), or make a new cluster and move the topics there",
-            class(&storage.class)
-        );
-        return Some(stalled(input, "StorageFixed", problem));
-    }
-    let goes = is_new && claims.values().any(|claim| claim.terminating);
-    if !goes && !(is_new && (other_class || other_size)) {
-        return None;
-    }
-    let text = "spec.storage was changed before there was a volume: waiting until claims and StatefulSet are made anew";
-    let mut actions = vec![];
-    if other_class || other_size {
-        let name = names::brokers(&input.cluster.name);
-        actions.push(KubernetesAction::DeleteStatefulSet { name }.into());
-    }
-    actions.extend(unused(input));
-    let status = status::starting(input, input.former.clone(), text.to_owned());
-    Some(Plan { actions, status, requeue: REQUEUE_BUSY })
 }
 
 /// How many claims of an earlier cluster of this name are about to be deleted.
