@@ -23,8 +23,8 @@ use super::data::{
     api_versions, fetch, init_producer_id, list_offsets, metadata, offset_for_leader_epoch, produce,
 };
 use super::groups::{
-    delete_groups, describe_groups, find_coordinator, heartbeat, join_group, leave_group, list_groups,
-    offset_commit, offset_delete, offset_fetch, sync_group,
+    consumer_group_describe, consumer_group_heartbeat, delete_groups, describe_groups, find_coordinator,
+    heartbeat, join_group, leave_group, list_groups, offset_commit, offset_delete, offset_fetch, sync_group,
 };
 use crate::broker::Broker;
 use crate::controller::Standing;
@@ -249,6 +249,8 @@ fn handle(broker: &Arc<Broker>, api: ServedApi, call: Call) -> Result<Answer, Ma
         ServedApi::LeaveGroup => leave_group::handle(broker, call),
         ServedApi::SyncGroup => sync_group::handle(broker, call),
         ServedApi::DescribeGroups => describe_groups::handle(broker, &call),
+        ServedApi::ConsumerGroupHeartbeat => consumer_group_heartbeat::handle(broker, call),
+        ServedApi::ConsumerGroupDescribe => consumer_group_describe::handle(broker, &call),
         ServedApi::ListGroups => list_groups::handle(broker, &call),
         ServedApi::ApiVersions => api_versions::handle(broker, &call),
         ServedApi::CreateTopics => create_topics::handle(broker, call),

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use ottla_broker_config::GroupsConfig;
 use ottla_broker_coordinator::{
-    Budget, Caller, CommitOffsetError, CommitOffsetsError, CommitRequest, DecideError, DeleteGroupError,
+    Assignor, Budget, Caller, CommitOffsetError, CommitOffsetsError, CommitRequest, ConsumerGroupDescription,
+    ConsumerHeartbeat, ConsumerHeartbeatError, ConsumerHeartbeatReply, DecideError, DeleteGroupError,
     Generation, GroupDescription, GroupId, GroupLimits, GroupListing, GroupMemory, GroupShard,
-    HeartbeatError, JoinReply, JoinRequest, Leaver, MemberError, PerPart, Reply, StillSubscribed, SyncReply,
-    SyncRequest, Unanswered,
+    HeartbeatError, JoinReply, JoinRequest, Leaver, MemberError, PerPart, Reply, StillSubscribed,
+    SubscribedTopic, SyncReply, SyncRequest, Topics, Unanswered,
 };
 use ottla_broker_metadata::ImageChanges;
 use ottla_broker_types::{DurationMs, TopicPartition};
@@ -18,6 +19,7 @@ use super::answers::{Answered, Parked};
 use super::hosted_shard::HostedShard;
 use super::registry::{Coordinators, Kind};
 use crate::broker::Broker;
+use crate::view::View;
 
 pub use super::registry::partition_for;
 
@@ -67,6 +69,25 @@ impl Kind for OfGroups {
             // A shard that is loading drops them at the end of it.
             let _ = hosted.decide_at_once(|shard, _| ((), shard.topic_deleted(name)));
         }
+        if !changes.partitions.is_empty() || !changes.topics_removed.is_empty() {
+            // One that is loading looks at all topics at the end of it.
+            let _ = hosted.decide_at_once(|shard, _| ((), shard.topics_changed()));
+        }
+    }
+}
+
+/// The topics as they are known here at the moment.
+struct KnownTopics(Arc<View>);
+
+impl Topics for KnownTopics {
+    fn find(&self, name: &str) -> Option<SubscribedTopic> {
+        let topic = self.0.topic(name)?;
+        let partition_count = u32::try_from(topic.partition_count()).unwrap_or(u32::MAX);
+        Some(SubscribedTopic { id: topic.id, partition_count })
+    }
+
+    fn each_name(&self, tell: &mut dyn FnMut(&str)) {
+        self.0.topics().filter(|topic| !topic.name.is_internal()).for_each(|topic| tell(topic.name.as_str()));
     }
 }
 
@@ -79,6 +100,9 @@ impl Groups {
             session_timeout_max: config.session_timeout_ms_max,
             initial_rebalance_delay: config.initial_rebalance_delay_ms,
             members_max: config.members_max as usize,
+            consumer_session_timeout: config.consumer_session_timeout_ms,
+            consumers_max: config.consumers_max as usize,
+            assignors: config.consumer_assignors.iter().filter_map(|name| Assignor::named(name)).collect(),
             offset_metadata_bytes_max: config.offset_metadata_bytes_max as usize,
             offsets_retention: config.offsets_retention_ms,
             offsets_retention_check: config.offsets_retention_check_ms,
@@ -114,6 +138,26 @@ impl Groups {
         let shard = self.shard(broker, group.as_str())?;
         let told = shard.decide_at_once(|shard, turn| shard.heartbeat(turn, group, caller, generation))?;
         told.map_err(DecideError::Refused)
+    }
+
+    /// A heartbeat of the consumer protocol, answered when what it changes is committed.
+    pub fn consumer_heartbeat(
+        &self,
+        broker: &Broker,
+        heartbeat: &ConsumerHeartbeat,
+    ) -> Result<Answered<ConsumerHeartbeatReply>, DecideError<ConsumerHeartbeatError>> {
+        let shard = self.shard(broker, heartbeat.group.as_str())?;
+        // The topics are looked at within the decision: what changes after it makes the group look again.
+        shard.decide(|shard, turn| shard.consumer_heartbeat(turn, heartbeat, &KnownTopics(broker.view())))
+    }
+
+    /// A group of the consumer protocol as administrators see it; `None` if there is no such group.
+    pub fn describe_consumers(
+        &self,
+        broker: &Broker,
+        group: &GroupId,
+    ) -> Result<Option<ConsumerGroupDescription>, Unanswered> {
+        self.shard(broker, group.as_str())?.look(|shard| shard.describe_consumers(group))
     }
 
     /// Leaves; a result for each leaver.

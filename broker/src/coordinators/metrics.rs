@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ottla_broker_coordinator::GroupState;
+use ottla_broker_coordinator::{ConsumerGroupState, GroupKind, GroupState};
 
 use super::groups::Groups;
 use crate::metrics::MetricsText;
@@ -14,16 +14,22 @@ impl Groups {
     /// Adds the groups' samples to a page.
     pub fn metrics(&self, text: &mut MetricsText) {
         let (listed, _) = self.list();
-        let mut by_state: BTreeMap<GroupState, usize> = BTreeMap::new();
+        let mut by_state: BTreeMap<(GroupKind, &str), usize> = BTreeMap::new();
         for listing in &listed {
-            *by_state.entry(listing.state).or_default() += 1;
+            *by_state.entry((listing.kind, listing.state)).or_default() += 1;
         }
+        let count = |kind, state| by_state.get(&(kind, state)).copied().unwrap_or(0);
         let name = "kafka_coordinator_group_groupmetadatamanager_numgroups";
         text.single(name, "gauge", "Groups coordinated here.", listed.len());
         for state in GroupState::ALL {
-            let count = by_state.get(&state).copied().unwrap_or(0);
-            let name = format!("{name}{}", state.name().to_lowercase());
-            text.single(&name, "gauge", "Groups coordinated here in this state.", count);
+            let of_state = format!("{name}{}", state.name().to_lowercase());
+            let help = "Groups of the classic protocol coordinated here in this state.";
+            text.single(&of_state, "gauge", help, count(GroupKind::Classic, state.name()));
+        }
+        let name = "kafka_coordinator_group_consumer_group_count";
+        text.family(name, "gauge", "Groups of the consumer protocol (KIP-848) coordinated here, by state.");
+        for state in ConsumerGroupState::ALL {
+            text.sample(name, &[("state", state.name())], count(GroupKind::Consumer, state.name()));
         }
         let memory = &self.kind().memory;
         for (what, budget) in [("members", &memory.members), ("offsets", &memory.offsets)] {

@@ -1,8 +1,9 @@
 //! Codes of what coordinators refuse. No I/O.
 
 use ottla_broker_coordinator::{
-    CommitOffsetError, CommitOffsetsError, DecideError, DeleteGroupError, HeartbeatError, JoinError,
-    MemberError, NotWritten, StillSubscribed, SyncError, Unanswered,
+    CommitOffsetError, CommitOffsetsError, ConsumerHeartbeatError, DecideError, DeleteGroupError,
+    FetchOffsetsError, HeartbeatError, JoinError, MemberError, NotWritten, StillSubscribed, SyncError,
+    Unanswered,
 };
 use ottla_broker_protocol::ErrorCode;
 
@@ -96,6 +97,7 @@ impl KafkaError for CommitOffsetsError {
         match self {
             CommitOffsetsError::Member(error) => error.code(),
             CommitOffsetsError::IllegalGeneration => ErrorCode::IllegalGeneration,
+            CommitOffsetsError::StaleEpoch => ErrorCode::StaleMemberEpoch,
             CommitOffsetsError::Rebalancing => ErrorCode::RebalanceInProgress,
             CommitOffsetsError::UnknownGroup => ErrorCode::GroupIdNotFound,
             CommitOffsetsError::TooManyGroups => ErrorCode::CoordinatorNotAvailable,
@@ -125,5 +127,36 @@ impl KafkaError for DeleteGroupError {
 impl KafkaError for StillSubscribed {
     fn code(&self) -> ErrorCode {
         ErrorCode::GroupSubscribedToTopic
+    }
+}
+
+impl KafkaError for FetchOffsetsError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            FetchOffsetsError::Member(error) => error.code(),
+            FetchOffsetsError::StaleEpoch => ErrorCode::StaleMemberEpoch,
+        }
+    }
+}
+
+impl KafkaError for ConsumerHeartbeatError {
+    fn code(&self) -> ErrorCode {
+        match self {
+            ConsumerHeartbeatError::Invalid(_) => ErrorCode::InvalidRequest,
+            ConsumerHeartbeatError::UnknownGroup | ConsumerHeartbeatError::ClassicGroup => {
+                ErrorCode::GroupIdNotFound
+            }
+            ConsumerHeartbeatError::UnknownMember => ErrorCode::UnknownMemberId,
+            ConsumerHeartbeatError::FencedEpoch { .. } => ErrorCode::FencedMemberEpoch,
+            ConsumerHeartbeatError::UnreleasedInstance { .. } => ErrorCode::UnreleasedInstanceId,
+            ConsumerHeartbeatError::FencedInstance { .. } => ErrorCode::FencedInstanceId,
+            ConsumerHeartbeatError::UnknownAssignor { .. } => ErrorCode::UnsupportedAssignor,
+            ConsumerHeartbeatError::Pattern(_) => ErrorCode::InvalidRegularExpression,
+            ConsumerHeartbeatError::GroupFull => ErrorCode::GroupMaxSizeReached,
+            ConsumerHeartbeatError::TooManyGroups | ConsumerHeartbeatError::NoMemory => {
+                ErrorCode::CoordinatorNotAvailable
+            }
+            ConsumerHeartbeatError::TooLarge => ErrorCode::MessageTooLarge,
+        }
     }
 }

@@ -5,6 +5,7 @@ mod differences;
 mod turns;
 mod wire_addresses;
 mod wire_approval;
+mod wire_consumer_groups;
 mod wire_controller;
 mod wire_differences;
 mod wire_directories;

@@ -312,6 +312,14 @@ fn groups() -> Result<Vec<Worst>> {
             groups: keys(count, &same),
             ..Default::default()
         })?,
+        worst("one group, again and again", 1, |count| {
+            consumer_group_describe_request::ConsumerGroupDescribeRequest {
+                group_ids: keys(count, &same),
+                ..Default::default()
+            }
+        })?,
+        worst("a long pattern", 1, |count| consumer_heartbeat("a pattern", Some(count), 0))?,
+        worst("many topics", 1, |count| consumer_heartbeat("topics", None, count))?,
         worst("filters", 5, |count| list_groups_request::ListGroupsRequest {
             states_filter: keys(count.min(900), &|at| at.to_string()),
             ..Default::default()
@@ -320,6 +328,23 @@ fn groups() -> Result<Vec<Worst>> {
             groups_names: keys(count, &|at| at.to_string()),
         })?,
     ])
+}
+
+/// A member that joins with a pattern of so many parts, or with so many topics.
+fn consumer_heartbeat(
+    member: &str,
+    parts: Option<usize>,
+    topics: usize,
+) -> consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'static> {
+    consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest {
+        group_id: name("consumers".to_owned()),
+        member_id: name(member.to_owned()),
+        rebalance_timeout_ms: 1_000,
+        subscribed_topic_names: Some((0..topics).map(|at| name(at.to_string())).collect()),
+        subscribed_topic_regex: parts.map(|parts| name("(a*)*".repeat(parts))),
+        topic_partitions: Some(Vec::new()),
+        ..Default::default()
+    }
 }
 
 fn topics() -> Result<Vec<Worst>> {

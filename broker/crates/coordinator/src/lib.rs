@@ -19,12 +19,21 @@ pub use group::classic::join::JoinRequest;
 pub use group::classic::leave::Leaver;
 pub use group::classic::member::{Caller, Protocol};
 pub use group::classic::sync::SyncRequest;
-pub use group::describe::{GroupDescription, GroupListing, MemberDescription};
+pub use group::consumer::assignors::Assignor;
+pub use group::consumer::describe::{ConsumerDescription, ConsumerGroupDescription};
+pub use group::consumer::error::{ConsumerHeartbeatError, InvalidHeartbeat};
+pub use group::consumer::group::ConsumerGroupState;
+pub use group::consumer::heartbeat::{ConsumerHeartbeat, ConsumerHeartbeatReply, Intent};
+pub use group::consumer::member::{ConsumerMetadata, CurrentAssignment, MemberState};
+pub use group::consumer::partitions::Partitions;
+pub use group::consumer::record::{ConsumerGroupValue, ConsumerRecord, PatternTopics};
+pub use group::consumer::topics::{SubscribedTopic, Topics};
+pub use group::describe::{GroupDescription, GroupKind, GroupListing, MemberDescription};
 pub use group::error::{
-    CommitOffsetError, CommitOffsetsError, DeleteGroupError, HeartbeatError, JoinError, MemberError,
-    StillSubscribed, SyncError,
+    CommitOffsetError, CommitOffsetsError, DeleteGroupError, FetchOffsetsError, HeartbeatError, JoinError,
+    MemberError, StillSubscribed, SyncError,
 };
-pub use group::ids::{Generation, GroupId, InstanceId, MemberId};
+pub use group::ids::{Generation, GroupEpoch, GroupId, InstanceId, MemberId};
 pub use group::limits::{
     EXPIRY_GROUPS_MAX, EXPIRY_RECORDS_MAX, GROUPS_MAX, GroupLimits, NEW_MEMBER_JOIN_TIMEOUT,
     PENDING_MEMBERS_MAX, PROTOCOLS_BYTES_MAX, PROTOCOLS_MAX, TEXT_BYTES_MAX,

@@ -91,7 +91,9 @@ impl From<CommitOffsetsError> for GroupRefusal {
         match error {
             CommitOffsetsError::Member(error) => error.into(),
             CommitOffsetsError::IllegalGeneration | CommitOffsetsError::Rebalancing => GroupRefusal::Rejoin,
-            CommitOffsetsError::UnknownGroup | CommitOffsetsError::TooManyGroups => GroupRefusal::NotHere,
+            CommitOffsetsError::UnknownGroup
+            | CommitOffsetsError::TooManyGroups
+            | CommitOffsetsError::StaleEpoch => GroupRefusal::NotHere,
         }
     }
 }

@@ -13,9 +13,6 @@ use crate::api::call::Call;
 use crate::api::{Answer, Malformed};
 use crate::broker::Broker;
 
-/// The one type of group served.
-const CLASSIC: &str = "classic";
-
 /// Handles a ListGroups.
 pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
     let request: ListGroupsRequest<'_> = call.request()?;
@@ -24,11 +21,11 @@ pub fn handle(broker: &Arc<Broker>, call: &Call) -> Result<Answer, Malformed> {
     };
     let (listed, is_loading) = broker.groups.list();
     // Looked up once, however long the filters and however many the groups are.
-    let is_of_type = has(&request.types_filter, CLASSIC);
-    let mut states = BTreeMap::new();
+    let (mut kinds, mut states) = (BTreeMap::new(), BTreeMap::new());
     let matching = listed.iter().filter(|listing| {
-        let state = listing.state.name();
-        is_of_type && *states.entry(state).or_insert_with(|| has(&request.states_filter, state))
+        let (kind, state) = (listing.kind.name(), listing.state);
+        *kinds.entry(kind).or_insert_with(|| has(&request.types_filter, kind))
+            && *states.entry(state).or_insert_with(|| has(&request.states_filter, state))
     });
     let code = if is_loading { ErrorCode::CoordinatorLoadInProgress } else { ErrorCode::None };
     let response = ListGroupsResponse {
@@ -43,7 +40,7 @@ fn row(listing: &GroupListing) -> ListedGroup<'_> {
     ListedGroup {
         group_id: Cow::Borrowed(listing.group.as_str()),
         protocol_type: Cow::Borrowed(&listing.protocol_type),
-        group_state: Cow::Borrowed(listing.state.name()),
-        group_type: Cow::Borrowed(CLASSIC),
+        group_state: Cow::Borrowed(listing.state),
+        group_type: Cow::Borrowed(listing.kind.name()),
     }
 }

@@ -26,6 +26,8 @@ use crate::view::View;
 
 /// From this version on topics are named by id.
 const TOPIC_IDS_FROM_VERSION: i16 = 10;
+/// From this version on members of the consumer protocol commit in their epoch.
+const STALE_EPOCH_FROM_VERSION: i16 = 9;
 /// From this version on clients know GROUP_ID_NOT_FOUND.
 const GROUP_ID_NOT_FOUND_FROM_VERSION: i16 = 9;
 
@@ -112,6 +114,9 @@ fn refused(error: &DecideError<CommitOffsetsError>, version: i16) -> ErrorCode {
             if version < GROUP_ID_NOT_FOUND_FROM_VERSION =>
         {
             ErrorCode::IllegalGeneration
+        }
+        DecideError::Refused(CommitOffsetsError::StaleEpoch) if version < STALE_EPOCH_FROM_VERSION => {
+            ErrorCode::UnsupportedVersion
         }
         _ => error.code(),
     }

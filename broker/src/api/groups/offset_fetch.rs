@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ottla_broker_coordinator::{CommittedOffset, GroupShard};
+use ottla_broker_coordinator::{CommittedOffset, FetchOffsetsError, GroupEpoch, GroupShard, MemberId};
 use ottla_broker_protocol::ErrorCode;
 use ottla_broker_protocol::messages::offset_fetch_request::{OffsetFetchRequest, OffsetFetchRequestTopics};
 use ottla_broker_protocol::messages::offset_fetch_response::{
@@ -43,6 +43,8 @@ struct Topic {
 /// One group's part of the request; `None` for its topics is all.
 struct Wanted {
     group: String,
+    /// Who asks, where it is a member of the consumer protocol.
+    member: Option<(MemberId, GroupEpoch)>,
     topics: Option<Vec<Topic>>,
 }
 
@@ -81,7 +83,7 @@ fn open<'r>(view: &'r View, call: &Call, request: &'r OffsetFetchRequest<'_>) ->
             let named = topics.iter();
             named.map(|one| naming.topic(group, &one.name, Uuid::default(), &one.partition_indexes)).collect()
         });
-        return vec![Wanted { group: group.to_owned(), topics }];
+        return vec![Wanted { group: group.to_owned(), member: None, topics }];
     }
     let mut wanted = Vec::with_capacity(request.groups.len());
     let mut told: BTreeSet<&str> = BTreeSet::new();
@@ -95,7 +97,9 @@ fn open<'r>(view: &'r View, call: &Call, request: &'r OffsetFetchRequest<'_>) ->
         });
         // All of a group's offsets are told once, too.
         if topics.is_some() || told.insert(&group.group_id) {
-            wanted.push(Wanted { group: group.group_id.clone().into_owned(), topics });
+            let member = group.member_id.as_deref().and_then(MemberId::new);
+            let member = member.zip(GroupEpoch::from_wire(group.member_epoch));
+            wanted.push(Wanted { group: group.group_id.clone().into_owned(), member, topics });
         }
     }
     wanted
@@ -125,11 +129,18 @@ impl<'r> Naming<'r> {
 
 fn fetch(broker: &Broker, view: &View, wanted: &Wanted, by_id: bool) -> Result<Answered<Topics>, ErrorCode> {
     let group = parts::any_group(&wanted.group);
-    let read = broker.groups.read(broker, &group, |shard| match &wanted.topics {
-        Some(topics) => topics.iter().map(|topic| named(shard, &group, topic, by_id)).collect(),
-        None => all(shard, &group, view, by_id),
+    let read = broker.groups.read(broker, &group, |shard| {
+        if let Some((member, epoch)) = &wanted.member {
+            shard.check_fetch(&group, member, *epoch)?;
+        }
+        Ok(match &wanted.topics {
+            Some(topics) => topics.iter().map(|topic| named(shard, &group, topic, by_id)).collect(),
+            None => all(shard, &group, view, by_id),
+        })
     });
-    read.map_err(|why| why.code())
+    let Answered { value, commit } = read.map_err(|why| why.code())?;
+    let value = value.map_err(|error: FetchOffsetsError| error.code())?;
+    Ok(Answered { value, commit })
 }
 
 fn named(

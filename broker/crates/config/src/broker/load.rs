@@ -228,6 +228,7 @@ fn check_metrics_listener(typed: &Typed<'_>) -> Result<(), ConfigError> {
 const ORDERED: &[(&str, &str)] = &[
     ("group.min.session.timeout.ms", "group.max.session.timeout.ms"),
     ("replica.fetch.wait.max.ms", "replica.lag.time.max.ms"),
+    ("group.consumer.heartbeat.interval.ms", "group.consumer.session.timeout.ms"),
     ("group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms"),
     ("group.consumer.min.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"),
 ];

@@ -148,6 +148,14 @@ pub struct GroupsConfig {
     pub session_timeout_ms_max: DurationMs,
     /// `group.max.size`.
     pub members_max: u32,
+    /// `group.consumer.session.timeout.ms`.
+    pub consumer_session_timeout_ms: DurationMs,
+    /// `group.consumer.heartbeat.interval.ms`.
+    pub consumer_heartbeat_interval_ms: DurationMs,
+    /// `group.consumer.max.size`.
+    pub consumers_max: u32,
+    /// `group.consumer.assignors`, the default first.
+    pub consumer_assignors: Vec<String>,
 }
 
 /// Transactions and their topic.
@@ -346,6 +354,10 @@ impl GroupsConfig {
             session_timeout_ms_min: typed.duration("group.min.session.timeout.ms"),
             session_timeout_ms_max: typed.duration("group.max.session.timeout.ms"),
             members_max: typed.u32("group.max.size"),
+            consumer_session_timeout_ms: typed.duration("group.consumer.session.timeout.ms"),
+            consumer_heartbeat_interval_ms: typed.duration("group.consumer.heartbeat.interval.ms"),
+            consumers_max: typed.u32("group.consumer.max.size"),
+            consumer_assignors: typed.list("group.consumer.assignors"),
         }
     }
 }

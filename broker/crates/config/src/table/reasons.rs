@@ -6,8 +6,12 @@ pub(crate) const THROTTLES: &str = "copies between brokers are not throttled yet
 pub(crate) const TIERS: &str = "there is no remote tier yet";
 pub(crate) const SHARE: &str = "share groups are not served yet";
 pub(crate) const STREAMS: &str = "groups of the streams protocol are not served yet";
-pub(crate) const NEW_GROUPS: &str =
-    "groups of the consumer protocol (KIP-848) are not served yet, clients use classic ones";
+pub(crate) const GROUP_PROTOCOLS: &str =
+    "groups of the classic and of the consumer protocol are always served";
+pub(crate) const GROUP_SETTINGS: &str = "groups have no settings of their own yet, those of the broker count";
+pub(crate) const GROUP_MIGRATION: &str =
+    "a group changes its protocol only while it has no members; stop them all, then start the new ones";
+pub(crate) const PATTERNS: &str = "patterns are matched again as soon as topics change";
 pub(crate) const TRANSACTIONS: &str = "transactions are not served yet";
 pub(crate) const COORDINATOR: &str = "the coordinator sizes its threads and buffers by itself";
 pub(crate) const OFFSETS_CODEC: &str = "offsets are stored without compression";

@@ -91,9 +91,9 @@ const fn group(setting: Setting) -> Setting {
 #[rustfmt::skip] // A table is read by rows.
 pub(crate) const GROUP: &[Setting] = &[
     group(int("consumer.session.timeout.ms", "45000", "After how long without a heartbeat a member is removed."))
-        .at_least(1).synonyms(&["group.consumer.session.timeout.ms"]).kip(848).inert(why::NEW_GROUPS),
+        .at_least(1).synonyms(&["group.consumer.session.timeout.ms"]).kip(848).inert(why::GROUP_SETTINGS),
     group(int("consumer.heartbeat.interval.ms", "5000", "How often members send heartbeats."))
-        .at_least(1).synonyms(&["group.consumer.heartbeat.interval.ms"]).kip(848).inert(why::NEW_GROUPS),
+        .at_least(1).synonyms(&["group.consumer.heartbeat.interval.ms"]).kip(848).inert(why::GROUP_SETTINGS),
     group(string("share.auto.offset.reset", "latest", "Where a share group starts on a partition it has not read: latest, earliest, or by_duration with an ISO 8601 duration."))
         .kip(932).inert(why::SHARE),
     group(int("share.heartbeat.interval.ms", "5000", "How often share members send heartbeats."))

@@ -7,15 +7,36 @@ use bytes::Bytes;
 use crate::group::classic::group::{Group, GroupState};
 use crate::group::ids::{GroupId, InstanceId, MemberId};
 
+/// Which protocol a group's members use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum GroupKind {
+    /// They are called together and assign among themselves; also offsets without members.
+    Classic,
+    /// The coordinator assigns (KIP-848).
+    Consumer,
+}
+
+impl GroupKind {
+    /// Kafka's name of this type of groups.
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupKind::Classic => "classic",
+            GroupKind::Consumer => "consumer",
+        }
+    }
+}
+
 /// What ListGroups tells of a group.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupListing {
     /// Its name.
     pub group: GroupId,
+    /// Which protocol its members use.
+    pub kind: GroupKind,
     /// What kind of group; empty for mere offsets.
     pub protocol_type: Arc<str>,
-    /// As of the last decision, committed or not.
-    pub state: GroupState,
+    /// The name of its state, of [`GroupState`] or [`ConsumerGroupState`](crate::ConsumerGroupState).
+    pub state: &'static str,
 }
 
 /// A member as administrators see it.
@@ -50,7 +71,12 @@ pub struct GroupDescription {
 
 impl Group {
     pub(crate) fn listing(&self) -> GroupListing {
-        GroupListing { group: self.id.clone(), protocol_type: self.kind(), state: self.state }
+        GroupListing {
+            group: self.id.clone(),
+            kind: GroupKind::Classic,
+            protocol_type: self.kind(),
+            state: self.state.name(),
+        }
     }
 
     pub(crate) fn description(&self) -> GroupDescription {

@@ -95,9 +95,23 @@ pub enum CommitOffsetsError {
     /// A member commits for a group that there is not.
     #[error("there is no such group")]
     UnknownGroup,
+    /// A member of the consumer protocol is in another epoch by now.
+    #[error("the member is in another epoch")]
+    StaleEpoch,
     /// The shard has no room for one more group.
     #[error("the coordinator has too many groups")]
     TooManyGroups,
+}
+
+/// Why a member's committed offsets are not told to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FetchOffsetsError {
+    /// Who asks is no member.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// A member of the consumer protocol is in another epoch by now.
+    #[error("the member is in another epoch")]
+    StaleEpoch,
 }
 
 /// Why one offset is not committed; the others of its request may be.

@@ -77,3 +77,26 @@ impl Generation {
         Generation(self.0.saturating_add(1))
     }
 }
+
+/// How often the members of a group of the consumer protocol, their subscriptions or their topics have changed
+/// (KIP-848). Assignments and members carry the one that they have reached; zero is before the first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroupEpoch(pub i32);
+
+impl GroupEpoch {
+    /// An epoch as the wire or a record has it; negative means none.
+    pub const fn from_wire(value: i32) -> Option<GroupEpoch> {
+        if value < 0 { None } else { Some(GroupEpoch(value)) }
+    }
+
+    /// The epoch after this one; a group never comes near the last.
+    pub const fn next(self) -> GroupEpoch {
+        GroupEpoch(self.0.saturating_add(1))
+    }
+}
+
+impl fmt::Display for GroupEpoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}

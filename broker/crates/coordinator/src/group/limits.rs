@@ -2,6 +2,9 @@
 
 use ottla_broker_types::DurationMs;
 
+use crate::group::consumer::assignors::Assignor;
+use crate::group::consumer::error::ConsumerHeartbeatError;
+
 /// How long a new member's join may be parked. It has no id yet, so it cannot send heartbeats, and whether its
 /// client still waits cannot be told (Kafka's value).
 pub const NEW_MEMBER_JOIN_TIMEOUT: DurationMs = DurationMs(5 * 60 * 1000);
@@ -34,10 +37,32 @@ pub struct GroupLimits {
     pub initial_rebalance_delay: DurationMs,
     /// `group.max.size`.
     pub members_max: usize,
+    /// `group.consumer.session.timeout.ms`.
+    pub consumer_session_timeout: DurationMs,
+    /// `group.consumer.max.size`.
+    pub consumers_max: usize,
+    /// `group.consumer.assignors`, the default first; not empty.
+    pub assignors: Vec<Assignor>,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_bytes_max: usize,
     /// `offsets.retention.minutes`.
     pub offsets_retention: DurationMs,
     /// `offsets.retention.check.interval.ms`.
     pub offsets_retention_check: DurationMs,
+}
+
+impl GroupLimits {
+    /// The assignor of groups whose members ask for none.
+    pub(crate) fn default_assignor(&self) -> Assignor {
+        self.assignors.first().copied().unwrap_or(Assignor::Uniform)
+    }
+
+    /// The assignor of a name among those that the broker offers.
+    pub(crate) fn assignor_named(&self, name: &str) -> Result<Assignor, ConsumerHeartbeatError> {
+        let found = self.assignors.iter().copied().find(|assignor| assignor.name() == name);
+        found.ok_or_else(|| ConsumerHeartbeatError::UnknownAssignor {
+            name: name.to_owned(),
+            supported: self.assignors.iter().map(|assignor| assignor.name()).collect::<Vec<_>>().join(", "),
+        })
+    }
 }

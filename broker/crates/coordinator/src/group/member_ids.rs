@@ -22,16 +22,24 @@ impl MemberIds {
     /// The id of a new member: a static one is named by its instance, others by the client's id.
     pub(crate) fn draw(&self, client_id: &str, instance: Option<&InstanceId>) -> MemberId {
         let name = instance.map_or(client_id, InstanceId::as_str);
+        MemberId::new(&format!("{name}-{}", self.uuid())).expect("a drawn id is never empty")
+    }
+
+    /// The id of a member of the consumer protocol that brings none.
+    pub(crate) fn draw_bare(&self) -> MemberId {
+        MemberId::new(&self.uuid()).expect("a drawn id is never empty")
+    }
+
+    fn uuid(&self) -> String {
         let (high, low) = (self.next(), self.next());
-        let text = format!(
-            "{name}-{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
+        format!(
+            "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
             high >> 32,
             (high >> 16) & 0xffff,
             high & 0xfff,
             0x8000 | (low >> 48) & 0x3fff,
             low & 0xffff_ffff_ffff,
-        );
-        MemberId::new(&text).expect("a drawn id is never empty")
+        )
     }
 
     /// SplitMix64.

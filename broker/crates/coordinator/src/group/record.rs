@@ -15,6 +15,7 @@ use ottla_broker_types::{
 };
 
 use crate::group::classic::member::{Member, Protocol};
+use crate::group::consumer::record::ConsumerRecord;
 use crate::group::ids::{Generation, GroupId, InstanceId, MemberId};
 use crate::offsets::commit::{ClientOffset, CommittedOffset};
 use crate::runtime::budget::Budget;
@@ -24,7 +25,7 @@ use crate::runtime::shard::ShardRecord;
 const OFFSET_KEY_VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;
 /// The version of offset keys as Kafka writes them.
 const OFFSET_KEY_VERSION: i16 = 1;
-/// The key version that names a classic group; later ones belong to other kinds of groups.
+/// The key version that names a classic group.
 const GROUP_KEY_VERSION: i16 = 2;
 /// The version of group values that every Kafka since 2.3 reads.
 const GROUP_VALUE_VERSION: i16 = 3;
@@ -61,6 +62,13 @@ pub enum GroupRecord {
         group: GroupId,
         /// What is known of it.
         value: Option<GroupValue>,
+    },
+    /// A record of a group of the consumer protocol.
+    Consumer {
+        /// The group.
+        group: GroupId,
+        /// What it says.
+        record: ConsumerRecord,
     },
     /// A committed offset.
     Offset {
@@ -158,6 +166,7 @@ impl ShardRecord for GroupRecord {
                 let value = value.as_ref().map(GroupValue::encode).transpose()?;
                 Ok((encode_versioned(&key, GROUP_KEY_VERSION)?, value))
             }
+            GroupRecord::Consumer { group, record } => record.encode(group),
             GroupRecord::Offset { group, at, value } => {
                 let key = OffsetCommitKey {
                     group: Cow::Borrowed(group.as_str()),
@@ -180,6 +189,10 @@ impl ShardRecord for GroupRecord {
                 at: TopicPartition { topic: TopicName::stored(&key.topic)?, partition },
                 value: value.map(decode_offset).transpose()?,
             }));
+        }
+        if ConsumerRecord::is_key(version) {
+            let (group, record) = ConsumerRecord::decode(version, key, value)?;
+            return Ok(Some(GroupRecord::Consumer { group, record }));
         }
         if version != GROUP_KEY_VERSION {
             return Ok(None);
@@ -334,7 +347,7 @@ mod tests {
 
     #[test]
     fn records_of_other_kinds_of_groups_are_left_alone() {
-        assert!(matches!(GroupRecord::decode(b"\x00\x03\x00\x01g", None), Ok(None)));
+        assert!(matches!(GroupRecord::decode(b"\x00\x0b\x00\x01g", None), Ok(None)));
     }
 
     #[test]

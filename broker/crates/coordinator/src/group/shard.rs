@@ -11,6 +11,8 @@ use crate::group::classic::join::JoinRequest;
 use crate::group::classic::leave::Leaver;
 use crate::group::classic::member::Caller;
 use crate::group::classic::sync::SyncRequest;
+use crate::group::consumer::group::ConsumerGroup;
+use crate::group::consumer::shard::Times;
 use crate::group::describe::{GroupDescription, GroupListing};
 use crate::group::error::{
     CommitOffsetError, CommitOffsetsError, DeleteGroupError, HeartbeatError, JoinError, MemberError,
@@ -40,18 +42,24 @@ pub struct GroupMemory {
 
 /// What of a decision is in no record: sessions, who waits, a generation in the making.
 #[derive(Debug)]
-pub struct GroupChange(Change);
+pub struct GroupChange(pub(crate) Change);
 
 #[derive(Debug)]
-enum Change {
+pub(crate) enum Change {
     Group(Box<Group>),
     Session(GroupId, MemberId, MonotonicMs),
+    /// Of a member of the consumer protocol.
+    Times(Times),
+    /// Topics that groups of the consumer protocol want may have changed.
+    Stale,
+    /// What was due of a group is done.
+    Rearm(GroupId),
     Expired(Expiry),
 }
 
 /// How far the search for expired offsets has come.
 #[derive(Clone, Debug)]
-struct Expiry {
+pub(crate) struct Expiry {
     /// The last group that was looked at; `None` before the first.
     after: Option<GroupId>,
     due: MonotonicMs,
@@ -70,12 +78,14 @@ enum Due {
 /// The groups of one partition.
 #[derive(Debug)]
 pub struct GroupShard {
-    limits: GroupLimits,
-    memory: GroupMemory,
-    groups: BTreeMap<GroupId, Group>,
+    pub(crate) limits: GroupLimits,
+    pub(crate) memory: GroupMemory,
+    /// Classic groups, and those that are nothing but offsets. No name is in both.
+    pub(crate) groups: BTreeMap<GroupId, Group>,
+    pub(crate) consumers: BTreeMap<GroupId, ConsumerGroup>,
     offsets: OffsetStore,
-    ids: MemberIds,
-    timers: Timers<GroupId>,
+    pub(crate) ids: MemberIds,
+    pub(crate) timers: Timers<GroupId>,
     expiry: Expiry,
 }
 
@@ -88,9 +98,10 @@ impl Shard for GroupShard {
     fn replay(&mut self, record: &GroupRecord) {
         match record {
             GroupRecord::Offset { group, at, value: Some(offset) } => {
-                self.groups.entry(group.clone()).or_insert_with(|| Group::new(group.clone()));
                 self.offsets.insert(group, at, offset.clone());
+                self.ensure_listed(group);
             }
+            GroupRecord::Consumer { group, record } => self.replay_consumer(group, record),
             GroupRecord::Offset { group, at, value: None } => self.offsets.remove(group, at),
             GroupRecord::Group { group, value: Some(value) } => {
                 let restored = Group::restored(group.clone(), value, &self.memory.members);
@@ -98,9 +109,7 @@ impl Shard for GroupShard {
             }
             GroupRecord::Group { group, value: None } => {
                 self.groups.remove(group);
-                if self.offsets.of(group).is_some() {
-                    self.groups.insert(group.clone(), Group::new(group.clone()));
-                }
+                self.ensure_listed(group);
                 self.arm(group);
             }
         }
@@ -127,6 +136,9 @@ impl Shard for GroupShard {
                     self.arm(&group);
                 }
             }
+            Change::Times(times) => self.apply_times(&times),
+            Change::Stale => self.consumers.values_mut().for_each(|group| group.is_stale = true),
+            Change::Rearm(group) => self.arm(&group),
             Change::Expired(expiry) => self.expiry = expiry,
         }
     }
@@ -136,7 +148,10 @@ impl Shard for GroupShard {
         for group in self.groups.values_mut() {
             group.members.values_mut().for_each(|member| member.touch(now.mono));
         }
-        for id in self.groups.keys().cloned().collect::<Vec<_>>() {
+        for group in self.consumers.values_mut() {
+            group.loaded(now, self.limits.consumer_session_timeout);
+        }
+        for id in self.groups.keys().chain(self.consumers.keys()).cloned().collect::<Vec<_>>() {
             self.arm(&id);
         }
     }
@@ -151,7 +166,7 @@ impl Shard for GroupShard {
         match &due.0 {
             Due::Group(id) => match self.groups.get(id) {
                 Some(group) => self.change(turn, group, |group, step| group.tick(step)).1,
-                None => Outcome::default(),
+                None => self.tick_consumers(turn, id),
             },
             Due::Expiry => self.expire(turn),
         }
@@ -180,6 +195,7 @@ impl GroupShard {
             offsets: OffsetStore::new(&memory.offsets),
             memory,
             groups: BTreeMap::new(),
+            consumers: BTreeMap::new(),
             ids: MemberIds::new(seed),
             timers: Timers::default(),
             expiry: Expiry { after: None, due: MonotonicMs(u64::MAX) },
@@ -190,6 +206,7 @@ impl GroupShard {
     pub fn join(&self, turn: &Turn, join: &JoinRequest, token: Token<JoinReply>) -> Outcome<GroupShard> {
         let sessions = self.limits.session_timeout_min..=self.limits.session_timeout_max;
         let known = self.groups.get(&join.group);
+        let converted = self.convertible_to_classic(&join.group);
         let refused = if !sessions.contains(&join.session_timeout) {
             Some(JoinError::SessionTimeout)
         } else if join.protocols.is_empty() || join.protocols.len() > PROTOCOLS_MAX {
@@ -200,6 +217,8 @@ impl GroupShard {
             Some(MemberError::Unknown.into())
         } else if known.is_none() && self.groups.len() >= GROUPS_MAX {
             Some(JoinError::TooManyGroups)
+        } else if converted.is_none() {
+            Some(JoinError::Protocols)
         } else {
             None
         };
@@ -210,7 +229,9 @@ impl GroupShard {
         }
         let new = known.is_none().then(|| Group::new(join.group.clone()));
         let Some(group) = known.or(new.as_ref()) else { return Outcome::default() };
-        self.change(turn, group, |group, step| group.join(step, join, token)).1
+        let mut out = self.change(turn, group, |group, step| group.join(step, join, token)).1;
+        out.records.splice(0..0, converted.unwrap_or_default());
+        out
     }
 
     /// A SyncGroup, answered under `token`.
@@ -259,6 +280,10 @@ impl GroupShard {
         turn: &Turn,
         commit: &CommitRequest,
     ) -> Result<(PerPart<CommitOffsetError>, Outcome<GroupShard>), CommitOffsetsError> {
+        if let Some(group) = self.consumers.get(&commit.group) {
+            group.validate_commit(&commit.caller, commit.generation)?;
+            return Ok(self.commit(turn, commit, Outcome::default()));
+        }
         let touched = match self.groups.get(&commit.group) {
             Some(group) => {
                 let member = group.validate_commit(&commit.caller, commit.generation)?;
@@ -268,8 +293,17 @@ impl GroupShard {
             None if self.groups.len() >= GROUPS_MAX => return Err(CommitOffsetsError::TooManyGroups),
             None => None,
         };
+        Ok(self.commit(turn, commit, touched.unwrap_or_default()))
+    }
+
+    fn commit(
+        &self,
+        turn: &Turn,
+        commit: &CommitRequest,
+        touched: Outcome<GroupShard>,
+    ) -> (PerPart<CommitOffsetError>, Outcome<GroupShard>) {
         let (records, results) = commit.records(turn, self.limits.offset_metadata_bytes_max, &self.offsets);
-        Ok((results, Outcome { records, ..touched.unwrap_or_default() }))
+        (results, Outcome { records, ..touched })
     }
 
     /// How far a group has come in a partition, whether or not that is committed yet.
@@ -292,18 +326,21 @@ impl GroupShard {
         self.every_committed().map(|(_, at, _)| at.topic.clone()).collect()
     }
 
-    /// A group as administrators see it; `None` if there is no such group.
+    /// A classic group as administrators see it; `None` if there is no such group.
     pub fn describe(&self, id: &GroupId) -> Option<GroupDescription> {
         self.groups.get(id).map(Group::description)
     }
 
-    /// Every group, in the order of names.
+    /// Every group: the classic ones, then those of the consumer protocol.
     pub fn list(&self) -> impl Iterator<Item = GroupListing> {
-        self.groups.values().map(Group::listing)
+        self.groups.values().map(Group::listing).chain(self.list_consumers())
     }
 
     /// A DeleteGroups for one group. The answer waits for the records.
     pub fn delete_group(&self, id: &GroupId) -> Result<Outcome<GroupShard>, DeleteGroupError> {
+        if let Some(group) = self.consumers.get(id) {
+            return self.delete_consumers(group);
+        }
         let group = self.groups.get(id).ok_or(DeleteGroupError::Unknown)?;
         if group.state != GroupState::Empty {
             return Err(DeleteGroupError::NotEmpty);
@@ -317,6 +354,9 @@ impl GroupShard {
         id: &GroupId,
         wanted: &[TopicPartition],
     ) -> Result<(PerPart<StillSubscribed>, Outcome<GroupShard>), DeleteGroupError> {
+        if let Some(group) = self.consumers.get(id) {
+            return Ok(self.delete_consumers_offsets(group, wanted));
+        }
         let group = self.groups.get(id).ok_or(DeleteGroupError::Unknown)?;
         let (records, results) = group.delete_offsets(self.offsets_of(id), wanted)?;
         Ok((results, Outcome::of_records(records)))
@@ -338,13 +378,16 @@ impl GroupShard {
         let mut records = Vec::new();
         let from = self.expiry.after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
         let mut after = None;
-        for (id, group) in self.groups.range::<GroupId, _>((from, Bound::Unbounded)).take(EXPIRY_GROUPS_MAX) {
+        let range = (from, Bound::Unbounded);
+        let classic = self.groups.range::<GroupId, _>(range).map(|(id, _)| id).take(EXPIRY_GROUPS_MAX);
+        let consumers = self.consumers.range::<GroupId, _>(range).map(|(id, _)| id).take(EXPIRY_GROUPS_MAX);
+        let next: BTreeSet<&GroupId> = classic.chain(consumers).collect();
+        for id in next.into_iter().take(EXPIRY_GROUPS_MAX) {
             let room = EXPIRY_RECORDS_MAX.saturating_sub(records.len());
             if room == 0 {
                 break;
             }
-            let retention = self.limits.offsets_retention;
-            let expired = group.expired(self.offsets_of(id), turn.now, retention, room);
+            let expired = self.expired_of(id, turn.now, room);
             let is_cut = expired.len() >= room;
             records.extend(expired);
             if is_cut {
@@ -354,12 +397,29 @@ impl GroupShard {
             after = Some(id.clone());
         }
         let after = after.or_else(|| self.expiry.after.clone());
-        let is_over = self.groups.keys().next_back().is_none_or(|last| Some(last) <= after.as_ref());
+        let last = self.groups.keys().next_back().max(self.consumers.keys().next_back());
+        let is_over = last.is_none_or(|last| Some(last) <= after.as_ref());
         let expiry = match is_over {
             true => Expiry { after: None, due: turn.now.mono.plus(self.limits.offsets_retention_check) },
             false => Expiry { after, due: turn.now.mono },
         };
         Outcome { records, ..Outcome::of_change(GroupChange(Change::Expired(expiry))) }
+    }
+
+    fn expired_of(&self, id: &GroupId, now: Now, records_max: usize) -> Vec<GroupRecord> {
+        if let Some(group) = self.consumers.get(id) {
+            return self.expired_of_consumers(group, now, records_max);
+        }
+        let group = self.groups.get(id);
+        let retention = self.limits.offsets_retention;
+        group.map(|group| group.expired(self.offsets_of(id), now, retention, records_max)).unwrap_or_default()
+    }
+
+    /// Offsets that belong to no group that is known otherwise are one themselves.
+    pub(crate) fn ensure_listed(&mut self, id: &GroupId) {
+        if self.offsets.of(id).is_some() && !self.consumers.contains_key(id) {
+            self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone()));
+        }
     }
 
     /// Decides on a copy of a group, which takes its place once the records are written.
@@ -390,13 +450,14 @@ impl GroupShard {
         Outcome::of_change(GroupChange(Change::Session(group.id.clone(), member, expires)))
     }
 
-    fn offsets_of(&self, id: &GroupId) -> &GroupOffsets {
+    pub(crate) fn offsets_of(&self, id: &GroupId) -> &GroupOffsets {
         const NONE: &GroupOffsets = &GroupOffsets::new();
         self.offsets.of(id).unwrap_or(NONE)
     }
 
-    fn arm(&mut self, id: &GroupId) {
-        let due = self.groups.get(id).and_then(Group::next_deadline);
+    pub(crate) fn arm(&mut self, id: &GroupId) {
+        let classic = self.groups.get(id).and_then(Group::next_deadline);
+        let due = classic.or_else(|| self.consumers.get(id)?.next_deadline());
         self.timers.arm(id, due);
     }
 }

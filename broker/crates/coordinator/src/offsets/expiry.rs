@@ -42,7 +42,13 @@ impl Group {
     }
 }
 
-fn is_expired(offset: &CommittedOffset, base: TimestampMs, now: TimestampMs, retention: DurationMs) -> bool {
+/// Whether an offset whose age counts from `base` has expired.
+pub(crate) fn is_expired(
+    offset: &CommittedOffset,
+    base: TimestampMs,
+    now: TimestampMs,
+    retention: DurationMs,
+) -> bool {
     match offset.expires {
         Some(expires) => now >= expires,
         None => base <= now.minus(retention),

@@ -2,6 +2,9 @@
 
 mod batches;
 mod commits;
+mod consumers;
+mod consumers_random;
+mod consumers_stage;
 mod coordinator;
 mod hostile;
 mod membership;

@@ -13,11 +13,11 @@ use ottla_broker_types::{
 
 use crate::runtime::batches::encode_batches;
 use crate::{
-    Answer, Answers, Budget, Caller, ClientOffset, CommitOffsetError, CommitOffsetsError, CommitRequest,
-    Coordinator, DecideError, DeleteGroupError, Generation, GroupId, GroupLimits, GroupMemory, GroupRecord,
-    GroupShard, HeartbeatError, InstanceId, JoinError, JoinRequest, Joined, Loading, MemberError, MemberId,
-    NotWritten, OffsetToCommit, Outcome, PerPart, Protocol, Reply, ShardLog, SyncError, SyncRequest, Synced,
-    Turn, Unanswered,
+    Answer, Answers, Assignor, Budget, Caller, ClientOffset, CommitOffsetError, CommitOffsetsError,
+    CommitRequest, Coordinator, DecideError, DeleteGroupError, Generation, GroupId, GroupLimits, GroupMemory,
+    GroupRecord, GroupShard, HeartbeatError, InstanceId, JoinError, JoinRequest, Joined, Loading,
+    MemberError, MemberId, NotWritten, OffsetToCommit, Outcome, PerPart, Protocol, Reply, ShardLog,
+    SyncError, SyncRequest, Synced, Turn, Unanswered,
 };
 
 pub const SESSION: u64 = 10_000;
@@ -35,6 +35,9 @@ pub fn limits() -> GroupLimits {
         session_timeout_max: DurationMs(1_800_000),
         initial_rebalance_delay: DurationMs(INITIAL_DELAY),
         members_max: 4,
+        consumer_session_timeout: DurationMs(45_000),
+        consumers_max: 1_000,
+        assignors: vec![Assignor::Uniform, Assignor::Range],
         offset_metadata_bytes_max: 16,
         offsets_retention: DurationMs(RETENTION),
         offsets_retention_check: DurationMs(RETENTION_CHECK),

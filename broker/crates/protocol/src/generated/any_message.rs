@@ -107,6 +107,10 @@ pub enum AnyRequest<'a> {
     UnregisterBroker(unregister_broker_request::UnregisterBrokerRequest),
     /// Key 67.
     AllocateProducerIds(allocate_producer_ids_request::AllocateProducerIdsRequest),
+    /// Key 68.
+    ConsumerGroupHeartbeat(consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'a>),
+    /// Key 69.
+    ConsumerGroupDescribe(consumer_group_describe_request::ConsumerGroupDescribeRequest<'a>),
     /// Key 74.
     ListConfigResources(list_config_resources_request::ListConfigResourcesRequest),
     /// Key 75.
@@ -173,6 +177,8 @@ impl AnyRequest<'static> {
             ApiKey::BrokerHeartbeat => AnyRequest::BrokerHeartbeat(Default::default()),
             ApiKey::UnregisterBroker => AnyRequest::UnregisterBroker(Default::default()),
             ApiKey::AllocateProducerIds => AnyRequest::AllocateProducerIds(Default::default()),
+            ApiKey::ConsumerGroupHeartbeat => AnyRequest::ConsumerGroupHeartbeat(Default::default()),
+            ApiKey::ConsumerGroupDescribe => AnyRequest::ConsumerGroupDescribe(Default::default()),
             ApiKey::ListConfigResources => AnyRequest::ListConfigResources(Default::default()),
             ApiKey::DescribeTopicPartitions => AnyRequest::DescribeTopicPartitions(Default::default()),
             ApiKey::RaftMessage => AnyRequest::RaftMessage(Default::default()),
@@ -240,6 +246,8 @@ impl<'a> AnyRequest<'a> {
             ApiKey::BrokerHeartbeat => AnyRequest::BrokerHeartbeat(Decode::decode(r, version)?),
             ApiKey::UnregisterBroker => AnyRequest::UnregisterBroker(Decode::decode(r, version)?),
             ApiKey::AllocateProducerIds => AnyRequest::AllocateProducerIds(Decode::decode(r, version)?),
+            ApiKey::ConsumerGroupHeartbeat => AnyRequest::ConsumerGroupHeartbeat(Decode::decode(r, version)?),
+            ApiKey::ConsumerGroupDescribe => AnyRequest::ConsumerGroupDescribe(Decode::decode(r, version)?),
             ApiKey::ListConfigResources => AnyRequest::ListConfigResources(Decode::decode(r, version)?),
             ApiKey::DescribeTopicPartitions => {
                 AnyRequest::DescribeTopicPartitions(Decode::decode(r, version)?)
@@ -301,6 +309,8 @@ impl<'a> AnyRequest<'a> {
             AnyRequest::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
             AnyRequest::UnregisterBroker(_) => ApiKey::UnregisterBroker,
             AnyRequest::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
+            AnyRequest::ConsumerGroupHeartbeat(_) => ApiKey::ConsumerGroupHeartbeat,
+            AnyRequest::ConsumerGroupDescribe(_) => ApiKey::ConsumerGroupDescribe,
             AnyRequest::ListConfigResources(_) => ApiKey::ListConfigResources,
             AnyRequest::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
             AnyRequest::RaftMessage(_) => ApiKey::RaftMessage,
@@ -361,6 +371,8 @@ impl Encode for AnyRequest<'_> {
             AnyRequest::BrokerHeartbeat(message) => message.encode(w, version),
             AnyRequest::UnregisterBroker(message) => message.encode(w, version),
             AnyRequest::AllocateProducerIds(message) => message.encode(w, version),
+            AnyRequest::ConsumerGroupHeartbeat(message) => message.encode(w, version),
+            AnyRequest::ConsumerGroupDescribe(message) => message.encode(w, version),
             AnyRequest::ListConfigResources(message) => message.encode(w, version),
             AnyRequest::DescribeTopicPartitions(message) => message.encode(w, version),
             AnyRequest::RaftMessage(message) => message.encode(w, version),
@@ -662,6 +674,18 @@ impl<'a> From<allocate_producer_ids_request::AllocateProducerIdsRequest> for Any
     }
 }
 
+impl<'a> From<consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'a>> for AnyRequest<'a> {
+    fn from(message: consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'a>) -> Self {
+        AnyRequest::ConsumerGroupHeartbeat(message)
+    }
+}
+
+impl<'a> From<consumer_group_describe_request::ConsumerGroupDescribeRequest<'a>> for AnyRequest<'a> {
+    fn from(message: consumer_group_describe_request::ConsumerGroupDescribeRequest<'a>) -> Self {
+        AnyRequest::ConsumerGroupDescribe(message)
+    }
+}
+
 impl<'a> From<list_config_resources_request::ListConfigResourcesRequest> for AnyRequest<'a> {
     fn from(message: list_config_resources_request::ListConfigResourcesRequest) -> Self {
         AnyRequest::ListConfigResources(message)
@@ -794,6 +818,10 @@ pub enum AnyResponse<'a> {
     UnregisterBroker(unregister_broker_response::UnregisterBrokerResponse<'a>),
     /// Key 67.
     AllocateProducerIds(allocate_producer_ids_response::AllocateProducerIdsResponse),
+    /// Key 68.
+    ConsumerGroupHeartbeat(consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'a>),
+    /// Key 69.
+    ConsumerGroupDescribe(consumer_group_describe_response::ConsumerGroupDescribeResponse<'a>),
     /// Key 74.
     ListConfigResources(list_config_resources_response::ListConfigResourcesResponse<'a>),
     /// Key 75.
@@ -860,6 +888,8 @@ impl AnyResponse<'static> {
             ApiKey::BrokerHeartbeat => AnyResponse::BrokerHeartbeat(Default::default()),
             ApiKey::UnregisterBroker => AnyResponse::UnregisterBroker(Default::default()),
             ApiKey::AllocateProducerIds => AnyResponse::AllocateProducerIds(Default::default()),
+            ApiKey::ConsumerGroupHeartbeat => AnyResponse::ConsumerGroupHeartbeat(Default::default()),
+            ApiKey::ConsumerGroupDescribe => AnyResponse::ConsumerGroupDescribe(Default::default()),
             ApiKey::ListConfigResources => AnyResponse::ListConfigResources(Default::default()),
             ApiKey::DescribeTopicPartitions => AnyResponse::DescribeTopicPartitions(Default::default()),
             ApiKey::RaftMessage => AnyResponse::RaftMessage(Default::default()),
@@ -927,6 +957,10 @@ impl<'a> AnyResponse<'a> {
             ApiKey::BrokerHeartbeat => AnyResponse::BrokerHeartbeat(Decode::decode(r, version)?),
             ApiKey::UnregisterBroker => AnyResponse::UnregisterBroker(Decode::decode(r, version)?),
             ApiKey::AllocateProducerIds => AnyResponse::AllocateProducerIds(Decode::decode(r, version)?),
+            ApiKey::ConsumerGroupHeartbeat => {
+                AnyResponse::ConsumerGroupHeartbeat(Decode::decode(r, version)?)
+            }
+            ApiKey::ConsumerGroupDescribe => AnyResponse::ConsumerGroupDescribe(Decode::decode(r, version)?),
             ApiKey::ListConfigResources => AnyResponse::ListConfigResources(Decode::decode(r, version)?),
             ApiKey::DescribeTopicPartitions => {
                 AnyResponse::DescribeTopicPartitions(Decode::decode(r, version)?)
@@ -988,6 +1022,8 @@ impl<'a> AnyResponse<'a> {
             AnyResponse::BrokerHeartbeat(_) => ApiKey::BrokerHeartbeat,
             AnyResponse::UnregisterBroker(_) => ApiKey::UnregisterBroker,
             AnyResponse::AllocateProducerIds(_) => ApiKey::AllocateProducerIds,
+            AnyResponse::ConsumerGroupHeartbeat(_) => ApiKey::ConsumerGroupHeartbeat,
+            AnyResponse::ConsumerGroupDescribe(_) => ApiKey::ConsumerGroupDescribe,
             AnyResponse::ListConfigResources(_) => ApiKey::ListConfigResources,
             AnyResponse::DescribeTopicPartitions(_) => ApiKey::DescribeTopicPartitions,
             AnyResponse::RaftMessage(_) => ApiKey::RaftMessage,
@@ -1048,6 +1084,8 @@ impl Encode for AnyResponse<'_> {
             AnyResponse::BrokerHeartbeat(message) => message.encode(w, version),
             AnyResponse::UnregisterBroker(message) => message.encode(w, version),
             AnyResponse::AllocateProducerIds(message) => message.encode(w, version),
+            AnyResponse::ConsumerGroupHeartbeat(message) => message.encode(w, version),
+            AnyResponse::ConsumerGroupDescribe(message) => message.encode(w, version),
             AnyResponse::ListConfigResources(message) => message.encode(w, version),
             AnyResponse::DescribeTopicPartitions(message) => message.encode(w, version),
             AnyResponse::RaftMessage(message) => message.encode(w, version),
@@ -1348,6 +1386,18 @@ impl<'a> From<unregister_broker_response::UnregisterBrokerResponse<'a>> for AnyR
 impl<'a> From<allocate_producer_ids_response::AllocateProducerIdsResponse> for AnyResponse<'a> {
     fn from(message: allocate_producer_ids_response::AllocateProducerIdsResponse) -> Self {
         AnyResponse::AllocateProducerIds(message)
+    }
+}
+
+impl<'a> From<consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'a>> for AnyResponse<'a> {
+    fn from(message: consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'a>) -> Self {
+        AnyResponse::ConsumerGroupHeartbeat(message)
+    }
+}
+
+impl<'a> From<consumer_group_describe_response::ConsumerGroupDescribeResponse<'a>> for AnyResponse<'a> {
+    fn from(message: consumer_group_describe_response::ConsumerGroupDescribeResponse<'a>) -> Self {
+        AnyResponse::ConsumerGroupDescribe(message)
     }
 }
 

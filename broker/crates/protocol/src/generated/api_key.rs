@@ -105,6 +105,10 @@ pub enum ApiKey {
     UnregisterBroker = 64,
     /// Key 67.
     AllocateProducerIds = 67,
+    /// Key 68.
+    ConsumerGroupHeartbeat = 68,
+    /// Key 69.
+    ConsumerGroupDescribe = 69,
     /// Key 74.
     ListConfigResources = 74,
     /// Key 75.
@@ -177,6 +181,8 @@ impl ApiKey {
         ApiKey::BrokerHeartbeat,
         ApiKey::UnregisterBroker,
         ApiKey::AllocateProducerIds,
+        ApiKey::ConsumerGroupHeartbeat,
+        ApiKey::ConsumerGroupDescribe,
         ApiKey::ListConfigResources,
         ApiKey::DescribeTopicPartitions,
         ApiKey::RaftMessage,
@@ -235,6 +241,8 @@ impl ApiKey {
             63 => ApiKey::BrokerHeartbeat,
             64 => ApiKey::UnregisterBroker,
             67 => ApiKey::AllocateProducerIds,
+            68 => ApiKey::ConsumerGroupHeartbeat,
+            69 => ApiKey::ConsumerGroupDescribe,
             74 => ApiKey::ListConfigResources,
             75 => ApiKey::DescribeTopicPartitions,
             20000 => ApiKey::RaftMessage,
@@ -1414,6 +1422,57 @@ impl ApiKey {
                     is_replication: false,
                     items_max: 1000,
                     answer_bytes_max: 65536,
+                },
+            },
+            ApiKey::ConsumerGroupHeartbeat => ApiFacts {
+                name: "ConsumerGroupHeartbeat",
+                versions: 0..=1,
+                advertised: 0..=1,
+                flexible_from: 0,
+                rules: &ApiRules {
+                    listeners: Listeners::All,
+                    checks: &[
+                        Check {
+                            any_of: &[Need {
+                                resource: Resource::Group,
+                                operation: Operation::Read,
+                                field: Some("group_id"),
+                            }],
+                        },
+                        Check {
+                            any_of: &[Need {
+                                resource: Resource::Topic,
+                                operation: Operation::Describe,
+                                field: Some("subscribed_topic_names"),
+                            }],
+                        },
+                    ],
+                    quota: QuotaClass::Request,
+                    work: Work::Log,
+                    is_replication: false,
+                    items_max: 100000,
+                    answer_bytes_max: 4194304,
+                },
+            },
+            ApiKey::ConsumerGroupDescribe => ApiFacts {
+                name: "ConsumerGroupDescribe",
+                versions: 0..=1,
+                advertised: 0..=1,
+                flexible_from: 0,
+                rules: &ApiRules {
+                    listeners: Listeners::All,
+                    checks: &[Check {
+                        any_of: &[Need {
+                            resource: Resource::Group,
+                            operation: Operation::Describe,
+                            field: Some("group_ids"),
+                        }],
+                    }],
+                    quota: QuotaClass::Request,
+                    work: Work::Scan,
+                    is_replication: false,
+                    items_max: 100000,
+                    answer_bytes_max: 4194304,
                 },
             },
             ApiKey::ListConfigResources => ApiFacts {

@@ -78,6 +78,10 @@ pub enum ServedApi {
     UnregisterBroker,
     /// Key 67.
     AllocateProducerIds,
+    /// Key 68.
+    ConsumerGroupHeartbeat,
+    /// Key 69.
+    ConsumerGroupDescribe,
     /// Key 75.
     DescribeTopicPartitions,
     /// Key 20000.
@@ -127,6 +131,8 @@ impl ServedApi {
         ServedApi::BrokerHeartbeat,
         ServedApi::UnregisterBroker,
         ServedApi::AllocateProducerIds,
+        ServedApi::ConsumerGroupHeartbeat,
+        ServedApi::ConsumerGroupDescribe,
         ServedApi::DescribeTopicPartitions,
         ServedApi::RaftMessage,
         ServedApi::MetadataFetch,
@@ -184,6 +190,8 @@ impl ServedApi {
             ApiKey::BrokerHeartbeat => Some(ServedApi::BrokerHeartbeat),
             ApiKey::UnregisterBroker => Some(ServedApi::UnregisterBroker),
             ApiKey::AllocateProducerIds => Some(ServedApi::AllocateProducerIds),
+            ApiKey::ConsumerGroupHeartbeat => Some(ServedApi::ConsumerGroupHeartbeat),
+            ApiKey::ConsumerGroupDescribe => Some(ServedApi::ConsumerGroupDescribe),
             ApiKey::ListConfigResources => None,
             ApiKey::DescribeTopicPartitions => Some(ServedApi::DescribeTopicPartitions),
             ApiKey::RaftMessage => Some(ServedApi::RaftMessage),
@@ -231,6 +239,8 @@ impl ServedApi {
             ServedApi::BrokerHeartbeat => ApiKey::BrokerHeartbeat,
             ServedApi::UnregisterBroker => ApiKey::UnregisterBroker,
             ServedApi::AllocateProducerIds => ApiKey::AllocateProducerIds,
+            ServedApi::ConsumerGroupHeartbeat => ApiKey::ConsumerGroupHeartbeat,
+            ServedApi::ConsumerGroupDescribe => ApiKey::ConsumerGroupDescribe,
             ServedApi::DescribeTopicPartitions => ApiKey::DescribeTopicPartitions,
             ServedApi::RaftMessage => ApiKey::RaftMessage,
             ServedApi::MetadataFetch => ApiKey::MetadataFetch,

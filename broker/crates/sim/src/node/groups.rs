@@ -2,7 +2,7 @@
 //! I/O on the simulated disk only.
 
 use ottla_broker_coordinator::{
-    Answer, Answers, Budget, Caller, ClientOffset, CommitRequest, Coordinator as Serving, GroupId,
+    Answer, Answers, Assignor, Budget, Caller, ClientOffset, CommitRequest, Coordinator as Serving, GroupId,
     GroupLimits, GroupMemory, GroupShard, Hosting, JoinRequest, Loading, MemberId, NotWritten,
     OffsetToCommit, Outcome, Protocol, Reply as ShardReply, ShardLog, SyncRequest, Turn, Unanswered,
 };
@@ -79,6 +79,9 @@ fn limits() -> GroupLimits {
         session_timeout_max: DurationMs(60_000),
         initial_rebalance_delay: DurationMs(50),
         members_max: 100,
+        consumer_session_timeout: DurationMs(45_000),
+        consumers_max: 1_000,
+        assignors: vec![Assignor::Uniform, Assignor::Range],
         offset_metadata_bytes_max: 100,
         offsets_retention: DurationMs(86_400_000),
         offsets_retention_check: DurationMs(600_000),

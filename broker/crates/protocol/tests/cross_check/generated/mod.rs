@@ -105,6 +105,10 @@ pub(crate) fn every_message(check: &mut impl Check) {
     check.message::<unregister_broker_response::UnregisterBrokerResponse<'static>>();
     check.message::<allocate_producer_ids_request::AllocateProducerIdsRequest>();
     check.message::<allocate_producer_ids_response::AllocateProducerIdsResponse>();
+    check.message::<consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'static>>();
+    check.message::<consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'static>>();
+    check.message::<consumer_group_describe_request::ConsumerGroupDescribeRequest<'static>>();
+    check.message::<consumer_group_describe_response::ConsumerGroupDescribeResponse<'static>>();
     check.message::<list_config_resources_request::ListConfigResourcesRequest>();
     check.message::<list_config_resources_response::ListConfigResourcesResponse<'static>>();
     check.message::<describe_topic_partitions_request::DescribeTopicPartitionsRequest<'static>>();
@@ -117,6 +121,21 @@ pub(crate) fn every_message(check: &mut impl Check) {
     check.message::<forward_admin_response::ForwardAdminResponse<'static>>();
     check.message::<broker_registration_change_record::BrokerRegistrationChangeRecord>();
     check.message::<config_record::ConfigRecord<'static>>();
+    check.message::<consumer_group_current_member_assignment_key::ConsumerGroupCurrentMemberAssignmentKey<'static>>();
+    check
+        .message::<consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue>(
+        );
+    check.message::<consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey<'static>>();
+    check.message::<consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue<'static>>();
+    check.message::<consumer_group_metadata_key::ConsumerGroupMetadataKey<'static>>();
+    check.message::<consumer_group_metadata_value::ConsumerGroupMetadataValue>();
+    check.message::<consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey<'static>>();
+    check.message::<consumer_group_regular_expression_value::ConsumerGroupRegularExpressionValue<'static>>();
+    check.message::<consumer_group_target_assignment_member_key::ConsumerGroupTargetAssignmentMemberKey<'static>>();
+    check
+        .message::<consumer_group_target_assignment_member_value::ConsumerGroupTargetAssignmentMemberValue>();
+    check.message::<consumer_group_target_assignment_metadata_key::ConsumerGroupTargetAssignmentMetadataKey<'static>>();
+    check.message::<consumer_group_target_assignment_metadata_value::ConsumerGroupTargetAssignmentMetadataValue>();
     check.message::<consumer_protocol_assignment::ConsumerProtocolAssignment<'static>>();
     check.message::<consumer_protocol_subscription::ConsumerProtocolSubscription<'static>>();
     check.message::<feature_level_record::FeatureLevelRecord<'static>>();
@@ -246,6 +265,10 @@ pub(crate) fn every_shared_message(check: &mut impl Theirs) {
     check.pair::<unregister_broker_response::UnregisterBrokerResponse<'static>, kafka_protocol::messages::UnregisterBrokerResponse>();
     check.pair::<allocate_producer_ids_request::AllocateProducerIdsRequest, kafka_protocol::messages::AllocateProducerIdsRequest>();
     check.pair::<allocate_producer_ids_response::AllocateProducerIdsResponse, kafka_protocol::messages::AllocateProducerIdsResponse>();
+    check.pair::<consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'static>, kafka_protocol::messages::ConsumerGroupHeartbeatRequest>();
+    check.pair::<consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'static>, kafka_protocol::messages::ConsumerGroupHeartbeatResponse>();
+    check.pair::<consumer_group_describe_request::ConsumerGroupDescribeRequest<'static>, kafka_protocol::messages::ConsumerGroupDescribeRequest>();
+    check.pair::<consumer_group_describe_response::ConsumerGroupDescribeResponse<'static>, kafka_protocol::messages::ConsumerGroupDescribeResponse>();
     check.pair::<list_config_resources_request::ListConfigResourcesRequest, kafka_protocol::messages::ListConfigResourcesRequest>();
     check.pair::<list_config_resources_response::ListConfigResourcesResponse<'static>, kafka_protocol::messages::ListConfigResourcesResponse>();
     check.pair::<describe_topic_partitions_request::DescribeTopicPartitionsRequest<'static>, kafka_protocol::messages::DescribeTopicPartitionsRequest>();

@@ -2535,6 +2535,129 @@ impl Sample for allocate_producer_ids_response::AllocateProducerIdsResponse {
     }
 }
 
+impl Sample for consumer_group_heartbeat_request::ConsumerGroupHeartbeatRequest<'static> {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            group_id: Cow::Owned(e.string()),
+            member_id: Cow::Owned(e.string()),
+            member_epoch: e.i32(),
+            instance_id: e.nullable(true, |e| Cow::Owned(e.string())),
+            rack_id: e.nullable(true, |e| Cow::Owned(e.string())),
+            rebalance_timeout_ms: e.i32(),
+            subscribed_topic_names: e.nullable(true, |e| e.array(|e| Cow::Owned(e.string()))),
+            subscribed_topic_regex: if version >= 1 {
+                e.nullable(version >= 1, |e| Cow::Owned(e.string()))
+            } else {
+                None
+            },
+            server_assignor: e.nullable(true, |e| Cow::Owned(e.string())),
+            topic_partitions: e.nullable(true, |e| {
+                e.array(|e| consumer_group_heartbeat_request::TopicPartitions::sample(e, version))
+            }),
+        }
+    }
+}
+
+impl Sample for consumer_group_heartbeat_request::TopicPartitions {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { topic_id: e.uuid(), partitions: e.array(|e| e.i32()) }
+    }
+}
+
+impl Sample for consumer_group_heartbeat_response::ConsumerGroupHeartbeatResponse<'static> {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            throttle_time_ms: e.i32(),
+            error_code: e.i16(),
+            error_message: e.nullable(true, |e| Cow::Owned(e.string())),
+            member_id: e.nullable(true, |e| Cow::Owned(e.string())),
+            member_epoch: e.i32(),
+            heartbeat_interval_ms: e.i32(),
+            assignment: e
+                .nullable(true, |e| consumer_group_heartbeat_response::Assignment::sample(e, version)),
+        }
+    }
+}
+
+impl Sample for consumer_group_heartbeat_response::Assignment {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            topic_partitions: e
+                .array(|e| consumer_group_heartbeat_response::AssignedTopicPartitions::sample(e, version)),
+        }
+    }
+}
+
+impl Sample for consumer_group_heartbeat_response::AssignedTopicPartitions {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { topic_id: e.uuid(), partitions: e.array(|e| e.i32()) }
+    }
+}
+
+impl Sample for consumer_group_describe_request::ConsumerGroupDescribeRequest<'static> {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { group_ids: e.array(|e| Cow::Owned(e.string())), include_authorized_operations: e.bool() }
+    }
+}
+
+impl Sample for consumer_group_describe_response::ConsumerGroupDescribeResponse<'static> {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            throttle_time_ms: e.i32(),
+            groups: e.array(|e| consumer_group_describe_response::DescribedConsumerGroup::sample(e, version)),
+        }
+    }
+}
+
+impl Sample for consumer_group_describe_response::DescribedConsumerGroup<'static> {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            error_code: e.i16(),
+            error_message: e.nullable(true, |e| Cow::Owned(e.string())),
+            group_id: Cow::Owned(e.string()),
+            group_state: Cow::Owned(e.string()),
+            group_epoch: e.i32(),
+            assignment_epoch: e.i32(),
+            assignor_name: Cow::Owned(e.string()),
+            members: e.array(|e| consumer_group_describe_response::DescribedConsumer::sample(e, version)),
+            authorized_operations: e.i32(),
+        }
+    }
+}
+
+impl Sample for consumer_group_describe_response::DescribedConsumer<'static> {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            member_id: Cow::Owned(e.string()),
+            instance_id: e.nullable(true, |e| Cow::Owned(e.string())),
+            rack_id: e.nullable(true, |e| Cow::Owned(e.string())),
+            member_epoch: e.i32(),
+            client_id: Cow::Owned(e.string()),
+            client_host: Cow::Owned(e.string()),
+            subscribed_topic_names: e.array(|e| Cow::Owned(e.string())),
+            subscribed_topic_regex: e.nullable(true, |e| Cow::Owned(e.string())),
+            assignment: consumer_group_describe_response::DescribedAssignment::sample(e, version),
+            target_assignment: consumer_group_describe_response::DescribedAssignment::sample(e, version),
+            member_type: if version >= 1 { e.i8() } else { -1 },
+        }
+    }
+}
+
+impl Sample for consumer_group_describe_response::DescribedAssignment<'static> {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            topic_partitions: e
+                .array(|e| consumer_group_describe_response::DescribedTopicPartitions::sample(e, version)),
+        }
+    }
+}
+
+impl Sample for consumer_group_describe_response::DescribedTopicPartitions<'static> {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { topic_id: e.uuid(), topic_name: Cow::Owned(e.string()), partitions: e.array(|e| e.i32()) }
+    }
+}
+
 impl Sample for list_config_resources_request::ListConfigResourcesRequest {
     fn sample(e: &mut Entropy, version: i16) -> Self {
         Self { resource_types: if version >= 1 { e.array(|e| e.i8()) } else { Vec::new() } }
@@ -2712,6 +2835,121 @@ impl Sample for config_record::ConfigRecord<'static> {
             name: Cow::Owned(e.string()),
             value: e.nullable(true, |e| Cow::Owned(e.string())),
         }
+    }
+}
+
+impl Sample
+    for consumer_group_current_member_assignment_key::ConsumerGroupCurrentMemberAssignmentKey<'static>
+{
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { group: Cow::Owned(e.string()), member: Cow::Owned(e.string()) }
+    }
+}
+
+impl Sample for consumer_group_current_member_assignment_value::ConsumerGroupCurrentMemberAssignmentValue {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            member_epoch: e.i32(),
+            previous_member_epoch: e.i32(),
+            state: e.i8(),
+            assigned_partitions: e.array(|e| {
+                consumer_group_current_member_assignment_value::CurrentTopicPartitions::sample(e, version)
+            }),
+            partitions_pending_revocation: e.array(|e| {
+                consumer_group_current_member_assignment_value::CurrentTopicPartitions::sample(e, version)
+            }),
+        }
+    }
+}
+
+impl Sample for consumer_group_current_member_assignment_value::CurrentTopicPartitions {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self {
+            topic_id: e.uuid(),
+            partitions: e.array(|e| e.i32()),
+            assignment_epochs: e.nullable(true, |e| e.array(|e| e.i32())),
+        }
+    }
+}
+
+impl Sample for consumer_group_member_metadata_key::ConsumerGroupMemberMetadataKey<'static> {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { group: Cow::Owned(e.string()), member: Cow::Owned(e.string()) }
+    }
+}
+
+impl Sample for consumer_group_member_metadata_value::ConsumerGroupMemberMetadataValue<'static> {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self {
+            instance_id: e.nullable(true, |e| Cow::Owned(e.string())),
+            rack_id: e.nullable(true, |e| Cow::Owned(e.string())),
+            client_id: Cow::Owned(e.string()),
+            client_host: Cow::Owned(e.string()),
+            subscribed_topic_names: e.array(|e| Cow::Owned(e.string())),
+            subscribed_topic_regex: e.nullable(true, |e| Cow::Owned(e.string())),
+            rebalance_timeout_ms: e.i32(),
+            server_assignor: e.nullable(true, |e| Cow::Owned(e.string())),
+        }
+    }
+}
+
+impl Sample for consumer_group_metadata_key::ConsumerGroupMetadataKey<'static> {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { group: Cow::Owned(e.string()) }
+    }
+}
+
+impl Sample for consumer_group_metadata_value::ConsumerGroupMetadataValue {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { epoch: e.i32(), metadata_hash: e.i64() }
+    }
+}
+
+impl Sample for consumer_group_regular_expression_key::ConsumerGroupRegularExpressionKey<'static> {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { group: Cow::Owned(e.string()), regular_expression: Cow::Owned(e.string()) }
+    }
+}
+
+impl Sample for consumer_group_regular_expression_value::ConsumerGroupRegularExpressionValue<'static> {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { topics: e.array(|e| Cow::Owned(e.string())), image_version: e.i64(), timestamp: e.i64() }
+    }
+}
+
+impl Sample for consumer_group_target_assignment_member_key::ConsumerGroupTargetAssignmentMemberKey<'static> {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { group: Cow::Owned(e.string()), member: Cow::Owned(e.string()) }
+    }
+}
+
+impl Sample for consumer_group_target_assignment_member_value::ConsumerGroupTargetAssignmentMemberValue {
+    fn sample(e: &mut Entropy, version: i16) -> Self {
+        Self {
+            topic_partitions: e.array(|e| {
+                consumer_group_target_assignment_member_value::TargetTopicPartitions::sample(e, version)
+            }),
+        }
+    }
+}
+
+impl Sample for consumer_group_target_assignment_member_value::TargetTopicPartitions {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { topic_id: e.uuid(), partitions: e.array(|e| e.i32()) }
+    }
+}
+
+impl Sample
+    for consumer_group_target_assignment_metadata_key::ConsumerGroupTargetAssignmentMetadataKey<'static>
+{
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { group: Cow::Owned(e.string()) }
+    }
+}
+
+impl Sample for consumer_group_target_assignment_metadata_value::ConsumerGroupTargetAssignmentMetadataValue {
+    fn sample(e: &mut Entropy, _version: i16) -> Self {
+        Self { assignment_epoch: e.i32(), assignment_timestamp: e.i64() }
     }
 }
 
