@@ -6,6 +6,7 @@ mod turns;
 mod wire_addresses;
 mod wire_approval;
 mod wire_consumer_groups;
+mod wire_compaction;
 mod wire_controller;
 mod wire_differences;
 mod wire_directories;
