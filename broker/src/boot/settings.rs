@@ -52,8 +52,8 @@ pub fn read(arguments: &Arguments) -> anyhow::Result<BrokerConfig> {
 
 /// What others may make this broker hold, said where that is less than the settings allow.
 pub fn shares(config: &BrokerConfig) -> MemoryShares {
-    let network = &config.network;
-    let (queued, frame) = (network.queued_bytes_max, u64::from(network.socket_request_bytes_max));
+    let queued = config.network.queued_bytes_max;
+    let frame = u64::from(config.network.socket_request_bytes_max);
     let limit_bytes = memory::limit_bytes();
     let shares = MemoryShares::of(limit_bytes, queued, frame);
     if (shares.frame_max as u64) < frame {
