@@ -126,6 +126,7 @@ async fn kafkas_consumers_of_the_consumer_protocol_share_a_topic_and_lose_nothin
 /// A member that leaves it to the coordinator which topics a pattern stands for, as only newer clients can.
 struct PatternMember {
     connection: Connection,
+    id: &'static str,
     epoch: i32,
     /// Partitions that it has.
     count: usize,
@@ -136,7 +137,7 @@ impl PatternMember {
         let joins = self.epoch == 0;
         let request = ConsumerGroupHeartbeatRequest {
             group_id: GROUP.into(),
-            member_id: "member".into(),
+            member_id: self.id.into(),
             member_epoch: self.epoch,
             rebalance_timeout_ms: if joins { 10_000 } else { -1 },
             subscribed_topic_regex: joins.then(|| pattern.to_owned().into()),
@@ -175,7 +176,7 @@ async fn a_pattern_follows_topics_that_are_made_later() -> Result<()> {
     client.args(["-G", "others", "others", "-c", "1", "-X", "auto.offset.reset=earliest"]);
     run(client, PATIENCE).await?;
     let connection = Connection::open(&brokers.bootstrap(), PATIENCE).await?;
-    let mut member = PatternMember { connection, epoch: 0, count: 0 };
+    let mut member = PatternMember { connection, id: "member", epoch: 0, count: 0 };
     member.beat("numbers-.*").await?;
     ensure!(member.count == 2, "{} partitions of the topic that is there", member.count);
     create_topic(&brokers, "numbers-b", 4, 1).await?;
@@ -184,7 +185,7 @@ async fn a_pattern_follows_topics_that_are_made_later() -> Result<()> {
         Ok(if member.count == 6 { Waited::Done(()) } else { Waited::not_yet(member.count) })
     })
     .await?;
-    member.epoch = 0;
+    (member.id, member.epoch) = ("another", 0);
     let refused = member.beat("numbers-(").await;
     let said = refused.map_or_else(|error| format!("{error:#}"), |()| "it was taken".to_owned());
     ensure!(said.contains("INVALID_REGULAR_EXPRESSION"), "{said}");

@@ -81,9 +81,9 @@ async fn kafkas_default_file_starts_a_broker_that_takes_refuses_and_tells_as_the
     ensure!(refused.code == ErrorCode::InvalidConfig, "{refused}");
     ensure!(refused.message.contains("there is no remote tier"), "{refused}");
     ensure!(alter("preallocate", "false").await?.is_ok(), "the default asks for nothing");
-    ensure!(alter("delete.retention.ms", "5").await?.is_ok(), "it is inert");
+    ensure!(alter("follower.replication.throttled.replicas", "0:1").await?.is_ok(), "it is inert");
     let log = broker.log();
-    for told in ["compression.type has no effect", "delete.retention.ms has no effect"] {
+    for told in ["compression.type has no effect", "follower.replication.throttled.replicas has no effect"] {
         ensure!(log.contains(told), "the log does not tell {told:?}:\n{log}");
     }
     let status = broker.stop(PATIENCE).await?;
