@@ -4,7 +4,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use ottla_broker_coordinator::{
-    Budget, Coordinator, GroupLimits, GroupMemory, GroupRecord, GroupShard, Loading, NotWritten, Shard, ShardLog,
+    Assignor, Budget, Coordinator, GroupLimits, GroupMemory, GroupRecord, GroupShard, Loading, NotWritten, Shard, ShardLog,
     ShardRecord,
 };
 use ottla_broker_types::{DurationMs, MonotonicMs, Now, Offset, TimestampMs};
@@ -42,6 +42,9 @@ fuzz_target!(|data: &[u8]| {
         session_timeout_max: DurationMs(1_800_000),
         initial_rebalance_delay: DurationMs(3_000),
         members_max: 100,
+        consumer_session_timeout: DurationMs(45_000),
+        consumers_max: 100,
+        assignors: vec![Assignor::Uniform],
         offset_metadata_bytes_max: 4_096,
         offsets_retention: DurationMs(1_000_000),
         offsets_retention_check: DurationMs(600_000),

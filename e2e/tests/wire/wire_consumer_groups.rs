@@ -204,7 +204,7 @@ async fn a_group_of_the_consumer_protocol_is_reset_and_deleted_by_kafkas_tool() 
     until_read(&[&member], 20).await?;
     let delete = format!("--delete --group {GROUP}");
     let refused = tool(&kafka, &brokers, "kafka-consumer-groups", &delete).await;
-    let said = refused.map_or_else(|error| format!("{error:#}"), |told| told);
+    let said = refused.unwrap_or_else(|error| format!("{error:#}"));
     ensure!(said.contains("not empty") || said.contains("NonEmpty"), "{said}");
     member.process.signal("TERM").await?;
     let reset = format!("--reset-offsets --to-earliest --execute --topic {TOPIC} --group {GROUP}");

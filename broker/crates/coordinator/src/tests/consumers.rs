@@ -182,11 +182,13 @@ fn a_static_member_comes_back_to_its_partitions_without_a_rebalance() {
     assert!(matches!(error, ConsumerHeartbeatError::FencedInstance { .. }), "{error:?}");
 }
 
+type Change = fn(&mut crate::ConsumerHeartbeat);
+
 #[test]
 fn what_contradicts_itself_is_refused_in_kafkas_words() {
     let mut stage = Stage::new();
     let whole = Consumer::new("a", &["t"]).request();
-    let cases: [(fn(&mut crate::ConsumerHeartbeat), InvalidHeartbeat); 5] = [
+    let cases: [(Change, InvalidHeartbeat); 5] = [
         (|request| request.rebalance_timeout = None, InvalidHeartbeat::NoRebalanceTimeout),
         (|request| request.owned = None, InvalidHeartbeat::Owning),
         (|request| request.topics = None, InvalidHeartbeat::NoSubscription),

@@ -71,18 +71,17 @@ mod tests {
         TopicId(Uuid([number; 16]))
     }
 
-    /// Members with their subscriptions and former partitions, and the topics' sizes.
-    fn facts() -> impl Strategy<Value = (Vec<(BTreeSet<u8>, Vec<(u8, i32)>)>, BTreeMap<u8, u32>)> {
+    /// The topics that a member subscribes to, and its former partitions.
+    type Member = (BTreeSet<u8>, Vec<(u8, i32)>);
+
+    /// Members, and the topics' sizes.
+    fn facts() -> impl Strategy<Value = (Vec<Member>, BTreeMap<u8, u32>)> {
         let member =
             (prop::collection::btree_set(1..5u8, 0..4), prop::collection::vec((1..6u8, 0..9i32), 0..12));
         (prop::collection::vec(member, 1..9), prop::collection::btree_map(1..5u8, 0..9u32, 0..5))
     }
 
-    fn assigned(
-        assignor: Assignor,
-        members: &[(BTreeSet<u8>, Vec<(u8, i32)>)],
-        counts: &BTreeMap<u8, u32>,
-    ) -> Vec<Partitions> {
+    fn assigned(assignor: Assignor, members: &[Member], counts: &BTreeMap<u8, u32>) -> Vec<Partitions> {
         let ids: Vec<_> = (0..members.len()).map(|n| MemberId::new(&format!("m{n}")).unwrap()).collect();
         let former: Vec<Partitions> = members
             .iter()
