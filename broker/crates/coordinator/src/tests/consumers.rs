@@ -182,13 +182,31 @@ fn a_static_member_comes_back_to_its_partitions_without_a_rebalance() {
     assert!(matches!(error, ConsumerHeartbeatError::FencedInstance { .. }), "{error:?}");
 }
 
-type Change = fn(&mut crate::ConsumerHeartbeat);
+#[test]
+fn a_static_member_that_does_not_come_back_is_given_up_also_by_the_next_coordinator() {
+    let mut stage = Stage::new();
+    let mut consumers = [Consumer::new("a", &["t"]).named("pod-0"), Consumer::new("b", &["t"])];
+    stage.settle(&mut consumers, &topics());
+    consumers[0].epoch = -2;
+    stage.consumer_heartbeat(&consumers[0].request(), &topics()).unwrap();
+    for mut stage in [stage.reloaded(), stage] {
+        let mut other = consumers[1].clone();
+        for _ in 0..3 {
+            stage.pass(CONSUMER_SESSION / 2);
+            stage.beat(&mut other, &topics());
+        }
+        stage.beat(&mut other, &topics());
+        assert_eq!(other.indexes(), [0, 1, 2, 3]);
+    }
+}
+
+type Alter = fn(&mut crate::ConsumerHeartbeat);
 
 #[test]
 fn what_contradicts_itself_is_refused_in_kafkas_words() {
     let mut stage = Stage::new();
     let whole = Consumer::new("a", &["t"]).request();
-    let cases: [(Change, InvalidHeartbeat); 5] = [
+    let cases: [(Alter, InvalidHeartbeat); 5] = [
         (|request| request.rebalance_timeout = None, InvalidHeartbeat::NoRebalanceTimeout),
         (|request| request.owned = None, InvalidHeartbeat::Owning),
         (|request| request.topics = None, InvalidHeartbeat::NoSubscription),

@@ -166,7 +166,7 @@ impl ConsumerGroup {
     pub(crate) fn loaded(&mut self, now: Now, session_timeout: DurationMs) {
         self.is_stale = true;
         for member in self.members.values_mut() {
-            member.expires = member.current.epoch.map(|_| now.mono.plus(session_timeout));
+            member.expires = Some(now.mono.plus(session_timeout));
             let is_revoking = member.current.state == MemberState::UnrevokedPartitions;
             let until = now.mono.plus(member.metadata.rebalance_timeout);
             member.revokes_until = is_revoking.then_some(until);

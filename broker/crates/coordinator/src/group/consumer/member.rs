@@ -89,7 +89,7 @@ pub struct CurrentAssignment {
 pub(crate) struct ConsumerMember {
     pub(crate) metadata: Arc<ConsumerMetadata>,
     pub(crate) current: CurrentAssignment,
-    /// When it is given up without another heartbeat; `None` while it is away or its record was just read.
+    /// When it is given up without another heartbeat, or without coming back; `None` while its log is read.
     pub(crate) expires: Option<MonotonicMs>,
     /// When it is given up unless it has given up its partitions.
     pub(crate) revokes_until: Option<MonotonicMs>,

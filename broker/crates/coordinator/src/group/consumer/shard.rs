@@ -30,8 +30,7 @@ use crate::runtime::shard::Turn;
 pub(crate) struct Times {
     pub(crate) group: GroupId,
     pub(crate) member: MemberId,
-    /// `None` for one that is away.
-    pub(crate) expires: Option<MonotonicMs>,
+    pub(crate) expires: MonotonicMs,
     pub(crate) revokes_until: Option<MonotonicMs>,
     /// Whether the topics that the group wants were looked at as they are now.
     pub(crate) are_topics_known: bool,
@@ -50,7 +49,7 @@ impl GroupShard {
             (Some(group), Intent::Join | Intent::Stay(_)) => {
                 self.goes_on(turn, group, heartbeat, topics, Vec::new())
             }
-            (Some(group), Intent::Leave | Intent::LeaveForAWhile) => leaves(group, heartbeat),
+            (Some(group), Intent::Leave | Intent::LeaveForAWhile) => self.leaves(turn, group, heartbeat),
             (None, Intent::Join) => {
                 let converted = self.convertible(&heartbeat.group)?;
                 let group = ConsumerGroup::new(heartbeat.group.clone());
@@ -79,7 +78,7 @@ impl GroupShard {
         let times = Times {
             group: group.id.clone(),
             member: decided.reply.member.clone(),
-            expires: Some(turn.now.mono.plus(self.limits.consumer_session_timeout)),
+            expires: turn.now.mono.plus(self.limits.consumer_session_timeout),
             revokes_until: decided.revokes_until,
             are_topics_known: true,
         };
@@ -87,6 +86,32 @@ impl GroupShard {
         out.records = before;
         out.records.extend(decided.records);
         Ok((decided.reply, out))
+    }
+
+    /// Who leaves for good is gone at once; a static member that leaves for a while has one session to come back in.
+    fn leaves(
+        &self,
+        turn: &Turn,
+        group: &ConsumerGroup,
+        heartbeat: &ConsumerHeartbeat,
+    ) -> Result<(ConsumerHeartbeatReply, Outcome<GroupShard>), ConsumerHeartbeatError> {
+        let member = heartbeat.member.as_ref().ok_or(ConsumerHeartbeatError::UnknownMember)?;
+        let id = group.holder(member, heartbeat.instance.as_ref())?;
+        let out = match heartbeat.intent {
+            Intent::LeaveForAWhile => {
+                let times = Times {
+                    group: group.id.clone(),
+                    member: id.clone(),
+                    expires: turn.now.mono.plus(self.limits.consumer_session_timeout),
+                    revokes_until: None,
+                    are_topics_known: false,
+                };
+                let records = group.away(&id).into_iter().collect();
+                Outcome { records, ..Outcome::of_change(GroupChange(Change::Times(times))) }
+            }
+            _ => Outcome::of_records(group.without(std::slice::from_ref(&id))),
+        };
+        Ok((ConsumerHeartbeatReply { member: id, epoch: None, assignment: None }, out))
     }
 
     /// What makes room for a group of the consumer protocol under a name: a classic one without members ends, and its
@@ -162,7 +187,7 @@ impl GroupShard {
         group.is_stale &= !times.are_topics_known;
         let Some(member) = group.members.get_mut(&times.member) else { return };
         let is_sooner = times.revokes_until.is_some() && member.revokes_until != times.revokes_until;
-        (member.expires, member.revokes_until) = (times.expires, times.revokes_until);
+        (member.expires, member.revokes_until) = (Some(times.expires), times.revokes_until);
         if is_sooner || !self.timers.is_armed(&times.group) {
             self.arm(&times.group);
         }
@@ -271,29 +296,6 @@ impl ConsumerGroup {
             false => Err(CommitOffsetsError::StaleEpoch),
         }
     }
-}
-
-fn leaves(
-    group: &ConsumerGroup,
-    heartbeat: &ConsumerHeartbeat,
-) -> Result<(ConsumerHeartbeatReply, Outcome<GroupShard>), ConsumerHeartbeatError> {
-    let member = heartbeat.member.as_ref().ok_or(ConsumerHeartbeatError::UnknownMember)?;
-    let id = group.holder(member, heartbeat.instance.as_ref())?;
-    let out = match heartbeat.intent {
-        Intent::LeaveForAWhile => {
-            let times = Times {
-                group: group.id.clone(),
-                member: id.clone(),
-                expires: None,
-                revokes_until: None,
-                are_topics_known: false,
-            };
-            let records = group.away(&id).into_iter().collect();
-            Outcome { records, ..Outcome::of_change(GroupChange(Change::Times(times))) }
-        }
-        _ => Outcome::of_records(group.without(std::slice::from_ref(&id))),
-    };
-    Ok((ConsumerHeartbeatReply { member: id, epoch: None, assignment: None }, out))
 }
 
 fn offset_tombstone(group: &ConsumerGroup, at: &TopicPartition) -> GroupRecord {
