@@ -20,8 +20,12 @@ impl HostedPartition {
             self.marks.is_clean();
             return None;
         }
-        // What cannot be read now is found out by the next look.
-        replica.cleanable(now).ok().flatten()
+        let found = replica.cleanable(now).ok().flatten();
+        if found.is_none() {
+            // What cannot be read now is noted anew with what is appended next.
+            self.marks.is_clean();
+        }
+        found
     }
 
     /// Runs a pass over what is committed, at the rate of `pace`, which is told the bytes before they are read or written

@@ -31,6 +31,10 @@ pub(super) enum Role {
     SpareMarker,
 }
 
+/// Headers of one record; each takes up to sixteen times its bytes once it is read. A batch with a record of more stays as
+/// it is.
+pub(super) const HEADERS_MAX: usize = 10_000;
+
 /// Decides by what is known of the whole log.
 pub(super) struct Filter<'a> {
     pub(super) map: &'a KeyMap,
@@ -53,6 +57,18 @@ pub(super) fn open<'b>(
     match records(header, batch, decoded_bytes_max) {
         Ok(opened) => Ok(Some(opened)),
         Err(BatchError::OutputTooLarge { .. } | BatchError::WindowTooLarge) => Ok(None),
+        Err(source) => Err(damaged(header, source)),
+    }
+}
+
+/// A record of an opened batch; `None` if it would take too much memory.
+pub(super) fn readable<T>(
+    header: &BatchHeader,
+    item: Result<T, BatchError>,
+) -> Result<Option<T>, CleanError> {
+    match item {
+        Ok(record) => Ok(Some(record)),
+        Err(BatchError::OutputTooLarge { .. }) => Ok(None),
         Err(source) => Err(damaged(header, source)),
     }
 }
@@ -81,24 +97,31 @@ impl Filter<'_> {
             return Ok(self.without_records(header, last));
         }
         let Some(opened) = open(header, batch, self.decoded_bytes_max)? else { return Ok(Kept::Whole) };
-        let mut kept: Vec<(Record<'_>, &[u8])> = Vec::new();
-        let mut all = opened.iter();
+        // Looked at twice, since a list of what stays could take many times the batch's bytes.
+        let (mut kept_count, mut has_tombstone) = (0, false);
+        let mut all = opened.iter_with_headers_max(HEADERS_MAX);
         while let Some(item) = all.next_with_bytes() {
-            let (record, bytes) = item.map_err(|source| damaged(header, source))?;
+            let Some((record, _)) = readable(header, item)? else { return Ok(Kept::Whole) };
             if self.stays(header, &record) {
-                kept.push((record, bytes));
+                kept_count += 1;
+                has_tombstone |= record.value.is_none();
             }
         }
-        if kept.is_empty() {
+        if kept_count == 0 {
             return Ok(self.without_records(header, last));
         }
-        let has_tombstone = kept.iter().any(|(record, _)| record.value.is_none());
         let horizon = (has_tombstone && horizon.is_none()).then(|| self.new_horizon());
-        if kept.len() == header.record_count as usize && horizon.is_none() {
+        if kept_count == header.record_count && horizon.is_none() {
             return Ok(Kept::Whole);
         }
         let mut rewriter = BatchRewriter::new(header, horizon);
-        kept.iter().for_each(|(record, bytes)| rewriter.keep(record, bytes));
+        let mut all = opened.iter_with_headers_max(HEADERS_MAX);
+        while let Some(item) = all.next_with_bytes() {
+            let Some((record, bytes)) = readable(header, item)? else { return Ok(Kept::Whole) };
+            if self.stays(header, &record) {
+                rewriter.keep(&record, bytes);
+            }
+        }
         let size = batch.len();
         let rewritten =
             rewriter.build().map_err(|_| damaged(header, BatchError::OutputTooLarge { limit: size }))?;

@@ -9,7 +9,7 @@ use ottla_broker_protocol::batch::{BatchHeader, HEADER_LEN};
 use ottla_broker_types::{DurationMs, Now, Offset, ProducerEpoch, ProducerId};
 
 use super::error::CleanError;
-use super::filter::{Filter, Kept, Role, damaged, open};
+use super::filter::{Filter, HEADERS_MAX, Kept, Role, damaged, open, readable};
 use super::key_map::KeyMap;
 use super::plan::CleanResources;
 use super::source::BatchSource;
@@ -188,8 +188,8 @@ impl CleanPass {
         if role == Role::Records
             && let Some(opened) = open(header, batch, self.decoded_bytes_max)?
         {
-            for record in &opened {
-                let record = record.map_err(|source| damaged(header, source))?;
+            for record in opened.iter_with_headers_max(HEADERS_MAX) {
+                let Some(record) = readable(header, record)? else { break };
                 let offset = Offset::clamped(record.offset);
                 let Some(key) = record.key.filter(|_| offset >= self.dirty_start) else { continue };
                 if !self.map.put(key, offset) {

@@ -8,9 +8,10 @@ use ottla_broker_types::{Now, Offset};
 
 use super::choose::Cleanable;
 use super::pass::{CleanPass, LastBatch, Source};
+use crate::disk::remove_if_exists;
 use crate::error::LogError;
 use crate::log::Log;
-use crate::segment::Segment;
+use crate::segment::{CLEANED_SUFFIX, Segment};
 
 /// What a pass may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +77,12 @@ impl Log {
         });
         let sources: Vec<Source> = sources.collect();
         let first = sources.first().map_or(dirty_start, |source| source.base);
-        let aborted = self.aborted_transactions(first, end).map_err(|error| self.unreadable(error))?;
+        // What cannot be read now, and leftovers of an earlier pass, which would make a crash void this one's swaps, are
+        // looked at again by the next pass; neither is a reason to give the log up.
+        let Ok(aborted) = self.aborted_transactions(first, end) else { return Ok(None) };
+        if self.remove_leftovers().is_err() {
+            return Ok(None);
+        }
         let stop = Arc::new(AtomicBool::new(false));
         self.cleaning = Arc::downgrade(&stop);
         let last_batches = self.producers.iter().map(|(id, producer)| {
@@ -92,6 +98,17 @@ impl Log {
             stop,
             (resources, seed),
         )))
+    }
+
+    /// Removes what a pass that was ended left behind.
+    fn remove_leftovers(&self) -> io::Result<()> {
+        for path in self.disk.list_dir(self.dir())? {
+            let is_leftover = path.to_str().is_some_and(|path| path.ends_with(CLEANED_SUFFIX));
+            if is_leftover {
+                remove_if_exists(&*self.disk, &path)?;
+            }
+        }
+        Ok(())
     }
 
     /// First offset that was not compacted yet.

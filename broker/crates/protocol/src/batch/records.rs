@@ -57,7 +57,14 @@ pub fn records<'a>(
 impl BatchRecords<'_> {
     /// The records in their order; a malformed one is an error and the last item.
     pub fn iter(&self) -> RecordIter<'_> {
-        RecordIter { header: self.header, reader: Reader::new(&self.body), left: self.header.record_count }
+        self.iter_with_headers_max(usize::MAX)
+    }
+
+    /// Reads them one by one; a record with more than `headers_max` headers is [`BatchError::OutputTooLarge`], since a
+    /// header takes many times its bytes once it is read.
+    pub fn iter_with_headers_max(&self, headers_max: usize) -> RecordIter<'_> {
+        let (reader, left) = (Reader::new(&self.body), self.header.record_count);
+        RecordIter { header: self.header, reader, left, headers_max }
     }
 }
 
@@ -76,6 +83,7 @@ pub struct RecordIter<'a> {
     header: BatchHeader,
     reader: Reader<'a>,
     left: i32,
+    headers_max: usize,
 }
 
 impl<'a> Iterator for RecordIter<'a> {
@@ -124,6 +132,9 @@ impl<'a> RecordIter<'a> {
         let key = nullable(&mut r)?;
         let value = nullable(&mut r)?;
         let count = length_of_headers(&mut r)?;
+        if count > self.headers_max {
+            return Err(BatchError::OutputTooLarge { limit: self.headers_max });
+        }
         let mut headers = Vec::with_capacity(count);
         for _ in 0..count {
             let key = nullable(&mut r)?.ok_or(DecodeError::UnexpectedNull)?;
