@@ -9,7 +9,7 @@ use std::time::Duration;
 use ottla_broker_metadata::controller::{Decision, bootstrap_records};
 use ottla_broker_node::Duties;
 use ottla_broker_quorum::{Leadership, Member, MembershipError, MetadataLog, VoterId};
-use ottla_broker_types::{DirectoryId, NodeId};
+use ottla_broker_types::{BrokerEpoch, DirectoryId, NodeId};
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::active::{Active, NotActive};
@@ -88,14 +88,14 @@ async fn tick(active: &Arc<Active>, duties: &mut Duties) -> Result<(), NotActive
     Ok(())
 }
 
-async fn fence(active: &Arc<Active>, node: NodeId) -> Result<(), NotActive> {
+async fn fence(active: &Arc<Active>, registered: (NodeId, BrokerEpoch)) -> Result<(), NotActive> {
     let decided = active.decide_ahead(|context, now, _| {
-        let fenced = active.leases(|leases| leases.fence(now.mono, context, node));
+        let fenced = active.leases(|leases| leases.fence(now.mono, context, registered));
         Ok::<_, Infallible>(fenced.unwrap_or_else(|| Decision::reply(())))
     });
     let Ok(decided) = decided.await?;
     if decided.at.is_some() {
-        tracing::warn!(broker = node.0, "the broker's lease ran out; it is fenced");
+        tracing::warn!(broker = registered.0.0, "the broker's lease ran out; it is fenced");
     }
     Ok(())
 }

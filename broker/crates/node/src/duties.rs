@@ -7,7 +7,7 @@ use ottla_broker_metadata::Image;
 use ottla_broker_metadata::controller::{
     Context, Decision, HeartbeatFacts, HeartbeatRequest, elect_leaderless, fence_broker, rebalance_leaders,
 };
-use ottla_broker_types::{DurationMs, MonotonicMs, NodeId, PartitionIndex, TopicId};
+use ottla_broker_types::{BrokerEpoch, DurationMs, MonotonicMs, NodeId, PartitionIndex, TopicId};
 
 use crate::leader_return::{LeaderReturn, Left};
 use crate::leases::Leases;
@@ -47,24 +47,32 @@ impl Leases {
         }
     }
 
-    /// The brokers to be fenced, in the order of ids: registered, not fenced yet, without a lease. Those that are
-    /// registered no longer are forgotten.
-    pub fn to_fence(&mut self, now: MonotonicMs, image: &Image) -> Vec<NodeId> {
-        let mut due = self.expired(now);
-        due.retain(|node| match image.broker(*node) {
-            Some(broker) => !broker.fenced,
-            None => {
-                self.forget(*node);
-                false
+    /// The registrations to be fenced, in the order of ids: not fenced yet, without a lease. Brokers that are registered
+    /// no longer are forgotten.
+    pub fn to_fence(&mut self, now: MonotonicMs, image: &Image) -> Vec<(NodeId, BrokerEpoch)> {
+        let mut due = Vec::new();
+        for node in self.expired(now) {
+            match image.broker(node) {
+                Some(broker) if !broker.fenced => due.push((node, broker.epoch)),
+                Some(_) => {}
+                None => self.forget(node),
             }
-        });
+        }
         due
     }
 
-    /// Fences a broker, unless it was heard of while the decision waited for its turn.
-    pub fn fence(&mut self, now: MonotonicMs, context: Context<'_>, node: NodeId) -> Decision<()> {
-        let registered = context.image.broker(node).filter(|_| !self.is_live(now, node));
-        let fenced = registered.and_then(|broker| fence_broker(context, node, broker.epoch).ok());
+    /// Fences a registration, unless the broker was heard of, or has registered anew, while the decision waited for its
+    /// turn.
+    pub fn fence(
+        &mut self,
+        now: MonotonicMs,
+        context: Context<'_>,
+        (node, epoch): (NodeId, BrokerEpoch),
+    ) -> Decision<()> {
+        let fenced = match self.is_live(now, node) {
+            true => None,
+            false => fence_broker(context, node, epoch).ok(),
+        };
         fenced.unwrap_or_else(|| Decision::reply(()))
     }
 }

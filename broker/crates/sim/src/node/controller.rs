@@ -30,7 +30,7 @@ enum Job {
     Ask(CallId, Request),
     Bootstrap,
     CreateTopics,
-    Fence(NodeId),
+    Fence((NodeId, BrokerEpoch)),
     Round(Round),
     Reassign(PartitionIndex, Vec<NodeId>),
 }
