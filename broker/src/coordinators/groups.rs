@@ -69,7 +69,7 @@ impl Kind for OfGroups {
             // A shard that is loading drops them at the end of it.
             let _ = hosted.decide_at_once(|shard, _| ((), shard.topic_deleted(name)));
         }
-        if !changes.partitions.is_empty() || !changes.topics_removed.is_empty() {
+        if !changes.topics_sized.is_empty() || !changes.topics_removed.is_empty() {
             // One that is loading looks at all topics at the end of it.
             let _ = hosted.decide_at_once(|shard, _| ((), shard.topics_changed()));
         }

@@ -282,6 +282,82 @@ fn a_group_without_members_may_change_its_protocol_and_keeps_its_offsets() {
     assert_eq!((kinds(&reloaded), reloaded.committed("t")), (vec![GroupKind::Classic], Some(5)));
 }
 
+/// What compaction leaves: the last record of each key, in the log's order.
+fn compacted(stage: &Stage) -> Stage {
+    let mut last: Vec<(bytes::Bytes, crate::GroupRecord)> = Vec::new();
+    for batch in &stage.log.batches {
+        let header = ottla_broker_protocol::batch::BatchHeader::parse(batch).unwrap();
+        for record in &ottla_broker_protocol::batch::records(&header, batch, 1 << 20).unwrap() {
+            let record = record.unwrap();
+            let key = bytes::Bytes::copy_from_slice(record.key.unwrap());
+            last.retain(|(known, _)| *known != key);
+            let record = crate::ShardRecord::decode(&key, record.value).unwrap();
+            last.extend(record.map(|record| (key, record)));
+        }
+    }
+    Stage::of(&last.into_iter().map(|(_, record)| record).collect::<Vec<_>>())
+}
+
+#[test]
+fn a_compacted_log_holds_what_members_have_though_they_say_something_new_of_themselves() {
+    let mut stage = Stage::new();
+    let [a, _] = two(&mut stage);
+    let mut moved = a.request();
+    moved.client_host = "/198.18.0.9".into();
+    stage.consumer_heartbeat(&moved, &topics()).unwrap();
+    let mut stage = compacted(&stage);
+    let again = stage.consumer_heartbeat(&moved, &topics()).unwrap();
+    assert_eq!((again.epoch.map(|epoch| epoch.0), again.assignment), (Some(a.epoch), Some(a.owned)));
+}
+
+#[test]
+fn a_static_member_that_comes_back_under_its_id_keeps_its_target() {
+    let mut stage = Stage::new();
+    let mut slow = Consumer::new("a", &["t"]);
+    stage.beat(&mut slow, &topics());
+    let mut named = Consumer::new("b", &["t"]).named("pod-0");
+    stage.beat(&mut named, &topics());
+    let mut away = named.clone();
+    away.epoch = -2;
+    stage.consumer_heartbeat(&away.request(), &topics()).unwrap();
+    (named.epoch, named.topics) = (0, vec!["t", "u"]);
+    stage.beat(&mut named, &topics());
+    let mut consumers = [slow, named];
+    stage.settle(&mut consumers, &topics());
+    assert_eq!(consumers.iter().map(|consumer| consumer.owned.count()).collect::<Vec<_>>(), [2, 2]);
+}
+
+#[test]
+fn a_member_that_leaves_does_not_hide_a_topic_that_a_pattern_matches() {
+    let mut stage = Stage::new();
+    let mut consumers = [Consumer::new("a", &[]), Consumer::new("b", &[])];
+    consumers.iter_mut().for_each(|consumer| consumer.pattern = Some("t.*"));
+    stage.settle(&mut consumers, &topics());
+    stage.topics_changed();
+    consumers[1].epoch = -1;
+    let more = KnownTopics::of(&[("t", 4), ("t2", 3)]);
+    stage.consumer_heartbeat(&consumers[1].request(), &more).unwrap();
+    stage.settle(&mut consumers[..1], &more);
+    assert_eq!(consumers[0].owned.count(), 7);
+}
+
+#[test]
+fn a_heartbeat_that_was_written_in_part_leaves_nobody_behind() {
+    let mut stage = Stage::new();
+    stage.beat(&mut Consumer::new("a", &["t"]), &topics());
+    stage.log.batch_bytes_max = 200;
+    (stage.log.refuses, stage.log.takes_before) = (Some(crate::NotWritten::Unavailable), 2);
+    let refused = stage.consumer_heartbeat(&Consumer::new("b", &["t"]).request(), &topics());
+    assert!(refused.is_err(), "{refused:?}");
+    stage.log.refuses = None;
+    let mut a = Consumer::new("c", &["t"]);
+    for _ in 0..4 {
+        stage.pass(CONSUMER_SESSION / 2);
+        stage.beat(&mut a, &topics());
+    }
+    assert_eq!(a.indexes(), [0, 1, 2, 3], "who got no answer holds no partition");
+}
+
 #[test]
 fn only_a_group_without_members_is_deleted_and_nothing_is_left_of_it() {
     let mut stage = Stage::new();

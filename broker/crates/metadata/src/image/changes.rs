@@ -25,6 +25,8 @@ pub struct PartitionRef {
 pub struct ImageChanges {
     /// Partitions that are new or different.
     pub partitions: BTreeSet<PartitionRef>,
+    /// Topics that are new, or have another number of partitions.
+    pub topics_sized: BTreeSet<TopicName>,
     /// Topics that are gone; one created again under its name is here with the old id.
     pub topics_removed: BTreeSet<(TopicName, TopicId)>,
     /// Brokers that are new, different or gone.
@@ -69,6 +71,9 @@ impl Image {
             }
             let nothing = ChunkMap::default();
             let theirs = before.map_or(&nothing, |before| &before.partitions);
+            if theirs.len() != topic.partitions.len() {
+                changes.topics_sized.insert(name.clone());
+            }
             for (index, partition) in topic.partitions.not_shared_with(theirs) {
                 let was = theirs.get(index);
                 if !was.is_some_and(|was| Arc::ptr_eq(was, partition) || was == partition) {
@@ -102,6 +107,7 @@ mod tests {
         let changes = cluster.image.changes_since(&old);
         let names: Vec<_> = changes.partitions.iter().map(|p| (p.topic.to_string(), p.partition.0)).collect();
         assert_eq!(names, [("a".to_owned(), 1), ("c".to_owned(), 0)]);
+        assert_eq!(changes.topics_sized.iter().map(TopicName::as_str).collect::<Vec<_>>(), ["c"]);
         let removed: Vec<_> = changes.topics_removed.iter().map(|(name, _)| name.to_string()).collect();
         assert_eq!(removed, ["b"]);
         assert!(changes.brokers.is_empty());

@@ -12,7 +12,7 @@ use crate::group::consumer::partitions::Partitions;
 use crate::group::consumer::record::{ConsumerGroupValue, ConsumerRecord, PatternTopics};
 use crate::group::ids::{GroupEpoch, GroupId, InstanceId, MemberId};
 use crate::group::record::GroupRecord;
-use crate::runtime::budget::Budget;
+use crate::runtime::budget::{Budget, Charge};
 
 /// Where a group of the consumer protocol is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -61,6 +61,8 @@ pub(crate) struct ConsumerGroup {
     /// Who has a partition, or has still to give it up.
     pub(crate) owners: BTreeMap<(TopicId, PartitionIndex), MemberId>,
     pub(crate) patterns: BTreeMap<Arc<str>, PatternTopics>,
+    /// What the patterns' topics hold of the members' budget.
+    patterns_charge: Option<Charge>,
     /// Whether topics may have changed since the hash was made.
     pub(crate) is_stale: bool,
 }
@@ -78,6 +80,7 @@ impl ConsumerGroup {
             targets: BTreeMap::new(),
             owners: BTreeMap::new(),
             patterns: BTreeMap::new(),
+            patterns_charge: None,
             is_stale: false,
         }
     }
@@ -86,7 +89,7 @@ impl ConsumerGroup {
     pub(crate) fn replay(&mut self, record: &ConsumerRecord, memory: &Arc<Budget>) {
         match record {
             ConsumerRecord::Group(Some(ConsumerGroupValue { epoch, topics_hash })) => {
-                (self.epoch, self.topics_hash, self.is_stale) = (*epoch, *topics_hash, false);
+                (self.epoch, self.topics_hash) = (*epoch, *topics_hash);
             }
             // The whole group is gone then, which its shard sees to.
             ConsumerRecord::Group(None) => {}
@@ -100,32 +103,39 @@ impl ConsumerGroup {
             ConsumerRecord::Current(id, current) => self.replay_current(id, current.as_ref(), memory),
             ConsumerRecord::Pattern(pattern, Some(topics)) => {
                 self.patterns.insert(pattern.clone(), topics.clone());
+                self.account_patterns(memory);
             }
-            ConsumerRecord::Pattern(pattern, None) => drop(self.patterns.remove(pattern)),
+            ConsumerRecord::Pattern(pattern, None) => {
+                self.patterns.remove(pattern);
+                self.account_patterns(memory);
+            }
         }
     }
 
+    fn account_patterns(&mut self, memory: &Arc<Budget>) {
+        let bytes = self.patterns.values().map(PatternTopics::bytes).sum();
+        self.patterns_charge.get_or_insert_with(|| memory.charge(0)).resize(bytes);
+    }
+
     fn replay_member(&mut self, id: &MemberId, metadata: &Arc<ConsumerMetadata>, memory: &Arc<Budget>) {
+        let member = self.members.entry(id.clone()).or_insert_with(|| ConsumerMember::blank(memory));
+        if let Some(former) = &member.metadata.instance
+            && self.instances.get(former) == Some(id)
+        {
+            self.instances.remove(former);
+        }
+        member.metadata = metadata.clone();
         if let Some(instance) = &metadata.instance {
             self.instances.insert(instance.clone(), id.clone());
-        }
-        match self.members.get_mut(id) {
-            Some(member) => member.metadata = metadata.clone(),
-            None => {
-                let member = ConsumerMember {
-                    metadata: metadata.clone(),
-                    current: CurrentAssignment { epoch: Some(GroupEpoch::default()), ..Default::default() },
-                    expires: None,
-                    revokes_until: None,
-                    charge: Arc::new(memory.charge(0)),
-                };
-                self.members.insert(id.clone(), member);
-            }
         }
         self.account(id, memory);
     }
 
+    /// What a member has may stand in the log before what it says of itself, which is written anew with every change.
     fn replay_current(&mut self, id: &MemberId, current: Option<&CurrentAssignment>, memory: &Arc<Budget>) {
+        if current.is_some() && !self.members.contains_key(id) {
+            self.members.insert(id.clone(), ConsumerMember::blank(memory));
+        }
         let Some(member) = self.members.get_mut(id) else { return };
         let current = current.cloned().unwrap_or_default();
         for at in member.current.assigned.iter().chain(member.current.revoking.iter()) {
@@ -142,7 +152,7 @@ impl ConsumerGroup {
 
     fn account(&mut self, id: &MemberId, memory: &Arc<Budget>) {
         let Some(member) = self.members.get_mut(id) else { return };
-        let bytes = held_bytes(&member.metadata, &member.current);
+        let bytes = held_bytes(id, &member.metadata, &member.current);
         if bytes != member.charge.bytes() {
             member.charge = Arc::new(memory.charge(bytes));
         }
@@ -175,8 +185,12 @@ impl ConsumerGroup {
 
     /// Whether a topic is among those that members want.
     pub(crate) fn is_subscribed(&self, topic: &str) -> bool {
-        self.members.values().any(|member| member.metadata.topics.contains(topic))
-            || self.patterns.values().any(|pattern| pattern.topics.contains(topic))
+        let matches =
+            |pattern: &Arc<str>| self.patterns.get(pattern).is_some_and(|found| found.topics.contains(topic));
+        // A pattern outlives the last member that gave it until the next heartbeat.
+        self.members.values().any(|member| {
+            member.metadata.topics.contains(topic) || member.metadata.pattern.as_ref().is_some_and(matches)
+        })
     }
 
     /// Where the group is in its life.
@@ -197,7 +211,7 @@ impl ConsumerGroup {
 
     /// When something of this group falls due.
     pub(crate) fn next_deadline(&self) -> Option<MonotonicMs> {
-        self.members.values().filter_map(ConsumerMember::next_deadline).min()
+        self.members.values().map(ConsumerMember::next_deadline).min()
     }
 
     pub(crate) fn record(&self, record: ConsumerRecord) -> GroupRecord {

@@ -25,6 +25,9 @@ use crate::runtime::shard::Turn;
 /// Bytes that a compiled pattern may take; what would need more is refused, so that one member cannot fill the memory.
 const PATTERN_BYTES_MAX: usize = 1 << 20;
 
+/// Different patterns in one group; each is matched against every topic when topics change. Groups have one or two.
+const PATTERNS_MAX: usize = 100;
+
 /// What a member wants of its membership.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Intent {
@@ -107,7 +110,9 @@ impl ConsumerHeartbeat {
     /// Whether it tells everything anew, and wants to be told everything.
     fn is_full(&self) -> bool {
         self.intent == Intent::Join
-            || (self.rebalance_timeout.is_some() && self.topics.is_some() && self.owned.is_some())
+            || (self.rebalance_timeout.is_some()
+                && (self.topics.is_some() || self.pattern.is_some())
+                && self.owned.is_some())
     }
 
     /// What the member says of itself by now.
@@ -264,7 +269,7 @@ impl ConsumerGroup {
             return Err(ConsumerHeartbeatError::TooLarge);
         }
         let held = sender.known.map_or(0, |member| member.charge.bytes());
-        let wanted = held_bytes(metadata, &self.current(sender));
+        let wanted = held_bytes(&sender.id, metadata, &self.current(sender));
         match facts.memory.has_room(wanted.saturating_sub(held)) {
             true => Ok(()),
             false => Err(ConsumerHeartbeatError::NoMemory),
@@ -307,13 +312,27 @@ impl ConsumerGroup {
         if wanted.is_empty() && self.patterns.is_empty() {
             return Ok(BTreeMap::new());
         }
+        if wanted.len() > PATTERNS_MAX {
+            return Err(ConsumerHeartbeatError::Pattern(format!(
+                "the group has more than {PATTERNS_MAX} patterns"
+            )));
+        }
         let mut patterns = BTreeMap::new();
         for pattern in wanted {
             let known = self.patterns.get(pattern);
             let topics = match known {
                 Some(known) if !self.is_stale => known.clone(),
-                _ => resolve(facts, pattern)?,
+                _ => match resolve(facts, pattern) {
+                    Ok(topics) => topics,
+                    Err(error) if metadata.pattern.as_ref() == Some(pattern) => return Err(error),
+                    // Others' patterns, taken by another release or by Kafka, must not stop this member.
+                    Err(_) => known.cloned().unwrap_or_default(),
+                },
             };
+            let more = topics.bytes().saturating_sub(known.map_or(0, PatternTopics::bytes));
+            if !facts.memory.has_room(more) {
+                return Err(ConsumerHeartbeatError::NoMemory);
+            }
             if known.is_none_or(|known| known.topics != topics.topics) {
                 records.push(self.record(ConsumerRecord::Pattern(pattern.clone(), Some(topics.clone()))));
             }
@@ -355,7 +374,8 @@ impl ConsumerGroup {
         if is_changed || topics_hash != self.topics_hash {
             epoch = epoch.next();
             let value = ConsumerGroupValue { epoch, topics_hash };
-            records.push(self.record(ConsumerRecord::Group(Some(value))));
+            // First: whatever part of the rest is written, the group is assigned anew.
+            records.insert(0, self.record(ConsumerRecord::Group(Some(value))));
         }
         if epoch <= self.assignment_epoch {
             return Ok((self.assignment_epoch, self.standing_target(sender, records)));
@@ -377,7 +397,9 @@ impl ConsumerGroup {
         let assignor = preferred(members.values().copied()).unwrap_or(facts.limits.default_assignor());
         let mut own = Partitions::default();
         for (subscriber, target) in subscribers.iter().zip(assignor.assign(&subscribers, &counts)) {
-            if self.targets.get(subscriber.member) != Some(&target) {
+            // What the former self of a static member should have ends with it, though it be under the same id.
+            let is_replaced = sender.replaces.is_some() && *subscriber.member == sender.id;
+            if is_replaced || self.targets.get(subscriber.member) != Some(&target) {
                 let record = ConsumerRecord::Target(subscriber.member.clone(), Some(target.clone()));
                 records.push(self.record(record));
             }

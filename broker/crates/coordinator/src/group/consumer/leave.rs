@@ -33,10 +33,10 @@ impl ConsumerGroup {
         if leaving.is_empty() {
             return Vec::new();
         }
-        let mut records: Vec<_> = leaving.iter().flat_map(|id| self.member_tombstones(id)).collect();
+        // First: whatever part of the rest is written, the group is assigned anew.
         let value = ConsumerGroupValue { epoch: self.epoch.next(), topics_hash: self.topics_hash };
-        records.push(self.record(ConsumerRecord::Group(Some(value))));
-        records
+        let group = self.record(ConsumerRecord::Group(Some(value)));
+        [group].into_iter().chain(leaving.iter().flat_map(|id| self.member_tombstones(id))).collect()
     }
 
     /// The record of a static member that is away for a while: its partitions wait for it.
@@ -49,9 +49,7 @@ impl ConsumerGroup {
 
     /// Members whose time is over: no heartbeat, or partitions that were not given up.
     pub(crate) fn expired(&self, now: MonotonicMs) -> Vec<MemberId> {
-        let is_due = |due: Option<MonotonicMs>| due.is_some_and(|due| due <= now);
-        let expired =
-            self.members.iter().filter(|(_, member)| is_due(member.expires) || is_due(member.revokes_until));
+        let expired = self.members.iter().filter(|(_, member)| member.next_deadline() <= now);
         expired.map(|(id, _)| id.clone()).collect()
     }
 }

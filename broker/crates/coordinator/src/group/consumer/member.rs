@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ottla_broker_types::{DurationMs, MonotonicMs};
 
 use crate::group::consumer::partitions::Partitions;
-use crate::group::ids::{GroupEpoch, InstanceId};
-use crate::runtime::budget::Charge;
+use crate::group::ids::{GroupEpoch, InstanceId, MemberId};
+use crate::runtime::budget::{Budget, Charge};
 
 /// Bytes of a member beside names and partitions, generously: its places in tables.
 pub(crate) const MEMBER_BYTES: usize = 768;
@@ -15,7 +15,7 @@ pub(crate) const MEMBER_BYTES: usize = 768;
 const ITEM_BYTES: usize = 48;
 
 /// What a member says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ConsumerMetadata {
     /// Its name, if it is a static one.
     pub instance: Option<InstanceId>,
@@ -89,7 +89,7 @@ pub struct CurrentAssignment {
 pub(crate) struct ConsumerMember {
     pub(crate) metadata: Arc<ConsumerMetadata>,
     pub(crate) current: CurrentAssignment,
-    /// When it is given up without another heartbeat, or without coming back; `None` while its log is read.
+    /// When it is given up without another heartbeat, or without coming back; `None` before its first one counts.
     pub(crate) expires: Option<MonotonicMs>,
     /// When it is given up unless it has given up its partitions.
     pub(crate) revokes_until: Option<MonotonicMs>,
@@ -98,14 +98,27 @@ pub(crate) struct ConsumerMember {
 }
 
 impl ConsumerMember {
-    /// When something of it falls due.
-    pub(crate) fn next_deadline(&self) -> Option<MonotonicMs> {
-        self.expires.into_iter().chain(self.revokes_until).min()
+    /// A member of which nothing is known yet.
+    pub(crate) fn blank(memory: &Arc<Budget>) -> ConsumerMember {
+        ConsumerMember {
+            metadata: Arc::default(),
+            current: CurrentAssignment { epoch: Some(GroupEpoch::default()), ..CurrentAssignment::default() },
+            expires: None,
+            revokes_until: None,
+            charge: Arc::new(memory.charge(0)),
+        }
+    }
+
+    /// When something of it falls due. One without a session is due at once: its heartbeat was written in part, and
+    /// nobody was told.
+    pub(crate) fn next_deadline(&self) -> MonotonicMs {
+        let expires = self.expires.unwrap_or(MonotonicMs(0));
+        self.revokes_until.map_or(expires, |until| until.min(expires))
     }
 }
 
-/// Bytes that a member with these holds.
-pub(crate) fn held_bytes(metadata: &ConsumerMetadata, current: &CurrentAssignment) -> usize {
+/// Bytes that a member with these holds; its id stands in several tables.
+pub(crate) fn held_bytes(id: &MemberId, metadata: &ConsumerMetadata, current: &CurrentAssignment) -> usize {
     let partitions = current.assigned.count() + current.revoking.count();
-    MEMBER_BYTES + metadata.bytes() + partitions * ITEM_BYTES
+    MEMBER_BYTES + id.as_str().len() + metadata.bytes() + partitions * ITEM_BYTES
 }

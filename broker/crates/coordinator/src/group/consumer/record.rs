@@ -71,12 +71,20 @@ pub struct ConsumerGroupValue {
 }
 
 /// What a pattern stood for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PatternTopics {
     /// The topics that it matched.
     pub topics: BTreeSet<Arc<str>>,
     /// When.
     pub resolved_at: TimestampMs,
+}
+
+impl PatternTopics {
+    /// Bytes that they take of memory.
+    pub(crate) fn bytes(&self) -> usize {
+        const NAME_BYTES: usize = 48;
+        self.topics.iter().map(|topic| NAME_BYTES + topic.len()).sum()
+    }
 }
 
 impl ConsumerRecord {

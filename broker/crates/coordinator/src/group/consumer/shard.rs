@@ -161,6 +161,7 @@ impl GroupShard {
                 if self.consumers.remove(id).is_some() {
                     self.ensure_listed(id);
                 }
+                self.arm(id);
             }
             ConsumerRecord::Member(_, None)
             | ConsumerRecord::Assignment(None)
@@ -177,9 +178,12 @@ impl GroupShard {
                 let group =
                     self.consumers.entry(id.clone()).or_insert_with(|| ConsumerGroup::new(id.clone()));
                 group.replay(record, &self.memory.members);
+                // An earlier timer serves as well, and finds out what is next.
+                if !self.timers.is_armed(id) {
+                    self.arm(id);
+                }
             }
         }
-        self.arm(id);
     }
 
     pub(crate) fn apply_times(&mut self, times: &Times) {
