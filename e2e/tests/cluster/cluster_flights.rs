@@ -22,7 +22,7 @@ async fn every_flight_goes_in_by_foreign_producers_and_out_by_a_group_exactly_on
     demo.apply(include_str!("../../../examples/flights/topic.yaml")).await?;
     demo.wait("kafkatopic/flights", "Ready", START_LIMIT).await?;
     demo.create_topic("flights-java", 12).await?;
-    let readers = demo.readers("readers", &["flights", "flights-java"], 3).await?;
+    let mut readers = demo.readers("readers", &["flights", "flights-java"], 3).await?;
     pour(&demo).await?;
     let watch = Stopwatch::start();
     readers.until_got(2 * FLIGHTS_COUNT, READ_LIMIT).await?;

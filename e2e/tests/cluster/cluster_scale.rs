@@ -51,7 +51,7 @@ async fn brokers_come_and_go_under_load_and_nothing_is_lost_or_doubled() -> Resu
     demo.start_cluster().await?;
     demo.create_topic("load", PARTITIONS).await?;
     let load = demo.load("load", RATE).await?;
-    let readers = demo.readers("scaling", &["load"], 1).await?;
+    let mut readers = demo.readers("scaling", &["load"], 1).await?;
     let pods = Watch::start(&demo, 3).await?;
     let mut zones = BTreeMap::new();
     for replicas in [5, 3] {

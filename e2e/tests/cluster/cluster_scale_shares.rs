@@ -65,7 +65,7 @@ async fn pour(demo: &Demo) -> Result<()> {
         let poured = output(kcat, input.as_bytes(), POUR_LIMIT).await?;
         ensure!(poured.status.success(), "{topic}: {}{}", poured.stdout, poured.stderr);
     }
-    let readers = demo.readers("readers", &["flights"], 1).await?;
+    let mut readers = demo.readers("readers", &["flights"], 1).await?;
     readers.until_got(FLIGHTS_COUNT, POUR_LIMIT).await?;
     readers.stop().await.map(drop)
 }
