@@ -156,6 +156,13 @@ impl MemberValue {
     }
 }
 
+impl GroupRecord {
+    /// What a group committed for a partition is gone.
+    pub(crate) fn offset_tombstone(group: &GroupId, at: &TopicPartition) -> GroupRecord {
+        GroupRecord::Offset { group: group.clone(), at: at.clone(), value: None }
+    }
+}
+
 impl ShardRecord for GroupRecord {
     type Error = RecordError;
 

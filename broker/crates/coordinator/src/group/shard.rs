@@ -365,11 +365,7 @@ impl GroupShard {
     /// A topic is gone, and what was committed for it goes, too.
     pub fn topic_deleted(&self, topic: &TopicName) -> Outcome<GroupShard> {
         let of_topic = self.every_committed().filter(|(_, at, _)| at.topic == *topic);
-        let records = of_topic.map(|(group, at, _)| GroupRecord::Offset {
-            group: group.clone(),
-            at: at.clone(),
-            value: None,
-        });
+        let records = of_topic.map(|(group, at, _)| GroupRecord::offset_tombstone(group, at));
         Outcome::of_records(records.collect())
     }
 

@@ -147,12 +147,8 @@ impl Group {
     /// Tombstones for all that the group has. That of the group itself comes last: if not all are written, it is still
     /// there to be deleted.
     pub(crate) fn tombstones(&self, offsets: &GroupOffsets) -> Vec<GroupRecord> {
-        let tombstones = offsets.keys().map(|at| self.offset_tombstone(at));
+        let tombstones = offsets.keys().map(|at| GroupRecord::offset_tombstone(&self.id, at));
         tombstones.chain([GroupRecord::Group { group: self.id.clone(), value: None }]).collect()
-    }
-
-    pub(crate) fn offset_tombstone(&self, at: &TopicPartition) -> GroupRecord {
-        GroupRecord::Offset { group: self.id.clone(), at: at.clone(), value: None }
     }
 
     /// Whether members consume `topic`, or could.
@@ -173,17 +169,27 @@ impl Group {
         if self.state != GroupState::Empty && !is_consumer {
             return Err(DeleteGroupError::NotEmpty);
         }
-        let mut records = Vec::new();
-        let results = wanted.iter().map(|at| {
-            if self.is_subscribed(&at.topic) {
-                return Err(StillSubscribed);
-            }
-            if offsets.contains_key(at) {
-                records.push(self.offset_tombstone(at));
-            }
-            Ok(())
-        });
-        let results = results.collect();
-        Ok((records, results))
+        Ok(unneeded(&self.id, offsets, wanted, |topic| self.is_subscribed(topic)))
     }
+}
+
+/// Tombstones for those of the wanted offsets whose topics nobody subscribes to; one result for each, in their order.
+pub(crate) fn unneeded(
+    group: &GroupId,
+    offsets: &GroupOffsets,
+    wanted: &[TopicPartition],
+    is_subscribed: impl Fn(&TopicName) -> bool,
+) -> (Vec<GroupRecord>, PerPart<StillSubscribed>) {
+    let mut records = Vec::new();
+    let results = wanted.iter().map(|at| {
+        if is_subscribed(&at.topic) {
+            return Err(StillSubscribed);
+        }
+        if offsets.contains_key(at) {
+            records.push(GroupRecord::offset_tombstone(group, at));
+        }
+        Ok(())
+    });
+    let results = results.collect();
+    (records, results)
 }

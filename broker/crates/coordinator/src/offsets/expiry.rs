@@ -32,7 +32,7 @@ impl Group {
             base.is_some_and(|base| is_expired(offset, base, now.wall, retention))
         });
         let mut records: Vec<GroupRecord> =
-            expired.take(records_max).map(|(at, _)| self.offset_tombstone(at)).collect();
+            expired.take(records_max).map(|(at, _)| GroupRecord::offset_tombstone(&self.id, at)).collect();
         let is_over =
             self.state == GroupState::Empty && self.pending.is_empty() && records.len() == offsets.len();
         if is_over {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ottla_broker_types::{MonotonicMs, Now, TopicPartition};
+use ottla_broker_types::{MonotonicMs, Now, TopicName, TopicPartition};
 
 use crate::group::classic::group::GroupState;
 use crate::group::classic::member::Caller;
@@ -21,6 +21,7 @@ use crate::group::limits::GROUPS_MAX;
 use crate::group::record::GroupRecord;
 use crate::group::reply::PerPart;
 use crate::group::shard::{Change, GroupChange, GroupShard};
+use crate::offsets::commit::unneeded;
 use crate::offsets::expiry::is_expired;
 use crate::runtime::outcome::Outcome;
 use crate::runtime::shard::Turn;
@@ -235,7 +236,8 @@ impl GroupShard {
         if !group.members.is_empty() {
             return Err(DeleteGroupError::NotEmpty);
         }
-        let offsets = self.offsets_of(&group.id).keys().map(|at| offset_tombstone(group, at));
+        let offsets =
+            self.offsets_of(&group.id).keys().map(|at| GroupRecord::offset_tombstone(&group.id, at));
         Ok(Outcome::of_records(offsets.chain(group.tombstones()).collect()))
     }
 
@@ -244,18 +246,9 @@ impl GroupShard {
         group: &ConsumerGroup,
         wanted: &[TopicPartition],
     ) -> (PerPart<StillSubscribed>, Outcome<GroupShard>) {
-        let offsets = self.offsets_of(&group.id);
-        let mut records = Vec::new();
-        let results = wanted.iter().map(|at| {
-            if group.is_subscribed(at.topic.as_str()) {
-                return Err(StillSubscribed);
-            }
-            if offsets.contains_key(at) {
-                records.push(offset_tombstone(group, at));
-            }
-            Ok(())
-        });
-        (results.collect(), Outcome::of_records(records))
+        let is_subscribed = |topic: &TopicName| group.is_subscribed(topic.as_str());
+        let (records, results) = unneeded(&group.id, self.offsets_of(&group.id), wanted, is_subscribed);
+        (results, Outcome::of_records(records))
     }
 
     /// Tombstones for offsets of topics that nobody subscribes to any more, and for the group itself when it has neither
@@ -272,7 +265,7 @@ impl GroupShard {
                 && is_expired(offset, offset.committed_at, now.wall, self.limits.offsets_retention)
         });
         let mut records: Vec<_> =
-            expired.take(records_max).map(|(at, _)| offset_tombstone(group, at)).collect();
+            expired.take(records_max).map(|(at, _)| GroupRecord::offset_tombstone(&group.id, at)).collect();
         if group.members.is_empty() && records.len() == offsets.len() {
             records.extend(group.tombstones());
         }
@@ -300,8 +293,4 @@ impl ConsumerGroup {
             false => Err(CommitOffsetsError::StaleEpoch),
         }
     }
-}
-
-fn offset_tombstone(group: &ConsumerGroup, at: &TopicPartition) -> GroupRecord {
-    GroupRecord::Offset { group: group.id.clone(), at: at.clone(), value: None }
 }
