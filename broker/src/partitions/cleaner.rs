@@ -200,7 +200,7 @@ mod tests {
     use super::*;
     use crate::partitions::RequiredAcks;
     use crate::testing::Rig;
-    use ottla_broker_log::{CLEANED_ENDS_FILE, Disk, OpenMode, SimDisk};
+    use ottla_broker_log::{CLEANED_ENDS_FILE, Disk, OpenMode, SimDisk, SimError, SimFault, SimOp};
     use ottla_broker_protocol::batch::{BatchBuilder, BatchOptions};
     use ottla_broker_replication::{EpochEnd, FollowerFetched};
     use ottla_broker_types::{LeaderEpoch, Offset};
@@ -264,6 +264,21 @@ mod tests {
         assert!(end > 90, "{end}");
         assert!(checkpointed(&rig, &disk).contains(&format!("many 0 {end}\n")));
         assert_eq!(rig.broker.metrics.cleaner.passes.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn a_pass_that_cannot_begin_rests_until_the_next_look() {
+        let disk = SimDisk::new(1);
+        let mut rig = Rig::on_simulated(&disk);
+        let hosted = dirty(&mut rig, "t", 50);
+        disk.inject(SimFault { op: SimOp::ListDir, skip: 0, error: SimError::TooManyFiles });
+        let mut cleaner = Cleaner::default();
+        assert_eq!(run_next(&rig, &mut cleaner), Some(hosted.id.clone()));
+        assert_eq!(run_next(&rig, &mut cleaner), None, "it is not begun again at once");
+        assert!(!hosted.is_offline());
+        cleaner.tried.clear();
+        assert_eq!(run_next(&rig, &mut cleaner), Some(hosted.id.clone()));
+        assert_eq!(rig.broker.metrics.cleaner.passes.load(Ordering::Relaxed), 1);
     }
 
     #[test]

@@ -41,7 +41,8 @@ impl HostedPartition {
         let begun = self.maintain("begin to compact", |replica| {
             Ok((replica.begin_clean(now, resources, seed)?, Effects::default()))
         });
-        let Some(mut pass) = begun.flatten() else { return Ok(CleanStats::default()) };
+        // What cannot begin now rests until the next look, as a pass that was ended.
+        let mut pass = begun.flatten().ok_or(CleanError::Stopped)?;
         pass.build_map(pace)?;
         while let Some(group) = pass.next_group() {
             let cleaned = pass.clean(group, pace)?;
@@ -71,12 +72,14 @@ impl HostedPartition {
         opener.disk().sync_dir(&opener.dir_of(&self.id))?;
         let mut guard = self.state.lock();
         let replica = guard.replica.as_mut().ok_or(CleanError::Stopped)?;
+        let before = replica.log().cleaned_end();
         replica.end_clean(pass);
         self.marks.save_cleaned_end(replica);
         let end = replica.log().cleaned_end();
         drop(guard);
         self.save_cleaned_end(broker, end);
-        Ok(())
+        // One that came no further would not either if it were begun again at once.
+        if end > before { Ok(()) } else { Err(CleanError::Stopped) }
     }
 
     /// Has the checkpoint say less, where the log was cut since: before a flush, after which nobody knows of the cut.
